@@ -1,0 +1,242 @@
+# Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
+"""Configuration of the Hierarchical Reasoning Model (HRM, arXiv 2506.21734).
+
+One file, no sibling needed: it works as remote code on the Hub, as a plain module and inside the package.
+Every field of the original code is here under the name transformers uses for it, where there is one:
+
+    original            here                          original            here
+    seq_len             max_position_embeddings       num_heads           num_attention_heads
+    expansion           intermediate_size             rope_theta          rope_parameters
+    pos_encodings       position_embedding_type       forward_dtype       dtype (or torch.autocast)
+    loss_type           token_loss                    causal              is_causal
+
+The rest (H_cycles, L_cycles, H_layers, L_layers, halt_max_steps, halt_exploration_prob, puzzle_emb_ndim,
+num_puzzle_identifiers, rms_norm_eps, vocab_size, hidden_size) keeps its name.
+"""
+
+import math
+
+from transformers.configuration_utils import PreTrainedConfig
+
+
+def swiglu_intermediate_size(hidden_size: int, expansion: float, multiple_of: int = 256) -> int:
+    """Width of the SwiGLU for the original's `expansion`: 2/3 of `expansion * hidden_size`, rounded up.
+
+    Args:
+        hidden_size (`int`): width of the model.
+        expansion (`float`): the original's expansion factor (4 in all published models).
+        multiple_of (`int`, defaults to 256): the width is rounded up to a multiple of this.
+
+    Returns:
+        `int`: the `intermediate_size` of [`HRMConfig`], for instance 1536 for `hidden_size=512, expansion=4`.
+    """
+    return -(-round(expansion * hidden_size * 2 / 3) // multiple_of) * multiple_of
+
+
+class HRMConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`HRMModel`], [`HRMForGridTask`] and their relatives. The defaults are the published 27 M model
+    for 9x9 Sudoku.
+
+    Args:
+        vocab_size (`int`, defaults to 11):
+            Number of token ids. Sudoku 9x9: 0 is padding, 1 a blank cell, 2..10 the digits.
+        max_position_embeddings (`int`, defaults to 81):
+            Longest sequence of tokens, without the puzzle prefix (the original's `seq_len`).
+        hidden_size (`int`, defaults to 512):
+            Width of both modules. A multiple of `num_attention_heads`.
+        intermediate_size (`int`, defaults to 1536):
+            Width of the SwiGLU. `swiglu_intermediate_size` gives it for the original's `expansion`.
+        num_attention_heads (`int`, defaults to 8):
+            Heads of each attention layer.
+        hidden_act (`str`, defaults to `"silu"`):
+            Activation of the gate in the SwiGLU.
+        H_layers (`int`, defaults to 4), L_layers (`int`, defaults to 4):
+            Transformer blocks in the slow (high-level) and in the fast (low-level) module.
+        H_cycles (`int`, defaults to 2), L_cycles (`int`, defaults to 2):
+            In one segment the slow module is called `H_cycles` times, the fast one `L_cycles` times before each.
+        gradient_depth (`str`, defaults to `"last_step"`):
+            What of a segment is differentiated: `"last_step"` is the last call of each module (one-step gradient of
+            the original), `"last_cycle"` all calls of the last H cycle.
+        position_embedding_type (`str`, defaults to `"rope"`):
+            `"rope"` (rotary, over prefix and tokens), `"learned"` (one trained vector per position) or `"grid"`
+            (trained vectors for row, column and block, at the input and in the queries and keys of every layer).
+        grid_shape (`list[int]`, *optional*):
+            Rows and columns of the board, for `"grid"` positions; their product is `max_position_embeddings`.
+        block_shape (`list[int]`, *optional*):
+            Rows and columns of a block of the board (a Sudoku box), for `"grid"` positions; `None` for no blocks.
+        rope_parameters (`dict`, *optional*):
+            Rotary embedding in the form of transformers; by default
+            `{"rope_type": "default", "rope_theta": 10000.0}`.
+        rms_norm_eps (`float`, defaults to 1e-5):
+            Epsilon of the weightless RMSNorm.
+        is_causal (`bool`, defaults to `False`):
+            Whether a position sees only itself and earlier ones. `False` for grids, `True` for text.
+        puzzle_emb_ndim (`int`, defaults to 512):
+            Width of the puzzle embedding that goes in front of the tokens as `ceil(puzzle_emb_ndim / hidden_size)`
+            prefix positions. 0 means no puzzle embedding and no prefix.
+        num_puzzle_identifiers (`int`, defaults to 1):
+            Rows of the puzzle embedding. Identifier 0 is the blank one ("no particular puzzle").
+        halt_max_steps (`int`, defaults to 16):
+            Most segments a sequence gets in training (adaptive computation time, ACT).
+        halt_exploration_prob (`float`, defaults to 0.1):
+            In training, the probability with which a sequence gets a random minimum number of segments.
+        halting (`str`, defaults to `"q_learning"`):
+            `"q_learning"`: the original. Two outputs (halt, continue), halt when `q_halt > q_continue`; the target of
+            `q_continue` is bootstrapped from one more forward pass. `"lean"`: one output, halt when `q_halt > 0`,
+            no further forward pass.
+        token_loss (`str`, defaults to `"stablemax"`):
+            Cross entropy over `"stablemax"` or `"softmax"` probabilities.
+        pad_token_id (`int`, *optional*, defaults to 0):
+            Token id of padding.
+        tie_word_embeddings (`bool`, defaults to `False`):
+            Whether the token head shares the weight of the token embedding.
+
+    Raises:
+        ValueError: if a value is of the wrong type or outside what is allowed; the message names both.
+    """
+
+    model_type = "hrm"
+    keys_to_ignore_at_inference = ["carry"]
+
+    vocab_size: int = 11
+    max_position_embeddings: int = 81
+    hidden_size: int = 512
+    intermediate_size: int = 1536
+    num_attention_heads: int = 8
+    hidden_act: str = "silu"
+    H_layers: int = 4
+    L_layers: int = 4
+    H_cycles: int = 2
+    L_cycles: int = 2
+    gradient_depth: str = "last_step"
+    position_embedding_type: str = "rope"
+    grid_shape: list[int] | None = None
+    block_shape: list[int] | None = None
+    rope_parameters: dict | None = None
+    rms_norm_eps: float = 1e-5
+    is_causal: bool = False
+    puzzle_emb_ndim: int = 512
+    num_puzzle_identifiers: int = 1
+    halt_max_steps: int = 16
+    halt_exploration_prob: float = 0.1
+    halting: str = "q_learning"
+    token_loss: str = "stablemax"
+    pad_token_id: int | None = 0
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.validate_architecture()
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def num_prefix_positions(self) -> int:
+        """Positions in front of the tokens that hold the puzzle embedding (P in the paper's code)."""
+        return math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Calls of a Transformer block in one segment: what `output_hidden_states` and a cache have slots for."""
+        return self.H_cycles * (self.L_cycles * self.L_layers + self.H_layers)
+
+    def validate_architecture(self):
+        """Raise a `ValueError` that names the first bad value and what is allowed."""
+        for name in (
+            "vocab_size max_position_embeddings hidden_size intermediate_size num_attention_heads H_layers L_layers "
+            "H_cycles L_cycles num_puzzle_identifiers halt_max_steps"
+        ).split():
+            self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 1, "an integer of at least 1")
+        self._require(
+            "puzzle_emb_ndim",
+            _is_int(self.puzzle_emb_ndim) and self.puzzle_emb_ndim >= 0,
+            "an integer of at least 0 (0: no puzzle embedding)",
+        )
+        self._require(
+            "hidden_size",
+            self.hidden_size % self.num_attention_heads == 0,
+            f"a multiple of num_attention_heads, which is {self.num_attention_heads}",
+        )
+        for name, allowed in {
+            "gradient_depth": ("last_step", "last_cycle"),
+            "position_embedding_type": ("rope", "learned", "grid"),
+            "halting": ("q_learning", "lean"),
+            "token_loss": ("stablemax", "softmax"),
+        }.items():
+            self._require(name, getattr(self, name) in allowed, " or ".join(map(repr, allowed)))
+        if self.position_embedding_type == "rope":
+            self._require(
+                "hidden_size",
+                self.head_dim % 2 == 0,
+                f"such that each of the {self.num_attention_heads} heads has an even width for rotary embeddings "
+                f"(now {self.head_dim})",
+            )
+        if self.position_embedding_type == "grid":
+            self._require(
+                "grid_shape",
+                _is_pair(self.grid_shape) and math.prod(self.grid_shape) == self.max_position_embeddings,
+                f"[rows, columns] of the board, with {self.max_position_embeddings} cells (max_position_embeddings)",
+            )
+            self._require(
+                "block_shape",
+                self.block_shape is None
+                or (
+                    _is_pair(self.block_shape)
+                    and all(cells % part == 0 for cells, part in zip(self.grid_shape, self.block_shape, strict=True))
+                ),
+                f"None or [rows, columns] of blocks that tile a board of {self.grid_shape}",
+            )
+        self._require("rms_norm_eps", _is_number(self.rms_norm_eps) and self.rms_norm_eps > 0, "a positive number")
+        self._require(
+            "halt_exploration_prob",
+            _is_number(self.halt_exploration_prob) and 0 <= self.halt_exploration_prob <= 1,
+            "a probability between 0 and 1",
+        )
+        for name in ("is_causal", "tie_word_embeddings"):
+            self._require(name, isinstance(getattr(self, name), bool), "True or False")
+        self._require(
+            "pad_token_id",
+            self.pad_token_id is None or (_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size),
+            f"None or a token id below vocab_size, which is {self.vocab_size}",
+        )
+
+    def _require(self, name: str, satisfied: bool, wanted: str):
+        if not satisfied:
+            raise ValueError(f"HRMConfig: {name}={getattr(self, name)!r} is not allowed; it must be {wanted}.")
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """As in transformers, but another model's configuration is an error instead of a warning.
+
+        Raises:
+            ValueError: if `config_dict` has the `model_type` of another model.
+        """
+        model_type = config_dict.get("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ValueError(
+                f"This checkpoint has model_type={model_type!r}, but {cls.__name__} loads only {cls.model_type!r}; "
+                "load it with the Auto classes of transformers or give the folder of an HRM checkpoint."
+            )
+        return super().from_dict(config_dict, **kwargs)
+
+
+def _is_int(value) -> bool:
+    # bool is an int in Python, but `hidden_size=True` is a mistake
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_int(part) and part >= 1 for part in value)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+HRMConfig.register_for_auto_class()
+
+__all__ = ["HRMConfig", "swiglu_intermediate_size"]
