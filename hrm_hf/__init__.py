@@ -1,0 +1,22 @@
+"""hrm-hf: data, training and evaluation of the Hierarchical Reasoning Model on Hugging Face libraries.
+
+Importing this package registers the model with transformers' Auto classes, so that a saved folder loads without
+`trust_remote_code`. The model itself is in the three files beside the package (`configuration_hrm`, `modeling_hrm`,
+`processing_hrm`), which know nothing of it.
+"""
+
+from transformers import AutoConfig, AutoModel, AutoProcessor
+
+from configuration_hrm import HRMConfig
+from modeling_hrm import HRMForGridTask, HRMModel
+from processing_hrm import HRMGridProcessor
+
+
+__version__ = "0.1.0"
+
+AutoConfig.register(HRMConfig.model_type, HRMConfig, exist_ok=True)
+# of several classes transformers takes the one that the checkpoint's `architectures` names, else the first
+AutoModel.register(HRMConfig, (HRMForGridTask, HRMModel), exist_ok=True)
+AutoProcessor.register(HRMConfig, HRMGridProcessor, exist_ok=True)
+
+__all__ = ["HRMConfig", "HRMForGridTask", "HRMGridProcessor", "HRMModel"]

@@ -1,0 +1,955 @@
+# Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
+"""PyTorch Hierarchical Reasoning Model (HRM, arXiv 2506.21734).
+
+Works as remote code on the Hub, as a plain module and inside the package; its only sibling is
+`configuration_hrm.py`. Read from top to bottom, in the order that data flows:
+
+    norm, rotary positions, attention, SwiGLU, block, module (a stack of blocks), then
+    HRMModel         one segment: the H/L recurrence, states in and states out
+    HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses, `solve`
+
+Notable choices:
+- Attention goes through transformers' attention interface (`eager`, `sdpa`, `flash_attention_2`, `flex_attention`).
+- The dtype of the hidden states is the autocast dtype where autocast is on, else that of the weights; norms, rotary
+  angles, halting values and losses are computed in float32 in every case.
+- Gradients flow through the last call of each module only, or through the whole last H cycle
+  (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles.
+- The initial states are fixed random vectors: buffers that are saved, never trained.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils.generic import TransformersKwargs, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+
+try:
+    from .configuration_hrm import HRMConfig
+except ImportError:
+    # inside a package (remote code) the sibling must be there, and its own import errors must be seen
+    if __package__:
+        raise
+    from configuration_hrm import HRMConfig
+
+
+# --- outputs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class HRMState(ModelOutput):
+    """States of the two modules between segments.
+
+    Args:
+        z_H (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): the slow, high-level state.
+        z_L (`torch.FloatTensor` of the same shape): the fast, low-level state.
+    """
+
+    z_H: torch.FloatTensor | None = None
+    z_L: torch.FloatTensor | None = None
+
+
+@dataclass
+class HRMModelOutput(ModelOutput):
+    """Output of [`HRMModel`].
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H with its graph.
+        state ([`HRMState`]): both states, detached, to start the next segment from.
+        hidden_states (`tuple(torch.FloatTensor)`, with `output_hidden_states=True`): input of the first block call
+            and output of every block call of the segment, in the order in which they run.
+        attentions (`tuple(torch.FloatTensor)`, with `output_attentions=True`): attention weights of every block call,
+            each of shape `(batch, heads, positions, positions)`.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    state: HRMState | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class HRMCarry(ModelOutput):
+    """What each sequence of a training batch takes along to the next segment (ACT).
+
+    Args:
+        state ([`HRMState`]): states after the last segment.
+        steps (`torch.IntTensor` of shape `(batch,)`): segments the sequence has had.
+        halted (`torch.BoolTensor` of shape `(batch,)`): whether the next segment starts a new sequence here.
+        input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the sequence in work.
+        puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`): its puzzle identifiers.
+        labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): its labels.
+    """
+
+    state: HRMState | None = None
+    steps: torch.IntTensor | None = None
+    halted: torch.BoolTensor | None = None
+    input_ids: torch.LongTensor | None = None
+    puzzle_identifiers: torch.LongTensor | None = None
+    labels: torch.LongTensor | None = None
+
+
+@dataclass
+class HRMGridTaskOutput(ModelOutput):
+    """Output of [`HRMForGridTask`]: one segment.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, with `labels`): `lm_loss + 0.5 * (q_halt_loss + q_continue_loss)`.
+        logits (`torch.FloatTensor` of shape `(batch, tokens, vocab_size)`): token scores.
+        q_halt_logits (`torch.FloatTensor` of shape `(batch,)`): halting value in float32; its sigmoid estimates the
+            probability that the prediction is exactly right.
+        q_continue_logits (`torch.FloatTensor` of shape `(batch,)`, with `halting="q_learning"`): value of going on.
+        target_q_continue (`torch.FloatTensor` of shape `(batch,)`, in training): bootstrapped target of the latter.
+        lm_loss, q_halt_loss, q_continue_loss (`torch.FloatTensor` of shape `()`, with `labels`): parts of the loss,
+            averaged over sequences.
+        cell_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): share of the labelled cells that are
+            right.
+        exact (`torch.BoolTensor` of shape `(batch,)`, with `labels`): whether all labelled cells are right.
+        carry ([`HRMCarry`]): to be given to the next call.
+        hidden_states, attentions: as in [`HRMModelOutput`].
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    q_halt_logits: torch.FloatTensor | None = None
+    q_continue_logits: torch.FloatTensor | None = None
+    target_q_continue: torch.FloatTensor | None = None
+    lm_loss: torch.FloatTensor | None = None
+    q_halt_loss: torch.FloatTensor | None = None
+    q_continue_loss: torch.FloatTensor | None = None
+    cell_accuracy: torch.FloatTensor | None = None
+    exact: torch.BoolTensor | None = None
+    carry: HRMCarry | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class HRMSolveOutput(ModelOutput):
+    """Output of [`HRMForGridTask.solve`].
+
+    Args:
+        predictions (`torch.LongTensor` of shape `(batch, tokens)`): predicted token ids after the last segment.
+        segments (`torch.LongTensor` of shape `(batch,)`): segments each sequence got.
+        halted (`torch.BoolTensor` of shape `(batch,)`): whether the halting head stopped the sequence; `False` where
+            it was cut off at `max_segments`.
+        halt_probabilities (`torch.FloatTensor` of shape `(batch,)`): sigmoid of the last halting value: how sure the
+            model is that its prediction is right.
+        prediction_history (`torch.LongTensor` of shape `(batch, segments, tokens)`, on request): prediction after
+            each segment; rows that stopped earlier repeat their last one.
+        halt_probability_history (`torch.FloatTensor` of shape `(batch, segments)`, on request): likewise.
+    """
+
+    predictions: torch.LongTensor | None = None
+    segments: torch.LongTensor | None = None
+    halted: torch.BoolTensor | None = None
+    halt_probabilities: torch.FloatTensor | None = None
+    prediction_history: torch.LongTensor | None = None
+    halt_probability_history: torch.FloatTensor | None = None
+
+
+# --- one Transformer block --------------------------------------------------------------------------------------
+
+
+class HRMRMSNorm(nn.Module):
+    """Root mean square norm without a weight, computed in float32."""
+
+    def __init__(self, eps: float):
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        values = hidden_states.float()
+        variance = values.square().mean(-1, keepdim=True)
+        return (values * torch.rsqrt(variance + self.eps)).to(hidden_states.dtype)
+
+    def extra_repr(self) -> str:
+        return f"eps={self.eps}"
+
+
+class HRMRotaryEmbedding(nn.Module):
+    """Rotary position angles, in the half-split form."""
+
+    inv_freq: torch.Tensor
+
+    def __init__(self, config: HRMConfig):
+        super().__init__()
+        self.config = config
+        self.max_seq_len_cached = config.num_prefix_positions + config.max_position_embeddings
+        self.original_max_seq_len = self.max_seq_len_cached
+        self.rope_type = config.rope_parameters["rope_type"]
+        rope_init_fn = self.compute_default_rope_parameters
+        if self.rope_type != "default":
+            rope_init_fn = ROPE_INIT_FUNCTIONS[self.rope_type]
+        inv_freq, self.attention_scaling = rope_init_fn(config)
+        # PreTrainedModel._init_weights refills both after loading on the meta device
+        self.register_buffer("inv_freq", inv_freq, persistent=False)
+        self.register_buffer("original_inv_freq", inv_freq.clone(), persistent=False)
+
+    @staticmethod
+    def compute_default_rope_parameters(config: HRMConfig, **kwargs) -> tuple[torch.Tensor, float]:
+        """Inverse frequencies of shape `(head_dim / 2,)` and the scaling of attention (unused here: 1)."""
+        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
+        return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
+
+    @torch.no_grad()
+    @dynamic_rope_update
+    def forward(self, x: torch.Tensor, position_ids: torch.LongTensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`cos` and `sin` in float32, each of shape `(batch or 1, positions, head_dim)`."""
+        angles = position_ids[..., None].float() * self.inv_freq.to(device=x.device, dtype=torch.float)
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
+
+
+def rotate_half(x: torch.Tensor) -> torch.Tensor:
+    """Swap the two halves of the last dimension and negate the new first one."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+def apply_rotary_pos_emb(
+    query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotate `query` and `key` of shape `(batch, heads, positions, head_dim)` in float32; their dtype is kept."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    rotated_query = query.float() * cos + rotate_half(query.float()) * sin
+    rotated_key = key.float() * cos + rotate_half(key.float()) * sin
+    return rotated_query.to(query.dtype), rotated_key.to(key.dtype)
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention in plain PyTorch; the one implementation that returns its weights."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = F.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = F.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+class HRMGridPositions(nn.Module):
+    """One vector for each cell of a board: the sum of trained vectors for its row, its column and its block."""
+
+    def __init__(self, config: HRMConfig):
+        super().__init__()
+        self.grid_shape, self.block_shape = tuple(config.grid_shape), config.block_shape
+        self.row = nn.Embedding(self.grid_shape[0], config.hidden_size)
+        self.column = nn.Embedding(self.grid_shape[1], config.hidden_size)
+        if self.block_shape is not None:
+            num_blocks = math.prod(self.grid_shape) // math.prod(self.block_shape)
+            self.block = nn.Embedding(num_blocks, config.hidden_size)
+
+    def forward(self) -> torch.Tensor:
+        """The vectors of all cells, row by row: `(cells, hidden_size)`."""
+        rows = torch.arange(self.grid_shape[0], device=self.row.weight.device).unsqueeze(1)
+        columns = torch.arange(self.grid_shape[1], device=self.row.weight.device).unsqueeze(0)
+        vectors = self.row(rows) + self.column(columns)
+        if self.block_shape is not None:
+            blocks_in_a_row = self.grid_shape[1] // self.block_shape[1]
+            vectors = vectors + self.block(
+                rows // self.block_shape[0] * blocks_in_a_row + columns // self.block_shape[1]
+            )
+        return vectors.flatten(0, 1)
+
+
+class HRMAttention(nn.Module):
+    """Multi-head attention with one matrix for query, key and value."""
+
+    def __init__(self, config: HRMConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.head_dim
+        self.num_key_value_groups = 1
+        self.scaling = self.head_dim**-0.5
+        self.is_causal = config.is_causal
+        # all heads of the query first, then of the key, then of the value
+        self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
+        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        if config.position_embedding_type == "grid":
+            self.query_positions = HRMGridPositions(config)
+            self.key_positions = HRMGridPositions(config)
+
+    @torch.no_grad()
+    def init_grid_positions(self):
+        """Let heads start out looking at their own row, column or block, in turn, and every last one anywhere.
+
+        A unit is a row, column or block. Query and key of a cell start with the same random vector for its unit in
+        the heads for that kind of unit, and with nothing in the other heads.
+        """
+        kinds = [kind for kind in ("row", "column", "block") if hasattr(self.query_positions, kind)]
+        for index, kind in enumerate(kinds):
+            query_weight = getattr(self.query_positions, kind).weight
+            units = query_weight.shape[0]
+            vectors = torch.zeros(units, self.config.num_attention_heads, self.head_dim, device=query_weight.device)
+            heads = slice(index, None, len(kinds) + 1)
+            vectors[:, heads] = torch.randn_like(vectors[:, heads])
+            init.copy_(query_weight, vectors.flatten(1))
+            init.copy_(getattr(self.key_positions, kind).weight, vectors.flatten(1))
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch, length, hidden_size = hidden_states.shape
+        qkv = self.qkv_proj(hidden_states).view(batch, length, 3, -1, self.head_dim)
+        if self.config.position_embedding_type == "grid":
+            qkv = qkv + self.grid_offsets(length).to(qkv.dtype)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, heads, positions, head_dim)
+        if position_embeddings is not None:
+            query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attn_output, attn_weights = attention_interface(
+            self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
+        )
+        return self.o_proj(attn_output.reshape(batch, length, hidden_size)), attn_weights
+
+    def grid_offsets(self, length: int) -> torch.Tensor:
+        """What is added to query, key and value of every position: `(length, 3, heads, head_dim)`; 0 in the prefix."""
+        query, key = self.query_positions(), self.key_positions()
+        offsets = torch.stack((query, key, torch.zeros_like(key)), dim=1).unflatten(-1, (-1, self.head_dim))
+        return F.pad(offsets, (0, 0, 0, 0, 0, 0, length - offsets.shape[0], 0))
+
+
+class HRMMLP(nn.Module):
+    """SwiGLU with one matrix for gate and up projection, the gate first."""
+
+    def __init__(self, config: HRMConfig):
+        super().__init__()
+        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.act_fn = ACT2FN[config.hidden_act]
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        gate, up = self.gate_up_proj(hidden_states).chunk(2, dim=-1)
+        return self.down_proj(self.act_fn(gate) * up)
+
+
+class HRMBlock(GradientCheckpointingLayer):
+    """Transformer block with the norm after the residual sum (post-norm)."""
+
+    def __init__(self, config: HRMConfig, layer_idx: int):
+        super().__init__()
+        self.self_attn = HRMAttention(config, layer_idx)
+        self.mlp = HRMMLP(config)
+        self.norm = HRMRMSNorm(config.rms_norm_eps)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        attn_output, _ = self.self_attn(
+            hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **kwargs
+        )
+        hidden_states = self.norm(hidden_states + attn_output)
+        return self.norm(hidden_states + self.mlp(hidden_states))
+
+
+# --- the recurrence ---------------------------------------------------------------------------------------------
+
+
+class HRMModule(nn.Module):
+    """One of the two recurrent modules: adds what is injected to its state, then runs its blocks."""
+
+    def __init__(self, config: HRMConfig, num_layers: int, first_layer_idx: int):
+        super().__init__()
+        self.layers = nn.ModuleList(HRMBlock(config, first_layer_idx + idx) for idx in range(num_layers))
+
+    def forward(
+        self, state: torch.Tensor, injection: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> torch.Tensor:
+        hidden_states = state + injection
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, **kwargs)
+        return hidden_states
+
+
+class HRMPuzzleEmbedding(nn.Embedding):
+    """One row per puzzle identifier, zero at first.
+
+    A trainer that updates only the rows of the batch sets `sparse = True` (an attribute of `nn.Embedding`): the
+    gradient then holds those rows and nothing else.
+    """
+
+
+class HRMHaltingHead(nn.Linear):
+    """Halting values from the first position of z_H: (halt, continue), or halt alone with `halting="lean"`.
+
+    Starts at -5 everywhere, so that early in training nothing halts before `halt_max_steps`.
+    """
+
+
+class HRMPreTrainedModel(PreTrainedModel):
+    config_class = HRMConfig
+    config: HRMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["HRMBlock"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": HRMBlock, "attentions": HRMAttention}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        if isinstance(module, HRMHaltingHead):
+            init.zeros_(module.weight)
+            init.constant_(module.bias, -5.0)
+        elif isinstance(module, HRMPuzzleEmbedding):
+            init.zeros_(module.weight)
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            # LeCun normal; for embeddings, whose output is scaled by sqrt(hidden_size), unit variance after the scale
+            truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
+        elif isinstance(module, HRMModel):
+            truncated_normal_(module.H_init, std=1.0)
+            truncated_normal_(module.L_init, std=1.0)
+        elif isinstance(module, HRMAttention) and self.config.position_embedding_type == "grid":
+            module.init_grid_positions()
+        else:
+            super()._init_weights(module)
+
+
+def truncated_normal_(tensor: torch.Tensor, std: float) -> torch.Tensor:
+    """Fill with a normal truncated at two standard deviations whose std *after* truncation is `std` (as in JAX)."""
+    # the std of a standard normal truncated at +-2
+    std = std / 0.87962566103423978
+    return init.trunc_normal_(tensor, mean=0.0, std=std, a=-2 * std, b=2 * std)
+
+
+class HRMModel(HRMPreTrainedModel):
+    """The recurrence of the two modules over one segment, without a head."""
+
+    def __init__(self, config: HRMConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.puzzle_emb_ndim > 0:
+            self.puzzle_embeddings = HRMPuzzleEmbedding(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
+        if config.position_embedding_type == "learned":
+            num_positions = config.num_prefix_positions + config.max_position_embeddings
+            self.embed_positions = nn.Embedding(num_positions, config.hidden_size)
+        elif config.position_embedding_type == "grid":
+            self.embed_positions = HRMGridPositions(config)
+        else:
+            self.rotary_emb = HRMRotaryEmbedding(config)
+        self.H_module = HRMModule(config, config.H_layers, first_layer_idx=0)
+        self.L_module = HRMModule(config, config.L_layers, first_layer_idx=config.H_layers)
+        self.register_buffer("H_init", torch.empty(config.hidden_size))
+        self.register_buffer("L_init", torch.empty(config.hidden_size))
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
+        device_type = self.H_init.device.type
+        if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+            return torch.get_autocast_dtype(device_type)
+        return self.H_init.dtype
+
+    def initial_state(self, batch_size: int, num_positions: int) -> HRMState:
+        """The fixed initial states, broadcast to `(batch_size, num_positions, hidden_size)` without a copy."""
+        shape = (batch_size, num_positions, self.config.hidden_size)
+        dtype = self.compute_dtype()
+        return HRMState(z_H=self.H_init.to(dtype).expand(shape), z_L=self.L_init.to(dtype).expand(shape))
+
+    def embed(
+        self,
+        input_ids: torch.LongTensor | None,
+        puzzle_identifiers: torch.LongTensor | None,
+        inputs_embeds: torch.FloatTensor | None,
+    ) -> torch.Tensor:
+        """Puzzle prefix and tokens, with learned positions if there are any, scaled to unit variance.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        if inputs_embeds is None:
+            check_ids("input_ids", input_ids, self.embed_tokens.num_embeddings)
+            inputs_embeds = self.embed_tokens(input_ids)
+        batch_size, length = inputs_embeds.shape[:2]
+        embeddings = inputs_embeds.to(self.compute_dtype())
+
+        if self.config.puzzle_emb_ndim > 0:
+            if puzzle_identifiers is None:
+                # identifier 0 is "no particular puzzle"
+                puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=embeddings.device)
+            check_ids("puzzle_identifiers", puzzle_identifiers, self.puzzle_embeddings.num_embeddings)
+            num_prefix = self.config.num_prefix_positions
+            prefix = self.puzzle_embeddings(puzzle_identifiers).to(embeddings.dtype)
+            prefix = F.pad(prefix, (0, num_prefix * self.config.hidden_size - self.config.puzzle_emb_ndim))
+            prefix = prefix.view(batch_size, num_prefix, self.config.hidden_size)
+            embeddings = torch.cat((prefix, embeddings), dim=1)
+        if self.config.position_embedding_type == "learned":
+            if length > self.config.max_position_embeddings:
+                raise ValueError(
+                    f"The sequence has {length} tokens, but the model has learned positions for "
+                    f"{self.config.max_position_embeddings} only; give shorter sequences or train a larger model."
+                )
+            # 1 / sqrt(2) keeps unit variance
+            positions = self.embed_positions.weight[: embeddings.shape[1]].to(embeddings.dtype)
+            embeddings = (embeddings + positions) * math.sqrt(0.5)
+        elif self.config.position_embedding_type == "grid":
+            if length != self.config.max_position_embeddings:
+                raise ValueError(
+                    f"The sequence has {length} tokens, but the board of this model is "
+                    f"{self.config.grid_shape[0]}x{self.config.grid_shape[1]}; give all of its cells."
+                )
+            positions = F.pad(self.embed_positions(), (0, 0, self.config.num_prefix_positions, 0))
+            embeddings = embeddings + positions.to(embeddings.dtype)
+        return embeddings * math.sqrt(self.config.hidden_size)
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        state: HRMState | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> HRMModelOutput:
+        r"""
+        One segment.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
+            puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): rows of the puzzle embedding;
+                0, the blank identifier, by default.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at.
+            position_ids (`torch.LongTensor` of shape `(batch, prefix + tokens)`, *optional*): positions for the
+                rotary embedding; 0, 1, 2, ... by default.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
+                `input_ids`, unscaled token embeddings.
+            state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
+        """
+        embeddings = self.embed(input_ids, puzzle_identifiers, inputs_embeds)
+        batch_size, num_positions = embeddings.shape[:2]
+        if state is None:
+            state = self.initial_state(batch_size, num_positions)
+
+        if attention_mask is not None and attention_mask.dim() == 2 and self.config.num_prefix_positions > 0:
+            attention_mask = F.pad(attention_mask, (self.config.num_prefix_positions, 0), value=1)
+        if self.config.is_causal:
+            mask = create_causal_mask(
+                config=self.config,
+                inputs_embeds=embeddings,
+                attention_mask=attention_mask,
+                past_key_values=None,
+                position_ids=position_ids,
+            )
+        else:
+            mask = create_bidirectional_mask(
+                config=self.config, inputs_embeds=embeddings, attention_mask=attention_mask
+            )
+        position_embeddings = None
+        if self.config.position_embedding_type == "rope":
+            if position_ids is None:
+                position_ids = torch.arange(num_positions, device=embeddings.device).unsqueeze(0)
+            position_embeddings = self.rotary_emb(embeddings, position_ids)
+        kwargs.update(attention_mask=mask, position_embeddings=position_embeddings)
+
+        z_H, z_L = self.run_cycles(embeddings, state, **kwargs)
+        return HRMModelOutput(last_hidden_state=z_H, state=HRMState(z_H=z_H.detach(), z_L=z_L.detach()))
+
+    def run_cycles(
+        self, embeddings: torch.Tensor, state: HRMState, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The recurrence of one segment (section 2 of arXiv 2506.21734).
+
+        For each of `H_cycles`: `L_cycles` times `z_L = L(z_L, z_H + embeddings)`, then `z_H = H(z_H, z_L)`.
+        """
+        z_H, z_L = state.z_H, state.z_L
+        whole_last_cycle = self.config.gradient_depth == "last_cycle"
+        for H_cycle in range(self.config.H_cycles):
+            in_last_cycle = H_cycle == self.config.H_cycles - 1
+            for L_cycle in range(self.config.L_cycles):
+                is_last_call = L_cycle == self.config.L_cycles - 1
+                with gradient_if(in_last_cycle and (whole_last_cycle or is_last_call)):
+                    z_L = self.L_module(z_L, z_H + embeddings, **kwargs)
+            with gradient_if(in_last_cycle):
+                z_H = self.H_module(z_H, z_L, **kwargs)
+        return z_H, z_L
+
+
+def gradient_if(wanted: bool) -> torch.set_grad_enabled:
+    """Context in which gradients are recorded if they are wanted here and were on around it."""
+    if wanted and torch.is_autocast_cache_enabled() and not torch.compiler.is_compiling():
+        # autocast keeps the low-precision copies of weights it made without a graph; reused here, they would cut
+        # the gradient of every weight
+        torch.clear_autocast_cache()
+    return torch.set_grad_enabled(wanted and torch.is_grad_enabled())
+
+
+def check_ids(name: str, ids: torch.LongTensor, num_rows: int):
+    """Raise a `ValueError` naming the first id outside `0 <= id < num_rows`.
+
+    Only where looking does not stall the device: on a GPU or under torch.compile the lookup itself reports it.
+    """
+    if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
+        return
+    outside = ids[(ids < 0) | (ids >= num_rows)]
+    if outside.numel() > 0:
+        raise ValueError(
+            f"{name} has the value {outside[0].item()}, but this model knows {num_rows} of them (0 to {num_rows - 1})."
+        )
+
+
+# --- heads ------------------------------------------------------------------------------------------------------
+
+IGNORE_INDEX = -100
+
+
+def stablemax_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor) -> torch.Tensor:
+    """Cross entropy over stablemax probabilities s(x) / sum(s), s(x) = x + 1 for x >= 0 and 1 / (1 - x) below.
+
+    Written as `log1p(sum of the other s / s of the label)`: no difference of nearly equal logarithms, so float32 is
+    as good as the original's float64.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(..., vocab_size)`), labels (`torch.LongTensor` of shape `(...)`).
+
+    Returns:
+        `torch.FloatTensor` of the shape of `labels`; 0 where the label is -100.
+    """
+    logits = logits.float()
+    # the branch not taken must not divide by zero, or its gradient is NaN
+    scores = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0)), logits + 1)
+    valid = labels != IGNORE_INDEX
+    index = torch.where(valid, labels, 0).unsqueeze(-1)
+    label_score = scores.gather(-1, index)
+    other_scores = scores.scatter(-1, index, 0.0).sum(-1, keepdim=True)
+    return torch.where(valid, torch.log1p(other_scores / label_score).squeeze(-1), 0.0)
+
+
+def softmax_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor) -> torch.Tensor:
+    """Cross entropy over softmax probabilities; arguments and result as in `stablemax_cross_entropy`."""
+    losses = F.cross_entropy(
+        logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    return losses.view(labels.shape)
+
+
+TOKEN_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
+
+
+class HRMForGridTask(HRMPreTrainedModel):
+    """HRM for puzzles on a grid: every cell of the input is answered by one token.
+
+    In training each call is one ACT segment on a batch of sequences in work (the `carry`); `solve` runs segments
+    until the halting head says stop.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: HRMConfig):
+        super().__init__(config)
+        self.model = HRMModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.q_head = HRMHaltingHead(config.hidden_size, 2 if config.halting == "q_learning" else 1)
+        self.post_init()
+
+    def initial_carry(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+    ) -> HRMCarry:
+        """A carry of the shape of a batch in which every sequence has halted: the next call starts them all."""
+        batch_size, length = input_ids.shape
+        if puzzle_identifiers is None:
+            puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
+        return HRMCarry(
+            state=self.model.initial_state(batch_size, self.config.num_prefix_positions + length),
+            steps=torch.zeros(batch_size, dtype=torch.int32, device=input_ids.device),
+            halted=torch.ones(batch_size, dtype=torch.bool, device=input_ids.device),
+            input_ids=input_ids,
+            puzzle_identifiers=puzzle_identifiers,
+            labels=labels,
+        )
+
+    def replace_halted(self, carry: HRMCarry, incoming: HRMCarry) -> HRMCarry:
+        """`carry` with every halted sequence replaced by the incoming one, at its initial state and zero steps."""
+
+        def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+            return torch.where(carry.halted.view(-1, *[1] * (old.dim() - 1)), new, old)
+
+        return HRMCarry(
+            state=HRMState(
+                z_H=choose(incoming.state.z_H, carry.state.z_H), z_L=choose(incoming.state.z_L, carry.state.z_L)
+            ),
+            steps=choose(incoming.steps, carry.steps),
+            halted=carry.halted,
+            input_ids=choose(incoming.input_ids, carry.input_ids),
+            puzzle_identifiers=choose(incoming.puzzle_identifiers, carry.puzzle_identifiers),
+            labels=None if incoming.labels is None else choose(incoming.labels, carry.labels),
+        )
+
+    def read_out(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Token logits `(batch, tokens, vocab_size)` and float32 values q_halt and q_continue, each `(batch,)`."""
+        logits = self.lm_head(z_H[:, self.config.num_prefix_positions :])
+        q_values = self.q_head(z_H[:, 0]).float()
+        return logits, q_values[:, 0], q_values[:, 1] if q_values.shape[1] == 2 else None
+
+    def wants_to_halt(self, q_halt: torch.Tensor, q_continue: torch.Tensor | None) -> torch.BoolTensor:
+        """The decision of the halting head, of shape `(batch,)`."""
+        return q_halt > (0 if q_continue is None else q_continue)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        carry: HRMCarry | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> HRMGridTaskOutput:
+        r"""
+        One ACT segment.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the incoming puzzles. With a `carry`, only
+                the sequences that have halted take theirs.
+            puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
+            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): right answers; -100 is ignored.
+            carry ([`HRMCarry`], *optional*): that of the previous call; without it all sequences are new.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
+                `input_ids`; not with a `carry`, which holds token ids.
+            num_items_in_batch (`int`, *optional*): sequences in the whole batch (all processes and accumulation
+                steps); the loss is the sum over sequences divided by it. The batch size by default.
+        """
+        if inputs_embeds is not None and carry is not None:
+            raise ValueError("A carry holds token ids, so give input_ids instead of inputs_embeds with it.")
+        if inputs_embeds is None:
+            incoming = self.initial_carry(input_ids, puzzle_identifiers, labels)
+            carry = incoming if carry is None else self.replace_halted(carry, incoming)
+            input_ids, puzzle_identifiers, labels = carry.input_ids, carry.puzzle_identifiers, carry.labels
+        kwargs.update(puzzle_identifiers=puzzle_identifiers, attention_mask=attention_mask)
+
+        outputs = self.model(
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            state=None if carry is None else carry.state,
+            **kwargs,
+        )
+        logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
+
+        steps = 1 if carry is None else carry.steps + 1
+        with torch.no_grad():
+            is_last_step = steps >= self.config.halt_max_steps
+            halted, target_q_continue = is_last_step, None
+            if carry is not None and self.training and self.config.halt_max_steps > 1:
+                halted = is_last_step | self.wants_to_halt(q_halt, q_continue)
+                halted = halted & (steps >= self.draw_minimum_steps(q_halt))
+                if q_continue is not None and labels is not None:
+                    target_q_continue = self.bootstrap_q_continue(carry, outputs.state, is_last_step, **kwargs)
+
+        result = HRMGridTaskOutput(
+            logits=logits,
+            q_halt_logits=q_halt,
+            q_continue_logits=q_continue,
+            target_q_continue=target_q_continue,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+        if carry is not None:
+            result.carry = HRMCarry(
+                state=outputs.state,
+                steps=steps,
+                halted=halted,
+                input_ids=input_ids,
+                puzzle_identifiers=puzzle_identifiers,
+                labels=labels,
+            )
+        if labels is not None:
+            self.add_losses(result, labels, num_items_in_batch)
+        return result
+
+    def draw_minimum_steps(self, q_halt: torch.Tensor) -> torch.Tensor:
+        """Exploration: with `halt_exploration_prob` a number of steps from 2..halt_max_steps, else 0. `(batch,)`."""
+        explores = torch.rand_like(q_halt) < self.config.halt_exploration_prob
+        drawn = torch.randint_like(q_halt, low=2, high=self.config.halt_max_steps + 1)
+        return torch.where(explores, drawn, 0)
+
+    def bootstrap_q_continue(
+        self, carry: HRMCarry, next_state: HRMState, is_last_step: torch.Tensor, **kwargs
+    ) -> torch.Tensor:
+        """Q-learning target of q_continue, `(batch,)`: the best value one more segment would see (eq. 8 there)."""
+        outputs = self.model(input_ids=carry.input_ids, state=next_state, **kwargs)
+        _, next_q_halt, next_q_continue = self.read_out(outputs.last_hidden_state)
+        best = torch.where(is_last_step, next_q_halt, torch.maximum(next_q_halt, next_q_continue))
+        return torch.sigmoid(best)
+
+    def add_losses(
+        self, result: HRMGridTaskOutput, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None
+    ):
+        """Fill in the losses and per-sequence accuracies of `result`."""
+        valid = labels != IGNORE_INDEX
+        counts = valid.sum(-1)
+        divisor = counts.clamp(min=1)
+        num_sequences = labels.shape[0] if num_items_in_batch is None else num_items_in_batch
+
+        with torch.no_grad():
+            correct = (valid & (result.logits.argmax(-1) == labels)).sum(-1)
+            result.cell_accuracy = correct / divisor
+            result.exact = correct == counts
+
+        token_losses = TOKEN_LOSSES[self.config.token_loss](result.logits, labels)
+        result.lm_loss = (token_losses.sum(-1) / divisor).sum() / num_sequences
+        result.q_halt_loss = (
+            F.binary_cross_entropy_with_logits(result.q_halt_logits, result.exact.float(), reduction="sum")
+            / num_sequences
+        )
+        result.loss = result.lm_loss + 0.5 * result.q_halt_loss
+        if result.target_q_continue is not None:
+            result.q_continue_loss = (
+                F.binary_cross_entropy_with_logits(result.q_continue_logits, result.target_q_continue, reduction="sum")
+                / num_sequences
+            )
+            result.loss = result.loss + 0.5 * result.q_continue_loss
+
+    @torch.no_grad()
+    def solve(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        max_segments: int | None = None,
+        early_stop: bool = True,
+        return_history: bool = False,
+    ) -> HRMSolveOutput:
+        """
+        Run segments until the halting head says stop or `max_segments` is reached.
+
+        Sequences that are finished leave the batch, so easy puzzles cost few segments.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): puzzles, as the processor makes them.
+            puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
+            max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
+            early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
+            return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
+                segment.
+
+        Raises:
+            ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, or
+                weights that give values that are not finite.
+        """
+        max_segments = self.config.halt_max_steps if max_segments is None else max_segments
+        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
+        if input_ids.dim() != 2 or input_ids.shape[0] == 0:
+            raise ValueError(
+                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
+            )
+        if input_ids.shape[1] != self.config.max_position_embeddings:
+            raise ValueError(
+                f"Each puzzle has {input_ids.shape[1]} cells, but this model was made for "
+                f"{self.config.max_position_embeddings}; use the processor that was saved with it."
+            )
+        check_ids("input_ids", input_ids.cpu(), self.config.vocab_size)
+        batch_size = input_ids.shape[0]
+        if puzzle_identifiers is None:
+            puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
+        check_ids("puzzle_identifiers", puzzle_identifiers.cpu(), self.config.num_puzzle_identifiers)
+
+        device = input_ids.device
+        predictions = torch.empty_like(input_ids)
+        halt_probabilities = torch.empty(batch_size, dtype=torch.float32, device=device)
+        segments = torch.zeros(batch_size, dtype=torch.long, device=device)
+        halted = torch.zeros(batch_size, dtype=torch.bool, device=device)
+        prediction_history, probability_history = [], []
+
+        rows, state = torch.arange(batch_size, device=device), None  # rows still in work
+        for _ in range(max_segments):
+            outputs = self.model(input_ids=input_ids[rows], puzzle_identifiers=puzzle_identifiers[rows], state=state)
+            logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
+            if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
+                raise ValueError(self._describe_non_finite())
+            predictions[rows] = logits.argmax(-1)
+            halt_probabilities[rows] = torch.sigmoid(q_halt)
+            segments[rows] += 1
+            if return_history:
+                prediction_history.append(predictions.clone())
+                probability_history.append(halt_probabilities.clone())
+
+            state = outputs.state
+            stops = self.wants_to_halt(q_halt, q_continue)
+            halted[rows] = stops
+            if early_stop and stops.any():
+                goes_on = ~stops
+                rows = rows[goes_on]
+                if rows.numel() == 0:
+                    break
+                state = HRMState(z_H=state.z_H[goes_on], z_L=state.z_L[goes_on])
+
+        return HRMSolveOutput(
+            predictions=predictions,
+            segments=segments,
+            halted=halted,
+            halt_probabilities=halt_probabilities,
+            prediction_history=torch.stack(prediction_history, dim=1) if return_history else None,
+            halt_probability_history=torch.stack(probability_history, dim=1) if return_history else None,
+        )
+
+    def _describe_non_finite(self) -> str:
+        for name, tensor in self.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                return f"The weight {name} has values that are not finite: the checkpoint is damaged."
+        return "The model computes values that are not finite although its weights are; run it in float32 or bfloat16."
+
+
+# save_pretrained then writes `auto_map` and these files, so that the folder loads with trust_remote_code=True.
+# A grid model is what AutoModel gives back for its own checkpoint: it is the class that solves.
+HRMModel.register_for_auto_class("AutoModel")
+HRMForGridTask.register_for_auto_class("AutoModel")
+
+__all__ = [
+    "HRMCarry",
+    "HRMForGridTask",
+    "HRMGridTaskOutput",
+    "HRMModel",
+    "HRMModelOutput",
+    "HRMPreTrainedModel",
+    "HRMSolveOutput",
+    "HRMState",
+    "softmax_cross_entropy",
+    "stablemax_cross_entropy",
+]

@@ -1,0 +1,1033 @@
+# Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
+"""Processor of the Hierarchical Reasoning Model: from puzzles as people write them to token ids, and back.
+
+One file, no sibling needed: it works as remote code on the Hub, as a plain module and inside the package.
+
+    processor = HRMGridProcessor.for_sudoku(9)
+    inputs = processor("53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79")
+    board = processor.decode(model.solve(**inputs).predictions[0])
+    processor.check(puzzle, board)      # Verdict(solved=..., reason=...)
+
+Read from top to bottom: helpers, then one codec per task (`_Sudoku`, `_Maze`, `_Arc`), which holds everything
+about its task (tokens, parsing, drawing, rules), then `HRMGridProcessor`, which knows batches, identifiers
+and saving.
+
+Token ids are those of the original code (github.com/sapientinc/HRM, dataset/build_*_dataset.py):
+
+    sudoku   0 padding, 1 blank cell, 2 .. size + 1 the digits 1 .. size
+    maze     0 padding, then the characters "# SGo": 1 wall, 2 floor, 3 start, 4 goal, 5 path
+    arc      0 padding, 1 end of grid (right and bottom border), 2 .. 11 the colours 0 .. 9
+
+Notable choices:
+- Text is turned into ids by one table look-up for the whole batch, and rules are checked on the whole batch.
+- Rows, columns and puzzles are counted from 1 in messages.
+- A token that says nothing about a cell is shown as such (`.` in Sudoku, `?` in a maze), never as some digit.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+
+PAD_TOKEN = 0
+IGNORE_INDEX = -100
+
+# whitespace, the signs of a board drawn in ASCII, and Unicode box drawing
+_SEPARATORS = re.compile(r"[\s|+\-\u2500-\u257f]+")
+_COUNT_WORDS = dict(enumerate("two three four five six seven eight nine".split(), start=2))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer solves its puzzle, and the first rule that it breaks if not. As a bool: `solved`."""
+
+    solved: bool
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.solved
+
+
+# --- helpers ------------------------------------------------------------------------------------------------
+
+
+def _is_int(value: Any) -> bool:
+    # bool is an int in Python, but a cell or a size that is True is a mistake
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+
+
+def _is_row_of_cells(value: Any) -> bool:
+    return _is_list(value) and not any(
+        _is_list(cell) or isinstance(cell, Mapping) or (isinstance(cell, str) and len(cell) > 1) for cell in value
+    )
+
+
+def _as_lists(value: Any) -> Any:
+    """A tensor or array as (nested) lists, anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _names(kind: str, count: int) -> list[str]:
+    """What messages call each of `count` boards."""
+    if count == 1:
+        return [f"The {kind}"]
+    return [f"{kind.capitalize()} {number} of {count}" for number in range(1, count + 1)]
+
+
+def _place(index: int, width: int) -> str:
+    return f"row {index // width + 1}, column {index % width + 1}"
+
+
+def _lookup_table(symbols: Mapping[str, int]) -> np.ndarray:
+    """Token ids (int64) of the ASCII characters 0 .. 127; -1 for those without one."""
+    table = np.full(128, -1, dtype=np.int64)
+    for symbol, token in symbols.items():
+        table[ord(symbol)] = token
+    return table
+
+
+# --- codecs: one per task -----------------------------------------------------------------------------------
+
+
+class _Codec:
+    """What the tasks share: telling one board from several, and looking text up in a table.
+
+    A subclass gives `vocab_size`, `board` (how messages call a board), `legal` (how they describe its cells),
+    and the methods that raise here. Token arrays are int64 of shape `(boards, height * width)`.
+    """
+
+    vocab_size: int
+    board: str
+    legal: str
+    rows_may_be_text = True
+
+    def __init__(self, height: int, width: int):
+        self.height, self.width = height, width
+        self.seq_len = height * width
+
+    # reading boards
+
+    def split(self, boards: Any, kind: str) -> list:
+        """Tell one board from several. The rules stand in the docstring of `HRMGridProcessor.__call__`."""
+        if isinstance(boards, (str, Mapping)):
+            return [boards]
+        if isinstance(boards, torch.Tensor):
+            boards = boards.detach().cpu().numpy()
+        if isinstance(boards, np.ndarray) and boards.dtype.kind not in "USO":
+            if boards.ndim not in (2, 3):
+                raise ValueError(
+                    f"The {kind} is an array of shape {boards.shape}; give one board (rows, columns) or "
+                    "several (boards, rows, columns)."
+                )
+            return [boards] if boards.ndim == 2 else self._not_empty(list(boards), kind)
+        boards = _as_lists(boards)
+        if not _is_list(boards):
+            raise TypeError(
+                f"The {kind} is {boards!r} ({type(boards).__name__}); give a string, a list of rows, a 2-D "
+                "array, or a list of those."
+            )
+        self._not_empty(boards, kind)
+        if all(isinstance(board, str) for board in boards):
+            rows_of_one = (
+                self.rows_may_be_text and len(boards) == self.height and all(len(row) == self.width for row in boards)
+            )
+            return [boards] if rows_of_one else list(boards)
+        if not _is_list(boards[0]) and not isinstance(boards[0], (str, Mapping, torch.Tensor)):
+            raise TypeError(
+                f"The {kind} is a flat list that starts with {boards[0]!r}; give the board as a string, as a "
+                "list of rows or as a 2-D array."
+            )
+        return [boards] if _is_row_of_cells(boards[0]) else list(boards)
+
+    @staticmethod
+    def _not_empty(boards: Sequence, kind: str) -> Sequence:
+        if len(boards) == 0:
+            raise ValueError(f"There is no {kind}: the list is empty; give at least one.")
+        return boards
+
+    def expand(self, item: Any, kind: str) -> list:
+        """The boards that one given item stands for."""
+        return [item]
+
+    def encode(self, boards: list, names: list[str], draft: bool = False) -> np.ndarray:
+        """Token ids of boards. `draft` also takes what `decode` writes where a prediction is no board."""
+        lines = [self.line_of(board, name) for board, name in zip(boards, names, strict=True)]
+        text = "".join(lines).encode("utf-32-le", errors="surrogatepass")
+        codes = np.frombuffer(text, dtype="<u4").reshape(len(lines), self.seq_len)
+        tokens = self.table[np.minimum(codes, 127)]
+        allowed = tokens >= 0 if draft else tokens > PAD_TOKEN
+        if not allowed.all():
+            row, index = np.argwhere(~allowed)[0]
+            raise ValueError(
+                f"{names[row]}: illegal character {lines[row][index]!r} in {_place(index, self.width)}; {self.legal}."
+            )
+        return tokens
+
+    def line_of(self, board: Any, name: str) -> str:
+        """One board as `height * width` characters, which may still be illegal ones."""
+        raise NotImplementedError
+
+    def check_rows(self, rows: Sequence, name: str) -> None:
+        """Raise unless there are `height` rows of `width` cells."""
+        if not _is_list(rows):
+            raise TypeError(
+                f"{name}: {rows!r} ({type(rows).__name__}) is no board; give a string, a list of rows or a 2-D array."
+            )
+        if len(rows) != self.height:
+            raise ValueError(f"{name}: it has {len(rows)} rows; {self.board} has {self.height}.")
+        for number, row in enumerate(rows, start=1):
+            if not _is_list(row) and not isinstance(row, str):
+                raise TypeError(f"{name}: row {number} is {row!r} ({type(row).__name__}); give a list of cells.")
+            if len(row) != self.width:
+                raise ValueError(
+                    f"{name}: row {number} has {len(row)} cells; {self.board} has {self.width} in each row."
+                )
+
+    def check_length(self, line: str, name: str) -> None:
+        """Raise unless the line has a character for each cell."""
+        if len(line) != self.seq_len:
+            raise ValueError(f"{name}: it has {len(line)} cells; {self.board} has {self.seq_len} ({self.legal}).")
+
+    # rules
+
+    def check_puzzles(self, puzzles: np.ndarray, names: list[str]) -> None:
+        """Raise a ValueError for the first puzzle that cannot be one."""
+
+    def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
+        """Raise a ValueError for the first answer that is none to its puzzle."""
+
+    def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
+        """Judge each answer by the rules of the task."""
+        raise NotImplementedError
+
+    def refuse_truth(self, truths: np.ndarray | None) -> None:
+        """Raise if an expected answer was given to a task that is judged by its rules."""
+        if truths is not None:
+            raise ValueError(f"{self.board.capitalize()} is checked by its rules; leave out truth.")
+
+    # writing boards
+
+    def grid(self, tokens: np.ndarray) -> list[list]:
+        """Tokens of one board as a list of rows."""
+        raise NotImplementedError
+
+    def line(self, tokens: np.ndarray) -> str:
+        """Tokens of one board as one line."""
+        return "".join(self.symbols[token] for token in tokens)
+
+    def draw(self, tokens: np.ndarray, given: np.ndarray | None) -> str:
+        """Tokens of one board as a drawing of several lines."""
+        raise NotImplementedError
+
+
+class _Sudoku(_Codec):
+    """Sudoku of 4, 6, 9 or 16 digits. 16 is written with 1 .. 9 and A .. G."""
+
+    BLANK = 1
+    BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
+
+    def __init__(self, size: int, box_height: int, box_width: int):
+        super().__init__(size, size)
+        self.box_height, self.box_width = box_height, box_width
+        self.vocab_size = size + 2
+        digits = "123456789ABCDEFG"[:size]
+        self.symbols = ".." + digits  # indexed by token id: padding and blank both say that the cell is open
+        self.board = f"a {size}x{size} Sudoku"
+        self.legal = f"a cell is a digit 1-{digits[-1]}, or a blank: . 0 or _"
+        if size > 9:
+            self.legal = f"a cell is 1-9 or A-{digits[-1]}, or a blank: . 0 or _"
+        tokens = {digit: token for token, digit in enumerate(digits, start=2)}
+        self.table = _lookup_table(
+            {d.lower(): t for d, t in tokens.items()} | tokens | dict.fromkeys(".0_", self.BLANK)
+        )
+
+        cells = np.arange(self.seq_len).reshape(size, size)
+        boxes = cells.reshape(size // box_height, box_height, size // box_width, box_width).swapaxes(1, 2)
+        # cell indices of rows, columns and boxes, shape (3 * size, size)
+        self.units = np.concatenate([cells, cells.T, boxes.reshape(size, size)])
+
+    def line_of(self, board: Any, name: str) -> str:
+        if isinstance(board, str):
+            if _SEPARATORS.search(board):
+                rows = [cells for row in board.splitlines() if (cells := _SEPARATORS.sub("", row))]
+                if len(rows) > 1:
+                    self.check_rows(rows, name)
+                board = "".join(rows)
+            self.check_length(board, name)
+            return board
+        rows = _as_lists(board)
+        self.check_rows(rows, name)
+        cells = [cell for row in rows for cell in row]
+        return "".join(self._symbol(cell, index, name) for index, cell in enumerate(cells))
+
+    def _symbol(self, cell: Any, index: int, name: str) -> str:
+        if cell is None or cell == "":
+            return "."
+        if isinstance(cell, str) and len(cell) == 1:
+            return cell
+        if _is_int(cell) and 0 <= cell <= self.height:
+            return self.symbols[cell + 1]
+        error = ValueError if _is_int(cell) or isinstance(cell, str) else TypeError
+        raise error(
+            f"{name}: the cell in {_place(index, self.width)} is {cell!r}; in a list or array a cell is an "
+            f"integer 0-{self.height} (0: blank), None, or one character."
+        )
+
+    def check_puzzles(self, puzzles: np.ndarray, names: list[str]) -> None:
+        broken = self._broken_units(puzzles)
+        if broken.any():
+            row, unit = np.argwhere(broken)[0]
+            raise ValueError(
+                f"{names[row]}: {self._describe_unit(puzzles[row], unit)}, so no answer exists; correct the clues."
+            )
+
+    def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
+        for name, verdict in zip(names, self.verdicts(puzzles, answers, None), strict=True):
+            if not verdict.solved:
+                raise ValueError(f"{name}: {verdict.reason}; a label must be the full, right solution of its puzzle.")
+
+    def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
+        self.refuse_truth(truths)
+        changed = (puzzles > self.BLANK) & (answers != puzzles)
+        missing = answers <= self.BLANK
+        broken = self._broken_units(answers)
+        solved = ~(changed.any(1) | missing.any(1) | broken.any(1))
+        right = Verdict(True, "every clue is kept, and each row, column and box has each digit once")
+        return [
+            right
+            if solved[i]
+            else Verdict(False, self._reason(puzzles[i], answers[i], changed[i], missing[i], broken[i]))
+            for i in range(len(answers))
+        ]
+
+    def _broken_units(self, tokens: np.ndarray) -> np.ndarray:
+        """Which rows, columns and boxes hold a digit twice: bool of shape (boards, 3 * size)."""
+        cells = np.sort(tokens.astype(np.int8)[:, self.units], axis=-1)
+        return ((cells[..., 1:] == cells[..., :-1]) & (cells[..., 1:] > self.BLANK)).any(-1)
+
+    def _describe_unit(self, tokens: np.ndarray, unit: int) -> str:
+        kind, number = divmod(int(unit), self.height)
+        first = int(self.units[unit][0])
+        top, left = first // self.width + 1, first % self.width + 1
+        where = (
+            f"row {number + 1}",
+            f"column {number + 1}",
+            f"the box of rows {top}-{top + self.box_height - 1} and columns {left}-{left + self.box_width - 1}",
+        )[kind]
+        counts = np.bincount(tokens[self.units[unit]], minlength=self.vocab_size)
+        digit = int(np.argmax(counts[self.BLANK + 1 :] > 1)) + self.BLANK + 1
+        count = int(counts[digit])
+        return f"{where} has {_COUNT_WORDS.get(count, count)} {self.symbols[digit]}s"
+
+    def _reason(
+        self,
+        puzzle: np.ndarray,
+        answer: np.ndarray,
+        changed: np.ndarray,
+        missing: np.ndarray,
+        broken: np.ndarray,
+    ) -> str:
+        if changed.any():
+            index = int(changed.argmax())
+            now = "blank" if missing[index] else self.symbols[answer[index]]
+            return f"the clue {self.symbols[puzzle[index]]} in {_place(index, self.width)} became {now}"
+        if missing.any():
+            first = _place(int(missing.argmax()), self.width)
+            return f"{first} is blank (blank cells: {int(missing.sum())})"
+        return self._describe_unit(answer, int(broken.argmax()))
+
+    def grid(self, tokens: np.ndarray) -> list[list[int]]:
+        return np.maximum(tokens - self.BLANK, 0).reshape(self.height, self.width).tolist()
+
+    def draw(self, tokens: np.ndarray, given: np.ndarray | None) -> str:
+        cells = [self.symbols[token] for token in tokens]
+        if given is not None:
+            cells = [
+                f"[{cell}]" if clue > self.BLANK else f" {cell} " for cell, clue in zip(cells, given, strict=True)
+            ]
+        gap = " " if given is None else ""
+        lines = []
+        for start in range(0, self.seq_len, self.width):
+            row = cells[start : start + self.width]
+            boxes = [gap.join(row[left : left + self.box_width]) for left in range(0, self.width, self.box_width)]
+            lines.append(" | ".join(boxes))
+        bar = "-+-".join(["-" * len(boxes[0])] * len(boxes))
+        bands = ["\n".join(lines[top : top + self.box_height]) for top in range(0, self.height, self.box_height)]
+        return f"\n{bar}\n".join(bands)
+
+
+class _Maze(_Codec):
+    """Mazes with steps up, down, left and right. The answer has the cells between S and G drawn as `o`."""
+
+    WALL, FLOOR, START, GOAL, PATH = range(1, 6)
+    symbols = "?# SGo"  # indexed by token id; a predicted padding is no cell of a maze
+    vocab_size = 6
+    legal = "a cell is one of # (wall), space (floor), S (start), G (goal) and, in an answer, o (path)"
+
+    def __init__(self, height: int, width: int):
+        super().__init__(height, width)
+        self.board = f"a {height}x{width} maze"
+        self.table = _lookup_table({symbol: token for token, symbol in enumerate(self.symbols)})
+
+    def line_of(self, board: Any, name: str) -> str:
+        if isinstance(board, str):
+            # a space is floor, so nothing but line breaks separates rows
+            rows = [row for row in re.split(r"[\r\n]+", board) if row]
+            if len(rows) > 1:
+                self.check_rows(rows, name)
+            line = "".join(rows)
+            self.check_length(line, name)
+            return line
+        rows = _as_lists(board)
+        self.check_rows(rows, name)
+        for index, cell in enumerate(cell for row in rows for cell in row):
+            if not isinstance(cell, str) or len(cell) != 1:
+                error = ValueError if isinstance(cell, str) else TypeError
+                raise error(f"{name}: the cell in {_place(index, self.width)} is {cell!r}; {self.legal}.")
+        return "".join(cell for row in rows for cell in row)
+
+    def check_puzzles(self, puzzles: np.ndarray, names: list[str]) -> None:
+        for token in (self.START, self.GOAL):
+            counts = (puzzles == token).sum(1)
+            if (counts != 1).any():
+                row = int((counts != 1).argmax())
+                raise ValueError(
+                    f"{names[row]}: it has {counts[row]} cells {self.symbols[token]}; a maze has exactly one "
+                    "S and one G."
+                )
+        drawn = puzzles == self.PATH
+        if drawn.any():
+            row, index = np.argwhere(drawn)[0]
+            raise ValueError(
+                f"{names[row]}: {_place(index, self.width)} is already path (o); give the maze without its answer."
+            )
+
+    def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
+        changed = self._changed(puzzles, answers)
+        if changed.any():
+            row, index = np.argwhere(changed)[0]
+            raise ValueError(
+                f"{names[row]}: {self._describe_change(puzzles[row], answers[row], index)}; an answer is its "
+                "maze with floor replaced by o."
+            )
+
+    def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
+        self.refuse_truth(truths)
+        self.check_puzzles(puzzles, _names("puzzle", len(puzzles)))
+        changed = self._changed(puzzles, answers)
+        return [
+            Verdict(False, self._describe_change(puzzle, answer, int(changes.argmax())))
+            if changes.any()
+            else self._judge_path(puzzle, answer)
+            for puzzle, answer, changes in zip(puzzles, answers, changed, strict=True)
+        ]
+
+    def _changed(self, puzzles: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return (answers != puzzles) & ~((answers == self.PATH) & (puzzles == self.FLOOR))
+
+    def _describe_change(self, puzzle: np.ndarray, answer: np.ndarray, index: int) -> str:
+        was, now = self.symbols[puzzle[index]], self.symbols[answer[index]]
+        return f"{_place(index, self.width)} was {was!r} and became {now!r}"
+
+    def _judge_path(self, puzzle: np.ndarray, answer: np.ndarray) -> Verdict:
+        start, goal = int((puzzle == self.START).argmax()), int((puzzle == self.GOAL).argmax())
+        shortest = self._shortest_way(puzzle != self.WALL, start, goal)
+        if shortest is None:
+            return Verdict(False, "this maze has no way from S to G")
+        drawn = (answer == self.PATH) | (answer == self.START) | (answer == self.GOAL)
+        way = self._shortest_way(drawn, start, goal)
+        if way is None:
+            return Verdict(
+                False,
+                f"the path does not lead from S ({_place(start, self.width)}) to G ({_place(goal, self.width)})",
+            )
+        drawn[way] = False
+        if drawn.any():
+            return Verdict(
+                False,
+                f"{_place(int(drawn.argmax()), self.width)} is path beside the way from S to G (such cells: "
+                f"{int(drawn.sum())})",
+            )
+        if len(way) > len(shortest):
+            return Verdict(False, f"the path takes {len(way) - 1} steps, the shortest {len(shortest) - 1}")
+        return Verdict(True, f"the path leads from S to G in the fewest steps ({len(way) - 1})")
+
+    def _shortest_way(self, passable: np.ndarray, start: int, goal: int) -> list[int] | None:
+        """Cells from start to goal, both included, by breadth-first search; None if there is no way."""
+        unvisited = set(np.flatnonzero(passable).tolist()) - {start}
+        previous = {start: start}
+        queue = deque([start])
+        while queue:
+            cell = queue.popleft()
+            if cell == goal:
+                way = [cell]
+                while way[-1] != start:
+                    way.append(previous[way[-1]])
+                return way[::-1]
+            column = cell % self.width
+            # the cells left of the first column and right of the last are on another row
+            beside = ([cell - 1] if column else []) + ([cell + 1] if column < self.width - 1 else [])
+            for neighbour in (cell - self.width, cell + self.width, *beside):
+                if neighbour in unvisited:
+                    unvisited.remove(neighbour)
+                    previous[neighbour] = cell
+                    queue.append(neighbour)
+        return None
+
+    def grid(self, tokens: np.ndarray) -> list[list[str]]:
+        return [list(row) for row in self._rows(tokens)]
+
+    def draw(self, tokens: np.ndarray, given: np.ndarray | None) -> str:
+        return "\n".join(self._rows(tokens))
+
+    def _rows(self, tokens: np.ndarray) -> list[str]:
+        line = self.line(tokens)
+        return [line[start : start + self.width] for start in range(0, self.seq_len, self.width)]
+
+
+class _Arc(_Codec):
+    """ARC grids of colours 0 .. 9 in the top left corner of a canvas."""
+
+    END_OF_GRID = 1
+    FIRST_COLOUR = 2
+    vocab_size = 12
+    rows_may_be_text = False  # a string is JSON
+    legal = "a cell is a colour, an integer 0-9"
+
+    def __init__(self, height: int, width: int):
+        super().__init__(height, width)
+        self.board = f"an ARC grid of at most {height}x{width}"
+
+    def split(self, boards: Any, kind: str) -> list:
+        if isinstance(boards, str):
+            boards = self._load(boards, f"The {kind}")
+        return super().split(boards, kind)
+
+    @staticmethod
+    def _load(text: str, name: str) -> Any:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{name}: {text[:40]!r} is not JSON ({error}); give a grid as a list of rows, a pair or a task."
+            ) from error
+
+    def expand(self, item: Any, kind: str) -> list:
+        """A grid itself, or the input (for an answer: output) of a pair or of each test pair of a task."""
+        if isinstance(item, str):
+            item = self._load(item, f"The {kind}")
+        if not isinstance(item, Mapping):
+            return [item]
+        pairs = item["test"] if "test" in item else [item]
+        side = "output" if kind == "answer" else "input"
+        if not _is_list(pairs) or len(pairs) == 0:
+            raise ValueError(f'The {kind} is a task whose "test" is {pairs!r}; give a list of at least one pair.')
+        for pair in pairs:
+            if not isinstance(pair, Mapping) or side not in pair:
+                raise ValueError(
+                    f'The {kind} has the keys {list(item)} and no "{side}"; give a pair '
+                    '{"input": grid, "output": grid}, or a task with such pairs under "test".'
+                )
+        return [pair[side] for pair in pairs]
+
+    def encode(self, boards: list, names: list[str], draft: bool = False) -> np.ndarray:
+        canvases = np.full((len(boards), self.height, self.width), PAD_TOKEN, dtype=np.int64)
+        for canvas, board, name in zip(canvases, boards, names, strict=True):
+            rows = _as_lists(board)
+            if draft and _is_list(rows) and len(rows) == 0:
+                continue  # a prediction without any grid
+            self._check_grid(rows, name)
+            height, width = len(rows), len(rows[0])
+            canvas[:height, :width] = np.asarray(rows) + self.FIRST_COLOUR
+            # build_arc_dataset.py: the border is drawn where the canvas has room for it
+            if height < self.height:
+                canvas[height, :width] = self.END_OF_GRID
+            if width < self.width:
+                canvas[:height, width] = self.END_OF_GRID
+        return canvases.reshape(len(boards), self.seq_len)
+
+    def _check_grid(self, rows: Any, name: str) -> None:
+        if not _is_list(rows) or not all(_is_list(row) for row in rows):
+            raise TypeError(
+                f"{name}: {str(rows)[:40]!r} is no grid; give a list of rows, and rows as lists of colours."
+            )
+        if len(rows) == 0 or len(rows[0]) == 0:
+            raise ValueError(f"{name}: the grid is empty; give at least one row with one cell.")
+        for number, row in enumerate(rows, start=1):
+            if len(row) != len(rows[0]):
+                raise ValueError(
+                    f"{name}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be equal."
+                )
+            for column, cell in enumerate(row, start=1):
+                if not _is_int(cell) or not 0 <= cell <= 9:
+                    error = ValueError if _is_int(cell) else TypeError
+                    raise error(f"{name}: the cell in row {number}, column {column} is {cell!r}; {self.legal}.")
+        if len(rows) > self.height or len(rows[0]) > self.width:
+            raise ValueError(
+                f"{name}: the grid is {len(rows)}x{len(rows[0])}; the canvas holds at most {self.height}x{self.width}."
+            )
+
+    def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
+        if truths is None:
+            raise ValueError("An ARC answer has no rules to be checked by; give the expected grid as truth.")
+        return [
+            self._judge(self.crop(answer), self.crop(truth)) for answer, truth in zip(answers, truths, strict=True)
+        ]
+
+    @staticmethod
+    def _judge(answer: np.ndarray, truth: np.ndarray) -> Verdict:
+        if answer.size == 0:
+            return Verdict(False, "the prediction holds no grid")
+        if answer.shape != truth.shape:
+            size, expected = "x".join(map(str, answer.shape)), "x".join(map(str, truth.shape))
+            return Verdict(False, f"the grid is {size}, expected {expected}")
+        wrong = answer != truth
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            return Verdict(
+                False,
+                f"row {row + 1}, column {column + 1} is {answer[row, column]}, expected {truth[row, column]} "
+                f"(wrong cells: {int(wrong.sum())})",
+            )
+        return Verdict(True, "the grid equals the expected one")
+
+    def crop(self, tokens: np.ndarray) -> np.ndarray:
+        """The largest rectangle from the top left corner that has colours only, as colours 0 .. 9.
+
+        The rule of the original's evaluation (arc_eval.ipynb): of equally large ones that with the fewest
+        rows. Shape (rows, columns), or (0, 0) if the corner itself is no colour.
+        """
+        canvas = tokens.reshape(self.height, self.width)
+        coloured = canvas >= self.FIRST_COLOUR
+        widths = np.minimum.accumulate(np.cumprod(coloured, axis=1).sum(axis=1))
+        areas = widths * np.arange(1, self.height + 1)
+        best = int(areas.argmax())
+        height, width = (best + 1, int(widths[best])) if areas[best] else (0, 0)
+        return canvas[:height, :width] - self.FIRST_COLOUR
+
+    def grid(self, tokens: np.ndarray) -> list[list[int]]:
+        return self.crop(tokens).tolist()
+
+    def line(self, tokens: np.ndarray) -> str:
+        return json.dumps(self.grid(tokens), separators=(",", ":"))
+
+    def draw(self, tokens: np.ndarray, given: np.ndarray | None) -> str:
+        return "\n".join(" ".join(map(str, row)) for row in self.grid(tokens)) or "(no grid)"
+
+
+# --- processor ----------------------------------------------------------------------------------------------
+
+
+class HRMGridProcessor(ProcessorMixin):
+    r"""
+    Turns puzzles as people write them into the input of [`HRMForGridTask`], and predictions back into boards.
+
+    `for_sudoku`, `for_maze` and `for_arc` make one with the sizes of the published models; a checkpoint has
+    its own: `AutoProcessor.from_pretrained(folder, trust_remote_code=True)`.
+
+    Args:
+        task (`str`): `"sudoku"`, `"maze"` or `"arc"`.
+        height (`int`), width (`int`):
+            Rows and columns of a board; for `"arc"` of the canvas that grids are put on. Sudoku: 4, 6, 9 or
+            16, both.
+        box_height (`int`, *optional*), box_width (`int`, *optional*):
+            Rows and columns of a Sudoku box, given both or not at all; 2x2, 2x3, 3x3, 4x4 by default.
+        puzzle_identifiers (`dict[str, int]`, *optional*):
+            Names of the puzzles that the model has an embedding for, with their identifiers, from 1 on. 0 is
+            the blank identifier, "no particular puzzle"; it may be named `"<blank>"`.
+
+    Raises:
+        ValueError, TypeError: if a value is not allowed; the message names it and what is.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        height: int,
+        width: int,
+        box_height: int | None = None,
+        box_width: int | None = None,
+        puzzle_identifiers: dict[str, int] | None = None,
+    ):
+        super().__init__()
+        for name, value in (("height", height), ("width", width)):
+            if not _is_int(value) or value < 1:
+                raise ValueError(
+                    f"HRMGridProcessor: {name}={value!r} is not allowed; it must be an integer of at least 1."
+                )
+        if task == "sudoku":
+            box_height, box_width = _sudoku_boxes(height, width, box_height, box_width)
+            self._codec = _Sudoku(height, box_height, box_width)
+        elif task in ("maze", "arc"):
+            if (box_height, box_width) != (None, None):
+                raise ValueError(
+                    f"HRMGridProcessor: box_height={box_height!r} and box_width={box_width!r} were given for "
+                    f"task={task!r}; only a Sudoku has boxes, so leave them out."
+                )
+            self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width)
+        else:
+            raise ValueError(f"HRMGridProcessor: task={task!r} is not allowed; it must be 'sudoku', 'maze' or 'arc'.")
+        self.task = task
+        # plain integers, because those of numpy cannot be saved as JSON
+        self.height, self.width = int(height), int(width)
+        self.box_height, self.box_width = box_height, box_width
+        self.puzzle_identifiers = _checked_identifiers(puzzle_identifiers)
+        self._num_puzzle_identifiers = max((self.puzzle_identifiers or {}).values(), default=0) + 1
+
+    @classmethod
+    def for_sudoku(cls, size: int = 9) -> "HRMGridProcessor":
+        """Processor of Sudoku with `size` digits: 4, 6, 9 or 16. Raises ValueError for other sizes."""
+        return cls("sudoku", size, size)
+
+    @classmethod
+    def for_maze(cls, height: int = 30, width: int = 30) -> "HRMGridProcessor":
+        """Processor of mazes of one size; 30x30 are those of Maze-Hard."""
+        return cls("maze", height, width)
+
+    @classmethod
+    def for_arc(cls, puzzle_identifiers: dict[str, int] | None = None) -> "HRMGridProcessor":
+        """Processor of ARC grids up to 30x30; `puzzle_identifiers` as in the class."""
+        return cls("arc", 30, 30, puzzle_identifiers=puzzle_identifiers)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids: `vocab_size` of the model."""
+        return self._codec.vocab_size
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens of a board: `max_position_embeddings` of the model."""
+        return self._codec.seq_len
+
+    @property
+    def pad_token_id(self) -> int:
+        """Token id of padding."""
+        return PAD_TOKEN
+
+    @property
+    def num_puzzle_identifiers(self) -> int:
+        """Identifiers that the model knows, the blank one included: `num_puzzle_identifiers` of the model."""
+        return self._num_puzzle_identifiers
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what calling the processor gives."""
+        return ["input_ids", "puzzle_identifiers", "labels"]
+
+    def __call__(
+        self,
+        puzzles: Any,
+        answers: Any = None,
+        identifiers: str | int | Sequence[str | int] | np.ndarray | torch.Tensor | None = None,
+        return_tensors: str | None = "pt",
+        check_rules: bool = True,
+    ) -> BatchFeature:
+        """
+        Token ids of one puzzle or of a list of puzzles.
+
+        Forms of a puzzle:
+
+        - Sudoku: a string of digits with `.`, `0` or `_` for a blank cell. Whitespace, `|`, `-`, `+` and box
+          drawing are separators, so a printed board may be given as it is; if the cells stand on several
+          lines, these must be the rows. Or a list of rows (integers, `None`, `""` or one character a cell; a
+          row may be a string), or a 2-D array or tensor of integers with 0 for blank. 16x16: `1`-`9`, then
+          `A`-`G` in either case.
+        - Maze: a string of the characters `# SGo`, with or without line breaks. Spaces are floor, and nothing
+          else is. Or a list of rows, each a string or a list of characters, or a 2-D array of characters.
+        - ARC: a list of rows of integers 0-9, a 2-D array or tensor, a pair `{"input": grid, ...}`, a task
+          `{"train": [...], "test": [...]}`, which stands for the inputs of all its test pairs, or a JSON
+          string of these.
+
+        One puzzle or several? A string or a dictionary is one; a 2-D array is one, a 3-D array several. A
+        list of strings is several, except when it has `height` strings of `width` characters each: then these
+        are the rows of one (for ARC, where strings are JSON, it is always several). Any other list is one
+        board if its first element is a row of cells (integers, `None` or strings of at most one character),
+        else several.
+
+        Args:
+            puzzles: one puzzle or several.
+            answers (*optional*): as many answers, in the same forms. Of an ARC pair or task its outputs are
+                taken, so that `processor(task, answers=task)` makes labelled examples.
+            identifiers (*optional*): name or number of the puzzle for ARC, one for all or one for each given
+                puzzle. Only a processor without `puzzle_identifiers` does without: all are 0, the blank one.
+            return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"`, `"np"`, or `None` for lists.
+            check_rules (`bool`, defaults to `True`): refuse a puzzle that contradicts itself and an answer
+                that is none to its puzzle. (The form is checked in any case; whether a maze path is the
+                shortest never.)
+
+        Returns:
+            [`BatchFeature`] of int64: `input_ids` `(puzzles, seq_len)`, `puzzle_identifiers` `(puzzles,)`
+            and, with answers, `labels` `(puzzles, seq_len)`, where padding is -100.
+
+        Raises:
+            ValueError, TypeError: one sentence that names the first bad puzzle, the place in it and what is
+            wanted.
+        """
+        if return_tensors not in ("pt", "np", None):
+            raise ValueError(f"return_tensors={return_tensors!r} is not allowed; it must be 'pt', 'np' or None.")
+        boards, boards_per_item = self._boards(puzzles, "puzzle")
+        names = _names("puzzle", len(boards))
+        input_ids = self._codec.encode(boards, names)
+        if check_rules:
+            self._codec.check_puzzles(input_ids, names)
+        item_identifiers = self._identifier_numbers(identifiers, len(boards_per_item))
+        data = {"input_ids": input_ids, "puzzle_identifiers": np.repeat(item_identifiers, boards_per_item)}
+
+        if answers is not None:
+            boards, _ = self._boards(answers, "answer")
+            if len(boards) != len(input_ids):
+                raise ValueError(
+                    f"There are {len(boards)} answers for {len(input_ids)} puzzles; give one answer for each puzzle."
+                )
+            names = _names("answer", len(boards))
+            labels = self._codec.encode(boards, names)
+            if check_rules:
+                self._codec.check_labels(input_ids, labels, names)
+            data["labels"] = np.where(labels == PAD_TOKEN, IGNORE_INDEX, labels)
+
+        if return_tensors is None:
+            data = {name: array.tolist() for name, array in data.items()}
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def decode(self, token_ids: Sequence[int] | np.ndarray | torch.Tensor, format: str = "line") -> str | list[list]:
+        """
+        Board of one sequence of token ids, `(seq_len,)`; -100 counts as padding.
+
+        Args:
+            token_ids: integers, for instance one row of the predictions or of the labels.
+            format (`str`, defaults to `"line"`): `"line"` is a string that can be given as a puzzle again
+                (JSON for ARC), `"grid"` a list of rows (Sudoku: integers, 0 for open cells; maze: characters;
+                ARC: colours), `"pretty"` a drawing.
+
+        Returns:
+            The board. Where a prediction says nothing about a cell, Sudoku has `.` (0 in a grid) and a maze
+            `?`. An ARC grid is cropped at its end of grid, and is empty (`[]`) if the prediction holds none.
+
+        Raises:
+            ValueError, TypeError: for a wrong length, a token id outside the vocabulary or an unknown format.
+        """
+        return self.batch_decode(self._tokens(token_ids, "token_ids", ndim=1), format)[0]
+
+    def batch_decode(self, token_ids: Any, format: str = "line") -> list:
+        """Boards of token ids of shape `(boards, seq_len)`; see `decode`."""
+        if format not in ("line", "grid", "pretty"):
+            raise ValueError(f"format={format!r} is not allowed; it must be 'line', 'grid' or 'pretty'.")
+        tokens = self._tokens(token_ids, "token_ids", ndim=2)
+        if format == "grid":
+            return [self._codec.grid(row) for row in tokens]
+        if format == "line":
+            return [self._codec.line(row) for row in tokens]
+        return [self._codec.draw(row, None) for row in tokens]
+
+    def pretty(self, board: Any, given: Any = None) -> str:
+        """
+        Drawing of a board of several lines, with the boxes of a Sudoku.
+
+        Args:
+            board: a puzzle or an answer in any form that the processor takes, or that `decode` gives.
+            given (*optional*): the puzzle; in a Sudoku the cells of its clues stand in brackets then. The
+                other tasks show by themselves what is new in an answer.
+
+        Raises:
+            ValueError, TypeError: as in `__call__`, the rules aside.
+        """
+        given_tokens = None if given is None else self._one_board(given, "puzzle")[0]
+        return self._codec.draw(self._one_board(board, "answer", draft=True)[0], given_tokens)
+
+    def check(self, puzzle: Any, answer: Any, truth: Any = None) -> Verdict:
+        """
+        Judge one answer.
+
+        Sudoku: keeps every clue, is complete, has each digit once in each row, column and box. Maze: changes
+        floor to path only, and the path leads from S to G, without stray cells and in the fewest steps. ARC:
+        equals `truth`.
+
+        Args:
+            puzzle, answer: in any form that the processor takes; `answer` also as `decode` gives it.
+            truth (*optional*): the expected grid of an ARC task, which has no rules to go by; for ARC only.
+
+        Raises:
+            ValueError, TypeError: if a board cannot be read, or `truth` is missing or out of place.
+        """
+        expected = None if truth is None else self._one_board(truth, "answer")
+        tokens = self._one_board(puzzle, "puzzle")
+        return self._codec.verdicts(tokens, self._one_board(answer, "answer", draft=True), expected)[0]
+
+    def check_batch(self, input_ids: Any, predictions: Any, truth: Any = None) -> list[Verdict]:
+        """
+        Judge predictions as `check` does, from token ids.
+
+        Args:
+            input_ids, predictions: token ids of shape `(puzzles, seq_len)`.
+            truth (*optional*): labels of the same shape; for ARC, and for ARC only.
+
+        Raises:
+            ValueError, TypeError: if the shapes differ or a token id is outside the vocabulary.
+        """
+        puzzles = self._tokens(input_ids, "input_ids", ndim=2)
+        arrays = {"predictions": self._tokens(predictions, "predictions", ndim=2), "truth": None}
+        if truth is not None:
+            arrays["truth"] = self._tokens(truth, "truth", ndim=2)
+        for name, tokens in arrays.items():
+            if tokens is not None and len(tokens) != len(puzzles):
+                raise ValueError(
+                    f"{name} has {len(tokens)} rows, but input_ids has {len(puzzles)}; they must be equal."
+                )
+        return self._codec.verdicts(puzzles, arrays["predictions"], arrays["truth"])
+
+    def _boards(self, boards: Any, kind: str) -> tuple[list, list[int]]:
+        """Single boards, and how many of them each given item stands for."""
+        expanded = [self._codec.expand(item, kind) for item in self._codec.split(boards, kind)]
+        return [board for item in expanded for board in item], [len(item) for item in expanded]
+
+    def _one_board(self, board: Any, kind: str, draft: bool = False) -> np.ndarray:
+        """Tokens of exactly one board, shape (1, seq_len), rules unchecked."""
+        if draft and _is_list(board) and len(board) == 0:
+            boards = [board]
+        else:
+            boards, _ = self._boards(board, kind)
+        if len(boards) != 1:
+            raise ValueError(f"There are {len(boards)} boards; give one {kind} here.")
+        return self._codec.encode(boards, _names(kind, 1), draft=draft)
+
+    def _tokens(self, token_ids: Any, name: str, ndim: int) -> np.ndarray:
+        """Token ids as int64 of shape (boards, seq_len), with -100 as padding."""
+        try:
+            tokens = np.asarray(token_ids.detach().cpu() if isinstance(token_ids, torch.Tensor) else token_ids)
+        except ValueError as error:
+            raise ValueError(f"{name} has rows of unequal length; each must have {self.seq_len} ids.") from error
+        shape = {1: f"({self.seq_len},)", 2: f"(boards, {self.seq_len})"}[ndim]
+        if tokens.ndim != ndim or tokens.shape[-1] != self.seq_len:
+            raise ValueError(f"{name} has the shape {tokens.shape}; wanted {shape}.")
+        if tokens.dtype.kind not in "iu":
+            raise TypeError(f"{name} has the type {tokens.dtype}; wanted integers.")
+        tokens = tokens.astype(np.int64).reshape(-1, self.seq_len)
+        tokens = np.where(tokens == IGNORE_INDEX, PAD_TOKEN, tokens)
+        outside = (tokens < 0) | (tokens >= self.vocab_size)
+        if outside.any():
+            raise ValueError(
+                f"{name} has the token id {tokens[outside][0]}; the {self.task} vocabulary is "
+                f"0-{self.vocab_size - 1}, so these ids come from a model of another task or size."
+            )
+        return tokens
+
+    def _identifier_numbers(self, identifiers: Any, count: int) -> np.ndarray:
+        """Identifier of each given puzzle, int64 of shape (count,)."""
+        if identifiers is None:
+            if self.puzzle_identifiers:
+                raise ValueError(
+                    "No identifiers were given, but this model tells named puzzles apart and needs to know "
+                    "which one it sees; give the name or number of the puzzle (0 for none)."
+                )
+            return np.zeros(count, dtype=np.int64)
+        identifiers = _as_lists(identifiers)
+        if not _is_list(identifiers):
+            identifiers = [identifiers] * count
+        if len(identifiers) != count:
+            raise ValueError(
+                f"There are {len(identifiers)} identifiers for {count} puzzles; give one for all or one for each."
+            )
+        return np.array([self._identifier_number(identifier) for identifier in identifiers], dtype=np.int64)
+
+    def _identifier_number(self, identifier: Any) -> int:
+        known = self.puzzle_identifiers or {}
+        if isinstance(identifier, str) and identifier in known:
+            return known[identifier]
+        if _is_int(identifier) and 0 <= identifier < self.num_puzzle_identifiers:
+            return int(identifier)
+        if not _is_int(identifier) and not isinstance(identifier, str):
+            raise TypeError(
+                f"The identifier {identifier!r} is a {type(identifier).__name__}; give a name or a number."
+            )
+        raise ValueError(
+            f"The puzzle identifier {identifier!r} is unknown: this model knows only "
+            f"{self.num_puzzle_identifiers} identifiers (0, the blank one, included), and a model scores 0 % "
+            "on ARC puzzles that it has no identifier for; train it on this puzzle or give an identifier "
+            "that it knows."
+        )
+
+    @classmethod
+    def from_args_and_dict(cls, args, processor_dict: dict[str, Any], **kwargs):
+        """As in transformers, but a folder that was not saved by this processor is a clear error.
+
+        Raises:
+            ValueError: if the folder has no `processor_config.json`, or one without task and size.
+        """
+        missing = [name for name in ("task", "height", "width") if name not in processor_dict | kwargs]
+        if missing:
+            raise ValueError(
+                f"The folder has no processor_config.json that gives {', '.join(missing)}; save the "
+                f"processor there with save_pretrained, or make one with {cls.__name__}.for_sudoku(), "
+                "for_maze() or for_arc()."
+            )
+        return super().from_args_and_dict(args, processor_dict, **kwargs)
+
+    def __repr__(self) -> str:
+        # an ARC model has thousands of identifiers, and transformers formats its processors on every load
+        boxes = f", box_height={self.box_height}, box_width={self.box_width}" if self.task == "sudoku" else ""
+        return (
+            f"{type(self).__name__}(task={self.task!r}, height={self.height}, width={self.width}{boxes}, "
+            f"num_puzzle_identifiers={self.num_puzzle_identifiers})"
+        )
+
+
+def _sudoku_boxes(height: int, width: int, box_height: int | None, box_width: int | None) -> tuple[int, int]:
+    if height != width or height not in _Sudoku.BOXES:
+        raise ValueError(
+            f"HRMGridProcessor: a Sudoku of height={height} and width={width} is not supported; both must be "
+            "4, 6, 9 or 16."
+        )
+    if (box_height, box_width) == (None, None):
+        return _Sudoku.BOXES[height]
+    integers = _is_int(box_height) and _is_int(box_width) and box_height > 0
+    if not integers or box_height * box_width != height:
+        raise ValueError(
+            f"HRMGridProcessor: boxes of box_height={box_height!r} and box_width={box_width!r} do not hold "
+            f"the {height} digits; give two integers with that product, or neither for the usual boxes."
+        )
+    return int(box_height), int(box_width)
+
+
+def _checked_identifiers(puzzle_identifiers: dict[str, int] | None) -> dict[str, int] | None:
+    if puzzle_identifiers is None:
+        return None
+    if not isinstance(puzzle_identifiers, dict):
+        raise TypeError(
+            f"HRMGridProcessor: puzzle_identifiers is a {type(puzzle_identifiers).__name__}; give a "
+            "dictionary from puzzle names to numbers."
+        )
+    owners: dict[int, str] = {}
+    for name, number in puzzle_identifiers.items():
+        legal = isinstance(name, str) and _is_int(number) and number >= 0
+        if not legal or (number == 0) != (name == "<blank>"):
+            raise ValueError(
+                f"HRMGridProcessor: puzzle_identifiers has {name!r}: {number!r}; a name is a string and its "
+                'number an integer of at least 1 (0 belongs to "<blank>").'
+            )
+        if number in owners:
+            raise ValueError(
+                f"HRMGridProcessor: puzzle_identifiers gives {number} to {owners[number]!r} and to {name!r}; "
+                "each name needs a number of its own."
+            )
+        owners[number] = name
+    return {name: int(number) for number, name in owners.items()}
+
+
+HRMGridProcessor.register_for_auto_class("AutoProcessor")
+
+__all__ = ["HRMGridProcessor", "Verdict"]
