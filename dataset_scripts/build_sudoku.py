@@ -1,0 +1,30 @@
+"""Build a Sudoku data set folder that `datasets.load_dataset` opens.
+
+python dataset_scripts/build_sudoku.py data/sudoku-6x6 --size 6 --num-train 2000 --num-test 500
+python dataset_scripts/build_sudoku.py data/mine --source csv --train-csv train.csv.gz --test-csv test.csv.gz
+python dataset_scripts/build_sudoku.py data/extreme --source hub --num-train 1000 --random-subset
+python dataset_scripts/build_sudoku.py --help
+"""
+
+import sys
+from pathlib import Path
+
+import typer
+
+
+try:
+    from hrm_hf.data.sudoku_builder import build_sudoku
+except ModuleNotFoundError as error:
+    if error.name != "hrm_hf":
+        raise
+    # the package is not installed: take it from the repository that holds this script
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from hrm_hf.data.sudoku_builder import build_sudoku
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(build_sudoku)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        print(f"build_sudoku.py: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,128 @@
+"""Puzzles for training and evaluation, as tensors, and the sequence of training examples drawn from them."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import torch
+
+from hrm_hf.data.sudoku_symmetry import random_symmetries
+from processing_hrm import HRMGridProcessor
+
+
+def load_rows(dataset: str, split: str, limit: int | None = None) -> datasets.Dataset:
+    """The first `limit` rows of a split with the columns `question` and `answer`.
+
+    Args:
+        dataset: a folder written by a builder of `dataset_scripts/`, or the name of a data set on the Hub.
+        split: name of the split.
+        limit: how many rows; all by default.
+
+    Raises:
+        FileNotFoundError: if `dataset` looks like a folder and is none.
+        ValueError: if the split or a column is missing, or fewer than `limit` rows are there.
+    """
+    if not Path(dataset).is_dir() and (dataset.startswith((".", "/", "~")) or dataset.count("/") != 1):
+        raise FileNotFoundError(
+            f"There is no data set folder {dataset}; build one with dataset_scripts/build_sudoku.py or give a data "
+            "set on the Hub as owner/name."
+        )
+    splits = datasets.load_dataset(dataset)
+    if split not in splits:
+        raise ValueError(f"The data set {dataset} has no split {split!r}; it has {', '.join(splits)}.")
+    rows = splits[split]
+    missing = {"question", "answer"} - set(rows.column_names)
+    if missing:
+        raise ValueError(
+            f"The data set {dataset} has no column {' and '.join(sorted(missing))}; it has "
+            f"{', '.join(rows.column_names)}."
+        )
+    if limit is not None:
+        if limit > len(rows):
+            raise ValueError(f"The split {split!r} of {dataset} has {len(rows)} rows, but {limit} were asked for.")
+        rows = rows.select(range(limit))
+    return rows
+
+
+def sudoku_processor(rows: datasets.Dataset) -> HRMGridProcessor:
+    """The processor for Sudoku of the size of the first row.
+
+    Raises:
+        ValueError: if there is no row or the first is not a square board.
+    """
+    if len(rows) == 0:
+        raise ValueError("The data set is empty; build one with at least one puzzle.")
+    cells = len(rows[0]["question"])
+    if math.isqrt(cells) ** 2 != cells:
+        raise ValueError(f"The first puzzle has {cells} cells, which is not a square board.")
+    return HRMGridProcessor.for_sudoku(math.isqrt(cells))
+
+
+def encode(rows: datasets.Dataset, processor: HRMGridProcessor) -> dict[str, torch.Tensor]:
+    """`input_ids` and `labels` of shape `(rows, tokens)` and `puzzle_identifiers` of shape `(rows,)`."""
+    return dict(processor(list(rows["question"]), answers=list(rows["answer"]), return_tensors="pt"))
+
+
+# (draws, input_ids, labels) -> (input_ids, labels)
+Augmentation = Callable[[torch.LongTensor, torch.LongTensor, torch.LongTensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def sudoku_augmentation(size: int, seed: int) -> Augmentation:
+    """Apply to draw d the Sudoku symmetry that is a function of (seed, d) alone."""
+
+    def augment(draws, input_ids, labels):
+        symmetry = random_symmetries(draws, seed, size)
+        # token 1 is the blank cell, tokens 2.. are the digits 1..
+        return symmetry.apply(input_ids - 1) + 1, symmetry.apply(labels - 1) + 1
+
+    return augment
+
+
+class PuzzleDraws(torch.utils.data.Dataset):
+    """The training examples of a run, in order: draw d is a pure function of (seed, d).
+
+    Each epoch visits every puzzle once, in a random order of its own; draw d is puzzle `d % puzzles` of the order of
+    epoch `d // puzzles`, under its own random symmetry. Nothing depends on how draws are batched or which process or
+    worker makes them, so a run continues anywhere and gives the same data on any number of processes.
+
+    Args:
+        puzzles: as `encode` gives them.
+        num_draws: length of the run in examples.
+        seed: of order and augmentation.
+        augment: symmetry to apply, or `None`.
+    """
+
+    def __init__(
+        self, puzzles: dict[str, torch.Tensor], num_draws: int, seed: int, augment: Augmentation | None = None
+    ):
+        self.puzzles = puzzles
+        self.num_draws = num_draws
+        self.seed = seed
+        self.augment = augment
+        self.num_puzzles = len(puzzles["input_ids"])
+        if self.num_puzzles == 0:
+            raise ValueError("There is no puzzle to train on; give a split with at least one row.")
+        self._orders: dict[int, torch.LongTensor] = {}
+
+    def __len__(self) -> int:
+        return self.num_draws
+
+    def order(self, epoch: int) -> torch.LongTensor:
+        """The permutation of the puzzles in an epoch, of shape `(puzzles,)`."""
+        if epoch not in self._orders:
+            # a batch spans two epochs at most when it is no larger than the data set; older orders are not needed
+            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
+            generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
+            self._orders[epoch] = torch.randperm(self.num_puzzles, generator=generator)
+        return self._orders[epoch]
+
+    def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
+        """One batch: `input_ids`, `labels` of shape `(draws, tokens)`, `puzzle_identifiers` of shape `(draws,)`."""
+        rows = torch.stack([self.order(draw // self.num_puzzles)[draw % self.num_puzzles] for draw in draws])
+        batch = {name: tensor[rows] for name, tensor in self.puzzles.items()}
+        if self.augment is not None:
+            batch["input_ids"], batch["labels"] = self.augment(
+                torch.tensor(draws), batch["input_ids"], batch["labels"]
+            )
+        return batch

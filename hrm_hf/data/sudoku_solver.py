@@ -1,0 +1,155 @@
+"""A Sudoku solver for many puzzles: depth-first search with naked and hidden singles, compiled by numba.
+
+The rating of a puzzle is how much guessing it takes this solver: see `solve`.
+"""
+
+import numba
+import numpy as np
+
+from hrm_hf.data.sudoku_rules import units_of
+
+
+@numba.njit
+def _most_constrained(board, candidates_row, candidates_column, candidates_box, units, size):
+    """Blank cell or place of a digit in a unit with the fewest choices.
+
+    Returns its number of choices, the cell (or -1) and, for a place, digit and unit kind and number.
+    """
+    best, best_cell, best_digit, best_kind, best_unit = 99, -1, -1, -1, -1
+    cells = size * size
+    for cell in range(cells):
+        if board[cell] == 0:
+            mask = candidates_row[units[0, cell]] & candidates_column[units[1, cell]] & candidates_box[units[2, cell]]
+            count = 0
+            while mask:
+                mask &= mask - 1
+                count += 1
+            if count < best:
+                best, best_cell = count, cell
+                if count <= 1:
+                    return best, best_cell, best_digit, best_kind, best_unit
+    # no naked single: look for digits with few places in a unit (hidden singles)
+    places = np.zeros((3, size, size), dtype=np.int64)
+    for cell in range(cells):
+        if board[cell] == 0:
+            mask = candidates_row[units[0, cell]] & candidates_column[units[1, cell]] & candidates_box[units[2, cell]]
+            for digit in range(size):
+                if mask >> digit & 1:
+                    for kind in range(3):
+                        places[kind, units[kind, cell], digit] += 1
+    for kind in range(3):
+        for unit in range(size):
+            missing = (
+                candidates_row[unit] if kind == 0 else candidates_column[unit] if kind == 1 else candidates_box[unit]
+            )
+            for digit in range(size):
+                if missing >> digit & 1 and places[kind, unit, digit] < best:
+                    best, best_cell = places[kind, unit, digit], -1
+                    best_digit, best_kind, best_unit = digit, kind, unit
+    return best, best_cell, best_digit, best_kind, best_unit
+
+
+@numba.njit
+def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution, guesses):
+    """Count solutions up to `limit` by depth-first search; the first one goes into `solution`.
+
+    `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point.
+    """
+    count, cell, digit, kind, unit = _most_constrained(board, rows, columns, boxes, units, size)
+    if count == 99:
+        solution[:] = board
+        return 1
+    if count == 0:
+        return 0
+    # the choices: digits of a cell, or cells of a digit
+    cells = np.empty(count, dtype=np.int64)
+    digits = np.empty(count, dtype=np.int64)
+    found = 0
+    if cell >= 0:
+        mask = rows[units[0, cell]] & columns[units[1, cell]] & boxes[units[2, cell]]
+        for choice in range(size):
+            if mask >> choice & 1:
+                cells[found], digits[found] = cell, choice
+                found += 1
+    else:
+        for place in range(size * size):
+            if board[place] == 0 and units[kind, place] == unit:
+                mask = rows[units[0, place]] & columns[units[1, place]] & boxes[units[2, place]]
+                if mask >> digit & 1:
+                    cells[found], digits[found] = place, digit
+                    found += 1
+    if shuffled:
+        for last in range(count - 1, 0, -1):
+            other = np.random.randint(last + 1)
+            cells[last], cells[other] = cells[other], cells[last]
+            digits[last], digits[other] = digits[other], digits[last]
+    solutions = 0
+    for choice in range(count):
+        if choice > 0:
+            guesses[0] += 1
+        place, bit = cells[choice], 1 << digits[choice]
+        row, column, box = units[0, place], units[1, place], units[2, place]
+        board[place] = digits[choice] + 1
+        rows[row] ^= bit
+        columns[column] ^= bit
+        boxes[box] ^= bit
+        solutions += _search(board, rows, columns, boxes, units, size, limit - solutions, shuffled, solution, guesses)
+        board[place] = 0
+        rows[row] ^= bit
+        columns[column] ^= bit
+        boxes[box] ^= bit
+        if solutions >= limit:
+            break
+    return solutions
+
+
+@numba.njit
+def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
+    """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
+
+    The first solution goes into `solution`, `guesses[0]` grows by the guesses. With `shuffled`, choices are tried in
+    random order.
+    """
+    full = (1 << size) - 1
+    rows = np.full(size, full, dtype=np.int64)
+    columns = np.full(size, full, dtype=np.int64)
+    boxes = np.full(size, full, dtype=np.int64)
+    for cell in range(size * size):
+        if puzzle[cell]:
+            bit = 1 << (puzzle[cell] - 1)
+            row, column, box = units[0, cell], units[1, cell], units[2, cell]
+            if not (rows[row] & columns[column] & boxes[box] & bit):
+                return 0
+            rows[row] ^= bit
+            columns[column] ^= bit
+            boxes[box] ^= bit
+    return _search(puzzle.copy(), rows, columns, boxes, units, size, limit, shuffled, solution, guesses)
+
+
+@numba.njit
+def _solve_all(puzzles, units, size, limit):
+    solutions = np.zeros(puzzles.shape, dtype=np.int64)
+    counts = np.zeros(len(puzzles), dtype=np.int64)
+    ratings = np.zeros(len(puzzles), dtype=np.int64)
+    for index in range(len(puzzles)):
+        guesses = np.zeros(1, dtype=np.int64)
+        counts[index] = count_solutions(puzzles[index], units, size, limit, False, solutions[index], guesses)
+        ratings[index] = guesses[0]
+    return solutions, counts, ratings
+
+
+def solve(puzzles: np.ndarray, size: int, limit: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve puzzles by depth-first search with naked and hidden singles.
+
+    Args:
+        puzzles: `(puzzles, cells)`, 0 for blank.
+        size: number of digits.
+        limit: stop counting solutions here; 2 tells a unique solution from several.
+
+    Returns:
+        A solution of each puzzle `(puzzles, cells)` uint8 (zeros where there is none), the number of solutions up to
+        `limit` `(puzzles,)`, and the rating `(puzzles,)`: how often the search took a second or later choice at a
+        branching point until it had shown that the solution is unique (0: singles suffice).
+    """
+    solutions, counts, ratings = _solve_all(np.ascontiguousarray(puzzles, dtype=np.int64), units_of(size), size, limit)
+    return solutions.astype(np.uint8), counts, ratings

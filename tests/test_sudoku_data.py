@@ -1,0 +1,308 @@
+"""Sudoku data: the generator, the solver, the symmetries, and the folders that the builder writes."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+
+from hrm_hf.data.folder import size_category
+from hrm_hf.data.puzzles import load_rows
+from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
+from hrm_hf.data.sudoku_generator import generate
+from hrm_hf.data.sudoku_rules import BOX_SHAPES, conflicts, format_boards, units_of
+from hrm_hf.data.sudoku_solver import solve
+from hrm_hf.data.sudoku_symmetry import fingerprint, random_symmetries
+
+
+ROOT = Path(__file__).parent.parent
+# the example of Wikipedia's article on Sudoku; solved by singles alone
+EASY = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+EASY_ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+
+
+def boards(*lines: str) -> np.ndarray:
+    return np.array([[0 if symbol == "." else int(symbol) for symbol in line] for line in lines], dtype=np.uint8)
+
+
+# --- rules and solver
+
+
+def test_conflicts_are_found_in_rows_columns_and_boxes():
+    row, column, box = "11..............", "1...1...........", "1....1.........."
+    fine = "1234341221434321"
+    assert conflicts(boards(row, column, box, fine), 4).tolist() == [True, True, True, False]
+
+
+def test_boxes_of_size_six_are_two_rows_by_three_columns():
+    assert units_of(6)[2].reshape(6, 6)[:2].tolist() == [[0, 0, 0, 1, 1, 1]] * 2
+
+
+def test_solver_finds_the_solution_and_counts():
+    solutions, counts, ratings = solve(boards(EASY), 9)
+    assert format_boards(solutions) == [EASY_ANSWER]
+    assert (counts.tolist(), ratings.tolist()) == ([1], [0])
+
+
+def test_solver_counts_several_and_no_solutions():
+    contradiction = "11" + "." * 14
+    # no digit twice, and yet the last cell of the first row has no digit left
+    dead_end = "123....4........"
+    _, counts, _ = solve(boards("." * 16, contradiction, dead_end), 4, limit=10)
+    assert counts.tolist() == [10, 0, 0]
+    _, counts, _ = solve(boards("." * 16), 4, limit=1000)
+    assert counts.tolist() == [288]  # all solved boards of size 4
+
+
+# --- generator
+
+
+def test_generator_finds_the_36_minimal_puzzles_of_size_4():
+    # their number up to symmetry is known: 13 with 4 clues, 22 with 5, 1 with 6
+    questions, _, _ = generate(36, size=4, progress=False)
+    assert np.bincount((questions > 0).sum(1)).tolist() == [0, 0, 0, 0, 13, 22, 1]
+
+
+@pytest.mark.parametrize(("size", "clues"), [(4, 7), (6, 14), (6, None), (9, 30), (9, None)])
+def test_generated_puzzles_have_one_solution_and_the_wanted_clues(size, clues):
+    num = 30
+    questions, answers, ratings = generate(num, size, clues, seed=3, progress=False)
+    solutions, counts, again = solve(questions, size)
+    assert (counts == 1).all()
+    assert np.array_equal(solutions, answers)
+    assert np.array_equal(ratings, again)
+    assert not conflicts(answers, size).any()
+    given = (questions > 0).sum(1)
+    assert (given == clues).all() if clues else (given < size * size / 2).all()
+    assert len(np.unique(fingerprint(questions, size))) == num
+
+
+def test_generator_is_a_function_of_its_seed():
+    first, again, other = (generate(20, 6, 14, seed=seed, progress=False)[0] for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_generator_keeps_to_the_wanted_rating():
+    _, _, ratings = generate(10, 9, min_rating=2, max_rating=6, progress=False)
+    assert ratings.min() >= 2
+    assert ratings.max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"num": 0}, "num=0 is not allowed"),
+        ({"num": 1, "size": 5}, "size=5 is not supported; it must be one of 4, 6, 9, 16"),
+        ({"num": 1, "clues": 16}, "clues=16 is not allowed for size 9; it must be from 17"),
+        ({"num": 1, "clues": 81}, "clues=81 is not allowed"),
+        ({"num": 1, "min_rating": 3, "max_rating": 2}, "min_rating=3 is above max_rating=2"),
+        ({"num": 14, "size": 4, "clues": 4}, "Only 13 puzzles of size 4"),
+    ],
+)
+def test_impossible_wishes_are_refused(wish, message):
+    with pytest.raises(ValueError, match=message):
+        generate(**wish, progress=False)
+
+
+# --- symmetries
+
+
+@pytest.mark.parametrize("size", BOX_SHAPES)
+def test_symmetries_keep_the_rules_and_can_be_undone(size):
+    answers = generate(4, size, size * size - 4, progress=False)[1]
+    answers = torch.tensor(answers.repeat(25, axis=0)).long()
+    symmetry = random_symmetries(torch.arange(100), seed=1, size=size)
+    changed = symmetry.apply(answers)
+    assert not conflicts(changed.numpy(), size).any()
+    assert len(changed.unique(dim=0)) > 60  # size 4 has no more than 288 solved boards
+    assert torch.equal(symmetry.undo(changed), answers)
+
+
+def test_a_symmetry_depends_on_its_draw_alone():
+    together = random_symmetries(torch.arange(50, 60), seed=1, size=9)
+    alone = random_symmetries(torch.tensor([57]), seed=1, size=9)
+    assert torch.equal(together.cells[7:8], alone.cells)
+    assert torch.equal(together.digits[7:8], alone.digits)
+
+
+def test_symmetries_are_uniform():
+    symmetry = random_symmetries(torch.arange(24_000), seed=0, size=4)
+    # all 4! relabellings, each 1000 times up to 5 standard deviations; all 128 arrangements of the cells
+    _, counts = symmetry.digits.unique(dim=0, return_counts=True)
+    assert len(counts) == 24
+    assert (counts - 1000).abs().max() < 5 * 1000**0.5
+    _, counts = symmetry.cells.unique(dim=0, return_counts=True)
+    assert len(counts) == 128
+    assert (counts - 187.5).abs().max() < 5 * 187.5**0.5
+
+
+@pytest.mark.parametrize(("size", "clues"), [(4, 6), (6, 12), (9, 28)])
+def test_fingerprint_is_kept_by_symmetries_and_tells_puzzles_apart(size, clues):
+    questions = generate(50, size, clues, progress=False)[0]
+    symmetry = random_symmetries(torch.arange(50), seed=5, size=size)
+    changed = symmetry.apply(torch.tensor(questions).long()).numpy().astype(np.uint8)
+    assert np.array_equal(fingerprint(questions, size), fingerprint(changed, size))
+    # one clue less is another puzzle
+    fewer = questions.copy()
+    fewer[np.arange(50), (questions > 0).argmax(1)] = 0
+    assert not np.isin(fingerprint(fewer, size), fingerprint(questions, size)).any()
+
+
+# --- folders
+
+
+def test_folder_opens_with_load_dataset(tmp_path):
+    counts = build_sudoku(tmp_path / "s6", size=6, clues=16, num_train=40, num_validation=5, num_test=10, seed=2)
+    assert counts == {"train": 40, "validation": 5, "test": 10}
+    splits = load_dataset(str(tmp_path / "s6"))
+    assert {name: len(rows) for name, rows in splits.items()} == counts
+    row = splits["train"][0]
+    assert set(row) == {"question", "answer", "rating", "source", "clues"}
+    assert row["clues"] == 16 == 36 - row["question"].count(".")
+    assert row["source"] == "generated-6x6"
+    card = (tmp_path / "s6/README.md").read_text()
+    assert "build_sudoku.py s6 --source generate --size 6 --clues 16" in card
+    assert "| train | 40 | 16.0 (16 to 16)" in card
+    assert [row["question"] for row in load_rows(str(tmp_path / "s6"), "test", 3)] == splits["test"]["question"][:3]
+
+
+def test_existing_folders_are_not_replaced_unasked(tmp_path):
+    options = {"size": 4, "clues": 8, "num_train": 5, "num_test": 5}
+    build_sudoku(tmp_path / "s4", **options)
+    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+        build_sudoku(tmp_path / "s4", **options)
+    assert build_sudoku(tmp_path / "s4", **(options | {"num_train": 6}), overwrite=True)["train"] == 6
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no data set folder"):
+        build_sudoku(tmp_path / "mine", **options, overwrite=True)
+    assert (tmp_path / "mine/thesis.txt").is_file()
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Makes a CSV file of the original's form from rows; gzipped if its name says so."""
+
+    def make(name: str, *rows: tuple, header: str = "source,question,answer,rating") -> Path:
+        text = "\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n"
+        data = text.encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return tmp_path / name
+
+    return make
+
+
+def puzzle_rows(num: int, seed: int) -> list[tuple]:
+    questions, answers, ratings = generate(num, 9, 40, seed=seed, progress=False)
+    return [
+        ("test", question, answer, rating)
+        for question, answer, rating in zip(format_boards(questions), format_boards(answers), ratings, strict=True)
+    ]
+
+
+def test_csv_files_become_a_folder_without_leaks(tmp_path, csv_file):
+    train, test = puzzle_rows(8, seed=0), puzzle_rows(4, seed=1)
+    # a relabelled, transposed and permuted copy of a test puzzle among the training puzzles
+    symmetry = random_symmetries(torch.tensor([3]), seed=9, size=9)
+    leak = [
+        format_boards(symmetry.apply(torch.tensor(boards(line)).long()).numpy().astype(np.uint8))[0]
+        for line in test[2][1:3]
+    ]
+    train.insert(4, ("leak", *leak, 0))
+    counts = build_sudoku(
+        tmp_path / "out",
+        source="csv",
+        train_csv=csv_file("train.csv.gz", *train),
+        test_csv=csv_file("test.csv", *test),
+    )
+    assert counts == {"train": 8, "test": 4}
+    splits = load_dataset(str(tmp_path / "out"))
+    assert splits["train"]["question"][:] == [row[1] for row in train if row[0] != "leak"]
+    assert splits["test"]["answer"][:] == [row[2] for row in test]
+    assert "1 puzzles of earlier splits were" in (tmp_path / "out/README.md").read_text()
+
+
+def test_blank_cells_may_be_dots_zeros_or_underscores(csv_file):
+    rows = [("a", EASY.replace(".", blank), EASY_ANSWER, 0) for blank in ".0_"]
+    puzzles = read_sudoku_csv(csv_file("p.csv", *rows))
+    assert format_boards(puzzles.questions) == [EASY] * 3
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "message"),
+    [
+        (EASY[:-1], EASY_ANSWER, "line 3: a board of 80 cells, wanted are 81"),
+        (EASY.replace("5", "x", 1), EASY_ANSWER, "line 3: the character 'x', wanted are 1 to 9"),
+        (EASY, EASY_ANSWER[:-1] + ".", "line 3: an answer with blank cells"),
+        (EASY, EASY_ANSWER.translate(str.maketrans("12", "21")), "line 3: an answer that changes a clue"),
+        ("." * 81, "1" * 81, "line 3: an answer with a digit twice"),
+        ("." * 81, EASY_ANSWER, "line 3: a puzzle with more than one solution"),
+    ],
+)
+def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, message):
+    file = csv_file("p.csv", ("a", EASY, EASY_ANSWER, 0), ("b", question, answer, 0))
+    with pytest.raises(ValueError, match=f"p.csv, {message}.*--skip-bad-rows"):
+        read_sudoku_csv(file)
+    assert len(read_sudoku_csv(file, skip_bad_rows=True)) == 1
+    assert "left out 1 of 2 rows" in capsys.readouterr().out
+
+
+def test_bad_files_are_refused(csv_file):
+    with pytest.raises(FileNotFoundError, match="no CSV file nowhere.csv"):
+        read_sudoku_csv(Path("nowhere.csv"))
+    with pytest.raises(ValueError, match="has no column answer and rating"):
+        read_sudoku_csv(csv_file("a.csv", ("a", EASY), header="source,question"))
+    with pytest.raises(ValueError, match="is not a CSV file of puzzles"):
+        read_sudoku_csv(csv_file("b.csv", ("a", EASY, EASY_ANSWER, "hard")))
+    with pytest.raises(ValueError, match="has 0 puzzles with a rating from 5"):
+        read_sudoku_csv(csv_file("c.csv", ("a", EASY, EASY_ANSWER, 0)), min_rating=5)
+    with pytest.raises(ValueError, match="has 1 puzzles.*2 were asked for"):
+        read_sudoku_csv(csv_file("d.csv", ("a", EASY, EASY_ANSWER, 0)), num=2)
+
+
+def test_subsets_are_the_first_rows_or_random_ones(csv_file):
+    rows = puzzle_rows(20, seed=0)
+    file = csv_file("p.csv", *rows)
+    lines = [row[1] for row in rows]
+    assert format_boards(read_sudoku_csv(file, 5).questions) == lines[:5]
+    first, again, other = (format_boards(read_sudoku_csv(file, 5, subset_seed=seed).questions) for seed in (0, 0, 1))
+    assert first == again != other
+    assert first != lines[:5]
+    assert set(first) < set(lines)
+
+
+def test_script_runs_from_anywhere_and_reports_errors_in_one_sentence(tmp_path):
+    script = ROOT / "dataset_scripts/build_sudoku.py"
+    command = [
+        sys.executable,
+        str(script),
+        "out",
+        "--size",
+        "4",
+        "--clues",
+        "8",
+        "--num-train",
+        "5",
+        "--num-test",
+        "5",
+    ]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    assert "train: 5 puzzles, 8.0 clues on average" in process.stdout
+    assert (tmp_path / "out/data/train-00000-of-00001.parquet").is_file()
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 1
+    assert "build_sudoku.py: out is a data set already" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"), [(1, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (10**8, "n>10M")]
+)
+def test_size_categories(rows, category):
+    assert size_category(rows) == category
