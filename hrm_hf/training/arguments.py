@@ -1,0 +1,150 @@
+"""Options of a training run: three dataclasses, filled from a recipe file and command-line overrides.
+
+A recipe is a flat YAML file whose keys are the fields below. Anything on the command line after it wins:
+
+    accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --seed 1
+"""
+
+import difflib
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from configuration_hrm import HRMConfig
+
+
+# what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
+_ARCHITECTURE = (
+    "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles gradient_depth "
+    "position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps halt_exploration_prob halting token_loss"
+).split()
+_CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
+
+ModelArguments = make_dataclass(
+    "ModelArguments",
+    [
+        (
+            name,
+            _CONFIG_FIELDS[name].type,
+            field(default=_CONFIG_FIELDS[name].default, metadata={"help": f"HRMConfig.{name}"}),
+        )
+        for name in _ARCHITECTURE
+    ],
+    namespace={"__doc__": "Fields of HRMConfig that a recipe may set; types and defaults are HRMConfig's own."},
+)
+
+
+@dataclass
+class DataArguments:
+    """Where the puzzles come from and which of them are used."""
+
+    dataset: str = field(metadata={"help": "Folder written by a builder of dataset_scripts/, or a Hub data set."})
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str = field(
+        default="test", metadata={"help": "Split to evaluate on while training; its puzzles are never trained on."}
+    )
+    max_train_puzzles: int | None = field(default=None, metadata={"help": "Train on the first N rows only."})
+    max_eval_puzzles: int | None = field(default=512, metadata={"help": "Evaluate on the first N rows only."})
+    augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training example."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches; 0: the training process."})
+
+
+@dataclass
+class TrainArguments:
+    """How long and how to train."""
+
+    output_dir: str = field(metadata={"help": "Run folder: model/, log.jsonl, recipe.yaml and result.json."})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace a run folder that is there."})
+    seed: int = field(default=0, metadata={"help": "Seed of weights, data order, augmentation and exploration."})
+    batch_size: int = field(default=768, metadata={"help": "Sequences in a step, over all processes."})
+    batches_in_work: int = field(
+        default=1,
+        metadata={
+            "help": "Carries visited in turn. 1, as in the original: a puzzle fills all its segments in a row, which "
+            "small data sets are memorised by; K: K - 1 other batches come between two segments of a puzzle."
+        },
+    )
+    staggered_start: bool = field(
+        default=False,
+        metadata={"help": "Give the first sequences random step counts, so that not all are replaced at a time."},
+    )
+    max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps; each is one ACT segment."})
+    max_minutes: float | None = field(default=None, metadata={"help": "Stop cleanly after this many minutes."})
+    learning_rate: float = field(default=1e-4, metadata={"help": "Of the network (AdamATan2)."})
+    weight_decay: float = field(default=0.1, metadata={"help": "Of the network, decoupled."})
+    adam_beta1: float = field(default=0.9, metadata={"help": "Decay of the first moment."})
+    adam_beta2: float = field(default=0.95, metadata={"help": "Decay of the second moment."})
+    warmup_steps: int = field(default=2000, metadata={"help": "Steps of linear warm-up."})
+    min_lr_ratio: float = field(default=1.0, metadata={"help": "End of the cosine, as a share of the rate."})
+    puzzle_emb_learning_rate: float = field(default=1e-2, metadata={"help": "Of the puzzle embeddings (SignSGD)."})
+    puzzle_emb_weight_decay: float = field(default=0.1, metadata={"help": "Of the puzzle embeddings, decoupled."})
+    max_grad_norm: float | None = field(default=None, metadata={"help": "Clip the network's gradient to this norm."})
+    ema_decay: float | None = field(
+        default=None,
+        metadata={"help": "Evaluate and save an exponential moving average of the weights with this decay."},
+    )
+    mixed_precision: str = field(default="no", metadata={"help": "'no' or 'bf16': dtype of the hidden states."})
+    cpu_threads: int | None = field(
+        default=None, metadata={"help": "Threads of a process on the CPU; by default its share of all cores."}
+    )
+    compile: bool = field(default=False, metadata={"help": "torch.compile every Transformer block."})
+    log_steps: int = field(default=20, metadata={"help": "Steps between two lines of log.jsonl."})
+    eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
+    eval_batch_size: int = field(default=1024, metadata={"help": "Puzzles evaluated at a time, per process."})
+    eval_max_segments: int | None = field(
+        default=None, metadata={"help": "Most segments in evaluation; by default halt_max_steps."}
+    )
+    eval_early_stop: bool = field(
+        default=False, metadata={"help": "Let the halting head stop evaluation; else all get the most segments."}
+    )
+    stop_at_exact_accuracy: float | None = field(
+        default=None, metadata={"help": "Stop when an evaluation reaches this share of exactly solved puzzles."}
+    )
+
+    def __post_init__(self):
+        for name in (
+            "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size"
+        ).split():
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
+
+
+def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, TrainArguments]:
+    """Options from `[recipe.yaml] [--name value ...]`; without a recipe file all come from the command line.
+
+    Raises:
+        FileNotFoundError: if the recipe file is not there.
+        ValueError: if the recipe is not a flat YAML mapping, has an unknown key or an option is out of range.
+        SystemExit: for an unknown or malformed command-line option (argparse prints what is wanted).
+    """
+    parser = HfArgumentParser((ModelArguments, DataArguments, TrainArguments))
+    if argv and not argv[0].startswith("-"):
+        argv = [*recipe_as_argv(Path(argv[0])), *argv[1:]]
+    return parser.parse_args_into_dataclasses(argv)
+
+
+def recipe_as_argv(path: Path) -> list[str]:
+    """The entries of a recipe file as command-line options, so that files and command line are parsed alike."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no recipe file {path}; the recipes of this project are in recipes/.")
+    recipe = yaml.safe_load(path.read_text())
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} is not a recipe; wanted is a YAML file with one 'option: value' a line.")
+    known = {option.name for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)}
+    argv = []
+    for key, value in recipe.items():
+        if key not in known:
+            similar = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {similar[0]}?" if similar else "see --help for what there is."
+            raise ValueError(f"{path} has the unknown option {key!r}; {hint}")
+        if isinstance(value, (dict, list)):
+            raise ValueError(f"{path} has {key}: {value!r}, but an option takes one plain value.")
+        if value is not None:
+            argv += [f"--{key}", str(value)]
+    return argv

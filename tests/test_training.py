@@ -1,0 +1,287 @@
+"""The trainer as a user starts it: recipes, the sequence of draws, a run folder, errors in one sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
+from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.training.arguments import parse_recipe
+
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "H_layers": 1,
+    "L_layers": 1,
+    "halt_max_steps": 3,
+    "puzzle_emb_ndim": 32,
+    "batch_size": 16,
+    "max_steps": 12,
+    "warmup_steps": 2,
+    "learning_rate": 1e-3,
+    "max_grad_norm": 1.0,
+    "log_steps": 4,
+    "eval_steps": 8,
+    "max_eval_puzzles": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory) -> str:
+    """100 + 20 Sudoku of size 4."""
+    folder = tmp_path_factory.mktemp("data") / "sudoku4"
+    build_sudoku(folder, size=4, clues=8, num_train=100, num_test=20)
+    return str(folder)
+
+
+def launch(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "1",
+        "--num_machines",
+        "1",
+    ]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(ROOT / "train_accelerate.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+# --- the sequence of training examples
+
+
+def draws_of(data_folder: str, num_draws: int = 300, seed: int = 0, augment: bool = True) -> PuzzleDraws:
+    rows = load_rows(data_folder, "train")
+    processor = sudoku_processor(rows)
+    augmentation = sudoku_augmentation(4, seed) if augment else None
+    return PuzzleDraws(encode(rows, processor), num_draws, seed, augmentation)
+
+
+def test_an_epoch_visits_every_puzzle_once(data_folder):
+    draws = draws_of(data_folder, augment=False)
+    epochs = [draws.__getitems__(list(range(start, start + 100)))["input_ids"] for start in (0, 100)]
+    for epoch in epochs:
+        assert torch.equal(epoch.unique(dim=0), draws.puzzles["input_ids"].unique(dim=0))
+    assert not torch.equal(*epochs)  # in another order
+
+
+def test_draws_do_not_depend_on_how_they_are_batched(data_folder):
+    whole = draws_of(data_folder).__getitems__(list(range(90, 130)))
+    again = draws_of(data_folder)
+    again.__getitems__([250])  # something else in between
+    parts = [again.__getitems__(list(range(start, start + 10))) for start in (90, 100, 110, 120)]
+    for name in whole:
+        assert torch.equal(whole[name], torch.cat([part[name] for part in parts]))
+
+
+def test_draws_depend_on_the_seed(data_folder):
+    first, second = (draws_of(data_folder, seed=seed).__getitems__(list(range(50))) for seed in (0, 1))
+    assert not torch.equal(first["input_ids"], second["input_ids"])
+
+
+def test_augmentation_keeps_puzzles_valid_and_answers_right(data_folder):
+    draws = draws_of(data_folder)
+    processor = sudoku_processor(load_rows(data_folder, "train"))
+    batch = draws.__getitems__(list(range(200)))
+    assert all(processor.check_batch(batch["input_ids"], batch["labels"]))
+    assert not torch.equal(
+        batch["input_ids"], draws_of(data_folder, augment=False).__getitems__(list(range(200)))["input_ids"]
+    )
+
+
+# --- recipes
+
+
+def write_recipe(path: Path, **options) -> str:
+    path.write_text(yaml.safe_dump(options))
+    return str(path)
+
+
+def test_the_command_line_wins_over_the_recipe(tmp_path):
+    recipe = write_recipe(tmp_path / "r.yaml", dataset="d", output_dir="o", learning_rate=3e-4, seed=1, compile=True)
+    model_args, data_args, train_args = parse_recipe([recipe, "--seed", "7", "--hidden_size", "64"])
+    assert (train_args.seed, train_args.learning_rate, train_args.compile) == (7, 3e-4, True)
+    assert (model_args.hidden_size, data_args.dataset) == (64, "d")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lerning_rate": 1}, "unknown option 'lerning_rate'; did you mean learning_rate"),
+        ({"seed": [1, 2]}, "seed: \\[1, 2\\].*one plain value"),
+        ({"batch_size": 0}, "batch_size=0.*at least 1"),
+        ({"mixed_precision": "fp8"}, "mixed_precision='fp8'.*'no' or 'bf16'"),
+    ],
+)
+def test_a_bad_recipe_is_one_sentence(tmp_path, options, message):
+    recipe = write_recipe(tmp_path / "r.yaml", **({"dataset": "d", "output_dir": "o"} | options))
+    with pytest.raises(ValueError, match=message):
+        parse_recipe([recipe])
+
+
+def test_a_missing_recipe_is_named():
+    with pytest.raises(FileNotFoundError, match="no recipe file nowhere.yaml"):
+        parse_recipe(["nowhere.yaml"])
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_recipes_of_the_project_parse(recipe):
+    parse_recipe([str(recipe)])
+
+
+# --- whole runs
+
+
+@pytest.fixture(scope="module")
+def run_folder(data_folder, tmp_path_factory) -> Path:
+    """A short run, started with `accelerate launch`."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = write_recipe(folder / "tiny.yaml", dataset=data_folder, output_dir=str(folder / "run"), **TINY)
+    process = launch(recipe)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return folder / "run"
+
+
+def test_a_run_leaves_recipe_log_result_and_model(run_folder):
+    assert {path.name for path in run_folder.iterdir()} == {"recipe.yaml", "log.jsonl", "result.json", "model"}
+    log = [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()]
+    training = [record for record in log if "loss" in record]
+    assert [record["step"] for record in training] == [4, 8, 12]
+    assert [record["step"] for record in log if "eval_exact_accuracy" in record] == [8, 12]
+    assert all(record["lm_loss"] > 0 and record["samples_per_s"] > 0 for record in training)
+    assert training[1]["halted"] > 0
+    result = json.loads((run_folder / "result.json").read_text())
+    assert (result["steps"], result["n"], result["train_puzzles"]) == (12, 16, 100)
+    files = {path.name for path in (run_folder / "model").iterdir()}
+    assert files == {
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+        "configuration_hrm.py",
+        "modeling_hrm.py",
+        "processing_hrm.py",
+    }
+
+
+def test_a_run_is_repeated_by_the_recipe_it_wrote(run_folder, tmp_path):
+    from safetensors.torch import load_file
+
+    process = launch(str(run_folder / "recipe.yaml"), "--output_dir", str(tmp_path / "again"))
+    assert process.returncode == 0, process.stderr[-3000:]
+    weights, again = (load_file(path / "model/model.safetensors") for path in (run_folder, tmp_path / "again"))
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_run_is_not_overwritten_unasked(run_folder):
+    process = launch(str(run_folder / "recipe.yaml"))
+    assert process.returncode == 1
+    assert "is not empty; give another --output_dir" in process.stderr
+    assert (run_folder / "result.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dataset": "./nowhere"}, "There is no data set folder ./nowhere"),
+        ({"eval_split": "dev"}, "has no split 'dev'; it has train, test"),
+        ({"max_train_puzzles": 1000}, "has 100 rows, but 1000 were asked for"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size=30 is not allowed"),
+        ({"halting": "sometimes"}, "halting='sometimes' is not allowed"),
+    ],
+)
+def test_user_errors_are_one_sentence_without_a_traceback(tmp_path, data_folder, capsys, options, sentence):
+    from train_accelerate import main
+
+    output_dir = tmp_path / "run"
+    options = TINY | {"dataset": data_folder, "output_dir": str(output_dir)} | options
+    assert main([write_recipe(tmp_path / "r.yaml", **options)]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert not output_dir.exists()
+
+
+# --- options of the loop
+
+
+def test_moving_average_is_what_is_evaluated_and_saved(data_folder, tmp_path):
+    from safetensors.torch import load_file
+
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "max_steps": 4, "ema_decay": 0.9}
+    run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
+    expected, snapshots = None, []
+    update = run.average.update_parameters
+
+    def recording_update(model):
+        snapshots.append({name: param.detach().clone() for name, param in model.named_parameters()})
+        update(model)
+
+    run.average.update_parameters = recording_update
+    train(run)
+    for index, weights in enumerate(snapshots):
+        decay = min(0.9, (1 + index) / (10 + index))
+        expected = weights if index == 0 else {n: decay * expected[n] + (1 - decay) * weights[n] for n in weights}
+    saved = load_file(tmp_path / "run/model/model.safetensors")
+    for name, value in expected.items():
+        torch.testing.assert_close(saved[name], value)
+    assert not torch.equal(saved["lm_head.weight"], snapshots[-1]["lm_head.weight"])
+
+
+def test_several_batches_in_work_are_visited_in_turn(data_folder, tmp_path):
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {
+        "dataset": data_folder,
+        "output_dir": str(tmp_path / "run"),
+        "max_steps": 9,
+        "batches_in_work": 3,
+    }
+    run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options, halt_exploration_prob=0)]))
+    steps = []
+    run.model.register_forward_hook(
+        lambda module, args, output: steps.append(output.carry.steps.tolist()) if module.training else None
+    )
+    run.model.train()
+    train(run)
+    # with a halting head that never stops, the nine segments are the first, second and third of three batches
+    assert steps == [[segment] * 16 for segment in (1, 1, 1, 2, 2, 2, 3, 3, 3)]
+
+
+def test_staggered_start_spreads_the_halts(data_folder, tmp_path):
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {
+        "dataset": data_folder,
+        "output_dir": str(tmp_path / "run"),
+        "staggered_start": True,
+        "batch_size": 60,
+    }
+    run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options, halt_exploration_prob=0)]))
+    halts = []
+    run.model.register_forward_hook(
+        lambda module, args, output: halts.append(int(output.carry.halted.sum())) if module.training else None
+    )
+    train(run)
+    # every sequence gets halt_max_steps = 3 segments, so each step from the second on sees about a third of them halt
+    assert all(5 < halted < 35 for halted in halts[1:])
+
+
+def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
+    from hrm_hf.training.loop import build_model
+
+    options = TINY | {"dataset": data_folder, "output_dir": "o", "position_embedding_type": "grid"}
+    model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
+    model = build_model(model_args, sudoku_processor(load_rows(data_folder, "train")))
+    assert (model.config.grid_shape, model.config.block_shape) == ([4, 4], [2, 2])

@@ -1,0 +1,29 @@
+"""Train an HRM on puzzles with Accelerate.
+
+    accelerate launch train_accelerate.py recipes/sudoku_demo.yaml
+    accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --output_dir runs/small
+    python train_accelerate.py --help
+
+A recipe is a YAML file with one `option: value` a line; options on the command line win. The loop is in
+hrm_hf/training/loop.py.
+"""
+
+import sys
+
+from hrm_hf.training.arguments import parse_recipe
+from hrm_hf.training.loop import prepare, train
+
+
+def main(argv: list[str]) -> int:
+    """Run the recipe; user errors are printed as one sentence and give exit code 1."""
+    try:
+        run = prepare(*parse_recipe(argv))
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        print(f"train_accelerate.py: {error}", file=sys.stderr)
+        return 1
+    train(run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
