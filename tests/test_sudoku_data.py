@@ -166,7 +166,7 @@ def test_folder_opens_with_load_dataset(tmp_path):
     assert row["clues"] == 16 == 36 - row["question"].count(".")
     assert row["source"] == "generated-6x6"
     card = (tmp_path / "s6/README.md").read_text()
-    assert "build_sudoku.py s6 --source generate --size 6 --clues 16" in card
+    assert "build_sudoku.py s6 --size 6 --clues 16 --num-train 40 --num-validation 5 --num-test 10 --seed 2\n" in card
     assert "| train | 40 | 16.0 (16 to 16)" in card
     assert [row["question"] for row in load_rows(str(tmp_path / "s6"), "test", 3)] == splits["test"]["question"][:3]
 

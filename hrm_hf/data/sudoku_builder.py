@@ -1,6 +1,7 @@
 """Sudoku data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
 
 import hashlib
+import inspect
 import math
 import shlex
 from dataclasses import dataclass
@@ -295,8 +296,9 @@ def card_text(splits: dict[str, SudokuPuzzles], removed: int, origin: list[str],
         f"# Sudoku {size}x{size}",
         "",
         "Each row is a puzzle with exactly one solution: `question` and `answer` cell by cell, row by row, with `.`",
-        "for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0: none); `clues`",
-        "counts the given cells.",
+        "for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0: none), in the",
+        f"count of {'the file it comes from' if options['source'] != 'generate' else 'hrm_hf.data.sudoku_solver'};",
+        "`clues` counts the given cells.",
         "",
         "```python",
         "from datasets import load_dataset",
@@ -340,10 +342,11 @@ def card_text(splits: dict[str, SudokuPuzzles], removed: int, origin: list[str],
 
 
 def command_line(options: dict) -> str:
-    """The command that repeats a build: every option that has a value; paths without their folders."""
+    """The command that repeats a build: every option that differs from its default; paths without their folders."""
     words = ["python", "dataset_scripts/build_sudoku.py", options["output_dir"].name]
+    defaults = inspect.signature(build_sudoku).parameters
     for name, value in options.items():
-        if name in ("output_dir", "overwrite") or value is None or value is False:
+        if name in ("output_dir", "overwrite") or value == defaults[name].default:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:

@@ -9,6 +9,7 @@ from hrm_hf.data.sudoku_solver import count_solutions, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
 
 
+# not cached on disk: numba would not notice a change of the solver that is compiled into it
 @numba.njit
 def _generate(num, units, size, clues, seed):
     """`num` random solved boards and puzzles of them; `clues` 0 means as few as removing one by one allows."""

@@ -9,7 +9,7 @@ import numpy as np
 from hrm_hf.data.sudoku_rules import units_of
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _most_constrained(board, candidates_row, candidates_column, candidates_box, units, size):
     """Blank cell or place of a digit in a unit with the fewest choices.
 
@@ -49,21 +49,15 @@ def _most_constrained(board, candidates_row, candidates_column, candidates_box, 
     return best, best_cell, best_digit, best_kind, best_unit
 
 
-@numba.njit
-def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution, guesses):
-    """Count solutions up to `limit` by depth-first search; the first one goes into `solution`.
+@numba.njit(cache=True)
+def _choices(board, rows, columns, boxes, units, size, shuffled, cells, digits):
+    """Fill in the choices at the most constrained place: digits of a cell, or cells of a digit.
 
-    `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point.
+    Returns their number, or -1 if no cell is blank.
     """
     count, cell, digit, kind, unit = _most_constrained(board, rows, columns, boxes, units, size)
     if count == 99:
-        solution[:] = board
-        return 1
-    if count == 0:
-        return 0
-    # the choices: digits of a cell, or cells of a digit
-    cells = np.empty(count, dtype=np.int64)
-    digits = np.empty(count, dtype=np.int64)
+        return -1
     found = 0
     if cell >= 0:
         mask = rows[units[0, cell]] & columns[units[1, cell]] & boxes[units[2, cell]]
@@ -71,7 +65,7 @@ def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution,
             if mask >> choice & 1:
                 cells[found], digits[found] = cell, choice
                 found += 1
-    else:
+    elif count > 0:
         for place in range(size * size):
             if board[place] == 0 and units[kind, place] == unit:
                 mask = rows[units[0, place]] & columns[units[1, place]] & boxes[units[2, place]]
@@ -83,27 +77,59 @@ def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution,
             other = np.random.randint(last + 1)
             cells[last], cells[other] = cells[other], cells[last]
             digits[last], digits[other] = digits[other], digits[last]
-    solutions = 0
-    for choice in range(count):
-        if choice > 0:
+    return count
+
+
+@numba.njit(cache=True)
+def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution, guesses):
+    """Count solutions up to `limit` by depth-first search; the first one goes into `solution`.
+
+    `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point. The stack is our
+    own, because numba cannot load a recursive function from its cache.
+    """
+    levels = size * size + 1
+    cells = np.empty((levels, size), dtype=np.int64)
+    digits = np.empty((levels, size), dtype=np.int64)
+    counts = np.empty(levels, dtype=np.int64)
+    tried = np.empty(levels, dtype=np.int64)
+    solutions, depth, new_level = 0, 0, True
+    while depth >= 0:
+        if new_level:
+            count = _choices(board, rows, columns, boxes, units, size, shuffled, cells[depth], digits[depth])
+            if count == -1:
+                solutions += 1
+                if solutions == 1:
+                    solution[:] = board
+                if solutions == limit:
+                    break
+            counts[depth], tried[depth] = max(count, 0), 0
+        else:
+            place, digit = cells[depth, tried[depth] - 1], digits[depth, tried[depth] - 1]
+            board[place] = 0
+            _toggle(place, digit, rows, columns, boxes, units)
+        if tried[depth] == counts[depth]:
+            depth, new_level = depth - 1, False
+            continue
+        if tried[depth] > 0:
             guesses[0] += 1
-        place, bit = cells[choice], 1 << digits[choice]
-        row, column, box = units[0, place], units[1, place], units[2, place]
-        board[place] = digits[choice] + 1
-        rows[row] ^= bit
-        columns[column] ^= bit
-        boxes[box] ^= bit
-        solutions += _search(board, rows, columns, boxes, units, size, limit - solutions, shuffled, solution, guesses)
-        board[place] = 0
-        rows[row] ^= bit
-        columns[column] ^= bit
-        boxes[box] ^= bit
-        if solutions >= limit:
-            break
+        place, digit = cells[depth, tried[depth]], digits[depth, tried[depth]]
+        board[place] = digit + 1
+        _toggle(place, digit, rows, columns, boxes, units)
+        tried[depth] += 1
+        depth, new_level = depth + 1, True
     return solutions
 
 
-@numba.njit
+@numba.njit(cache=True)
+def _toggle(place, digit, rows, columns, boxes, units):
+    """Take a digit from what the units of a cell still miss, or give it back."""
+    bit = 1 << digit
+    rows[units[0, place]] ^= bit
+    columns[units[1, place]] ^= bit
+    boxes[units[2, place]] ^= bit
+
+
+@numba.njit(cache=True)
 def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
     """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
 
@@ -120,13 +146,11 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
             row, column, box = units[0, cell], units[1, cell], units[2, cell]
             if not (rows[row] & columns[column] & boxes[box] & bit):
                 return 0
-            rows[row] ^= bit
-            columns[column] ^= bit
-            boxes[box] ^= bit
+            _toggle(cell, puzzle[cell] - 1, rows, columns, boxes, units)
     return _search(puzzle.copy(), rows, columns, boxes, units, size, limit, shuffled, solution, guesses)
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _solve_all(puzzles, units, size, limit):
     solutions = np.zeros(puzzles.shape, dtype=np.int64)
     counts = np.zeros(len(puzzles), dtype=np.int64)
