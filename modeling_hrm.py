@@ -853,6 +853,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         puzzle_identifiers: torch.LongTensor | None = None,
         max_segments: int | None = None,
         early_stop: bool = True,
+        halt_threshold: float | None = None,
         return_history: bool = False,
     ) -> HRMSolveOutput:
         """
@@ -865,16 +866,20 @@ class HRMForGridTask(HRMPreTrainedModel):
             puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
             max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
             early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
+            halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
+                by default by the rule of training. A threshold near 1 spends more segments for fewer wrong answers.
             return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
                 segment.
 
         Raises:
-            ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, or
-                weights that give values that are not finite.
+            ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
+                `halt_threshold` outside of 0 to 1, or weights that give values that are not finite.
         """
         max_segments = self.config.halt_max_steps if max_segments is None else max_segments
         if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
             raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
+        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
+            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
         if input_ids.dim() != 2 or input_ids.shape[0] == 0:
             raise ValueError(
                 f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
@@ -911,7 +916,10 @@ class HRMForGridTask(HRMPreTrainedModel):
                 probability_history.append(halt_probabilities.clone())
 
             state = outputs.state
-            stops = self.wants_to_halt(q_halt, q_continue)
+            if halt_threshold is None:
+                stops = self.wants_to_halt(q_halt, q_continue)
+            else:
+                stops = halt_probabilities[rows] >= halt_threshold
             halted[rows] = stops
             if early_stop and stops.any():
                 goes_on = ~stops

@@ -16,6 +16,9 @@ app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries."
 
 ModelFolder = Annotated[str, typer.Argument(help="Folder of a model, or its name on the Hub.")]
 MaxSegments = Annotated[int | None, typer.Option(help="Most segments; by default as in training.")]
+HaltThreshold = Annotated[
+    float | None, typer.Option(help="Stop a puzzle at this halting probability; by default by the rule of training.")
+]
 
 
 def _load(model: str):
@@ -31,6 +34,7 @@ def solve(
     model: ModelFolder,
     puzzles: Annotated[list[str] | None, typer.Argument(help="Puzzles as lines; - reads them from stdin.")] = None,
     max_segments: MaxSegments = None,
+    halt_threshold: HaltThreshold = None,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
@@ -38,7 +42,9 @@ def solve(
     if puzzles in (None, [], ["-"]):
         puzzles = [line.strip() for line in sys.stdin if line.strip()]
     hrm_model, processor = _load(model)
-    output = hrm_model.solve(**processor(puzzles), max_segments=max_segments, return_history=show_steps)
+    output = hrm_model.solve(
+        **processor(puzzles), max_segments=max_segments, halt_threshold=halt_threshold, return_history=show_steps
+    )
     answers = processor.batch_decode(output.predictions)
     verdicts = [processor.check(puzzle, answer) for puzzle, answer in zip(puzzles, answers, strict=True)]
     for row, (puzzle, answer, verdict) in enumerate(zip(puzzles, answers, verdicts, strict=True)):
@@ -70,6 +76,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first N puzzles.")] = None,
     max_segments: MaxSegments = None,
+    halt_threshold: HaltThreshold = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
     batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.")] = 1024,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
@@ -89,6 +96,7 @@ def evaluate(
         batch_size=batch_size,
         max_segments=max_segments,
         early_stop=early_stop,
+        halt_threshold=halt_threshold,
         progress=True,
     )
     text = json.dumps({"model": model, "dataset": dataset, "split": split} | scores.as_dict(), indent=2)

@@ -26,9 +26,10 @@ class GridScores:
     mean_segments: float
     max_segments: int
     early_stop: bool
+    halt_threshold: float | None
     puzzles_per_s: float
 
-    def as_dict(self) -> dict[str, int | float | bool]:
+    def as_dict(self) -> dict[str, int | float | bool | None]:
         """The fields as a plain dictionary, for logs and records."""
         return asdict(self)
 
@@ -41,6 +42,7 @@ def evaluate_grid(
     batch_size: int = 1024,
     max_segments: int | None = None,
     early_stop: bool = True,
+    halt_threshold: float | None = None,
     progress: bool = False,
 ) -> GridScores:
     """Solve labelled puzzles and count what is right. With several processes each takes its share of the puzzles.
@@ -50,7 +52,7 @@ def evaluate_grid(
         puzzles: `input_ids` and `labels` of shape `(puzzles, tokens)`, `puzzle_identifiers` of shape `(puzzles,)`.
         accelerator: gives device, mixed precision and the processes.
         batch_size: puzzles solved at a time, per process.
-        max_segments, early_stop: as in `HRMForGridTask.solve`.
+        max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
         progress: show a progress bar on the main process.
 
     Raises:
@@ -72,7 +74,11 @@ def evaluate_grid(
         batch = {name: tensor[batch_rows].to(accelerator.device) for name, tensor in puzzles.items()}
         with accelerator.autocast():
             solved = model.solve(
-                batch["input_ids"], batch["puzzle_identifiers"], max_segments=max_segments, early_stop=early_stop
+                batch["input_ids"],
+                batch["puzzle_identifiers"],
+                max_segments=max_segments,
+                early_stop=early_stop,
+                halt_threshold=halt_threshold,
             )
         valid = batch["labels"] != IGNORE_INDEX
         right = valid & (solved.predictions == batch["labels"])
@@ -96,5 +102,6 @@ def evaluate_grid(
         mean_segments=sums[3].item(),
         max_segments=max_segments,
         early_stop=early_stop,
+        halt_threshold=halt_threshold,
         puzzles_per_s=num_puzzles / (time.perf_counter() - start),
     )

@@ -1,0 +1,39 @@
+"""Installs the package `hrm_hf` and, beside it, the three remote-code files as plain modules."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+setup(
+    name="hrm-hf",
+    version="0.1.0",
+    description="The Hierarchical Reasoning Model as a first-class citizen of the Hugging Face ecosystem",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    entry_points={"console_scripts": ["hrm-hf = hrm_hf.cli:main"]},
+    packages=find_packages(include=["hrm_hf", "hrm_hf.*"]),
+    py_modules=["configuration_hrm", "modeling_hrm", "processing_hrm"],
+    # constraints.txt has the versions that are tested; these are the oldest ones that work
+    install_requires=[
+        "torch>=2.8",
+        "transformers>=5.9",
+        "accelerate>=1.10",
+        "datasets>=4.0",
+        "huggingface_hub>=1.0",
+        "numba>=0.61",
+        "numpy>=2.0",
+        "pyarrow>=18",
+        "pyyaml>=6.0",
+        "safetensors>=0.6",
+        "tqdm>=4.66",
+        "typer>=0.12",
+    ],
+    extras_require={
+        "test": ["pytest>=8.0", "ruff>=0.14"],
+        "flash": ["flash-attn>=2.7"],
+    },
+)
