@@ -83,8 +83,11 @@ class HRMConfig(PreTrainedConfig):
             In training, the probability with which a sequence gets a random minimum number of segments.
         halting (`str`, defaults to `"q_learning"`):
             `"q_learning"`: the original. Two outputs (halt, continue), halt when `q_halt > q_continue`; the target of
-            `q_continue` is bootstrapped from one more forward pass. `"lean"`: one output, halt when `q_halt > 0`,
-            no further forward pass.
+            `q_continue` is bootstrapped from one more forward pass. `"lean"`: one output, halt when its sigmoid is
+            above `halt_threshold`, no further forward pass.
+        halt_threshold (`float`, defaults to 0.5):
+            Probability of being right above which `"lean"` halts; 0.5 is the same as `q_halt > 0`. More means more
+            segments and fewer wrong answers. `"q_learning"` has no use for it.
         token_loss (`str`, defaults to `"stablemax"`):
             Cross entropy over `"stablemax"` or `"softmax"` probabilities.
         pad_token_id (`int`, *optional*, defaults to 0):
@@ -121,6 +124,7 @@ class HRMConfig(PreTrainedConfig):
     halt_max_steps: int = 16
     halt_exploration_prob: float = 0.1
     halting: str = "q_learning"
+    halt_threshold: float = 0.5
     token_loss: str = "stablemax"
     pad_token_id: int | None = 0
     tie_word_embeddings: bool = False
@@ -195,6 +199,11 @@ class HRMConfig(PreTrainedConfig):
             "halt_exploration_prob",
             _is_number(self.halt_exploration_prob) and 0 <= self.halt_exploration_prob <= 1,
             "a probability between 0 and 1",
+        )
+        self._require(
+            "halt_threshold",
+            _is_number(self.halt_threshold) and 0 < self.halt_threshold < 1,
+            "a probability above 0 and below 1",
         )
         for name in ("is_causal", "tie_word_embeddings"):
             self._require(name, isinstance(getattr(self, name), bool), "True or False")

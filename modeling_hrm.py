@@ -727,7 +727,10 @@ class HRMForGridTask(HRMPreTrainedModel):
 
     def wants_to_halt(self, q_halt: torch.Tensor, q_continue: torch.Tensor | None) -> torch.BoolTensor:
         """The decision of the halting head, of shape `(batch,)`."""
-        return q_halt > (0 if q_continue is None else q_continue)
+        if q_continue is not None:
+            return q_halt > q_continue
+        threshold = self.config.halt_threshold
+        return q_halt > math.log(threshold / (1 - threshold))
 
     @can_return_tuple
     def forward(
@@ -867,7 +870,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
             early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
             halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
-                by default by the rule of training. A threshold near 1 spends more segments for fewer wrong answers.
+                by default by the rule of training (`wants_to_halt`).
             return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
                 segment.
 

@@ -30,9 +30,10 @@ setup(
         "pyyaml>=6.0",
         "safetensors>=0.6",
         "tqdm>=4.66",
-        "typer>=0.12",
+        "typer>=0.19",
     ],
     extras_require={
+        "plot": ["matplotlib>=3.9"],
         "test": ["pytest>=8.0", "ruff>=0.14"],
         "flash": ["flash-attn>=2.7"],
     },

@@ -1,7 +1,7 @@
 """Load a trained model with nothing but transformers, solve puzzles, show them and check them by the rules.
 
     python examples/solve_sudoku.py runs/demo/model 4...2..1....3.24 ...
-    python examples/solve_sudoku.py runs/demo/model --dataset runs/demo/data --count 3
+    python examples/solve_sudoku.py runs/demo/model --dataset data/sudoku-6x6 --count 3
 
 Needs neither this repository nor its package: the code comes with the model's folder.
 """

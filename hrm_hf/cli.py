@@ -1,7 +1,7 @@
 """The command `hrm-hf`: a thin layer over the library.
 
 hrm-hf solve runs/demo/model 4...2..1....3.24
-hrm-hf evaluate runs/demo/model runs/demo/data --output runs/demo/evaluation.json
+hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
 """
 
 import json

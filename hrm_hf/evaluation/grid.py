@@ -93,7 +93,7 @@ def evaluate_grid(
             ]
         ).to("cpu", torch.float64)
     # float32, because not every device knows float64
-    sums = accelerator.reduce(sums.to(accelerator.device, torch.float32), reduction="sum").cpu() / num_puzzles
+    sums = accelerator.reduce(sums.to(accelerator.device, torch.float32), reduction="sum").cpu().double() / num_puzzles
     return GridScores(
         n=num_puzzles,
         exact_accuracy=sums[0].item(),

@@ -1,0 +1,84 @@
+"""Result records: what every benchmark writes into benchmarks/results/<name>.json.
+
+A file is a list of records, one a line of its table. Every record has `benchmark`, `variant`, `device`, `torch`,
+`transformers`, `commit` and `date`; the other keys depend on the benchmark.
+"""
+
+import json
+import math
+import os
+import platform
+import subprocess
+from datetime import date
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def current_commit() -> str:
+    """Abbreviated commit of this repository, with `+` when the tree has changes that are not committed."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    changes = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return f"{commit}+" if changes else commit
+
+
+def processor_name() -> str:
+    """The CPU, with the number of cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{cores} cores of {model}"
+
+
+def binomial_interval(share: float, n: int) -> list[float]:
+    """95 % Wilson interval of a share of `n` independent trials, as `[low, high]`."""
+    z = 1.959963984540054
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return [round(max(0.0, centre - half), 5), round(min(1.0, centre + half), 5)]
+
+
+def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:
+    """Write records with commit and date added, beside and then renamed.
+
+    Args:
+        name: file name without ending.
+        records: what was measured, with `benchmark`, `variant`, `device`, `torch`, `transformers`.
+        commit: that of the code that was measured; the current one by default.
+        day: ISO date of the measurement; today by default.
+
+    Raises:
+        ValueError: if a record lacks one of those keys.
+    """
+    for record in records:
+        missing = {"benchmark", "variant", "device", "torch", "transformers"} - set(record)
+        if missing:
+            raise ValueError(f"The record {record} lacks {', '.join(sorted(missing))}.")
+    stamp = {"commit": commit or current_commit(), "date": day or date.today().isoformat()}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps([record | stamp for record in records], indent=2) + "\n")
+    partial.rename(path)
+    return path
+
+
+def read_records(name: str) -> list[dict]:
+    """Records of benchmarks/results/<name>.json.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path.relative_to(ROOT)}; run the benchmark that writes it.")
+    return json.loads(path.read_text())

@@ -1,0 +1,98 @@
+"""Record a training run on hard Sudoku: its test result and its learning curve.
+
+python -m benchmarks.sudoku_hard runs/sudoku_hard_1k --variant grid_1k --evaluation runs/sudoku_hard_1k/test_16.json
+
+Data: build_sudoku.py data/sudoku-hard --source csv (see the recipe). The run can come from another machine; give
+--commit then. An evaluation is what `hrm-hf evaluate --output` wrote.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from benchmarks.records import RESULTS, binomial_interval, write_records
+
+
+def read_log(run: Path) -> tuple[list[dict], list[dict]]:
+    """Lines of training and lines of evaluation of a run's log.jsonl."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
+
+
+def draw_curve(run: Path, picture: Path):
+    """Loss and validation accuracy over the minutes of training."""
+    import matplotlib.pyplot as plt
+
+    training, evaluations = read_log(run)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    left.plot([line["minutes"] for line in training], [line["lm_loss"] for line in training], color="#0f62b5")
+    left.set(xlabel="minutes of training", ylabel="loss of the cells, training puzzles", ylim=(0, None))
+    minutes = [line["minutes"] for line in evaluations]
+    for name, color, label in (
+        ("cell_accuracy", "#6b7280", "cells right"),
+        ("exact_accuracy", "#0f62b5", "puzzles exactly solved"),
+    ):
+        values = [100 * line[f"eval_{name}"] for line in evaluations]
+        right.plot(minutes, values, marker="o", color=color, label=label)
+    right.set(xlabel="minutes of training", ylabel="% of the validation split", ylim=(0, 100))
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.savefig(picture, dpi=130)
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--variant", required=True, help="name of the record")
+    parser.add_argument("--evaluation", type=Path, action="append", required=True, help="result on the test split")
+    parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
+    parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
+    args = parser.parse_args()
+
+    result = json.loads((args.run / "result.json").read_text())
+    recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
+    _, evaluations = read_log(args.run)
+    best = max(evaluations, key=lambda line: line["eval_exact_accuracy"])
+    records = []
+    for file in args.evaluation:
+        test = json.loads(file.read_text())
+        records.append(
+            {
+                "benchmark": "sudoku_hard",
+                "variant": args.variant,
+                "device": result["device"],
+                "torch": result["torch"],
+                "transformers": result["transformers"],
+                "train_puzzles": result["train_puzzles"],
+                "split": test["split"],
+                "n": test["n"],
+                "segments": test["max_segments"],
+                "mean_segments": test["mean_segments"],
+                "method": "single",
+                "samples": 1,
+                "exact_accuracy": round(test["exact_accuracy"], 6),
+                "cell_accuracy": round(test["cell_accuracy"], 6),
+                "ci95": binomial_interval(test["exact_accuracy"], test["n"]),
+                "gpu_minutes": round(result["train_minutes"], 2),
+                "parameters": result["parameters"],
+                "seed": recipe["seed"],
+                "checkpoint": "last",
+                "best_validation_exact_accuracy": best["eval_exact_accuracy"],
+                "best_validation_minutes": round(best["minutes"], 2),
+                "validation_n": best["eval_n"],
+            }
+        )
+    path = write_records(f"sudoku_hard_{args.variant}", records, args.commit, args.date)
+    shutil.copyfile(args.run / "log.jsonl", path.with_suffix(".log.jsonl"))
+    draw_curve(args.run, path.with_suffix(".png"))
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

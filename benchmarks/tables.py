@@ -1,0 +1,111 @@
+"""Render the tables of README.md and the model cards from benchmarks/results, so that they cannot drift.
+
+    python -m benchmarks.tables            rewrite the files
+    python -m benchmarks.tables --check    exit code 1 if a file is not up to date (a test runs this)
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+
+from benchmarks.records import ROOT, read_records
+
+
+FILES = ["README.md"]
+
+
+def percent(share: float) -> str:
+    """`0.153` as `15.3 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def accuracy(record: dict) -> str:
+    """Exact accuracy with its 95 % interval."""
+    low, high = record["ci95"]
+    return f"**{percent(record['exact_accuracy'])}** ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def sudoku_table() -> str:
+    """What our runs reached, one line an evaluation."""
+    rows = []
+    for name, task, minutes in (
+        ("demo", "6x6, 22 clues, generated", "train_minutes"),
+        ("sudoku_hard_first_run", "9x9, sudoku-hard", "gpu_minutes"),
+    ):
+        for record in read_records(name):
+            rows.append(
+                [
+                    task,
+                    f"{record['parameters'] / 1e6:.2f} M",
+                    f"{record['train_puzzles']:,}",
+                    accuracy(record),
+                    percent(record["cell_accuracy"]),
+                    f"{record['n']:,}",
+                    f"at most {record['segments']}, mean {record['mean_segments']:.1f}",
+                    f"{record[minutes]:.1f} min, {record['device']}",
+                    str(record["seed"]),
+                ]
+            )
+    return markdown_table(
+        [
+            "task",
+            "parameters",
+            "training puzzles",
+            "exactly solved (95 % interval)",
+            "cells right",
+            "unseen puzzles",
+            "segments",
+            "training",
+            "seed",
+        ],
+        rows,
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"sudoku": sudoku_table}
+
+
+def render(text: str) -> str:
+    """The text with every table in it written anew.
+
+    Raises:
+        ValueError: if it asks for a table that there is not.
+    """
+
+    def fill(match: re.Match) -> str:
+        if match["name"] not in TABLES:
+            raise ValueError(f"There is no table {match['name']!r}; there are {', '.join(TABLES)}.")
+        return f"<!-- table: {match['name']} -->\n{TABLES[match['name']]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (?P<name>\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, say what is not up to date")
+    args = parser.parse_args()
+    stale = 0
+    for name in FILES:
+        path = ROOT / name
+        before = path.read_text()
+        after = render(before)
+        if args.check and before != after:
+            print(f"{name} is not up to date; run make tables.", file=sys.stderr)
+            stale += 1
+        elif before != after:
+            path.write_text(after)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
