@@ -249,27 +249,51 @@ def eager_attention_forward(
 
 
 class HRMGridPositions(nn.Module):
-    """One vector for each cell of a board: the sum of trained vectors for its row, its column and its block."""
+    """Vectors for the cells of a board: each is the sum of trained vectors for its row, its column and its block.
 
-    def __init__(self, config: HRMConfig):
+    Args:
+        config ([`HRMConfig`]): with `grid_shape` and `block_shape`.
+        for_attention (`bool`): two vectors for each cell, to be added to its query and its key, instead of one.
+    """
+
+    def __init__(self, config: HRMConfig, for_attention: bool):
         super().__init__()
-        self.grid_shape, self.block_shape = tuple(config.grid_shape), config.block_shape
-        self.row = nn.Embedding(self.grid_shape[0], config.hidden_size)
-        self.column = nn.Embedding(self.grid_shape[1], config.hidden_size)
-        if self.block_shape is not None:
-            num_blocks = math.prod(self.grid_shape) // math.prod(self.block_shape)
-            self.block = nn.Embedding(num_blocks, config.hidden_size)
+        self.config = config
+        self.for_attention = for_attention
+        (rows, columns), blocks = config.grid_shape, 0
+        if config.block_shape is not None:
+            blocks = rows * columns // math.prod(config.block_shape)
+        for kind, units in {"row": rows, "column": columns, "block": blocks}.items():
+            if units > 0:
+                shape = (units, 2 if for_attention else 1, config.hidden_size)
+                self.register_parameter(kind, nn.Parameter(torch.empty(shape)))
+
+    @torch.no_grad()
+    def init_parameters(self):
+        """
+        At the input: as the token embeddings. In the attention: let heads start out looking at their own row, column
+        or block, in turn, and every last one anywhere. Query and key of a cell start with the same random vector in
+        the heads for the kind of unit, and with nothing in the other heads.
+        """
+        parameters = dict(self.named_parameters())
+        for index, parameter in enumerate(parameters.values()):
+            if not self.for_attention:
+                truncated_normal_(parameter, std=self.config.hidden_size**-0.5)
+                continue
+            units, head_dim = parameter.shape[0], self.config.head_dim
+            vectors = torch.zeros(units, self.config.num_attention_heads, head_dim, device=parameter.device)
+            heads = slice(index, None, len(parameters) + 1)
+            vectors[:, heads] = torch.randn_like(vectors[:, heads])
+            init.copy_(parameter, vectors.flatten(1).unsqueeze(1).expand_as(parameter))
 
     def forward(self) -> torch.Tensor:
-        """The vectors of all cells, row by row: `(cells, hidden_size)`."""
-        rows = torch.arange(self.grid_shape[0], device=self.row.weight.device).unsqueeze(1)
-        columns = torch.arange(self.grid_shape[1], device=self.row.weight.device).unsqueeze(0)
-        vectors = self.row(rows) + self.column(columns)
-        if self.block_shape is not None:
-            blocks_in_a_row = self.grid_shape[1] // self.block_shape[1]
-            vectors = vectors + self.block(
-                rows // self.block_shape[0] * blocks_in_a_row + columns // self.block_shape[1]
-            )
+        """The vectors of all cells, row by row: `(cells, 2 or 1, hidden_size)`."""
+        rows, columns = (torch.arange(cells, device=self.row.device) for cells in self.config.grid_shape)
+        vectors = self.row[rows].unsqueeze(1) + self.column[columns]
+        if self.config.block_shape is not None:
+            height, width = self.config.block_shape
+            blocks_in_a_row = len(columns) // width
+            vectors = vectors + self.block[(rows // height * blocks_in_a_row).unsqueeze(1) + columns // width]
         return vectors.flatten(0, 1)
 
 
@@ -288,25 +312,7 @@ class HRMAttention(nn.Module):
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         if config.position_embedding_type == "grid":
-            self.query_positions = HRMGridPositions(config)
-            self.key_positions = HRMGridPositions(config)
-
-    @torch.no_grad()
-    def init_grid_positions(self):
-        """Let heads start out looking at their own row, column or block, in turn, and every last one anywhere.
-
-        A unit is a row, column or block. Query and key of a cell start with the same random vector for its unit in
-        the heads for that kind of unit, and with nothing in the other heads.
-        """
-        kinds = [kind for kind in ("row", "column", "block") if hasattr(self.query_positions, kind)]
-        for index, kind in enumerate(kinds):
-            query_weight = getattr(self.query_positions, kind).weight
-            units = query_weight.shape[0]
-            vectors = torch.zeros(units, self.config.num_attention_heads, self.head_dim, device=query_weight.device)
-            heads = slice(index, None, len(kinds) + 1)
-            vectors[:, heads] = torch.randn_like(vectors[:, heads])
-            init.copy_(query_weight, vectors.flatten(1))
-            init.copy_(getattr(self.key_positions, kind).weight, vectors.flatten(1))
+            self.positions = HRMGridPositions(config, for_attention=True)
 
     def forward(
         self,
@@ -333,9 +339,9 @@ class HRMAttention(nn.Module):
 
     def grid_offsets(self, length: int) -> torch.Tensor:
         """What is added to query, key and value of every position: `(length, 3, heads, head_dim)`; 0 in the prefix."""
-        query, key = self.query_positions(), self.key_positions()
-        offsets = torch.stack((query, key, torch.zeros_like(key)), dim=1).unflatten(-1, (-1, self.head_dim))
-        return F.pad(offsets, (0, 0, 0, 0, 0, 0, length - offsets.shape[0], 0))
+        offsets = self.positions().unflatten(-1, (-1, self.head_dim))
+        # zeros after the query's and the key's (for the value) and before the first cell (for the prefix)
+        return F.pad(offsets, (0, 0, 0, 0, 0, 1, length - offsets.shape[0], 0))
 
 
 class HRMMLP(nn.Module):
@@ -435,8 +441,8 @@ class HRMPreTrainedModel(PreTrainedModel):
         elif isinstance(module, HRMModel):
             truncated_normal_(module.H_init, std=1.0)
             truncated_normal_(module.L_init, std=1.0)
-        elif isinstance(module, HRMAttention) and self.config.position_embedding_type == "grid":
-            module.init_grid_positions()
+        elif isinstance(module, HRMGridPositions):
+            module.init_parameters()
         else:
             super()._init_weights(module)
 
@@ -460,7 +466,7 @@ class HRMModel(HRMPreTrainedModel):
             num_positions = config.num_prefix_positions + config.max_position_embeddings
             self.embed_positions = nn.Embedding(num_positions, config.hidden_size)
         elif config.position_embedding_type == "grid":
-            self.embed_positions = HRMGridPositions(config)
+            self.embed_positions = HRMGridPositions(config, for_attention=False)
         else:
             self.rotary_emb = HRMRotaryEmbedding(config)
         self.H_module = HRMModule(config, config.H_layers, first_layer_idx=0)
@@ -527,7 +533,7 @@ class HRMModel(HRMPreTrainedModel):
                     f"The sequence has {length} tokens, but the board of this model is "
                     f"{self.config.grid_shape[0]}x{self.config.grid_shape[1]}; give all of its cells."
                 )
-            positions = F.pad(self.embed_positions(), (0, 0, self.config.num_prefix_positions, 0))
+            positions = F.pad(self.embed_positions().squeeze(1), (0, 0, self.config.num_prefix_positions, 0))
             embeddings = embeddings + positions.to(embeddings.dtype)
         return embeddings * math.sqrt(self.config.hidden_size)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.records import RESULTS, binomial_interval, write_records
+from benchmarks.records import binomial_interval, write_records
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:

@@ -2,14 +2,14 @@
 
 python examples/draw_thinking.py runs/demo/model data/sudoku-6x6 runs/demo/thinking.png --max-segments 16
 
-Takes the first test puzzle that the model solves in the most common number of segments above one, or a row by --row.
+Takes the test puzzle of --row, or of the first 200 the solved one with most to mend after the first segment.
 """
 
 import argparse
 import sys
-from collections import Counter
 
-import hrm_hf  # noqa: F401  registers the classes
+import torch
+
 from hrm_hf.checkpoints import load_checkpoint
 from hrm_hf.data.puzzles import load_rows
 from hrm_hf.evaluation.drawing import draw_thinking
@@ -29,25 +29,27 @@ def main() -> int:
     rows = load_rows(args.dataset, "test")
     rows = rows.select(range(min(200, len(rows)))) if args.row is None else rows.select([args.row])
     puzzles, answers = rows["question"][:], rows["answer"][:]
-    output = model.solve(**processor(puzzles), max_segments=args.max_segments, return_history=True)
-    solved = [board == answer for board, answer in zip(processor.batch_decode(output.predictions), answers, strict=True)]
-    segments = output.segments.tolist()
-    usable = [row for row in range(len(rows)) if solved[row] and (segments[row] > 1 or args.row is not None)]
-    if not usable:
-        print("None of these puzzles was solved in more than one segment; train longer or give --row.", file=sys.stderr)
+    inputs = processor(puzzles, answers)
+    labels = inputs.pop("labels")
+    output = model.solve(**inputs, max_segments=args.max_segments, return_history=True)
+    solved = (output.predictions == labels).all(-1)
+    if args.row is None and not solved.any():
+        print("The model solved none of these puzzles; train longer or give --row.", file=sys.stderr)
         return 1
-    common = Counter(segments[row] for row in usable).most_common(1)[0][0]
-    row = next(row for row in usable if segments[row] == common)
+    # most cells to mend after the first segment
+    wrong_at_first = (output.prediction_history[:, 0] != labels).sum(-1)
+    row = 0 if args.row is not None else int(torch.where(solved, wrong_at_first, -1).argmax())
+    segments = int(output.segments[row])
 
     figure = draw_thinking(
         processor,
         puzzles[row],
-        processor.batch_decode(output.prediction_history[row, : segments[row]]),
-        output.halt_probability_history[row, : segments[row]].tolist(),
+        processor.batch_decode(output.prediction_history[row, :segments]),
+        output.halt_probability_history[row, :segments].tolist(),
         answers[row],
     )
     figure.savefig(args.picture, dpi=150)
-    print(f"puzzle {row} of the test split, {segments[row]} segments: {args.picture}")
+    print(f"puzzle {row if args.row is None else args.row} of the test split, {segments} segments: {args.picture}")
     return 0
 
 

@@ -23,9 +23,11 @@ HaltThreshold = Annotated[
 
 def _load(model: str):
     """Model and processor of a folder; heavy imports wait until they are needed."""
-    import hrm_hf  # noqa: F401  registers the classes
+    from transformers.utils import logging
+
     from hrm_hf.checkpoints import load_checkpoint
 
+    logging.disable_progress_bar()
     return load_checkpoint(model)
 
 

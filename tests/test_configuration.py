@@ -32,6 +32,7 @@ def test_prefix_positions_hold_the_puzzle_embedding(ndim, prefix):
         ({"puzzle_emb_ndim": -1}, ["puzzle_emb_ndim=-1", "at least 0"]),
         ({"halt_max_steps": 0}, ["halt_max_steps=0", "at least 1"]),
         ({"halt_exploration_prob": 1.5}, ["halt_exploration_prob=1.5", "between 0 and 1"]),
+        ({"halt_threshold": 1}, ["halt_threshold=1", "above 0 and below 1"]),
         ({"halting": "never"}, ["halting='never'", "'q_learning' or 'lean'"]),
         ({"gradient_depth": "all"}, ["gradient_depth='all'", "'last_step' or 'last_cycle'"]),
         ({"position_embedding_type": "alibi"}, ["position_embedding_type='alibi'", "'rope' or 'learned'"]),

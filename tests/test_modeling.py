@@ -355,6 +355,26 @@ def test_solve_agrees_with_segments_run_by_hand(small_model, batch):
     assert 1 < len(solved.segments.unique())  # some stopped early, some did not
 
 
+def test_a_higher_threshold_asks_for_more_segments(small_model, batch):
+    model = small_model(halting="lean")
+    after_one = model.solve(batch["input_ids"], batch["puzzle_identifiers"], max_segments=1).halt_probabilities
+    always, middle, never = (
+        model.solve(batch["input_ids"], batch["puzzle_identifiers"], halt_threshold=threshold)
+        for threshold in (0.0, after_one.median().item(), 1.0)
+    )
+    assert (always.segments == 1).all() and always.halted.all()
+    assert torch.equal(middle.segments == 1, after_one >= after_one.median())
+    assert (never.segments == 4).all() and not never.halted.any()
+
+
+def test_the_threshold_of_the_configuration_is_the_default(small_model, batch):
+    careful = small_model(halting="lean", halt_threshold=0.9)
+    by_config = careful.solve(batch["input_ids"])
+    by_argument = small_model(halting="lean").solve(batch["input_ids"], halt_threshold=0.9)
+    assert torch.equal(by_config.segments, by_argument.segments)
+    assert torch.equal(by_config.predictions, by_argument.predictions)
+
+
 def test_history_repeats_what_stopped(small_model, batch):
     solved = small_model().solve(batch["input_ids"], max_segments=5, return_history=True)
     for row, segments in enumerate(solved.segments.tolist()):
@@ -388,6 +408,7 @@ def test_solve_runs_in_bfloat16_and_under_autocast(small_model, batch):
     [
         ({"max_segments": 0}, "max_segments=0.*at least 1"),
         ({"max_segments": 2.5}, "max_segments=2.5.*integer"),
+        ({"halt_threshold": 1.5}, "halt_threshold=1.5.*0 to 1"),
         ({"input_ids": torch.zeros(2, 15, dtype=torch.long)}, "15 cells.*16"),
         ({"input_ids": torch.zeros(0, 16, dtype=torch.long)}, "at least one puzzle"),
         ({"input_ids": torch.zeros(16, dtype=torch.long)}, "wanted \\(puzzles, tokens\\)"),

@@ -14,9 +14,7 @@ _GIVEN, _RIGHT, _WRONG = "#1f2937", "#0f62b5", "#b42318"  # dark grey, blue, red
 _GIVEN_FILL, _WRONG_FILL = "#eef0f3", "#fde2df"
 
 
-def draw_sudoku(
-    axes: "Axes", processor: HRMGridProcessor, board: str, puzzle: str, answer: str | None = None
-) -> None:
+def draw_sudoku(axes: "Axes", processor: HRMGridProcessor, board: str, puzzle: str, answer: str | None = None) -> None:
     """Draw a board: clues on grey, the model's digits in blue, those that differ from the answer in red.
 
     Args:

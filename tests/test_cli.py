@@ -1,0 +1,150 @@
+"""The command `hrm-hf` as a user calls it: what it prints, its exit codes, and errors in one sentence."""
+
+import io
+import json
+import sys
+
+import pytest
+import torch
+
+from hrm_hf.cli import main
+from hrm_hf.data.sudoku_builder import build_sudoku
+
+
+PUZZLE = "12..34..2143432."  # what the model below has learned
+ANSWER = "1234341221434321"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory) -> str:
+    """A small model that has learned one 4x4 puzzle by heart."""
+    from configuration_hrm import HRMConfig
+    from modeling_hrm import HRMForGridTask
+    from processing_hrm import HRMGridProcessor
+
+    torch.manual_seed(0)
+    processor = HRMGridProcessor.for_sudoku(4)
+    config = HRMConfig(
+        vocab_size=processor.vocab_size,
+        max_position_embeddings=16,
+        hidden_size=32,
+        intermediate_size=64,
+        num_attention_heads=2,
+        H_layers=1,
+        L_layers=1,
+        halting="lean",
+        halt_max_steps=2,
+        puzzle_emb_ndim=0,
+        token_loss="softmax",
+    )
+    model = HRMForGridTask(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    inputs = processor(PUZZLE, ANSWER)
+    carry = None
+    for _ in range(100):
+        output = model(**inputs, carry=carry)
+        carry = output.carry
+        output.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("cli") / "model"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def hrm_hf(monkeypatch, capsys):
+    """Calls the command; gives exit code, stdout and stderr."""
+
+    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hrm-hf", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_of:
+            main()
+        captured = capsys.readouterr()
+        return exit_of.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def test_a_solved_puzzle_is_shown_and_called_solved(hrm_hf, model_folder):
+    code, out, _ = hrm_hf("solve", model_folder, PUZZLE)
+    assert code == 0
+    assert "[1][2] |  3  4" in out and "solved (" in out and "not solved" not in out
+
+
+def test_an_answer_that_breaks_the_rules_is_called_not_solved(hrm_hf, model_folder):
+    code, out, _ = hrm_hf("solve", model_folder, PUZZLE, "4...............", "--json")
+    solved, unsolved = map(json.loads, out.splitlines())
+    assert code == 2
+    assert (solved["solved"], solved["answer"]) == (True, ANSWER)
+    assert (unsolved["solved"], unsolved["answer"]) == (False, None)
+    assert unsolved["reason"]
+
+
+def test_puzzles_come_from_stdin_too(hrm_hf, model_folder):
+    code, out, _ = hrm_hf("solve", model_folder, "-", "--json", stdin=f"{PUZZLE}\n\n{PUZZLE}\n")
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_steps_are_shown_on_request(hrm_hf, model_folder):
+    code, out, _ = hrm_hf(
+        "solve", model_folder, PUZZLE, "--show-steps", "--max-segments", "3", "--halt-threshold", "1.0"
+    )
+    assert code == 0
+    assert [number for number in range(1, 5) if f"after segment {number}:" in out] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["12..34"], "6 cells"),
+        (["1x.............."], "'x'"),
+        (["11.............."], "row 1 has two 1s"),
+        ([PUZZLE, "--max-segments", "0"], "max_segments=0"),
+        ([PUZZLE, "--halt-threshold", "2"], "halt_threshold=2"),
+        ([], "no puzzle|empty"),
+    ],
+)
+def test_bad_puzzles_are_one_sentence(hrm_hf, model_folder, arguments, sentence):
+    import re
+
+    code, out, err = hrm_hf("solve", model_folder, *arguments)
+    assert code == 1 and out == ""
+    assert err.startswith("hrm-hf: ") and re.search(sentence, err), err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_missing_model_is_one_sentence(hrm_hf):
+    code, _, err = hrm_hf("solve", "./nowhere", PUZZLE)
+    assert code == 1 and "no folder ./nowhere" in err and len(err.strip().splitlines()) == 1
+
+
+def test_evaluation_counts_by_hand(hrm_hf, model_folder, tmp_path):
+    from modeling_hrm import HRMForGridTask
+    from processing_hrm import HRMGridProcessor
+
+    build_sudoku(tmp_path / "data", size=4, clues=12, num_train=20, num_test=30)
+    code, out, _ = hrm_hf("evaluate", model_folder, str(tmp_path / "data"), "--output", str(tmp_path / "result.json"))
+    result = json.loads(out)
+    assert code == 0 and result == json.loads((tmp_path / "result.json").read_text())
+    assert (result["n"], result["split"]) == (30, "test")
+
+    import datasets
+
+    rows = datasets.load_dataset(str(tmp_path / "data"), split="test")
+    processor = HRMGridProcessor.from_pretrained(model_folder)
+    solved = HRMForGridTask.from_pretrained(model_folder).solve(**processor(rows["question"][:]))
+    boards = processor.batch_decode(solved.predictions)
+    exact = [board == answer for board, answer in zip(boards, rows["answer"][:], strict=True)]
+    cells = [sum(map(str.__eq__, board, answer)) / 16 for board, answer in zip(boards, rows["answer"][:], strict=True)]
+    assert result["exact_accuracy"] == pytest.approx(sum(exact) / 30)
+    assert result["cell_accuracy"] == pytest.approx(sum(cells) / 30)
+
+
+def test_an_evaluation_of_a_missing_split_says_what_there_is(hrm_hf, model_folder, tmp_path):
+    build_sudoku(tmp_path / "data", size=4, clues=12, num_train=5, num_test=5)
+    code, _, err = hrm_hf("evaluate", model_folder, str(tmp_path / "data"), "--split", "dev")
+    assert code == 1 and "no split 'dev'" in err and "train, test" in err

@@ -1,0 +1,191 @@
+"""A saved folder is all that a stranger needs: reloading elsewhere, installing, and folders that are no model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrm_hf.checkpoints import load_checkpoint
+from processing_hrm import HRMGridProcessor
+
+
+ROOT = Path(__file__).parent.parent
+# written by a process that knows nothing of this repository
+RELOAD = """
+import json, sys, torch
+from transformers import AutoConfig, AutoModel, AutoProcessor
+{prelude}
+folder, tensors = sys.argv[1:]
+model = AutoModel.from_pretrained(folder, {options})
+processor = AutoProcessor.from_pretrained(folder, {options})
+inputs = processor(["1...............", "..3............."])
+with torch.no_grad():
+    logits = model(**inputs, return_dict=True).logits
+solved = model.solve(**inputs, max_segments=6)
+torch.save([logits, solved.predictions, solved.segments, *model.state_dict().values()], tensors)
+names = [type(part).__module__ for part in (model, processor, AutoConfig.from_pretrained(folder, {options}))]
+print(json.dumps([model.training, "hrm_hf" in sys.modules, *names]))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder of a random model for 4x4 Sudoku with its processor, and what the model says."""
+    from configuration_hrm import HRMConfig
+    from modeling_hrm import HRMForGridTask
+
+    torch.manual_seed(0)
+    processor = HRMGridProcessor.for_sudoku(4)
+    model = HRMForGridTask(
+        HRMConfig(
+            vocab_size=processor.vocab_size,
+            max_position_embeddings=16,
+            hidden_size=32,
+            intermediate_size=64,
+            num_attention_heads=2,
+            H_layers=1,
+            L_layers=1,
+            halt_max_steps=4,
+            halting="lean",
+            position_embedding_type="grid",
+            grid_shape=[4, 4],
+            block_shape=[2, 2],
+            puzzle_emb_ndim=32,
+        )
+    ).eval()
+    torch.nn.init.normal_(model.q_head.weight)
+    torch.nn.init.zeros_(model.q_head.bias)
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    inputs = processor(["1...............", "..3............."])
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    solved = model.solve(**inputs, max_segments=6)
+    return folder, [logits, solved.predictions, solved.segments, *model.state_dict().values()]
+
+
+def reload_elsewhere(folder: Path, tmp_path: Path, prelude: str, options: str, python_path: str) -> list:
+    script = tmp_path / "reload.py"
+    script.write_text(RELOAD.format(prelude=prelude, options=options))
+    environment = os.environ | {"PYTHONPATH": python_path}
+    process = subprocess.run(
+        [sys.executable, "-I" if not python_path else "-P", str(script), str(folder), str(tmp_path / "tensors.pt")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("with_package", [False, True], ids=["remote code", "package"])
+def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
+    folder, expected = saved
+    training, package, *modules = reload_elsewhere(
+        folder,
+        tmp_path,
+        prelude="torch.set_num_threads(2)" + ("\nimport hrm_hf" if with_package else ""),
+        options="trust_remote_code=False" if with_package else "trust_remote_code=True",
+        python_path=str(ROOT) if with_package else "",
+    )
+    assert not training
+    assert package is with_package
+    if with_package:
+        assert modules == ["modeling_hrm", "processing_hrm", "configuration_hrm"]
+    else:
+        assert all(name.startswith("transformers_modules.") for name in modules)
+    for mine, theirs in zip(expected, torch.load(tmp_path / "tensors.pt"), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
+    build = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+        + ["--target", str(tmp_path / "site"), str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert build.returncode == 0, build.stderr[-3000:]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = "import modeling_hrm, configuration_hrm, processing_hrm, hrm_hf.training.loop; print(modeling_hrm.__file__)"
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=empty,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.strip() == str(tmp_path / "site" / "modeling_hrm.py")
+
+
+# --- folders that are no model
+
+
+def copy_of(saved, tmp_path: Path) -> Path:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in saved[0].iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def test_a_complete_folder_loads(saved):
+    model, processor = load_checkpoint(str(saved[0]))
+    assert not model.training and processor.height == 4
+
+
+@pytest.mark.parametrize("name", ["no-such-folder", "./no/such", "/no/such/folder"])
+def test_a_missing_folder_is_named(name):
+    with pytest.raises(FileNotFoundError, match=f"no folder {name}"):
+        load_checkpoint(name)
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json", "model.safetensors"])
+def test_a_folder_without_a_file_names_the_file(saved, tmp_path, file):
+    folder = copy_of(saved, tmp_path)
+    (folder / file).unlink()
+    with pytest.raises(FileNotFoundError, match=f"has no {file}"):
+        load_checkpoint(str(folder))
+
+
+def test_a_checkpoint_of_another_model_is_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
+    with pytest.raises(ValueError, match="model_type='bert'"):
+        load_checkpoint(str(folder))
+
+
+def test_a_checkpoint_of_another_class_is_refused(saved, tmp_path):
+    from modeling_hrm import HRMForGridTask, HRMModel
+
+    folder = copy_of(saved, tmp_path)
+    HRMModel(HRMForGridTask.from_pretrained(folder).config).save_pretrained(folder)
+    with pytest.raises(ValueError, match="lacks lm_head.weight.*HRMModel"):
+        load_checkpoint(str(folder))
+
+
+def test_weights_that_do_not_fit_the_configuration_are_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 96}))
+    with pytest.raises(ValueError, match="do not fit its config.json.*shape"):
+        load_checkpoint(str(folder))
+
+
+def test_a_damaged_weights_file_is_named(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    (folder / "model.safetensors").write_bytes(b"not a tensor file")
+    with pytest.raises(ValueError, match="copy.*damaged"):
+        load_checkpoint(str(folder))
