@@ -1,7 +1,7 @@
 # make install   an environment in .venv with the tested versions (constraints.txt)
 # make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo
 # make test      style check and all tests
-# make tables    render the tables of README.md and the model cards from benchmarks/results
+# make tables    render the tables of README.md from benchmarks/results
 
 SHELL := /bin/bash
 PYTHON ?= python3

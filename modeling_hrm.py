@@ -14,7 +14,7 @@ Notable choices:
   angles, halting values and losses are computed in float32 in every case.
 - Gradients flow through the last call of each module only, or through the whole last H cycle
   (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles.
-- The initial states are fixed random vectors: buffers that are saved, never trained.
+- The initial states are fixed random vectors: buffers that are saved, never trained, and the same for every seed.
 """
 
 import math
@@ -49,16 +49,19 @@ except ImportError:
 
 
 @dataclass
-class HRMState(ModelOutput):
+class HRMState:
     """States of the two modules between segments.
+
+    Like a cache, and unlike the outputs below, it is no `ModelOutput`: wrappers that cast or gather outputs (mixed
+    precision of Accelerate, for one) hand it on as it is.
 
     Args:
         z_H (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): the slow, high-level state.
         z_L (`torch.FloatTensor` of the same shape): the fast, low-level state.
     """
 
-    z_H: torch.FloatTensor | None = None
-    z_L: torch.FloatTensor | None = None
+    z_H: torch.FloatTensor
+    z_L: torch.FloatTensor
 
 
 @dataclass
@@ -81,8 +84,8 @@ class HRMModelOutput(ModelOutput):
 
 
 @dataclass
-class HRMCarry(ModelOutput):
-    """What each sequence of a training batch takes along to the next segment (ACT).
+class HRMCarry:
+    """What each sequence of a training batch takes along to the next segment (ACT). No `ModelOutput`, as its state.
 
     Args:
         state ([`HRMState`]): states after the last segment.
@@ -93,11 +96,11 @@ class HRMCarry(ModelOutput):
         labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): its labels.
     """
 
-    state: HRMState | None = None
-    steps: torch.IntTensor | None = None
-    halted: torch.BoolTensor | None = None
-    input_ids: torch.LongTensor | None = None
-    puzzle_identifiers: torch.LongTensor | None = None
+    state: HRMState
+    steps: torch.IntTensor
+    halted: torch.BoolTensor
+    input_ids: torch.LongTensor
+    puzzle_identifiers: torch.LongTensor
     labels: torch.LongTensor | None = None
 
 
@@ -116,7 +119,8 @@ class HRMGridTaskOutput(ModelOutput):
             averaged over sequences.
         cell_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): share of the labelled cells that are
             right.
-        exact (`torch.BoolTensor` of shape `(batch,)`, with `labels`): whether all labelled cells are right.
+        exact_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): 1 where all labelled cells are right,
+            else 0.
         carry ([`HRMCarry`]): to be given to the next call.
         hidden_states, attentions: as in [`HRMModelOutput`].
     """
@@ -130,7 +134,7 @@ class HRMGridTaskOutput(ModelOutput):
     q_halt_loss: torch.FloatTensor | None = None
     q_continue_loss: torch.FloatTensor | None = None
     cell_accuracy: torch.FloatTensor | None = None
-    exact: torch.BoolTensor | None = None
+    exact_accuracy: torch.FloatTensor | None = None
     carry: HRMCarry | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
@@ -439,19 +443,18 @@ class HRMPreTrainedModel(PreTrainedModel):
             # LeCun normal; for embeddings, whose output is scaled by sqrt(hidden_size), unit variance after the scale
             truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
         elif isinstance(module, HRMModel):
-            truncated_normal_(module.H_init, std=1.0)
-            truncated_normal_(module.L_init, std=1.0)
+            module.init_states()
         elif isinstance(module, HRMGridPositions):
             module.init_parameters()
         else:
             super()._init_weights(module)
 
 
-def truncated_normal_(tensor: torch.Tensor, std: float) -> torch.Tensor:
+def truncated_normal_(tensor: torch.Tensor, std: float, generator: torch.Generator | None = None) -> torch.Tensor:
     """Fill with a normal truncated at two standard deviations whose std *after* truncation is `std` (as in JAX)."""
     # the std of a standard normal truncated at +-2
     std = std / 0.87962566103423978
-    return init.trunc_normal_(tensor, mean=0.0, std=std, a=-2 * std, b=2 * std)
+    return init.trunc_normal_(tensor, mean=0.0, std=std, a=-2 * std, b=2 * std, generator=generator)
 
 
 class HRMModel(HRMPreTrainedModel):
@@ -473,8 +476,17 @@ class HRMModel(HRMPreTrainedModel):
         self.L_module = HRMModule(config, config.L_layers, first_layer_idx=config.H_layers)
         self.register_buffer("H_init", torch.empty(config.hidden_size))
         self.register_buffer("L_init", torch.empty(config.hidden_size))
+        self.init_states()
         self.gradient_checkpointing = False
         self.post_init()
+
+    @torch.no_grad()
+    def init_states(self):
+        """Truncated normals of std 1. A seed of their own, because buffers are not expected to be random."""
+        for seed, buffer in enumerate((self.H_init, self.L_init)):
+            values = torch.empty(buffer.shape, dtype=torch.float32, device="cpu")
+            truncated_normal_(values, std=1.0, generator=torch.Generator().manual_seed(seed))
+            init.copy_(buffer, values)
 
     def compute_dtype(self) -> torch.dtype:
         """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
@@ -839,12 +851,12 @@ class HRMForGridTask(HRMPreTrainedModel):
         with torch.no_grad():
             correct = (valid & (result.logits.argmax(-1) == labels)).sum(-1)
             result.cell_accuracy = correct / divisor
-            result.exact = correct == counts
+            result.exact_accuracy = (correct == counts).float()
 
         token_losses = TOKEN_LOSSES[self.config.token_loss](result.logits, labels)
         result.lm_loss = (token_losses.sum(-1) / divisor).sum() / num_sequences
         result.q_halt_loss = (
-            F.binary_cross_entropy_with_logits(result.q_halt_logits, result.exact.float(), reduction="sum")
+            F.binary_cross_entropy_with_logits(result.q_halt_logits, result.exact_accuracy, reduction="sum")
             / num_sequences
         )
         result.loss = result.lm_loss + 0.5 * result.q_halt_loss

@@ -1,4 +1,4 @@
-"""Render the tables of README.md and the model cards from benchmarks/results, so that they cannot drift.
+"""Render the tables of README.md from benchmarks/results, so that they cannot drift.
 
     python -m benchmarks.tables            rewrite the files
     python -m benchmarks.tables --check    exit code 1 if a file is not up to date (a test runs this)

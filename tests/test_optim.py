@@ -87,8 +87,8 @@ def test_positions_get_no_weight_decay(small_model):
     (optimizer,) = build_optimizers(model, 1e-3, 0.1, (0.9, 0.95), 1e-2, 0.1)
     decayed, spared = optimizer.param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
-    # input, and query and key in three layers: rows, columns and blocks of each
-    assert len(spared["params"]) == 3 * (1 + 2 * 3)
+    # rows, columns and blocks, at the input and in each of three layers
+    assert len(spared["params"]) == 3 * (1 + 3)
     assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 

@@ -20,13 +20,13 @@ def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
     """
     carry, batch_size = output.carry, output.logits.shape[0]
     counted = carry.halted & (carry.labels != IGNORE_INDEX).any(-1)
-    halts_rightly = (output.q_halt_logits >= 0) == output.exact
+    halts_rightly = (output.q_halt_logits >= 0) == output.exact_accuracy.bool()
     zero = torch.zeros((), device=output.logits.device)
     return {
         "sequences": zero + batch_size,
         "count": counted.sum(),
         "cell_accuracy": torch.where(counted, output.cell_accuracy, 0).sum(),
-        "exact_accuracy": (counted & output.exact).sum(),
+        "exact_accuracy": torch.where(counted, output.exact_accuracy, 0).sum(),
         "halt_accuracy": (counted & halts_rightly).sum(),
         "steps": torch.where(counted, carry.steps, 0).sum(),
         "lm_loss": output.lm_loss.detach() * batch_size,
