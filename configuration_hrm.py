@@ -35,8 +35,8 @@ def swiglu_intermediate_size(hidden_size: int, expansion: float, multiple_of: in
 
 class HRMConfig(PreTrainedConfig):
     r"""
-    Configuration of [`HRMModel`], [`HRMForGridTask`] and their relatives. The defaults are the published 27 M model
-    for 9x9 Sudoku.
+    Configuration of [`HRMModel`], [`HRMForGridTask`] and [`HRMForCausalLM`]. The defaults are the published 27 M
+    model for 9x9 Sudoku. Text wants `is_causal=True`, `puzzle_emb_ndim=0` and, to begin with, `token_loss="softmax"`.
 
     Args:
         vocab_size (`int`, defaults to 11):
@@ -57,7 +57,11 @@ class HRMConfig(PreTrainedConfig):
             In one segment the slow module is called `H_cycles` times, the fast one `L_cycles` times before each.
         gradient_depth (`str`, defaults to `"last_step"`):
             What of a segment is differentiated: `"last_step"` is the last call of each module (one-step gradient of
-            the original), `"last_cycle"` all calls of the last H cycle.
+            the original), `"last_cycle"` all calls of the last H cycle, `"all_cycles"` every call (back-propagation
+            through the whole segment).
+        norm_position (`str`, defaults to `"post"`):
+            Where a block normalises: `"post"`, after each residual sum (the original), or `"pre"`, before attention
+            and SwiGLU, with one more norm at the end of each module (as in transformers' HrmText).
         position_embedding_type (`str`, defaults to `"rope"`):
             `"rope"` (rotary, over prefix and tokens), `"learned"` (one trained vector per position) or `"grid"`
             (trained vectors for row, column and block, at the input and in the queries and keys of every layer).
@@ -72,19 +76,25 @@ class HRMConfig(PreTrainedConfig):
             Epsilon of the weightless RMSNorm.
         is_causal (`bool`, defaults to `False`):
             Whether a position sees only itself and earlier ones. `False` for grids, `True` for text.
+        use_cache (`bool`, defaults to `True`):
+            Whether a causal model returns keys and values for the next call, when it is not training.
         puzzle_emb_ndim (`int`, defaults to 512):
             Width of the puzzle embedding that goes in front of the tokens as `ceil(puzzle_emb_ndim / hidden_size)`
             prefix positions. 0 means no puzzle embedding and no prefix.
         num_puzzle_identifiers (`int`, defaults to 1):
             Rows of the puzzle embedding. Identifier 0 is the blank one ("no particular puzzle").
         halt_max_steps (`int`, defaults to 16):
-            Most segments a sequence gets in training (adaptive computation time, ACT).
+            Most segments a sequence gets in training (adaptive computation time, ACT). For text: the segments of
+            every position, in training and, unless told otherwise, in generation; 1 means no halting head.
         halt_exploration_prob (`float`, defaults to 0.1):
             In training, the probability with which a sequence gets a random minimum number of segments.
         halting (`str`, defaults to `"q_learning"`):
             `"q_learning"`: the original. Two outputs (halt, continue), halt when `q_halt > q_continue`; the target of
             `q_continue` is bootstrapped from one more forward pass. `"lean"`: one output, halt when its sigmoid is
             above `halt_threshold`, no further forward pass.
+        halting_pooling (`str`, defaults to `"first"`):
+            What the halting head of a grid model reads: the `"first"` position of z_H, as the original, or the
+            `"mean"` of all positions. (A causal model has a halting value at every position, which reads that alone.)
         halt_threshold (`float`, defaults to 0.5):
             Probability of being right above which `"lean"` halts; 0.5 is the same as `q_halt > 0`. More means more
             segments and fewer wrong answers. `"q_learning"` has no use for it.
@@ -92,6 +102,8 @@ class HRMConfig(PreTrainedConfig):
             Cross entropy over `"stablemax"` or `"softmax"` probabilities.
         pad_token_id (`int`, *optional*, defaults to 0):
             Token id of padding.
+        bos_token_id (`int`, *optional*), eos_token_id (`int` or `list[int]`, *optional*):
+            Token ids at the beginning and the end of a text.
         tie_word_embeddings (`bool`, defaults to `False`):
             Whether the token head shares the weight of the token embedding.
 
@@ -100,7 +112,7 @@ class HRMConfig(PreTrainedConfig):
     """
 
     model_type = "hrm"
-    keys_to_ignore_at_inference = ["carry"]
+    keys_to_ignore_at_inference = ["carry", "state", "past_key_values"]
 
     vocab_size: int = 11
     max_position_embeddings: int = 81
@@ -113,20 +125,25 @@ class HRMConfig(PreTrainedConfig):
     H_cycles: int = 2
     L_cycles: int = 2
     gradient_depth: str = "last_step"
+    norm_position: str = "post"
     position_embedding_type: str = "rope"
     grid_shape: list[int] | None = None
     block_shape: list[int] | None = None
     rope_parameters: dict | None = None
     rms_norm_eps: float = 1e-5
     is_causal: bool = False
+    use_cache: bool = True
     puzzle_emb_ndim: int = 512
     num_puzzle_identifiers: int = 1
     halt_max_steps: int = 16
     halt_exploration_prob: float = 0.1
     halting: str = "q_learning"
+    halting_pooling: str = "first"
     halt_threshold: float = 0.5
     token_loss: str = "stablemax"
     pad_token_id: int | None = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
@@ -144,9 +161,17 @@ class HRMConfig(PreTrainedConfig):
         return math.ceil(self.puzzle_emb_ndim / self.hidden_size)
 
     @property
-    def num_hidden_layers(self) -> int:
-        """Calls of a Transformer block in one segment: what `output_hidden_states` and a cache have slots for."""
+    def calls_per_segment(self) -> int:
+        """Calls of a Transformer block in one segment, each with attention of its own."""
         return self.H_cycles * (self.L_cycles * self.L_layers + self.H_layers)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Calls of a Transformer block in one forward pass: what `output_hidden_states` and a cache have slots for.
+
+        A grid model runs one segment in a forward pass, a causal one all `halt_max_steps`.
+        """
+        return self.calls_per_segment * (self.halt_max_steps if self.is_causal else 1)
 
     def validate_architecture(self):
         """Raise a `ValueError` that names the first bad value and what is allowed."""
@@ -166,9 +191,11 @@ class HRMConfig(PreTrainedConfig):
             f"a multiple of num_attention_heads, which is {self.num_attention_heads}",
         )
         for name, allowed in {
-            "gradient_depth": ("last_step", "last_cycle"),
+            "gradient_depth": ("last_step", "last_cycle", "all_cycles"),
+            "norm_position": ("post", "pre"),
             "position_embedding_type": ("rope", "learned", "grid"),
             "halting": ("q_learning", "lean"),
+            "halting_pooling": ("first", "mean"),
             "token_loss": ("stablemax", "softmax"),
         }.items():
             self._require(name, getattr(self, name) in allowed, " or ".join(map(repr, allowed)))
@@ -205,13 +232,16 @@ class HRMConfig(PreTrainedConfig):
             _is_number(self.halt_threshold) and 0 < self.halt_threshold < 1,
             "a probability above 0 and below 1",
         )
-        for name in ("is_causal", "tie_word_embeddings"):
+        for name in ("is_causal", "use_cache", "tie_word_embeddings"):
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
-        self._require(
-            "pad_token_id",
-            self.pad_token_id is None or (_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size),
-            f"None or a token id below vocab_size, which is {self.vocab_size}",
-        )
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            ids = value if name == "eos_token_id" and isinstance(value, list) else [value]
+            self._require(
+                name,
+                value is None or all(_is_int(token) and 0 <= token < self.vocab_size for token in ids),
+                f"None or a token id below vocab_size, which is {self.vocab_size}",
+            )
 
     def _require(self, name: str, satisfied: bool, wanted: str):
         if not satisfied:

@@ -5,8 +5,9 @@ Works as remote code on the Hub, as a plain module and inside the package; its o
 `configuration_hrm.py`. Read from top to bottom, in the order that data flows:
 
     norm, rotary positions, attention, SwiGLU, block, module (a stack of blocks), then
-    HRMModel         one segment: the H/L recurrence, states in and states out
+    HRMModel         segments of the H/L recurrence, states in and states out, a cache for text
     HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses, `solve`
+    HRMForCausalLM   token head and a halting value at every position, for text; `generate`
 
 Notable choices:
 - Attention goes through transformers' attention interface (`eager`, `sdpa`, `flash_attention_2`, `flex_attention`).
@@ -14,9 +15,11 @@ Notable choices:
   angles, halting values and losses are computed in float32 in every case.
 - Gradients flow through the last call of each module only, or through the whole last H cycle
   (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles.
+- In text every block call of every segment has its own slot in a standard cache: segment * calls + call.
 - The initial states are fixed random vectors: buffers that are saved, never trained, and the same for every seed.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +29,11 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.generation import GenerationMixin
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
@@ -70,15 +76,21 @@ class HRMModelOutput(ModelOutput):
 
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H with its graph.
+        past_key_values (`Cache`, causal with `use_cache`): keys and values of every block call of every segment.
         state ([`HRMState`]): both states, detached, to start the next segment from.
+        segment_hidden_states (`tuple(torch.FloatTensor)`): z_H after each segment, each with its own graph.
+        segments (`torch.LongTensor` of shape `(batch, prefix + tokens)`, with `stop`): segments of each position.
         hidden_states (`tuple(torch.FloatTensor)`, with `output_hidden_states=True`): input of the first block call
-            and output of every block call of the segment, in the order in which they run.
+            and output of every block call, in the order in which they run.
         attentions (`tuple(torch.FloatTensor)`, with `output_attentions=True`): attention weights of every block call,
             each of shape `(batch, heads, positions, positions)`.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
+    past_key_values: Cache | None = None
     state: HRMState | None = None
+    segment_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    segments: torch.LongTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -162,6 +174,29 @@ class HRMSolveOutput(ModelOutput):
     halt_probabilities: torch.FloatTensor | None = None
     prediction_history: torch.LongTensor | None = None
     halt_probability_history: torch.FloatTensor | None = None
+
+
+@dataclass
+class HRMCausalLMOutput(CausalLMOutputWithPast):
+    """Output of [`HRMForCausalLM`], beside `loss`, `logits`, `past_key_values`, `hidden_states` and `attentions`.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, with `labels`): what to train on, the mean over all segments of the
+            cross entropy and of half the halting losses. With one segment it is the cross entropy.
+        lm_loss (`torch.FloatTensor` of shape `()`, with `labels`): cross entropy of `logits`, in nats per token: what
+            perplexity is the exponential of.
+        q_halt_loss, q_continue_loss (`torch.FloatTensor` of shape `()`, with `labels` and a halting head): means over
+            tokens and segments.
+        q_halt_logits (`torch.FloatTensor` of shape `(batch, tokens)`, with a halting head): halting value of each
+            position in float32; its sigmoid estimates the probability that the likeliest next token is the right one.
+        segments (`torch.LongTensor` of shape `(batch, tokens)`): thinking depth: segments that each position had.
+    """
+
+    lm_loss: torch.FloatTensor | None = None
+    q_halt_loss: torch.FloatTensor | None = None
+    q_continue_loss: torch.FloatTensor | None = None
+    q_halt_logits: torch.FloatTensor | None = None
+    segments: torch.LongTensor | None = None
 
 
 # --- one Transformer block --------------------------------------------------------------------------------------
@@ -323,6 +358,10 @@ class HRMAttention(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        past_key_values: Cache | None = None,
+        frozen: "HRMFrozenPositions | None" = None,
+        segment: int = 0,
+        call_idx: int = 0,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         batch, length, hidden_size = hidden_states.shape
@@ -332,6 +371,10 @@ class HRMAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, heads, positions, head_dim)
         if position_embeddings is not None:
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+        if frozen is not None:
+            key, value = frozen.keep_keys_values(call_idx, key, value)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, segment * self.config.calls_per_segment + call_idx)
 
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
@@ -363,10 +406,11 @@ class HRMMLP(nn.Module):
 
 
 class HRMBlock(GradientCheckpointingLayer):
-    """Transformer block with the norm after the residual sum (post-norm)."""
+    """Transformer block with the norm after each residual sum (post-norm), or before attention and SwiGLU."""
 
     def __init__(self, config: HRMConfig, layer_idx: int):
         super().__init__()
+        self.norm_position = config.norm_position
         self.self_attn = HRMAttention(config, layer_idx)
         self.mlp = HRMMLP(config)
         self.norm = HRMRMSNorm(config.rms_norm_eps)
@@ -378,10 +422,17 @@ class HRMBlock(GradientCheckpointingLayer):
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
+        pre_norm = self.norm_position == "pre"
         attn_output, _ = self.self_attn(
-            hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **kwargs
+            self.norm(hidden_states) if pre_norm else hidden_states,
+            attention_mask=attention_mask,
+            position_embeddings=position_embeddings,
+            **kwargs,
         )
-        hidden_states = self.norm(hidden_states + attn_output)
+        hidden_states = hidden_states + attn_output
+        if pre_norm:
+            return hidden_states + self.mlp(self.norm(hidden_states))
+        hidden_states = self.norm(hidden_states)
         return self.norm(hidden_states + self.mlp(hidden_states))
 
 
@@ -394,14 +445,61 @@ class HRMModule(nn.Module):
     def __init__(self, config: HRMConfig, num_layers: int, first_layer_idx: int):
         super().__init__()
         self.layers = nn.ModuleList(HRMBlock(config, first_layer_idx + idx) for idx in range(num_layers))
+        # blocks that normalise what they read leave their sum to be normalised
+        self.final_norm = HRMRMSNorm(config.rms_norm_eps) if config.norm_position == "pre" else nn.Identity()
 
     def forward(
-        self, state: torch.Tensor, injection: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+        self,
+        state: torch.Tensor,
+        injection: torch.Tensor,
+        first_call_idx: int = 0,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
         hidden_states = state + injection
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, **kwargs)
-        return hidden_states
+        for call_idx, layer in enumerate(self.layers, start=first_call_idx):
+            hidden_states = layer(hidden_states, call_idx=call_idx, **kwargs)
+        return self.final_norm(hidden_states)
+
+
+class HRMFrozenPositions:
+    """What a position that has stopped thinking contributes to the segments that it sits out.
+
+    Its states stay as they were when it stopped. In every block call of a later segment, the positions after it see
+    the keys and values that it had in the same block call of its last segment. Both are functions of the positions
+    before it alone, whatever is computed together with it; so it makes no difference whether tokens come one by one
+    with a cache, in chunks, or all at once without one.
+    """
+
+    def __init__(self, batch_size: int, num_positions: int, device: torch.device):
+        self.halted = torch.zeros(batch_size, num_positions, dtype=torch.bool, device=device)
+        self.segments = torch.ones(batch_size, num_positions, dtype=torch.long, device=device)
+        self.keys_values: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # by block call of a segment
+
+    def stop_at(self, stops: torch.BoolTensor):
+        """Stop at positions `(batch, positions)`; the others go on into one more segment."""
+        self.halted = self.halted | stops
+        self.segments = self.segments + ~self.halted
+
+    def keep_keys_values(
+        self, call_idx: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`key` and `value` `(batch, heads, positions, head_dim)` with those of stopped positions as they were."""
+        if call_idx in self.keys_values:
+            halted = self.halted[:, None, :, None]
+            old_key, old_value = self.keys_values[call_idx]
+            key, value = torch.where(halted, old_key, key), torch.where(halted, old_value, value)
+        self.keys_values[call_idx] = key, value
+        return key, value
+
+    def keep_states(self, old: HRMState, z_H: torch.Tensor, z_L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`z_H` and `z_L` with the states of stopped positions as in `old`."""
+        halted = self.halted.unsqueeze(-1)
+        return torch.where(halted, old.z_H, z_H), torch.where(halted, old.z_L, z_L)
+
+    def fill(self, past_key_values: Cache, first_slot: int, num_slots: int):
+        """Write the slots of the segments that all positions sit out."""
+        for slot in range(first_slot, num_slots):
+            past_key_values.update(*self.keys_values[slot % len(self.keys_values)], slot)
 
 
 class HRMPuzzleEmbedding(nn.Embedding):
@@ -413,10 +511,52 @@ class HRMPuzzleEmbedding(nn.Embedding):
 
 
 class HRMHaltingHead(nn.Linear):
-    """Halting values from the first position of z_H: (halt, continue), or halt alone with `halting="lean"`.
+    """Halting values of states of z_H: (halt, continue), or halt alone with `halting="lean"`.
 
     Starts at -5 everywhere, so that early in training nothing halts before `halt_max_steps`.
     """
+
+    def __init__(self, config: HRMConfig):
+        super().__init__(config.hidden_size, 2 if config.halting == "q_learning" else 1)
+        self.halt_threshold = config.halt_threshold
+
+    def forward(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """q_halt and, with Q-learning, q_continue in float32, of the shape of `z_H` without its last dimension."""
+        q_values = super().forward(z_H).float()
+        return q_values[..., 0], q_values[..., 1] if self.out_features == 2 else None
+
+    def wants_to_halt(
+        self, q_halt: torch.Tensor, q_continue: torch.Tensor | None, threshold: float | None = None
+    ) -> torch.BoolTensor:
+        """The decision to halt, of the shape of `q_halt`: at a probability of at least `threshold`, if one is given,
+        else by the rule of training."""
+        if threshold is not None:
+            return q_halt.sigmoid() >= threshold
+        if q_continue is not None:
+            return q_halt > q_continue
+        return q_halt > math.log(self.halt_threshold / (1 - self.halt_threshold))
+
+    def losses(
+        self,
+        q_halt: torch.Tensor,
+        q_continue: torch.Tensor | None,
+        is_right: torch.Tensor,
+        target_q_continue: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Binary cross entropies of q_halt with `is_right` (0 or 1) and of q_continue with its target, if it has
+        one; each of the shape of `q_halt`."""
+        q_halt_loss = F.binary_cross_entropy_with_logits(q_halt, is_right, reduction="none")
+        if target_q_continue is None:
+            return q_halt_loss, None
+        return q_halt_loss, F.binary_cross_entropy_with_logits(q_continue, target_q_continue, reduction="none")
+
+    @staticmethod
+    def target_q_continue(
+        next_q_halt: torch.Tensor, next_q_continue: torch.Tensor, must_halt: torch.BoolTensor
+    ) -> torch.Tensor:
+        """Q-learning target of q_continue: the best value the next segment sees (eq. 8 of the paper), which is that
+        of halting where it must halt there."""
+        return torch.where(must_halt, next_q_halt, torch.maximum(next_q_halt, next_q_continue)).sigmoid()
 
 
 class HRMPreTrainedModel(PreTrainedModel):
@@ -458,7 +598,7 @@ def truncated_normal_(tensor: torch.Tensor, std: float, generator: torch.Generat
 
 
 class HRMModel(HRMPreTrainedModel):
-    """The recurrence of the two modules over one segment, without a head."""
+    """The recurrence of the two modules, without a head."""
 
     def __init__(self, config: HRMConfig):
         super().__init__(config)
@@ -506,14 +646,13 @@ class HRMModel(HRMPreTrainedModel):
         input_ids: torch.LongTensor | None,
         puzzle_identifiers: torch.LongTensor | None,
         inputs_embeds: torch.FloatTensor | None,
+        position_ids: torch.LongTensor | None = None,
     ) -> torch.Tensor:
-        """Puzzle prefix and tokens, with learned positions if there are any, scaled to unit variance.
+        """Puzzle prefix and tokens, with trained positions if there are any, scaled to unit variance.
 
         Returns:
             `torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         if inputs_embeds is None:
             check_ids("input_ids", input_ids, self.embed_tokens.num_embeddings)
             inputs_embeds = self.embed_tokens(input_ids)
@@ -536,9 +675,9 @@ class HRMModel(HRMPreTrainedModel):
                     f"The sequence has {length} tokens, but the model has learned positions for "
                     f"{self.config.max_position_embeddings} only; give shorter sequences or train a larger model."
                 )
+            check_ids("position_ids", position_ids, self.embed_positions.num_embeddings)
             # 1 / sqrt(2) keeps unit variance
-            positions = self.embed_positions.weight[: embeddings.shape[1]].to(embeddings.dtype)
-            embeddings = (embeddings + positions) * math.sqrt(0.5)
+            embeddings = (embeddings + self.embed_positions(position_ids).to(embeddings.dtype)) * math.sqrt(0.5)
         elif self.config.position_embedding_type == "grid":
             if length != self.config.max_position_embeddings:
                 raise ValueError(
@@ -557,26 +696,52 @@ class HRMModel(HRMPreTrainedModel):
         puzzle_identifiers: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
+        use_cache: bool | None = None,
         state: HRMState | None = None,
+        num_segments: int = 1,
+        stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMModelOutput:
         r"""
-        One segment.
+        One segment, or several in a row: each starts from the states that the one before it left, detached.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
             puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): rows of the puzzle embedding;
                 0, the blank identifier, by default.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at.
-            position_ids (`torch.LongTensor` of shape `(batch, prefix + tokens)`, *optional*): positions for the
-                rotary embedding; 0, 1, 2, ... by default.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at;
+                with a cache, of all tokens so far.
+            position_ids (`torch.LongTensor` of shape `(batch, prefix + tokens)`, *optional*): positions for rotary
+                and learned embeddings; one after another by default.
+            past_key_values (`Cache`, *optional*): of a causal model: keys and values of the tokens before.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
                 `input_ids`, unscaled token embeddings.
+            use_cache (`bool`, *optional*): whether a causal model without puzzle prefix returns `past_key_values`;
+                by default `config.use_cache`, and in training never.
             state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
+            num_segments (`int`, defaults to 1): segments to run.
+            stop (`Callable`, *optional*): from z_H `(batch, positions, hidden_size)` to the positions that stop
+                thinking, `(batch, positions)`. It must look at each position alone.
+
+        Raises:
+            ValueError: for a cache that has too few slots or is given to a model that cannot use it, ids outside of
+                the vocabulary, or sequences too long for learned positions.
         """
-        embeddings = self.embed(input_ids, puzzle_identifiers, inputs_embeds)
-        batch_size, num_positions = embeddings.shape[:2]
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        batch_size, length = (input_ids if inputs_embeds is None else inputs_embeds).shape[:2]
+        num_positions = self.config.num_prefix_positions + length
+        use_cache = use_cache and self.config.is_causal and self.config.num_prefix_positions == 0
+        if past_key_values is None and use_cache and not self.training:
+            past_key_values = DynamicCache()  # without a config it grows to any number of slots
+        if past_key_values is not None:
+            self.check_cache(past_key_values, num_segments)
+        if position_ids is None:
+            past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
+            position_ids = torch.arange(num_positions, device=self.H_init.device).unsqueeze(0) + past_length
+        embeddings = self.embed(input_ids, puzzle_identifiers, inputs_embeds, position_ids)
         if state is None:
             state = self.initial_state(batch_size, num_positions)
 
@@ -587,7 +752,7 @@ class HRMModel(HRMPreTrainedModel):
                 config=self.config,
                 inputs_embeds=embeddings,
                 attention_mask=attention_mask,
-                past_key_values=None,
+                past_key_values=past_key_values,
                 position_ids=position_ids,
             )
         else:
@@ -596,13 +761,47 @@ class HRMModel(HRMPreTrainedModel):
             )
         position_embeddings = None
         if self.config.position_embedding_type == "rope":
-            if position_ids is None:
-                position_ids = torch.arange(num_positions, device=embeddings.device).unsqueeze(0)
             position_embeddings = self.rotary_emb(embeddings, position_ids)
-        kwargs.update(attention_mask=mask, position_embeddings=position_embeddings)
+        kwargs.update(attention_mask=mask, position_embeddings=position_embeddings, past_key_values=past_key_values)
 
-        z_H, z_L = self.run_cycles(embeddings, state, **kwargs)
-        return HRMModelOutput(last_hidden_state=z_H, state=HRMState(z_H=z_H.detach(), z_L=z_L.detach()))
+        frozen = None if stop is None else HRMFrozenPositions(batch_size, num_positions, embeddings.device)
+        segment_hidden_states = []
+        for segment in range(num_segments):
+            z_H, z_L = self.run_cycles(embeddings, state, segment=segment, frozen=frozen, **kwargs)
+            if frozen is not None:
+                z_H, z_L = frozen.keep_states(state, z_H, z_L)
+            segment_hidden_states.append(z_H)
+            state = HRMState(z_H=z_H.detach(), z_L=z_L.detach())
+            if frozen is not None and segment + 1 < num_segments:
+                frozen.stop_at(stop(z_H))
+                # to look waits for the device, which a compiled graph cannot do: it runs every segment
+                if not torch.compiler.is_compiling() and frozen.halted.all():
+                    if past_key_values is not None:
+                        calls = self.config.calls_per_segment
+                        frozen.fill(past_key_values, (segment + 1) * calls, num_segments * calls)
+                    break
+
+        return HRMModelOutput(
+            last_hidden_state=z_H,
+            past_key_values=past_key_values,
+            state=state,
+            segment_hidden_states=tuple(segment_hidden_states),
+            segments=None if frozen is None else frozen.segments,
+        )
+
+    def check_cache(self, past_key_values: Cache, num_segments: int):
+        """Raise a `ValueError` unless the cache suits this model and has a slot for every block call."""
+        if not self.config.is_causal or self.config.num_prefix_positions > 0:
+            raise ValueError(
+                "A cache (past_key_values) is for causal models without a puzzle prefix; this one has "
+                f"is_causal={self.config.is_causal} and puzzle_emb_ndim={self.config.puzzle_emb_ndim}."
+            )
+        slots, wanted = len(past_key_values.layers), num_segments * self.config.calls_per_segment
+        if slots < wanted and past_key_values.layer_class_to_replicate is None:
+            raise ValueError(
+                f"The cache has {slots} slots, but {num_segments} segments of {self.config.calls_per_segment} block "
+                f"calls need {wanted}; use DynamicCache(), or a cache of a config with halt_max_steps={num_segments}."
+            )
 
     def run_cycles(
         self, embeddings: torch.Tensor, state: HRMState, **kwargs: Unpack[TransformersKwargs]
@@ -612,15 +811,17 @@ class HRMModel(HRMPreTrainedModel):
         For each of `H_cycles`: `L_cycles` times `z_L = L(z_L, z_H + embeddings)`, then `z_H = H(z_H, z_L)`.
         """
         z_H, z_L = state.z_H, state.z_L
-        whole_last_cycle = self.config.gradient_depth == "last_cycle"
+        depth, call_idx = self.config.gradient_depth, 0
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
             for L_cycle in range(self.config.L_cycles):
-                is_last_call = L_cycle == self.config.L_cycles - 1
-                with gradient_if(in_last_cycle and (whole_last_cycle or is_last_call)):
-                    z_L = self.L_module(z_L, z_H + embeddings, **kwargs)
-            with gradient_if(in_last_cycle):
-                z_H = self.H_module(z_H, z_L, **kwargs)
+                is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
+                with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
+                    z_L = self.L_module(z_L, z_H + embeddings, first_call_idx=call_idx, **kwargs)
+                call_idx += self.config.L_layers
+            with gradient_if(in_last_cycle or depth == "all_cycles"):
+                z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)
+            call_idx += self.config.H_layers
         return z_H, z_L
 
 
@@ -698,7 +899,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         super().__init__(config)
         self.model = HRMModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.q_head = HRMHaltingHead(config.hidden_size, 2 if config.halting == "q_learning" else 1)
+        self.q_head = HRMHaltingHead(config)
         self.post_init()
 
     def initial_carry(
@@ -740,15 +941,8 @@ class HRMForGridTask(HRMPreTrainedModel):
     def read_out(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Token logits `(batch, tokens, vocab_size)` and float32 values q_halt and q_continue, each `(batch,)`."""
         logits = self.lm_head(z_H[:, self.config.num_prefix_positions :])
-        q_values = self.q_head(z_H[:, 0]).float()
-        return logits, q_values[:, 0], q_values[:, 1] if q_values.shape[1] == 2 else None
-
-    def wants_to_halt(self, q_halt: torch.Tensor, q_continue: torch.Tensor | None) -> torch.BoolTensor:
-        """The decision of the halting head, of shape `(batch,)`."""
-        if q_continue is not None:
-            return q_halt > q_continue
-        threshold = self.config.halt_threshold
-        return q_halt > math.log(threshold / (1 - threshold))
+        q_halt, q_continue = self.q_head(z_H[:, 0] if self.config.halting_pooling == "first" else z_H.mean(1))
+        return logits, q_halt, q_continue
 
     @can_return_tuple
     def forward(
@@ -798,7 +992,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             is_last_step = steps >= self.config.halt_max_steps
             halted, target_q_continue = is_last_step, None
             if carry is not None and self.training and self.config.halt_max_steps > 1:
-                halted = is_last_step | self.wants_to_halt(q_halt, q_continue)
+                halted = is_last_step | self.q_head.wants_to_halt(q_halt, q_continue)
                 halted = halted & (steps >= self.draw_minimum_steps(q_halt))
                 if q_continue is not None and labels is not None:
                     target_q_continue = self.bootstrap_q_continue(carry, outputs.state, is_last_step, **kwargs)
@@ -833,11 +1027,10 @@ class HRMForGridTask(HRMPreTrainedModel):
     def bootstrap_q_continue(
         self, carry: HRMCarry, next_state: HRMState, is_last_step: torch.Tensor, **kwargs
     ) -> torch.Tensor:
-        """Q-learning target of q_continue, `(batch,)`: the best value one more segment would see (eq. 8 there)."""
+        """Q-learning target of q_continue, `(batch,)`, from one more segment."""
         outputs = self.model(input_ids=carry.input_ids, state=next_state, **kwargs)
         _, next_q_halt, next_q_continue = self.read_out(outputs.last_hidden_state)
-        best = torch.where(is_last_step, next_q_halt, torch.maximum(next_q_halt, next_q_continue))
-        return torch.sigmoid(best)
+        return self.q_head.target_q_continue(next_q_halt, next_q_continue, is_last_step)
 
     def add_losses(
         self, result: HRMGridTaskOutput, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None
@@ -855,16 +1048,13 @@ class HRMForGridTask(HRMPreTrainedModel):
 
         token_losses = TOKEN_LOSSES[self.config.token_loss](result.logits, labels)
         result.lm_loss = (token_losses.sum(-1) / divisor).sum() / num_sequences
-        result.q_halt_loss = (
-            F.binary_cross_entropy_with_logits(result.q_halt_logits, result.exact_accuracy, reduction="sum")
-            / num_sequences
+        q_halt_losses, q_continue_losses = self.q_head.losses(
+            result.q_halt_logits, result.q_continue_logits, result.exact_accuracy, result.target_q_continue
         )
+        result.q_halt_loss = q_halt_losses.sum() / num_sequences
         result.loss = result.lm_loss + 0.5 * result.q_halt_loss
-        if result.target_q_continue is not None:
-            result.q_continue_loss = (
-                F.binary_cross_entropy_with_logits(result.q_continue_logits, result.target_q_continue, reduction="sum")
-                / num_sequences
-            )
+        if q_continue_losses is not None:
+            result.q_continue_loss = q_continue_losses.sum() / num_sequences
             result.loss = result.loss + 0.5 * result.q_continue_loss
 
     @torch.no_grad()
@@ -888,7 +1078,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
             early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
             halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
-                by default by the rule of training (`wants_to_halt`).
+                by default by the rule of training.
             return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
                 segment.
 
@@ -937,10 +1127,7 @@ class HRMForGridTask(HRMPreTrainedModel):
                 probability_history.append(halt_probabilities.clone())
 
             state = outputs.state
-            if halt_threshold is None:
-                stops = self.wants_to_halt(q_halt, q_continue)
-            else:
-                stops = halt_probabilities[rows] >= halt_threshold
+            stops = self.q_head.wants_to_halt(q_halt, q_continue, halt_threshold)
             halted[rows] = stops
             if early_stop and stops.any():
                 goes_on = ~stops
@@ -965,13 +1152,238 @@ class HRMForGridTask(HRMPreTrainedModel):
         return "The model computes values that are not finite although its weights are; run it in float32 or bfloat16."
 
 
+class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
+    """HRM for text: predicts the next token at every position, from the positions before alone.
+
+    Each position thinks for `config.halt_max_steps` segments, in training with a loss after each of them (deep
+    supervision). With more than one there is a halting value at every position: `early_stop` then lets a position stop
+    as soon as it believes its likeliest next token; [`HRMFrozenPositions`] says what later positions see of it.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: HRMConfig):
+        super().__init__(config)
+        for name, wanted in {"is_causal": True, "puzzle_emb_ndim": 0}.items():
+            if getattr(config, name) != wanted:
+                raise ValueError(
+                    f"HRMForCausalLM: {name}={getattr(config, name)} is not allowed; a model of text needs a "
+                    f"configuration with {name}={wanted}."
+                )
+        self.model = HRMModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.q_head = HRMHaltingHead(config) if config.halt_max_steps > 1 else None
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        max_segments: int | None = None,
+        early_stop: bool | None = None,
+        halt_threshold: float | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> HRMCausalLMOutput:
+        r"""
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
+            attention_mask (`torch.Tensor` of shape `(batch, all tokens so far)`, *optional*): 0 at padding.
+            position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): one after another by default.
+            past_key_values (`Cache`, *optional*): keys and values of the tokens before. A cache is filled by calls
+                that think equally deep: the same `max_segments`, `early_stop` and `halt_threshold`.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
+                `input_ids`.
+            labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): the tokens again; they are shifted
+                here. -100 is ignored.
+            use_cache (`bool`, *optional*): whether to return `past_key_values`; by default as in the configuration.
+            logits_to_keep (`int` or `torch.Tensor`, defaults to 0): logits of the last so many positions only, or of
+                these positions; 0 for all. All are needed for `labels`.
+            max_segments (`int`, *optional*): thinking depth, `config.halt_max_steps` by default. May exceed it.
+            early_stop (`bool`, *optional*): whether a position stops when its halting value says so; by default only
+                if a `halt_threshold` is given.
+            halt_threshold (`float`, *optional*): probability of being right at which a position stops; by default it
+                stops by the rule of training.
+        """
+        max_segments = self.config.halt_max_steps if max_segments is None else max_segments
+        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise ValueError("The loss needs the logits of all positions; give either labels or logits_to_keep.")
+        outputs: HRMModelOutput = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            num_segments=max_segments,
+            stop=self.stopping_rule(max_segments, early_stop, halt_threshold),
+            **kwargs,
+        )
+        z_H = outputs.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        result = HRMCausalLMOutput(
+            logits=self.token_logits(z_H[:, kept]),
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            q_halt_logits=None if self.q_head is None else self.q_head(z_H)[0],
+            segments=torch.full(z_H.shape[:2], max_segments, device=z_H.device)
+            if outputs.segments is None
+            else outputs.segments,
+        )
+        if labels is not None:
+            self.add_losses(result, outputs.segment_hidden_states, labels, **kwargs)
+        return result
+
+    def token_logits(self, z_H: torch.Tensor) -> torch.Tensor:
+        """Scores of the next token, `(batch, positions, vocab_size)`: their softmax is the model's distribution."""
+        logits = self.lm_head(z_H)
+        if self.config.token_loss == "stablemax":
+            # stablemax(x) = softmax(sign(x) * log(1 + |x|)), so loss and generation need no other case
+            logits = logits.sign() * logits.abs().log1p()
+        return logits
+
+    def stopping_rule(
+        self, max_segments: int, early_stop: bool | None, halt_threshold: float | None
+    ) -> Callable[[torch.Tensor], torch.BoolTensor] | None:
+        """From z_H to the positions that stop, or `None` if all are to think for `max_segments`.
+
+        Raises:
+            ValueError: for options that are out of range, contradict each other, or need a halting head.
+        """
+        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
+        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
+            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
+        if early_stop is False and halt_threshold is not None:
+            raise ValueError(f"halt_threshold={halt_threshold} needs early_stop=True, or leave early_stop out.")
+        if not early_stop and halt_threshold is None:
+            return None
+        if self.q_head is None:
+            raise ValueError(
+                "This model has no halting head, because it was made with halt_max_steps=1; leave out early_stop and "
+                "halt_threshold, or train a model with halt_max_steps of at least 2."
+            )
+        return lambda z_H: self.q_head.wants_to_halt(*self.q_head(z_H), halt_threshold)
+
+    def add_losses(
+        self,
+        result: HRMCausalLMOutput,
+        segment_hidden_states: tuple[torch.Tensor, ...],
+        labels: torch.LongTensor,
+        shift_labels: torch.LongTensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ):
+        """Fill in the losses of `result`: deep supervision, a cross entropy and halting losses after each segment."""
+        if shift_labels is None:
+            shift_labels = F.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:].contiguous()
+        valid = shift_labels != IGNORE_INDEX
+        num_tokens = valid.sum() if num_items_in_batch is None else num_items_in_batch
+
+        lm_losses, q_values, is_right = [], [], []
+        for z_H in segment_hidden_states:
+            is_last = z_H is segment_hidden_states[-1]
+            logits = result.logits if is_last else self.token_logits(z_H)
+            lm_losses.append(
+                self.loss_function(
+                    logits=logits,
+                    labels=labels,
+                    vocab_size=self.config.vocab_size,
+                    shift_labels=shift_labels,
+                    num_items_in_batch=num_items_in_batch,
+                    **kwargs,
+                )
+            )
+            if self.q_head is not None:
+                q_values.append(self.q_head(z_H))
+                is_right.append((logits.argmax(-1) == shift_labels).float())
+
+        result.lm_loss = lm_losses[-1].detach()
+        result.loss = torch.stack(lm_losses).mean()
+        if self.q_head is None:
+            return
+        q_halt_losses, q_continue_losses = [], []
+        for segment, (q_halt, q_continue) in enumerate(q_values):
+            target = None
+            if q_continue is not None and segment + 1 < len(q_values):
+                must_halt = torch.tensor(segment + 2 == len(q_values), device=q_halt.device)
+                next_values = (value.detach() for value in q_values[segment + 1])
+                target = self.q_head.target_q_continue(*next_values, must_halt)
+            for losses, tokens in zip(
+                (q_halt_losses, q_continue_losses),
+                self.q_head.losses(q_halt, q_continue, is_right[segment], target),
+                strict=True,
+            ):
+                if tokens is not None:
+                    losses.append(torch.where(valid, tokens, 0.0).sum() / num_tokens)
+        result.q_halt_loss = torch.stack(q_halt_losses).mean()
+        result.loss = result.loss + 0.5 * result.q_halt_loss
+        if q_continue_losses:
+            result.q_continue_loss = torch.stack(q_continue_losses).mean()
+            result.loss = result.loss + 0.5 * result.q_continue_loss
+
+    def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
+        """
+        As in transformers ([`~generation.GenerationMixin.generate`]), with the thinking depth as arguments:
+        `max_segments`, `early_stop` and `halt_threshold` of `forward`.
+
+        The depth of each token is a function of the text before it, so one call on what was generated reports it:
+        `model(sequences, halt_threshold=0.9).segments`.
+
+        Raises:
+            ValueError: for a prompt that is empty, longer than the trained length, or has unknown token ids.
+        """
+        prompt = kwargs.get("inputs_embeds", kwargs.get("input_ids") if inputs is None else inputs)
+        if prompt is not None:
+            self.check_prompt(prompt)
+        return super().generate(inputs, *args, **kwargs)
+
+    def check_prompt(self, prompt: torch.Tensor):
+        """Raise a `ValueError` for token ids `(batch, tokens)`, or embeddings, that no text can be continued from."""
+        length, longest = prompt.shape[1], self.config.max_position_embeddings
+        if length == 0:
+            raise ValueError("The prompt is empty: it has no token; give at least one, for instance the BOS token.")
+        is_rope = self.config.position_embedding_type == "rope"
+        may_be_longer = is_rope and self.config.rope_parameters["rope_type"] != "default"
+        if length > longest and not may_be_longer:
+            raise ValueError(
+                f"The prompt has {length} tokens, but the model was made for texts of at most {longest} "
+                f"(max_position_embeddings); give its last {longest - 1} tokens or fewer."
+            )
+        if prompt.dim() == 2:
+            check_ids("input_ids", prompt.cpu(), self.config.vocab_size)
+
+    def _prepare_cache_for_generation(self, generation_config, model_kwargs: dict, *args, **kwargs):
+        # The library makes a cache of config.num_hidden_layers slots, which is the depth of training. A shallow copy
+        # of the model with a deeper configuration makes it size the cache for the depth that is asked for; the model
+        # itself stays as it is for others that use it at the same time.
+        model, depth = self, model_kwargs.get("max_segments")
+        if depth is not None and depth > self.config.halt_max_steps:
+            model = copy.copy(self)
+            model.config = copy.deepcopy(self.config)
+            model.config.halt_max_steps = depth
+        return super(HRMForCausalLM, model)._prepare_cache_for_generation(
+            generation_config, model_kwargs, *args, **kwargs
+        )
+
+
 # save_pretrained then writes `auto_map` and these files, so that the folder loads with trust_remote_code=True.
 # A grid model is what AutoModel gives back for its own checkpoint: it is the class that solves.
 HRMModel.register_for_auto_class("AutoModel")
 HRMForGridTask.register_for_auto_class("AutoModel")
+HRMForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 
 __all__ = [
     "HRMCarry",
+    "HRMCausalLMOutput",
+    "HRMForCausalLM",
     "HRMForGridTask",
     "HRMGridTaskOutput",
     "HRMModel",

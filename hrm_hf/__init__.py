@@ -5,10 +5,10 @@ Importing this package registers the model with transformers' Auto classes, so t
 `processing_hrm`), which know nothing of it.
 """
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
 
 from configuration_hrm import HRMConfig
-from modeling_hrm import HRMForGridTask, HRMModel
+from modeling_hrm import HRMForCausalLM, HRMForGridTask, HRMModel
 from processing_hrm import HRMGridProcessor
 
 
@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 
 AutoConfig.register(HRMConfig.model_type, HRMConfig, exist_ok=True)
 # of several classes transformers takes the one that the checkpoint's `architectures` names, else the first
-AutoModel.register(HRMConfig, (HRMForGridTask, HRMModel), exist_ok=True)
+AutoModel.register(HRMConfig, (HRMForGridTask, HRMForCausalLM, HRMModel), exist_ok=True)
+AutoModelForCausalLM.register(HRMConfig, HRMForCausalLM, exist_ok=True)
 AutoProcessor.register(HRMConfig, HRMGridProcessor, exist_ok=True)
 
-__all__ = ["HRMConfig", "HRMForGridTask", "HRMGridProcessor", "HRMModel"]
+__all__ = ["HRMConfig", "HRMForCausalLM", "HRMForGridTask", "HRMGridProcessor", "HRMModel"]

@@ -285,3 +285,25 @@ def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
     model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
     model = build_model(model_args, sudoku_processor(load_rows(data_folder, "train")))
     assert (model.config.grid_shape, model.config.block_shape) == ([4, 4], [2, 2])
+
+
+@pytest.fixture
+def fresh_accelerator_state():
+    """Accelerate remembers the mixed precision of a process; forget it before and after."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("fresh_accelerator_state")
+def test_the_carry_keeps_the_dtype_of_mixed_precision(data_folder, tmp_path):
+    from hrm_hf.training.loop import prepare
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "mixed_precision": "bf16"}
+    run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
+    batch = next(iter(run.loader))
+    output = run.network(**batch, carry=None)
+    assert output.carry.state.z_H.dtype == output.carry.state.z_L.dtype == torch.bfloat16
+    assert output.logits.dtype == torch.float32  # outputs are cast by Accelerate

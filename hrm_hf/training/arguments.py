@@ -18,8 +18,8 @@ from configuration_hrm import HRMConfig
 # what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles gradient_depth "
-    "position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps halt_exploration_prob halting halt_threshold "
-    "token_loss"
+    "norm_position position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps halt_exploration_prob halting "
+    "halting_pooling halt_threshold token_loss"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 
