@@ -700,7 +700,7 @@ class HRMModel(HRMPreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
         state: HRMState | None = None,
-        num_segments: int = 1,
+        num_segments: int | None = None,
         stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMModelOutput:
@@ -721,7 +721,8 @@ class HRMModel(HRMPreTrainedModel):
             use_cache (`bool`, *optional*): whether a causal model without puzzle prefix returns `past_key_values`;
                 by default `config.use_cache`, and in training never.
             state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
-            num_segments (`int`, defaults to 1): segments to run.
+            num_segments (`int`, *optional*): segments to run; by default `config.halt_max_steps` of a causal model
+                and 1 otherwise.
             stop (`Callable`, *optional*): from z_H `(batch, positions, hidden_size)` to the positions that stop
                 thinking, `(batch, positions)`. It must look at each position alone.
 
@@ -733,6 +734,8 @@ class HRMModel(HRMPreTrainedModel):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         batch_size, length = (input_ids if inputs_embeds is None else inputs_embeds).shape[:2]
         num_positions = self.config.num_prefix_positions + length
+        if num_segments is None:
+            num_segments = self.config.halt_max_steps if self.config.is_causal else 1
         use_cache = use_cache and self.config.is_causal and self.config.num_prefix_positions == 0
         if past_key_values is None and use_cache and not self.training:
             past_key_values = DynamicCache()  # without a config it grows to any number of slots
@@ -983,6 +986,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             input_ids=input_ids,
             inputs_embeds=inputs_embeds,
             state=None if carry is None else carry.state,
+            num_segments=1,
             **kwargs,
         )
         logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
@@ -1028,7 +1032,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         self, carry: HRMCarry, next_state: HRMState, is_last_step: torch.Tensor, **kwargs
     ) -> torch.Tensor:
         """Q-learning target of q_continue, `(batch,)`, from one more segment."""
-        outputs = self.model(input_ids=carry.input_ids, state=next_state, **kwargs)
+        outputs = self.model(input_ids=carry.input_ids, state=next_state, num_segments=1, **kwargs)
         _, next_q_halt, next_q_continue = self.read_out(outputs.last_hidden_state)
         return self.q_head.target_q_continue(next_q_halt, next_q_continue, is_last_step)
 
@@ -1115,7 +1119,9 @@ class HRMForGridTask(HRMPreTrainedModel):
 
         rows, state = torch.arange(batch_size, device=device), None  # rows still in work
         for _ in range(max_segments):
-            outputs = self.model(input_ids=input_ids[rows], puzzle_identifiers=puzzle_identifiers[rows], state=state)
+            outputs = self.model(
+                input_ids=input_ids[rows], puzzle_identifiers=puzzle_identifiers[rows], state=state, num_segments=1
+            )
             logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
             if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
                 raise ValueError(self._describe_non_finite())
