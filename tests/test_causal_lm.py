@@ -1,20 +1,18 @@
 """HRMForCausalLM: causality, the cache, thinking depth, losses, every way to generate, saving, bad input."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import DynamicCache, StaticCache, TextIteratorStreamer, pipeline
+from transformers import DynamicCache, StaticCache, TextIteratorStreamer
 
 from configuration_hrm import HRMConfig
 from modeling_hrm import HRMForCausalLM, HRMForGridTask, HRMModel
 
 
-ROOT = Path(__file__).parent.parent
 TEXT = {
     "vocab_size": 97,
     "max_position_embeddings": 48,
@@ -356,7 +354,7 @@ def test_the_input_of_the_modules_has_unit_variance():
         {"num_beams": 3, "do_sample": False},
         {"num_beams": 2, "do_sample": True},
         {"do_sample": False, "cache_implementation": "static"},
-        {"do_sample": False, "prompt_lookup_num_tokens": 2},
+        {"do_sample": False, "prompt_lookup_num_tokens": 2, "eos_token_id": 0},
     ],
     ids=["greedy", "temperature", "top-k", "top-p", "top-p 1", "min-p", "beams", "beam sampling", "static", "lookup"],
 )
@@ -365,14 +363,14 @@ def test_generation_with_cache_is_generation_without(ids, mode, depth):
     ids, mask = left_padded(ids)
     if "prompt_lookup_num_tokens" in mode:  # one text at a time
         ids, mask = ids[2:], mask[2:]
-    common = {"attention_mask": mask, "max_new_tokens": 5, "pad_token_id": 0, "eos_token_id": None} | depth
-    without = {name: value for name, value in mode.items() if name not in ("cache_implementation",)}
-    without.pop("prompt_lookup_num_tokens", None)
+    options = {"attention_mask": mask, "max_new_tokens": 5, "pad_token_id": 0, "eos_token_id": None} | depth | mode
     torch.manual_seed(3)
-    cached = model.generate(ids, **common, **mode)
+    cached = model.generate(ids, **options)
+    for needs_cache in ("cache_implementation", "prompt_lookup_num_tokens"):
+        options.pop(needs_cache, None)
     torch.manual_seed(3)
-    uncached = model.generate(ids, use_cache=False, **common, **without)
-    assert cached.shape == (len(ids), 17)
+    uncached = model.generate(ids, use_cache=False, **options)
+    assert cached.shape[0] == len(ids) and 12 < cached.shape[1] <= 17
     assert torch.equal(cached, uncached)
 
 
@@ -504,7 +502,8 @@ def tokenizer():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = ["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())[:94]]
+    # the first printable bytes, and the space
+    vocabulary = ["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())[:93], "\u0120"]
     tokens = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(vocabulary)}, merges=[]))
     tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokens.decoder = decoders.ByteLevel()
@@ -535,46 +534,57 @@ def test_streamed_text_is_the_generated_text(tokenizer):
     assert streamed == tokenizer.decode(model.generate(**inputs, **arguments)[0, inputs["input_ids"].shape[1] :])
 
 
-def test_the_pipeline_generates_with_remote_code(saved, tokenizer):
-    generator = pipeline("text-generation", model=str(saved), trust_remote_code=True)
-    assert type(generator.model).__module__.startswith("transformers_modules.")
-    options = {"max_new_tokens": 5, "do_sample": False, "max_segments": 4}
-    (first,), (second,) = generator(["once upon", "a"], batch_size=2, **options)
-    assert first["generated_text"].startswith("once upon") and len(second["generated_text"]) > 1
-    alone = generator("once upon", **options)[0]["generated_text"]
-    assert alone == first["generated_text"]
-
-
 RELOAD = """
 import json, sys, torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, pipeline
 torch.set_num_threads(2)
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)
+folder, tensors = sys.argv[1:]
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 ids = torch.arange(3, 15)[None]
 with torch.no_grad():
-    torch.save([model(ids, labels=ids).loss, model(ids).logits, *model.state_dict().values()], sys.argv[2])
-print(json.dumps([model.training, type(model).__module__, "hrm_hf" in sys.modules]))
+    torch.save([model(ids, labels=ids).loss, model(ids).logits, *model.state_dict().values()], tensors)
+generator = pipeline("text-generation", model=folder, trust_remote_code=True)
+options = dict(max_new_tokens=5, do_sample=False, max_segments=4, eos_token_id=None)
+texts = [result[0]["generated_text"] for result in generator(["once upon", "a"], batch_size=2, **options)]
+modules = [type(part).__module__ for part in (model, generator.model)]
+print(json.dumps([model.training, modules, texts, "hrm_hf" in sys.modules]))
 """
 
 
-def test_a_new_process_reloads_bit_identically(saved, tmp_path):
-    (tmp_path / "reload.py").write_text(RELOAD)
+@pytest.fixture(scope="module")
+def reloaded(saved, tmp_path_factory) -> tuple:
+    """What a process that has only the folder makes of it: the tensors, and the printed list."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "reload.py").write_text(RELOAD)
     process = subprocess.run(
-        [sys.executable, "-I", str(tmp_path / "reload.py"), str(saved), str(tmp_path / "tensors.pt")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": ""},
+        [sys.executable, "-P", str(folder / "reload.py"), str(saved), str(folder / "tensors.pt")],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    training, module, package = json.loads(process.stdout.splitlines()[-1])
-    assert not training and module.startswith("transformers_modules.") and not package
+    return torch.load(folder / "tensors.pt"), json.loads(process.stdout.splitlines()[-1])
+
+
+def test_a_new_process_reloads_bit_identically(saved, reloaded):
+    tensors, (training, modules, _, package) = reloaded
+    assert not training and not package
+    assert all(module.startswith("transformers_modules.") for module in modules)
     model, ids = HRMForCausalLM.from_pretrained(saved), torch.arange(3, 15)[None]
     with torch.no_grad():
         expected = [model(ids, labels=ids).loss, model(ids).logits, *model.state_dict().values()]
-    for mine, theirs in zip(expected, torch.load(tmp_path / "tensors.pt"), strict=True):
+    for mine, theirs in zip(expected, tensors, strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_the_pipeline_generates_with_remote_code(saved, tokenizer, reloaded):
+    _, (_, _, texts, _) = reloaded
+    model = HRMForCausalLM.from_pretrained(saved)
+    for prompt, text in zip(("once upon", "a"), texts, strict=True):
+        inputs = tokenizer(prompt, return_tensors="pt")
+        tokens = model.generate(**inputs, max_new_tokens=5, do_sample=False, max_segments=4, eos_token_id=None)
+        assert text == tokenizer.decode(tokens[0], skip_special_tokens=True)
 
 
 def test_the_package_knows_the_class(saved):
