@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from hrm_hf.convert import load_original, rename_original_key
-from hrm_hf.training.meter import segment_sums
+from hrm_hf.training.grid_task import segment_sums
 from hrm_hf.training.optim import SignSGD, learning_rate_factor
 
 

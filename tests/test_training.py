@@ -30,7 +30,7 @@ TINY = {
     "max_grad_norm": 1.0,
     "log_steps": 4,
     "eval_steps": 8,
-    "max_eval_puzzles": 16,
+    "max_eval_rows": 16,
 }
 
 
@@ -194,7 +194,7 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
     [
         ({"dataset": "./nowhere"}, "There is no data set folder ./nowhere"),
         ({"eval_split": "dev"}, "has no split 'dev'; it has train, test"),
-        ({"max_train_puzzles": 1000}, "has 100 rows, but 1000 were asked for"),
+        ({"max_train_rows": 1000}, "has 100 rows, but 1000 were asked for"),
         ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size=30 is not allowed"),
         ({"halting": "sometimes"}, "halting='sometimes' is not allowed"),
     ],
@@ -279,7 +279,7 @@ def test_staggered_start_spreads_the_halts(data_folder, tmp_path):
 
 
 def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
-    from hrm_hf.training.loop import build_model
+    from hrm_hf.training.grid_task import build_model
 
     options = TINY | {"dataset": data_folder, "output_dir": "o", "position_embedding_type": "grid"}
     model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])

@@ -1,4 +1,4 @@
-"""Puzzles for training and evaluation, as tensors, and the sequence of training examples drawn from them."""
+"""Puzzles for training and evaluation, as tensors."""
 
 import math
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import torch
 
+from hrm_hf.data.draws import Draws
 from hrm_hf.data.sudoku_symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
 
@@ -79,12 +80,8 @@ def sudoku_augmentation(size: int, seed: int) -> Augmentation:
     return augment
 
 
-class PuzzleDraws(torch.utils.data.Dataset):
-    """The training examples of a run, in order: draw d is a pure function of (seed, d).
-
-    Each epoch visits every puzzle once, in a random order of its own; draw d is puzzle `d % puzzles` of the order of
-    epoch `d // puzzles`, under its own random symmetry. Nothing depends on how draws are batched or which process or
-    worker makes them, so a run continues anywhere and gives the same data on any number of processes.
+class PuzzleDraws(Draws):
+    """The training puzzles of a run, in order: each draw is one of the puzzles, under a random symmetry of its own.
 
     Args:
         puzzles: as `encode` gives them.
@@ -96,30 +93,13 @@ class PuzzleDraws(torch.utils.data.Dataset):
     def __init__(
         self, puzzles: dict[str, torch.Tensor], num_draws: int, seed: int, augment: Augmentation | None = None
     ):
+        super().__init__(len(puzzles["input_ids"]), num_draws, seed)
         self.puzzles = puzzles
-        self.num_draws = num_draws
-        self.seed = seed
         self.augment = augment
-        self.num_puzzles = len(puzzles["input_ids"])
-        if self.num_puzzles == 0:
-            raise ValueError("There is no puzzle to train on; give a split with at least one row.")
-        self._orders: dict[int, torch.LongTensor] = {}
-
-    def __len__(self) -> int:
-        return self.num_draws
-
-    def order(self, epoch: int) -> torch.LongTensor:
-        """The permutation of the puzzles in an epoch, of shape `(puzzles,)`."""
-        if epoch not in self._orders:
-            # a batch spans two epochs at most when it is no larger than the data set; older orders are not needed
-            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
-            generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
-            self._orders[epoch] = torch.randperm(self.num_puzzles, generator=generator)
-        return self._orders[epoch]
 
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
         """One batch: `input_ids`, `labels` of shape `(draws, tokens)`, `puzzle_identifiers` of shape `(draws,)`."""
-        rows = torch.stack([self.order(draw // self.num_puzzles)[draw % self.num_puzzles] for draw in draws])
+        rows = self.epochs.items(draws)
         batch = {name: tensor[rows] for name, tensor in self.puzzles.items()}
         if self.augment is not None:
             batch["input_ids"], batch["labels"] = self.augment(

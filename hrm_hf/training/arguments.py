@@ -6,6 +6,7 @@ A recipe is a flat YAML file whose keys are the fields below. Anything on the co
 """
 
 import difflib
+import math
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from configuration_hrm import HRMConfig
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles gradient_depth "
     "norm_position position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps halt_exploration_prob halting "
-    "halting_pooling halt_threshold token_loss"
+    "halting_pooling halt_threshold token_loss tie_word_embeddings"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 
@@ -39,17 +40,26 @@ ModelArguments = make_dataclass(
 
 @dataclass
 class DataArguments:
-    """Where the puzzles come from and which of them are used."""
+    """What to train on, and what to generate from it along the way."""
 
     dataset: str = field(metadata={"help": "Folder written by a builder of dataset_scripts/, or a Hub data set."})
+    task: str = field(default="grid", metadata={"help": "'grid': puzzles, 'text': a causal language model."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str = field(
-        default="test", metadata={"help": "Split to evaluate on while training; its puzzles are never trained on."}
+        default="test", metadata={"help": "Split to evaluate on while training; its rows are never trained on."}
     )
-    max_train_puzzles: int | None = field(default=None, metadata={"help": "Train on the first N rows only."})
-    max_eval_puzzles: int | None = field(default=512, metadata={"help": "Evaluate on the first N rows only."})
-    augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training example."})
+    max_train_rows: int | None = field(default=None, metadata={"help": "Train on the first N rows only."})
+    max_eval_rows: int | None = field(default=512, metadata={"help": "Evaluate on the first N rows only."})
+    augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
+    sample_prompts: list[str] = field(
+        default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}
+    )
+    sample_tokens: int = field(default=64, metadata={"help": "Text: tokens to continue a prompt with."})
     num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches; 0: the training process."})
+
+    def __post_init__(self):
+        if self.task not in ("grid", "text"):
+            raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
 
 
 @dataclass
@@ -71,7 +81,10 @@ class TrainArguments:
         default=False,
         metadata={"help": "Give the first sequences random step counts, so that not all are replaced at a time."},
     )
-    max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps; each is one ACT segment."})
+    max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps; for puzzles each is one segment."})
+    epochs: float | None = field(
+        default=None, metadata={"help": "Text: visits of every training row, instead of max_steps."}
+    )
     max_minutes: float | None = field(default=None, metadata={"help": "Stop cleanly after this many minutes."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Of the network (AdamATan2)."})
     weight_decay: float = field(default=0.1, metadata={"help": "Of the network, decoupled."})
@@ -93,7 +106,7 @@ class TrainArguments:
     compile: bool = field(default=False, metadata={"help": "torch.compile every Transformer block."})
     log_steps: int = field(default=20, metadata={"help": "Steps between two lines of log.jsonl."})
     eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
-    eval_batch_size: int = field(default=1024, metadata={"help": "Puzzles evaluated at a time, per process."})
+    eval_batch_size: int = field(default=1024, metadata={"help": "Rows evaluated at a time, per process."})
     eval_max_segments: int | None = field(
         default=None, metadata={"help": "Most segments in evaluation; by default halt_max_steps."}
     )
@@ -114,6 +127,16 @@ class TrainArguments:
             raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
         if self.mixed_precision not in ("no", "bf16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
+        if self.epochs is not None and self.epochs <= 0:
+            raise ValueError(f"epochs={self.epochs} is not allowed; it must be above 0.")
+
+    def steps(self, num_rows: int) -> int:
+        """Optimizer steps of a run on so many rows."""
+        return self.max_steps if self.epochs is None else math.ceil(self.epochs * num_rows / self.batch_size)
+
+
+# options that take several values
+_LISTS = {"sample_prompts"}
 
 
 def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, TrainArguments]:
@@ -144,8 +167,10 @@ def recipe_as_argv(path: Path) -> list[str]:
             similar = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {similar[0]}?" if similar else "see --help for what there is."
             raise ValueError(f"{path} has the unknown option {key!r}; {hint}")
-        if isinstance(value, (dict, list)):
+        if isinstance(value, list) and key in _LISTS:
+            argv += [f"--{key}", *map(str, value)] if value else []
+        elif isinstance(value, (dict, list)):
             raise ValueError(f"{path} has {key}: {value!r}, but an option takes one plain value.")
-        if value is not None:
+        elif value is not None:
             argv += [f"--{key}", str(value)]
     return argv

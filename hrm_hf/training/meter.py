@@ -1,71 +1,40 @@
-"""What a training segment did, in numbers: sums on the device, means for the log, and the clock."""
+"""What training did, in numbers: sums on the device, means for the log, and the clock."""
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 
-from modeling_hrm import IGNORE_INDEX, HRMGridTaskOutput
 
+class Meter:
+    """Sums of the steps between two readings; the device is waited for only when they are read.
 
-def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
-    """The metrics of the original for one segment, as sums.
-
-    Accuracies and steps count the sequences that halted in this segment and have labels, losses count all sequences.
-
-    Returns:
-        `sequences`, `count` (halted ones), `cell_accuracy`, `exact_accuracy`, `halt_accuracy`, `steps`, `lm_loss`,
-        `q_halt_loss`, `q_continue_loss`: each a scalar tensor on the device of the model.
+    Args:
+        accelerator: sums over its processes.
+        means: makes a record of the totals and the seconds they took.
     """
-    carry, batch_size = output.carry, output.logits.shape[0]
-    counted = carry.halted & (carry.labels != IGNORE_INDEX).any(-1)
-    halts_rightly = (output.q_halt_logits >= 0) == output.exact_accuracy.bool()
-    zero = torch.zeros((), device=output.logits.device)
-    return {
-        "sequences": zero + batch_size,
-        "count": counted.sum(),
-        "cell_accuracy": torch.where(counted, output.cell_accuracy, 0).sum(),
-        "exact_accuracy": torch.where(counted, output.exact_accuracy, 0).sum(),
-        "halt_accuracy": (counted & halts_rightly).sum(),
-        "steps": torch.where(counted, carry.steps, 0).sum(),
-        "lm_loss": output.lm_loss.detach() * batch_size,
-        "q_halt_loss": output.q_halt_loss.detach() * batch_size,
-        "q_continue_loss": zero if output.q_continue_loss is None else output.q_continue_loss.detach() * batch_size,
-    }
 
-
-class SegmentMeter:
-    """Means of `segment_sums` between two readings; the device is waited for only when they are read."""
-
-    def __init__(self, accelerator: Accelerator):
+    def __init__(self, accelerator: Accelerator, means: Callable[[dict[str, float], float], dict[str, float]]):
         self.accelerator = accelerator
-        self.sums: dict[str, torch.Tensor] = {}
+        self.means = means
+        self.totals: dict[str, torch.Tensor] = {}
         self.minutes_at_last_reading = 0.0
 
-    def add(self, output: HRMGridTaskOutput):
-        """Count one segment."""
-        for name, value in segment_sums(output).items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+    def add(self, sums: dict[str, torch.Tensor]):
+        """Count one step, given as scalar tensors."""
+        for name, value in sums.items():
+            self.totals[name] = self.totals[name] + value if name in self.totals else value
 
     def read(self, minutes: float) -> dict[str, float]:
-        """Means over all processes since the last reading, and the samples (sequences of a segment) per second."""
-        names = list(self.sums)
-        packed = torch.stack([self.sums[name].float() for name in names])
+        """The record of the steps since the last reading, at this minute of training."""
+        names = list(self.totals)
+        packed = torch.stack([self.totals[name].float() for name in names])
         totals = dict(zip(names, self.accelerator.reduce(packed, reduction="sum").tolist(), strict=True))
         seconds = 60 * (minutes - self.minutes_at_last_reading)
-        self.sums, self.minutes_at_last_reading = {}, minutes
-
-        sequences, halted = totals["sequences"], max(totals["count"], 1)
-        losses = {name: totals[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")}
-        return {
-            "loss": losses["lm_loss"] + 0.5 * (losses["q_halt_loss"] + losses["q_continue_loss"]),
-            **losses,
-            "halted": totals["count"],
-            **{name: totals[name] / halted for name in ("cell_accuracy", "exact_accuracy", "halt_accuracy")},
-            "mean_steps": totals["steps"] / halted,
-            "samples_per_s": sequences / max(seconds, 1e-9),
-        }
+        self.totals, self.minutes_at_last_reading = {}, minutes
+        return self.means(totals, max(seconds, 1e-9))
 
 
 class TrainingClock:

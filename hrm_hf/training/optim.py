@@ -145,14 +145,19 @@ def build_optimizers(
 ) -> list[Optimizer]:
     """AdamATan2 for the network and, if the model has puzzle embeddings, SignSGD for those.
 
-    Trained positions get no weight decay. Sets the puzzle embedding to sparse gradients.
+    Trained positions and the weights of norms (of other models than ours) get no weight decay. Sets the puzzle
+    embedding to sparse gradients.
     """
     puzzle_embeddings = getattr(model.base_model, "puzzle_embeddings", None)
     puzzle_weight = None if puzzle_embeddings is None else puzzle_embeddings.weight
-    positions = [param for name, param in model.named_parameters() if "positions." in name]
-    others = {puzzle_weight, *positions}
+    spared = [
+        param
+        for name, param in model.named_parameters()
+        if "positions." in name or (param.ndim == 1 and "norm" in name)
+    ]
+    others = {puzzle_weight, *spared}
     network = [param for param in model.parameters() if param not in others]
-    groups = [{"params": network}, {"params": positions, "weight_decay": 0.0}]
+    groups = [{"params": network}, {"params": spared, "weight_decay": 0.0}]
     optimizers = [
         AdamATan2(
             [group for group in groups if group["params"]], lr=learning_rate, betas=betas, weight_decay=weight_decay

@@ -1,0 +1,154 @@
+"""Training on puzzles: ACT segments on sequences in work.
+
+Each step is one segment. Sequences that have halted take a new puzzle from the batch; the others go on with the one
+they have (the carry).
+"""
+
+from dataclasses import asdict, replace
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from configuration_hrm import HRMConfig
+from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
+from hrm_hf.evaluation.grid import evaluate_grid
+from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
+from hrm_hf.training.task import Task
+from modeling_hrm import IGNORE_INDEX, HRMCarry, HRMForGridTask, HRMGridTaskOutput
+from processing_hrm import HRMGridProcessor
+
+
+class GridTask(Task):
+    """Sudoku of one size.
+
+    Raises:
+        ValueError, FileNotFoundError: for data that cannot be had.
+    """
+
+    progress = {
+        "loss": "{loss:.3f}",
+        "exact": "{exact_accuracy:.3f}",
+        "steps": "{mean_steps:.1f}",
+        "samples_s": "{samples_per_s:.0f}",
+    }
+
+    def __init__(self, model_args: ModelArguments, data_args: DataArguments, seed: int):
+        self.model_args, self.seed = model_args, seed
+        rows = load_rows(data_args.dataset, data_args.train_split, data_args.max_train_rows)
+        self.processing = sudoku_processor(rows)
+        self.puzzles = encode(rows, self.processing)
+        self.num_train_items = len(rows)
+        self.augment = sudoku_augmentation(self.processing.height, seed) if data_args.augment else None
+        self.eval_split = data_args.eval_split
+        eval_rows = load_rows(data_args.dataset, data_args.eval_split)
+        if data_args.max_eval_rows is not None:
+            eval_rows = eval_rows.select(range(min(data_args.max_eval_rows, len(eval_rows))))
+        self.eval_puzzles = encode(eval_rows, self.processing)
+
+    def draws(self, num_draws: int) -> PuzzleDraws:
+        return PuzzleDraws(self.puzzles, num_draws, self.seed, self.augment)
+
+    def build_model(self) -> HRMForGridTask:
+        return build_model(self.model_args, self.processing)
+
+    def start(self, args: TrainArguments, model: HRMForGridTask):
+        self.carries: list[HRMCarry | None] = [None] * args.batches_in_work
+        self.halt_max_steps = model.config.halt_max_steps
+        self.staggered_start = args.staggered_start
+
+    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> HRMGridTaskOutput:
+        turn = step % len(self.carries)
+        is_first_segment = self.carries[turn] is None
+        output = network(**batch, carry=self.carries[turn])
+        self.carries[turn] = output.carry
+        if is_first_segment and self.staggered_start:
+            self.carries[turn] = staggered(output.carry, self.halt_max_steps)
+        return output
+
+    def sums(self, output: HRMGridTaskOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return segment_sums(output)
+
+    def means(self, totals: dict[str, float], seconds: float) -> dict[str, float]:
+        sequences, halted = totals["sequences"], max(totals["count"], 1)
+        losses = {name: totals[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")}
+        return {
+            "loss": losses["lm_loss"] + 0.5 * (losses["q_halt_loss"] + losses["q_continue_loss"]),
+            **losses,
+            "halted": totals["count"],
+            **{name: totals[name] / halted for name in ("cell_accuracy", "exact_accuracy", "halt_accuracy")},
+            "mean_steps": totals["steps"] / halted,
+            "samples_per_s": sequences / seconds,
+        }
+
+    def evaluate(self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments) -> dict:
+        return evaluate_grid(
+            model,
+            self.eval_puzzles,
+            accelerator,
+            batch_size=args.eval_batch_size,
+            max_segments=args.eval_max_segments,
+            early_stop=args.eval_early_stop,
+        ).as_dict()
+
+    def headline(self, scores: dict) -> str:
+        return (
+            f"{scores['exact_accuracy']:.1%} of {scores['n']} puzzles exactly solved, "
+            f"{scores['cell_accuracy']:.1%} of cells right"
+        )
+
+    def counts(self, steps: int, batch_size: int) -> dict[str, int]:
+        return {"train_puzzles": self.num_train_items}
+
+
+def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
+    """The metrics of the original for one segment, as sums.
+
+    Accuracies and steps count the sequences that halted in this segment and have labels, losses count all sequences.
+
+    Returns:
+        `sequences`, `count` (halted ones), `cell_accuracy`, `exact_accuracy`, `halt_accuracy`, `steps`, `lm_loss`,
+        `q_halt_loss`, `q_continue_loss`: each a scalar tensor on the device of the model.
+    """
+    carry, batch_size = output.carry, output.logits.shape[0]
+    counted = carry.halted & (carry.labels != IGNORE_INDEX).any(-1)
+    halts_rightly = (output.q_halt_logits >= 0) == output.exact_accuracy.bool()
+    zero = torch.zeros((), device=output.logits.device)
+    return {
+        "sequences": zero + batch_size,
+        "count": counted.sum(),
+        "cell_accuracy": torch.where(counted, output.cell_accuracy, 0).sum(),
+        "exact_accuracy": torch.where(counted, output.exact_accuracy, 0).sum(),
+        "halt_accuracy": (counted & halts_rightly).sum(),
+        "steps": torch.where(counted, carry.steps, 0).sum(),
+        "lm_loss": output.lm_loss.detach() * batch_size,
+        "q_halt_loss": output.q_halt_loss.detach() * batch_size,
+        "q_continue_loss": zero if output.q_continue_loss is None else output.q_continue_loss.detach() * batch_size,
+    }
+
+
+def staggered(carry: HRMCarry, halt_max_steps: int) -> HRMCarry:
+    """The carry with random step counts, so that in every later step about equally many sequences halt."""
+    steps = torch.randint_like(carry.steps, 1, halt_max_steps + 1)
+    return replace(carry, steps=steps, halted=steps >= halt_max_steps)
+
+
+def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMForGridTask:
+    """A new model for the puzzles of a processor."""
+    grid = {}
+    if model_args.position_embedding_type == "grid":
+        block = (processor.box_height, processor.box_width)
+        grid = {
+            "grid_shape": [processor.height, processor.width],
+            "block_shape": None if None in block else list(block),
+        }
+    return HRMForGridTask(
+        HRMConfig(
+            **asdict(model_args),
+            **grid,
+            vocab_size=processor.vocab_size,
+            max_position_embeddings=processor.seq_len,
+            num_puzzle_identifiers=processor.num_puzzle_identifiers,
+            pad_token_id=processor.pad_token_id,
+        )
+    )

@@ -1,0 +1,71 @@
+"""What the training loop asks of a task. `grid_task` and `text_task` are the two there are."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from hrm_hf.data.draws import Draws
+from hrm_hf.training.arguments import TrainArguments
+
+
+class Task(ABC):
+    """Data, model, one step and the numbers of a training run. The loop knows nothing else of what it trains.
+
+    Attributes:
+        processing: the processor or tokenizer to save beside the model.
+        num_train_items: items that draws are taken from.
+        eval_split: name of the split that is evaluated on.
+    """
+
+    processing: object
+    num_train_items: int
+    eval_split: str
+
+    @abstractmethod
+    def draws(self, num_draws: int) -> Draws:
+        """The training examples of the run."""
+
+    @abstractmethod
+    def build_model(self) -> PreTrainedModel:
+        """A new model."""
+
+    def network(self, model: PreTrainedModel) -> nn.Module:
+        """What a step calls, and Accelerate wraps: the model or something around it."""
+        return model
+
+    @abstractmethod
+    def start(self, args: TrainArguments, model: PreTrainedModel):
+        """Called once before the first step."""
+
+    @abstractmethod
+    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> ModelOutput:
+        """One step forward: an output with a `loss`."""
+
+    @abstractmethod
+    def sums(self, output: ModelOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What is logged of a step, as sums: scalar tensors on the device."""
+
+    @abstractmethod
+    def means(self, totals: dict[str, float], seconds: float) -> dict[str, float]:
+        """A log record from the sums of several steps, all processes together, and the seconds that they took.
+
+        Has a `loss`, and `progress` names what of it is shown.
+        """
+
+    progress: dict[str, str]  # name on the progress bar -> format of a record, as in {"exact": "{exact_accuracy:.3f}"}
+
+    @abstractmethod
+    def evaluate(self, model: PreTrainedModel, accelerator: Accelerator, args: TrainArguments) -> dict:
+        """Scores of the model on the evaluation split, as a record."""
+
+    @abstractmethod
+    def headline(self, scores: dict) -> str:
+        """The scores in a few words."""
+
+    @abstractmethod
+    def counts(self, steps: int, batch_size: int) -> dict[str, int]:
+        """What the run was trained on, for its result."""
