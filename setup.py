@@ -5,6 +5,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 
+# the vocabulary of Mistral 7B v0.1, and what reads it
+TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
+
 setup(
     name="hrm-hf",
     version="0.1.0",
@@ -34,7 +37,8 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.9"],
-        "test": ["pytest>=8.0", "ruff>=0.14"],
+        "test": ["pytest>=8.0", "ruff>=0.14", *TEXT],
+        "text": TEXT,
         "flash": ["flash-attn>=2.7"],
     },
 )

@@ -1,6 +1,5 @@
 """Sudoku data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
 
-import hashlib
 import inspect
 import math
 import shlex
@@ -14,7 +13,7 @@ import pyarrow.csv
 import typer
 from huggingface_hub import hf_hub_download
 
-from hrm_hf.data.folder import check_output_dir, write_dataset_folder
+from hrm_hf.data.folder import check_output_dir, sha256, write_dataset_folder
 from hrm_hf.data.sudoku_generator import generate
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve
@@ -352,9 +351,3 @@ def command_line(options: dict) -> str:
         if value is not True:
             words.append(value.name if isinstance(value, Path) else str(value))
     return shlex.join(words)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,35 @@
+r"""Build a text data set folder, blocks of tokens and their tokenizer, that `datasets.load_dataset` opens.
+
+python dataset_scripts/build_text.py data/books --input books/ --train-bpe 8192
+python dataset_scripts/build_text.py data/docs --input 'docs/**/*.txt' --document-separator '\n\n\n' --tokenizer gpt2
+python dataset_scripts/build_text.py data/wiki --input Salesforce/wikitext --config-name wikitext-103-raw-v1 \
+    --validation-input Salesforce/wikitext --tokenizer mistral-v0.1
+python dataset_scripts/build_text.py --help
+"""
+
+import inspect
+import sys
+from pathlib import Path
+
+import typer
+
+
+try:
+    from hrm_hf.data.text_builder import build_text
+except ModuleNotFoundError as error:
+    if error.name != "hrm_hf":
+        raise
+    # the package is not installed: take it from the repository that holds this script
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from hrm_hf.data.text_builder import build_text
+
+
+if __name__ == "__main__":
+    try:
+        app = typer.Typer(add_completion=False)
+        # what a caller in Python gets and catches is no help on the command line
+        app.command(help=inspect.getdoc(build_text).partition("\n\nReturns:")[0])(build_text)
+        app()
+    except (ValueError, FileNotFoundError, FileExistsError, ModuleNotFoundError) as error:
+        print(f"build_text.py: {error}", file=sys.stderr)
+        sys.exit(1)

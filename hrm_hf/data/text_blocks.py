@@ -1,0 +1,125 @@
+"""Blocks of tokens for training and evaluation, and their tokenizer, from a folder of `dataset_scripts/build_text.py`.
+
+Reads with pyarrow alone, so that a machine that trains needs no `datasets`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+from huggingface_hub import snapshot_download
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_COLUMNS = ("input_ids", "num_bytes")
+
+
+@dataclass(frozen=True)
+class TextBlocks:
+    """The rows of a split; row r is `tokens[starts[r] : starts[r + 1]]`.
+
+    Attributes:
+        tokens: all token ids, of shape `(tokens,)`, int32.
+        starts: where the rows start, and the end, of shape `(rows + 1,)`, int64.
+        num_bytes: UTF-8 bytes of text that a row stands for, of shape `(rows,)`, int32.
+    """
+
+    tokens: np.ndarray
+    starts: np.ndarray
+    num_bytes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.num_bytes)
+
+    def __getitem__(self, row: int) -> dict[str, np.ndarray | int]:
+        """`input_ids` of shape `(tokens of the row,)`, int32, and `num_bytes`."""
+        row = range(len(self))[row]
+        return {
+            "input_ids": self.tokens[self.starts[row] : self.starts[row + 1]],
+            "num_bytes": int(self.num_bytes[row]),
+        }
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of the longest row: of all but the last, which may be shorter."""
+        return int(np.diff(self.starts).max())
+
+
+def load_text_blocks(folder: str | Path, split: str) -> TextBlocks:
+    """The rows of a split of a text data set.
+
+    Args:
+        folder: a folder written by `dataset_scripts/build_text.py`, or the name of such a data set on the Hub.
+        split: "train" or "validation".
+
+    Raises:
+        FileNotFoundError: if there is no such data set.
+        ValueError: if the split or a column is missing, or the split has no rows.
+    """
+    local = _local_folder(folder, ["data/*"])
+    files = sorted(local.glob(f"data/{split}-*.parquet"))
+    if not files:
+        there = sorted({path.name.split("-")[0] for path in local.glob("data/*-*.parquet")})
+        raise ValueError(f"The data set {folder} has no split {split!r}; it has {', '.join(there) or 'none'}.")
+    tables = []
+    for file in files:
+        columns = pq.read_schema(file).names
+        if missing := [name for name in _COLUMNS if name not in columns]:
+            raise ValueError(
+                f"{file} has no column {' and '.join(missing)}, it has {', '.join(columns)}; give a folder of "
+                "dataset_scripts/build_text.py."
+            )
+        tables.append(pq.read_table(file, columns=list(_COLUMNS)))
+    chunks = [chunk for table in tables for chunk in table["input_ids"].chunks]
+    num_bytes = np.concatenate([table["num_bytes"].to_numpy() for table in tables])
+    if len(num_bytes) == 0:
+        raise ValueError(f"The split {split!r} of {folder} has no rows; build it again.")
+    lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in chunks])
+    return TextBlocks(
+        tokens=np.concatenate([chunk.flatten().to_numpy() for chunk in chunks]),
+        starts=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
+        num_bytes=num_bytes,
+    )
+
+
+def load_text_tokenizer(folder: str | Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a text data set; a model for it needs `len(tokenizer)` embeddings.
+
+    Args:
+        folder: as for [`load_text_blocks`].
+
+    Raises:
+        FileNotFoundError: if there is no such data set, or no tokenizer in it.
+    """
+    tokenizer_folder = _local_folder(folder, ["tokenizer/*"]) / "tokenizer"
+    if not (tokenizer_folder / "tokenizer.json").is_file():
+        raise FileNotFoundError(
+            f"The data set {folder} has no tokenizer/tokenizer.json; build it with dataset_scripts/build_text.py."
+        )
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tokenizer_folder)
+
+
+def _local_folder(folder: str | Path, patterns: list[str]) -> Path:
+    """The folder itself, or what matches the patterns of a data set on the Hub, downloaded."""
+    name = str(folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise FileNotFoundError(
+            f"There is no data set folder {name}; build one with dataset_scripts/build_text.py or give a data set on "
+            "the Hub as owner/name."
+        )
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"There is no data set folder {name}, and a data set of this name on the Hub cannot be fetched: "
+            f"{str(error).splitlines()[0]}"
+        ) from error

@@ -1,0 +1,301 @@
+"""Text data sets: documents as tokens, packed into blocks of one length, in a folder that `load_dataset` opens.
+
+README.md                    the card: how the blocks were made, from which files, and statistics
+data/train-*.parquet         a row a block: `input_ids` and `num_bytes`, the bytes of text that they stand for
+data/validation-*.parquet
+tokenizer/                   the tokenizer, for `AutoTokenizer`
+"""
+
+import glob
+import hashlib
+import inspect
+import os
+import shlex
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hrm_hf.data.folder import SplitSize, check_output_dir, dataset_folder, parquet_path, sha256, write_card
+from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode
+from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator
+from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
+
+
+_LISTED_FILES = 100  # of a split, in the card
+
+
+def build_text(
+    output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            help="File (.gz and .xz too; .jsonl: a document a line), quoted glob, folder with .txt and .jsonl files "
+            "or with a data set, or a data set on the Hub. Repeat it for more.",
+        ),
+    ],
+    validation_inputs: Annotated[
+        list[str] | None,
+        typer.Option("--validation-input", help="The same for the validation split; else a share is held out."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder, model on the Hub, or mistral-v0.1 (from the package mistral-common).")
+    ] = None,
+    train_bpe: Annotated[
+        int | None,
+        typer.Option(metavar="SIZE", help="Train a byte-level BPE of this size on the training split instead."),
+    ] = None,
+    block_size: Annotated[int, typer.Option(help="Tokens of a block.")] = 1024,
+    document_separator: Annotated[
+        str | None,
+        typer.Option(help=r"Cut files and rows into documents at this string, such as '\n\n\n'; else each is one."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="JSON lines and data sets: column with the text.")] = "text",
+    config_name: Annotated[str | None, typer.Option(help="Data sets: name of the configuration.")] = None,
+    train_split: Annotated[str, typer.Option(help="Data sets: split that --input takes.")] = "train",
+    validation_split: Annotated[
+        str, typer.Option(help="Data sets: split that --validation-input takes.")
+    ] = "validation",
+    validation_share: Annotated[
+        float, typer.Option(help="Share of the documents held out if there is no --validation-input.")
+    ] = 0.02,
+    drop_tail: Annotated[
+        bool, typer.Option("--drop-tail", help="Leave out the last block of a split if it is shorter.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the choice of the documents held out.")] = 0,
+    num_proc: Annotated[int | None, typer.Option(help="Threads that tokenize; by default one a core.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
+) -> dict[str, SplitStatistics]:
+    """Build a text data set with the splits train and validation.
+
+    A document is a file or a row, or with a separator a piece of it; blank ones are left out. EOS ends every
+    document, BOS starts it if the tokenizer has one of its own, and what the text itself spells like a special token
+    stays text. The documents of a split follow each other in blocks of one length; only the last may be shorter.
+
+    Returns:
+        Statistics by split.
+
+    Raises:
+        ValueError: for an impossible wish, input that is not text, or too little of it.
+        FileNotFoundError, FileExistsError: for missing input and an output directory that is in use.
+        ModuleNotFoundError: if a package that `mistral-v0.1` needs is not installed.
+    """
+    options = dict(locals())
+    check_output_dir(output_dir, overwrite)
+    num_proc = os.cpu_count() if num_proc is None else num_proc
+    if block_size < 2:
+        raise ValueError(f"block_size={block_size} is not allowed; it must be at least 2.")
+    if num_proc < 1:
+        raise ValueError(f"num_proc={num_proc} is not allowed; it must be at least 1.")
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share={validation_share} is not allowed; it must be above 0 and below 1.")
+    if (tokenizer is None) == (train_bpe is None):
+        raise ValueError("Give one of --tokenizer NAME and --train-bpe SIZE.")
+    if document_separator is not None:
+        document_separator = options["document_separator"] = parse_separator(document_separator)
+
+    sources = {"train": find_sources(inputs, text_column, config_name, train_split)}
+    if validation_inputs:
+        sources["validation"] = find_sources(validation_inputs, text_column, config_name, validation_split)
+    corpus = Corpus(sources, document_separator, validation_share, seed)
+    corpus.check(output_dir)
+
+    if tokenizer is not None:
+        tokenizer_object = load_tokenizer(tokenizer)
+    else:
+        documents = corpus.documents("read for BPE", splits=("train",))
+        tokenizer_object = bpe_tokenizer((text for _, text in documents if text.strip()), train_bpe)
+
+    with dataset_folder(output_dir, overwrite) as partial:
+        with ExitStack() as stack:
+            packers = {
+                split: stack.enter_context(BlockPacker(parquet_path(partial, split), block_size, tokenizer_object))
+                for split in ("train", "validation")
+            }
+            for split, text, encoding in encode(corpus.documents("tokenize"), tokenizer_object, num_proc):
+                packers[split].add(text, encoding)
+            for packer in packers.values():
+                packer.finish(drop_tail)
+        statistics = {split: packer.statistics for split, packer in packers.items()}
+        check_splits(statistics, options)
+        tokenizer_object.save_pretrained(partial / "tokenizer")
+        write_card(
+            partial,
+            {split: SplitSize(packer.statistics.blocks, packer.table_bytes) for split, packer in packers.items()},
+            SCHEMA,
+            card_text(statistics, corpus, tokenizer_object, sha256(partial / "tokenizer/tokenizer.json"), options),
+            metadata={
+                "pretty_name": output_dir.name,
+                "task_categories": ["text-generation"],
+                "tags": ["language-modeling", "hrm"],
+            },
+        )
+
+    for split, counts in statistics.items():
+        print(
+            f"{split}: {counts.documents:,} documents, {counts.num_bytes:,} bytes, {counts.tokens:,} tokens "
+            f"({counts.bytes_per_token:.3f} bytes a token), {counts.blocks:,} blocks of {block_size}"
+            f"{tail_text(counts, drop_tail)}"
+        )
+        if counts.blank_documents:
+            print(f"{split}: {counts.blank_documents:,} blank documents left out")
+        if counts.unknown_tokens:
+            print(
+                f"{split}: {counts.unknown_tokens:,} tokens are {tokenizer_object.unk_token}, from which the text "
+                "cannot be restored; do not compare bits per byte with other tokenizers"
+            )
+    print(f"vocabulary: {len(tokenizer_object):,} tokens; written to {output_dir}")
+    return statistics
+
+
+def check_splits(statistics: dict[str, SplitStatistics], options: dict):
+    """Raise a `ValueError` if the training split has no whole block or the validation split none at all."""
+    train, validation = statistics["train"], statistics["validation"]
+    if train.tokens < options["block_size"]:
+        raise ValueError(
+            f"The training split has {train.tokens:,} tokens in {train.documents:,} documents, less than one block of "
+            f"{options['block_size']}; give more text or a smaller --block-size."
+        )
+    if validation.documents == 0 and options["validation_inputs"]:
+        raise ValueError("The validation split is empty: --validation-input has no text; give other files.")
+    if validation.documents == 0:
+        raise ValueError(nothing_held_out(train.documents, options["validation_share"]))
+    if validation.blocks == 0:
+        raise ValueError(
+            f"The validation split is empty: its {validation.tokens:,} tokens are less than one block of "
+            f"{options['block_size']} and --drop-tail drops them; keep the tail or hold out more text."
+        )
+
+
+def tail_text(counts: SplitStatistics, drop_tail: bool) -> str:
+    """What became of the last block, to follow the number of blocks."""
+    if counts.tail_tokens == 0:
+        return ""
+    if drop_tail:
+        return f"; the last {counts.tail_tokens:,} tokens ({counts.tail_bytes:,} bytes) dropped"
+    return f", the last of {counts.tail_tokens:,}"
+
+
+def card_text(
+    statistics: dict[str, SplitStatistics], corpus: Corpus, tokenizer, tokenizer_hash: str, options: dict
+) -> str:
+    """Markdown of the data set's card: form, tokenizer, command, statistics and sources."""
+    before, _ = border_tokens(tokenizer)
+    borders = f"`{tokenizer.bos_token}` before each document and " if before else ""
+    if options["tokenizer"] is None:
+        origin = "a byte-level BPE trained on the training split"
+    else:
+        origin = f"`{public_input(options['tokenizer'])}`"
+    if options["document_separator"] is None:
+        document = "a file (JSON lines and data sets: a row)"
+    else:
+        document = f"what lies between two `{escaped(options['document_separator'])}` in a file or row"
+    if options["validation_inputs"]:
+        split_rule = "The splits come from different sources, see below."
+    else:
+        split_rule = (
+            f"A share of {options['validation_share']} of the documents is held out for validation, by a hash of the "
+            f"seed {options['seed']} and the document's number."
+        )
+    dropped_text = " but for the dropped ends" if options["drop_tail"] else ""
+    lines = [
+        f"# {options['output_dir'].name}",
+        "",
+        f"Each row is a block of {options['block_size']} tokens: `input_ids`, and `num_bytes`, how many bytes of text",
+        "(UTF-8) they stand for; special tokens stand for none. The bytes of a split's rows add up to those of its",
+        f"documents{dropped_text}: a model's bits per byte are the sum of its losses over that of the bytes, over",
+        "ln 2.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "from transformers import AutoTokenizer",
+        "",
+        f'blocks = load_dataset("{options["output_dir"].name}", split="train")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{options["output_dir"].name}/tokenizer")',
+        'print(tokenizer.decode(blocks[0]["input_ids"]))',
+        "```",
+        "",
+        "## How it was made",
+        "",
+        "```",
+        command_line(options),
+        "```",
+        "",
+        f"- Tokenizer: {origin}, {len(tokenizer):,} tokens; `tokenizer/tokenizer.json` has the SHA-256",
+        f"  `{tokenizer_hash}`.",
+        f"- A document is {document}; blank ones are left out.",
+        f"- {borders}`{tokenizer.eos_token}` after it; what the text itself spells like a special token is text.",
+        "- The documents of a split follow each other, in order, across the borders of blocks.",
+        f"- {split_rule}",
+        f"- tokenizers {version('tokenizers')}, transformers {version('transformers')}.",
+        "",
+        "## Statistics",
+        "",
+        "| split | documents | bytes | tokens | bytes a token | blocks | last block |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for split, counts in statistics.items():
+        tail = f"{counts.tail_tokens:,} tokens, {counts.tail_bytes:,} bytes" if counts.tail_tokens else "whole"
+        dropped = ", dropped" if counts.tail_tokens and options["drop_tail"] else ""
+        lines.append(
+            f"| {split} | {counts.documents:,} | {counts.num_bytes:,} | {counts.tokens:,} | "
+            f"{counts.bytes_per_token:.3f} | {counts.blocks:,} | {tail}{dropped} |"
+        )
+    lines += ["", "Tokens count BOS and EOS."]
+    blank = sum(counts.blank_documents for counts in statistics.values())
+    unknown = sum(counts.unknown_tokens for counts in statistics.values())
+    if blank:
+        lines += [f"{blank:,} blank documents were left out."]
+    if unknown:
+        lines += [
+            f"{unknown:,} tokens are `{tokenizer.unk_token}`, from which the text cannot be restored: bits per byte "
+            "are not comparable with other tokenizers."
+        ]
+    lines += ["", "## Sources", ""]
+    for split, sources in corpus.sources.items():
+        prints = [line for source in sources for line in source.fingerprints()]
+        heading = "Both splits" if len(corpus.sources) == 1 else split.capitalize()
+        if len(prints) > _LISTED_FILES:
+            digest = hashlib.sha256("".join(f"{line}\n" for line in prints).encode()).hexdigest()
+            lines += [f"{heading}: {len(prints):,} files; the list of their SHA-256 has the SHA-256 `{digest}`.", ""]
+        else:
+            lines += [f"{heading}:", "", "```", *prints, "```", ""]
+    return "\n".join(lines)
+
+
+def command_line(options: dict) -> str:
+    """The command that repeats a build: every option that differs from its default; nothing of the machine's paths."""
+    words = ["python", "dataset_scripts/build_text.py", options["output_dir"].name]
+    flags = {"inputs": "--input", "validation_inputs": "--validation-input"}
+    for name, parameter in inspect.signature(build_text).parameters.items():
+        value = options[name]
+        if name in ("output_dir", "overwrite", "num_proc") or value == parameter.default:
+            continue
+        flag = flags.get(name, f"--{name.replace('_', '-')}")
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, list):
+            words += [word for entry in value for word in (flag, public_input(entry))]
+        elif name == "document_separator":
+            words += [flag, escaped(value)]
+        else:
+            words += [flag, public_input(value) if name == "tokenizer" else str(value)]
+    return shlex.join(words)
+
+
+def public_input(entry: str) -> str:
+    """An input or a tokenizer as given, without the folders that an absolute path goes through on this machine."""
+    path = Path(entry).expanduser()
+    if not path.is_absolute():
+        return entry
+    parts = path.parts
+    first_glob = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return str(Path(*parts[first_glob:]))
+
+
+def escaped(separator: str) -> str:
+    """A separator as it is typed on a command line."""
+    return separator.encode("unicode_escape").decode()

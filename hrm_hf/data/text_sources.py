@@ -1,0 +1,354 @@
+"""Where the documents of a text corpus come from: files, folders, globs, and the rows of data sets.
+
+Everything is read in pieces, so that a corpus need not fit in memory; one document has to.
+"""
+
+import codecs
+import glob
+import gzip
+import hashlib
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hrm_hf.data.folder import sha256
+
+
+_OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+# what is taken from a folder
+_TEXT_ENDINGS = tuple(text + more for text in (".txt", ".jsonl") for more in ("", *_OPENERS))
+# what makes a folder without such files a data set; the first two do so with certainty
+_TABLE_ENDINGS = (".parquet", ".arrow", ".csv", ".json")
+_PIECE = 1 << 20  # bytes of text read at a time
+
+# told how much more of its source (`size`) has been read
+Advance = Callable[[int], object]
+
+
+class TextFile:
+    """A text file, plain or compressed (.gz, .xz): one document, or several with a separator between them.
+
+    Args:
+        path: the file.
+        name: what to call it in the card of a data set.
+    """
+
+    def __init__(self, path: Path, name: str):
+        self.path = path
+        self.name = name
+        self.key = path.resolve()
+        self.size = path.stat().st_size  # on disk
+
+    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
+        """The documents, in order; blank ones too.
+
+        Raises:
+            ValueError: if the file is no UTF-8 or not whole; names the file and the byte.
+        """
+        yield from cut(self._pieces(advance), separator)
+
+    def fingerprints(self) -> list[str]:
+        """What identifies the content, a line each: SHA-256 and name, in the form of `sha256sum`."""
+        return [f"{sha256(self.path)}  {self.name}"]
+
+    def _pieces(self, advance: Advance) -> Iterator[str]:
+        """The text, about `_PIECE` bytes at a time."""
+        compression = self.path.suffix.lower()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        text_bytes = disk_bytes = 0
+        with open(self.path, "rb") as raw:
+            file = _OPENERS[compression](raw) if compression in _OPENERS else raw
+            piece = None
+            while piece != b"":
+                try:
+                    piece = file.read(_PIECE)
+                except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+                    raise ValueError(
+                        f"{self.path} is not a whole {compression} file ({error}); mend it or leave it out."
+                    ) from error
+                try:
+                    text = decoder.decode(piece, final=piece == b"")
+                except UnicodeDecodeError as error:
+                    # the decoder had kept the first bytes of a character from the piece before
+                    offset = text_bytes - (len(error.object) - len(piece)) + error.start
+                    where = "byte offset" if file is raw else "byte offset (uncompressed)"
+                    raise ValueError(
+                        f"{self.path} is not UTF-8: byte 0x{error.object[error.start]:02x} at {where} {offset}; "
+                        "convert it (iconv -f ENCODING -t UTF-8) or leave it out."
+                    ) from error
+                text_bytes += len(piece)
+                advance(raw.tell() - disk_bytes)
+                disk_bytes = raw.tell()
+                yield text
+
+
+class JsonLinesFile(TextFile):
+    """A file with a JSON object a line, plain or compressed: a document each, in the field `text_column`."""
+
+    def __init__(self, path: Path, name: str, text_column: str):
+        super().__init__(path, name)
+        self.text_column = text_column
+
+    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
+        """As [`TextFile.documents`]; a `ValueError` also names a line that is no object with text in it."""
+        for number, line in enumerate(cut(self._pieces(advance), "\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{self.path}, line {number}, is not JSON: {error.msg}.") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{self.path}, line {number}, is {line[:40]!r}; wanted is a JSON object.")
+            text = _text_of(row, self.text_column, f"{self.path}, line {number},")
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                # JSON can spell half of a surrogate pair, which is no character
+                raise ValueError(
+                    f"{self.path}, line {number}, holds {text[error.start]!r}, which is no character; mend that line."
+                ) from error
+            yield from cut([text], separator)
+
+
+class DataSetRows:
+    """A split of a data set that `datasets.load_dataset` opens, read as a stream: a document a row.
+
+    Args:
+        name: a folder, or the name of a data set on the Hub.
+        text_column: column with the text.
+        config_name: name of the data set's configuration, if it has several.
+        split: name of the split.
+
+    Raises:
+        ValueError: if the data set, the configuration, the split or the column is not there.
+    """
+
+    size = None  # unknown before it is read
+
+    def __init__(self, name: str, text_column: str, config_name: str | None, split: str):
+        import datasets
+
+        self.name, self.text_column, self.config_name, self.split = name, text_column, config_name, split
+        self.key = (name, config_name, split)
+        try:
+            rows = datasets.load_dataset(name, config_name, split=split, streaming=True)
+            columns = rows.column_names or list(next(iter(rows), {}))
+        except (ValueError, OSError) as error:
+            if Path(name).is_dir():
+                what = f"The folder {name} cannot be opened as a data set"
+            else:
+                what = f"There is no file or folder {name}, and no data set of this name on the Hub can be opened"
+            raise ValueError(f"{what}: {str(error).splitlines()[0]}") from error
+        if text_column not in columns:
+            raise ValueError(
+                f"The data set {name} has no column {text_column!r}; give --text-column, one of {', '.join(columns)}."
+            )
+        self._rows = rows.select_columns([text_column])
+        self._commit = None
+        if not Path(name).is_dir():
+            from huggingface_hub import HfApi
+
+            self._commit = HfApi().dataset_info(name).sha
+
+    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
+        """The documents, in order; blank ones too. Raises a `ValueError` for a row without text."""
+        for number, row in enumerate(self._rows):
+            text = _text_of(row, self.text_column, f"The data set {self.name}, row {number},")
+            advance(len(text.encode()))
+            yield from cut([text], separator)
+
+    def fingerprints(self) -> list[str]:
+        """SHA-256 and name of every file of a folder; the commit of a data set on the Hub."""
+        part = f"split {self.split}" if self.config_name is None else f"{self.config_name}, split {self.split}"
+        if self._commit is not None:
+            return [f"{self._commit}  {self.name} ({part})"]
+        folder = Path(self.name)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return [f"{sha256(path)}  {public_name(folder, path)} ({part})" for path in files]
+
+
+Source = TextFile | JsonLinesFile | DataSetRows
+
+
+def find_sources(
+    inputs: list[str], text_column: str = "text", config_name: str | None = None, split: str = "train"
+) -> list[Source]:
+    """What the inputs name, in their order; the files of a folder or glob sorted, a file named twice only once.
+
+    Args:
+        inputs: each a file, a glob, a folder with text files (searched with its subfolders), a folder that
+            `datasets.load_dataset` opens, or the name of a data set on the Hub.
+        text_column: for JSON lines and data sets, the column with the text.
+        config_name: for data sets, the configuration.
+        split: for data sets, the split.
+
+    Raises:
+        FileNotFoundError: if an input names nothing, or a folder without text.
+        ValueError: if a folder can be read in two ways, or a data set cannot be opened.
+    """
+    sources: list[Source] = []
+    for entry in inputs:
+        path = Path(entry).expanduser()
+        if path.is_file():
+            found = {path: public_name(path.parent, path) if path.is_absolute() else entry}
+        elif path.is_dir():
+            found = _files_of_folder(path)
+        elif glob.has_magic(entry):
+            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+            found = {match: public_name(match.parent, match) for match in matches if match.is_file()}
+            if not found:
+                raise FileNotFoundError(f"The glob {entry} matches no file (from {Path.cwd()}); mend it.")
+        elif path.is_absolute() or entry.startswith(".") or entry.count("/") != 1:
+            raise FileNotFoundError(
+                f"There is no file, folder or glob match {entry}; a data set on the Hub is named owner/name."
+            )
+        else:
+            found = None  # on the Hub, or nowhere
+
+        if not found:
+            sources.append(DataSetRows(str(path), text_column, config_name, split))
+            continue
+        for file, name in found.items():
+            kind = file.with_suffix("").suffix if file.suffix.lower() in _OPENERS else file.suffix
+            if kind.lower() == ".jsonl":
+                sources.append(JsonLinesFile(file, name, text_column))
+            else:
+                sources.append(TextFile(file, name))
+    return list({source.key: source for source in sources}.values())
+
+
+class Corpus:
+    """The documents of both splits, which may be read more than once.
+
+    Args:
+        sources: by split; without "validation", documents of "train" are held out.
+        separator: between documents of a file or row.
+        validation_share: of the documents of "train" that are held out.
+        seed: of their choice.
+    """
+
+    def __init__(self, sources: dict[str, list[Source]], separator: str | None, validation_share: float, seed: int):
+        self.sources = sources
+        self.separator = separator
+        self.validation_share = validation_share
+        self.seed = seed
+
+    def documents(self, label: str, splits: tuple[str, ...] = ("train", "validation")) -> Iterator[tuple[str, str]]:
+        """Pairs of split and text, in order, blank ones too; with a progress bar of that label."""
+        read = {split: sources for split, sources in self.sources.items() if split in splits}
+        sizes = [source.size for sources in read.values() for source in sources]
+        total = None if None in sizes else sum(sizes)
+        with tqdm(desc=label, total=total, unit="B", unit_scale=True, disable=None) as bar:
+            for split, sources in read.items():
+                number = 0
+                for source in sources:
+                    for text in source.documents(self.separator, bar.update):
+                        drawn = self.split_of(number) if len(self.sources) == 1 else split
+                        if drawn in splits:
+                            yield drawn, text
+                        number += 1
+
+    def split_of(self, number: int) -> str:
+        """The split of a document, if the validation split is held out: a function of the seed and its number."""
+        digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
+        return "validation" if int.from_bytes(digest) < self.validation_share * 2**64 else "train"
+
+    def check(self, output_dir: Path):
+        """Find what is wrong with the choice of files before the long work of reading them.
+
+        Raises:
+            ValueError: if a source is in both splits, or would be deleted with what is in the output directory, or
+                each file is a document and none of them falls into the validation split.
+        """
+        held_apart = {source.key for source in self.sources.get("validation", [])}
+        for source in self.sources["train"]:
+            if source.key in held_apart:
+                raise ValueError(f"{source.name} is in --input and in --validation-input; it can be in one of them.")
+        for sources in self.sources.values():
+            for source in sources:
+                if isinstance(source, TextFile) and output_dir.resolve() in source.key.parents:
+                    raise ValueError(
+                        f"The input {source.path} is in the output directory, which is replaced; give another one."
+                    )
+        files_are_documents = self.separator is None and all(type(it) is TextFile for it in self.sources["train"])
+        if len(self.sources) == 1 and files_are_documents:
+            numbers = range(len(self.sources["train"]))
+            if not any(self.split_of(number) == "validation" for number in numbers):
+                raise ValueError(nothing_held_out(len(numbers), self.validation_share))
+
+
+def nothing_held_out(documents: int, share: float) -> str:
+    """What is wrong when no document falls into the validation split."""
+    return (
+        f"The validation split is empty: a share of {share} of {documents} documents came to none; give "
+        "--validation-input, a larger --validation-share, or a --document-separator that cuts files into documents."
+    )
+
+
+def _files_of_folder(folder: Path) -> dict[Path, str]:
+    """Text files below a folder and their names; none if it is a data set that `load_dataset` opens."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    texts = [path for path in files if path.name.lower().endswith(_TEXT_ENDINGS)]
+    tables = [path for path in files if path.suffix.lower() in _TABLE_ENDINGS]
+    sure_tables = [path for path in tables if path.suffix.lower() in _TABLE_ENDINGS[:2]]
+    if sure_tables and texts:
+        raise ValueError(
+            f"The folder {folder} holds text files ({texts[0].name}) and a data set ({sure_tables[0].name}); name "
+            "what you want with a glob or a subfolder."
+        )
+    if not texts and not tables:
+        raise FileNotFoundError(
+            f"The folder {folder} holds no text; wanted are files that end in {', '.join(_TEXT_ENDINGS)}, or a data "
+            "set of Parquet files."
+        )
+    if 0 < len(texts) < len(files):
+        print(f"{folder}: {len(files) - len(texts)} files are no text ({', '.join(_TEXT_ENDINGS)}) and are left out")
+    return {path: public_name(folder, path) for path in texts}
+
+
+def public_name(folder: Path, path: Path) -> str:
+    """A file's name for a card: below its folder, and nothing of the machine above it."""
+    return str(Path(folder.resolve().name) / path.relative_to(folder))
+
+
+def cut(pieces: Iterable[str], separator: str | None) -> Iterator[str]:
+    """The documents of a text that comes in pieces: what lies between separators, or without one the whole."""
+    if separator is None:
+        yield "".join(pieces)
+        return
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(separator)
+        yield from whole
+    yield rest
+
+
+def parse_separator(text: str) -> str:
+    r"""A separator as it is typed on a command line: `\n`, `\t`, `\x1e` and the other escapes of Python are meant.
+
+    Raises:
+        ValueError: if it is empty or has a broken escape.
+    """
+    if not text:
+        raise ValueError(r"The document separator is empty; give one such as '\n\n\n', or leave the option out.")
+    try:
+        # latin-1 keeps what is no escape as it is
+        return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The document separator {text!r} has a broken escape; write \\\\ for a backslash."
+        ) from error
+
+
+def _text_of(row: dict, column: str, where: str) -> str:
+    """The text of a row; raises a `ValueError` that starts with `where` if there is none."""
+    if column not in row:
+        raise ValueError(f"{where} has no {column!r}; give --text-column, one of {', '.join(row)}.")
+    if not isinstance(row[column], str):
+        raise ValueError(f"{where} has {column} = {row[column]!r}, a {type(row[column]).__name__}; wanted is text.")
+    return row[column]
