@@ -1,9 +1,11 @@
-"""Loading a saved grid model with its processor, with a clear sentence where transformers would only warn."""
+"""Loading a saved model with its processor or tokenizer, with a clear sentence where transformers would only warn."""
 
 from pathlib import Path
 
 from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+import hrm_hf  # noqa: F401  registers the classes
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -21,21 +23,54 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
         FileNotFoundError: if `name` is a folder that lacks a file, or neither a folder nor like a name on the Hub.
         ValueError: if the checkpoint is of another model, lacks weights, or they are damaged or of other shapes.
     """
+    _check_folder(name, ("config.json", "processor_config.json"), "grid model")
+    model = _load(HRMForGridTask, name, "solve puzzles")
+    return model.eval(), HRMGridProcessor.from_pretrained(name)
+
+
+def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model, ours or any of transformers, and its tokenizer.
+
+    Args:
+        name: a folder, or the name of a model on the Hub (`owner/name`).
+
+    Returns:
+        The model in evaluation mode and its tokenizer.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`.
+    """
+    _check_folder(name, ("config.json", "tokenizer_config.json"), "language model")
+    model = _load(AutoModelForCausalLM, name, "continue text")
+    return model.eval(), AutoTokenizer.from_pretrained(name)
+
+
+def _check_folder(name: str, files: tuple[str, ...], kind: str):
     folder = Path(name)
     if folder.is_dir():
-        for file in ("config.json", "processor_config.json"):
+        for file in files:
             if not (folder / file).is_file():
-                raise FileNotFoundError(_incomplete(name, file))
+                raise FileNotFoundError(_incomplete(name, file, kind))
         if not any(folder.glob("*.safetensors")):
-            raise FileNotFoundError(_incomplete(name, "model.safetensors"))
+            raise FileNotFoundError(_incomplete(name, "model.safetensors", kind))
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"There is no folder {name}; give a model folder or a Hub name of the form owner/name."
         )
+
+
+def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
     try:
-        model, loading = HRMForGridTask.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
+        model, loading = model_class.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
     except SafetensorError as error:
         raise ValueError(f"The weights of {name} are damaged ({error}); copy or download them again.") from error
+    except OSError as error:
+        if Path(name).is_dir():
+            raise
+        reason = str(error).splitlines()[0]
+        raise FileNotFoundError(
+            f"There is no folder {name}, and no model of this name can be had from the Hub: {reason}"
+        ) from error
     if loading["mismatched_keys"]:
         key, stored, wanted = min(loading["mismatched_keys"])
         raise ValueError(
@@ -45,13 +80,14 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
     if loading["missing_keys"]:
         raise ValueError(
             f"The checkpoint {name} lacks {', '.join(sorted(loading['missing_keys']))}; it was made by another class "
-            f"({', '.join(model.config.architectures or ['unknown'])}) and cannot solve puzzles."
+            f"({', '.join(model.config.architectures or ['unknown'])}) and cannot {purpose}."
         )
-    return model.eval(), HRMGridProcessor.from_pretrained(name)
+    return model
 
 
-def _incomplete(name: str, file: str) -> str:
+def _incomplete(name: str, file: str, kind: str) -> str:
+    beside = "processor" if kind == "grid model" else "tokenizer"
     return (
-        f"The folder {name} has no {file}, so it holds no complete grid model; give the model/ folder of a training "
-        "run or one written by save_pretrained of model and processor."
+        f"The folder {name} has no {file}, so it holds no complete {kind}; give the model/ folder of a training run "
+        f"or one written by save_pretrained of model and {beside}."
     )

@@ -2,6 +2,8 @@
 
 hrm-hf solve runs/demo/model 4...2..1....3.24
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
+hrm-hf generate runs/text/model "The king said"
+hrm-hf evaluate-text runs/text/model book.txt
 """
 
 import json
@@ -19,16 +21,41 @@ MaxSegments = Annotated[int | None, typer.Option(help="Most segments; by default
 HaltThreshold = Annotated[
     float | None, typer.Option(help="Stop a puzzle at this halting probability; by default by the rule of training.")
 ]
+EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
 
 
-def _load(model: str):
-    """Model and processor of a folder; heavy imports wait until they are needed."""
+def _load(model: str, kind: str = "checkpoint"):
+    """Model of a folder and its processor or tokenizer; heavy imports wait until they are needed."""
     from transformers.utils import logging
 
-    from hrm_hf.checkpoints import load_checkpoint
+    from hrm_hf import checkpoints
 
     logging.disable_progress_bar()
-    return load_checkpoint(model)
+    return getattr(checkpoints, f"load_{kind}")(model)
+
+
+def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: float | None) -> dict:
+    """Thinking depth as arguments of the model: none that was not asked for, since only ours has them."""
+    depth = {
+        "max_segments": max_segments,
+        "early_stop": early_stop or None,
+        "halt_threshold": halt_threshold,
+    }
+    depth = {name: value for name, value in depth.items() if value is not None}
+    if depth and model.config.model_type != "hrm":
+        raise ValueError(
+            f"--{next(iter(depth)).replace('_', '-')} is for HRM models, but this one is {model.config.model_type!r}; "
+            "leave it out."
+        )
+    return depth
+
+
+def _write_json(output: Path | None, text: str):
+    """Write a result beside its place, then rename it."""
+    if output is not None:
+        partial = output.with_name(output.name + ".partial")
+        partial.write_text(text + "\n")
+        partial.rename(output)
 
 
 @app.command()
@@ -103,10 +130,113 @@ def evaluate(
     )
     text = json.dumps({"model": model, "dataset": dataset, "split": split} | scores.as_dict(), indent=2)
     print(text)
-    if output is not None:
-        partial = output.with_name(output.name + ".partial")
-        partial.write_text(text + "\n")
-        partial.rename(output)
+    _write_json(output, text)
+
+
+@app.command()
+def generate(
+    model: ModelFolder,
+    prompts: Annotated[list[str] | None, typer.Argument(help="Texts to continue; - reads one from stdin.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 100,
+    temperature: Annotated[float, typer.Option(help="Of sampling; 0 takes the likeliest token.")] = 0.8,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    max_segments: MaxSegments = None,
+    early_stop: EarlyStopOfTokens = False,
+    halt_threshold: HaltThreshold = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a prompt, with the depth of tokens.")
+    ] = False,
+):
+    """Continue texts with a causal language model."""
+    if prompts in (None, [], ["-"]):
+        prompts = [sys.stdin.read()]
+    if temperature < 0:
+        raise ValueError(f"--temperature {temperature} is not allowed; it must be at least 0.")
+    language_model, tokenizer = _load(model, "causal_lm")
+    import torch
+    from transformers import TextStreamer
+
+    depth = _depth(language_model, max_segments, early_stop, halt_threshold)
+    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    sampling = {"do_sample": False}
+    if temperature > 0:
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+    for prompt in prompts:
+        tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        if not tokens:
+            raise ValueError("The prompt is empty; give some text to continue.")
+        inputs = torch.tensor([[begin, *tokens]])
+        longest = getattr(language_model.config, "max_position_embeddings", None)
+        if longest is not None and inputs.shape[1] + max_new_tokens > longest:
+            raise ValueError(
+                f"The prompt has {inputs.shape[1]} tokens, which with --max-new-tokens {max_new_tokens} is over the "
+                f"{longest} that the model was made for; shorten one of the two."
+            )
+        torch.manual_seed(seed)
+        if not as_json:
+            print(prompt, end="", flush=True)
+        text = language_model.generate(
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.eos_token_id,
+            streamer=None if as_json else TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True),
+            **sampling,
+            **depth,
+        )
+        if as_json:
+            new = text[0, inputs.shape[1] :]
+            result = {"prompt": prompt, "continuation": tokenizer.decode(new, skip_special_tokens=True)}
+            if language_model.config.model_type == "hrm":
+                with torch.no_grad():
+                    segments = language_model(text, **depth).segments[0]
+                # what comes out after a position is the token that follows it
+                result["tokens"] = tokenizer.convert_ids_to_tokens(new.tolist())
+                result["segments"] = segments[inputs.shape[1] - 1 : -1].tolist()
+            print(json.dumps(result))
+
+
+@app.command()
+def evaluate_text(
+    model: ModelFolder,
+    texts: Annotated[list[str], typer.Argument(help="Text files, globs, folders or data sets.")],
+    document_separator: Annotated[
+        str | None, typer.Option(help=r"Between documents of a file, as in '\n\n\n'; by default a file is one.")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Data sets and JSON lines: column with the text.")] = "text",
+    split: Annotated[str, typer.Option(help="Data sets: the split.")] = "test",
+    window: Annotated[int | None, typer.Option(help="Tokens seen at a time; by default as trained.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens a window moves on; by default half a window.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Windows scored at a time.")] = 8,
+    max_segments: MaxSegments = None,
+    early_stop: EarlyStopOfTokens = False,
+    halt_threshold: HaltThreshold = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
+):
+    """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
+    from hrm_hf.data.text_sources import find_sources, parse_separator
+
+    separator = None if document_separator is None else parse_separator(document_separator)
+    sources = find_sources(texts, text_column=text_column, split=split)
+    language_model, tokenizer = _load(model, "causal_lm")
+    from accelerate import Accelerator
+
+    from hrm_hf.evaluation.text import evaluate_documents
+
+    scores = evaluate_documents(
+        language_model.to(Accelerator().device),
+        tokenizer,
+        (text for source in sources for text in source.documents(separator, lambda num_bytes: None)),
+        window=window,
+        stride=stride,
+        batch_size=batch_size,
+        progress=True,
+        **_depth(language_model, max_segments, early_stop, halt_threshold),
+    )
+    text = json.dumps({"model": model, "texts": texts} | scores.as_dict(), indent=2)
+    print(text)
+    _write_json(output, text)
 
 
 def main():

@@ -53,7 +53,7 @@ def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -
         # only what is needed is imported, because text trains without the package `datasets`
         from hrm_hf.training.text_task import TextTask
 
-        return TextTask(model_args, data_args)
+        return TextTask(model_args, data_args, seed)
     from hrm_hf.training.grid_task import GridTask
 
     return GridTask(model_args, data_args, seed)

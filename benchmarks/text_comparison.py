@@ -1,0 +1,229 @@
+"""Train HRM and Transformers of equal size on the same text and compare them.
+
+    python dataset_scripts/build_text.py data/text-2k --input TRAIN --validation-input VAL \\
+        --document-separator '\\n\\n\\n' --train-bpe 2048 --block-size 256
+    python -m benchmarks.text_comparison cpu --dataset data/text-2k
+
+All variants see the same blocks in the same order and have the same number of parameters within 1 %, the same width,
+heads, tied embeddings, optimizer, schedule and batch; the learning rate of each is its best of those tried at this
+size (LEARNING_RATES). Bits per byte are of the whole validation split, block by block.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import transformers
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import HrmTextConfig, HrmTextForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from benchmarks.records import processor_name, write_records
+from hrm_hf.training.arguments import parse_recipe
+from hrm_hf.training.loop import prepare, train
+from hrm_hf.training.text_task import TextTask
+
+
+# blocks are those of one Transformer of `layers` layers; HRM gives half of them to each module
+SIZES = {
+    "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
+    | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
+    "cpu": {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 4, "layers": 4}
+    | {"batch_size": 16, "train_tokens": 2_000_000, "warmup_steps": 50, "eval_rows": None},
+    "gpu": {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "layers": 8}
+    | {"batch_size": 32, "train_tokens": 12_000_000, "warmup_steps": 50, "eval_rows": None},
+}
+SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
+# what differs from the seed's settings: HRM as published, and what was found to help
+HRM_VARIANTS = {
+    "hrm_seed": SEED_SETTINGS,
+    "hrm_published": {"H_cycles": 2, "L_cycles": 2},
+    "hrm_recurrent": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"},
+    "hrm_post_norm": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles"},
+    "hrm_last_cycle": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "last_cycle", "norm_position": "pre"},
+    "hrm_two_segments": {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
+    | {"halt_max_steps": 2, "halting": "lean"},
+}
+VARIANTS = ["hrm_seed", "hrm_published", "hrm_recurrent", "llama", "hrm_text"]
+PROMPTS = ["The king said", "To install the package,", "A function that returns"]
+
+
+class ComparedModel(TextTask):
+    """A text task whose model is that of a variant."""
+
+    def __init__(self, *args, variant: str, size: dict):
+        super().__init__(*args)
+        self.variant, self.size = variant, size
+
+    def build_model(self) -> PreTrainedModel:
+        if self.variant in HRM_VARIANTS:
+            return super().build_model()
+        size, tokenizer = self.size, self.processing
+        common = {
+            "vocab_size": len(tokenizer),
+            "hidden_size": size["hidden_size"],
+            "num_attention_heads": size["num_attention_heads"],
+            "max_position_embeddings": self.blocks.block_size,
+            "tie_word_embeddings": True,
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+        }
+        if self.variant == "llama":
+            return LlamaForCausalLM(
+                LlamaConfig(**common, intermediate_size=size["intermediate_size"], num_hidden_layers=size["layers"])
+            )
+        # the gate of its attention is one more square matrix, which the SwiGLU is narrowed by
+        return HrmTextForCausalLM(
+            HrmTextConfig(
+                **common,
+                intermediate_size=size["intermediate_size"] - size["hidden_size"] // 3,
+                num_hidden_layers=size["layers"] // 2,
+                head_dim=size["hidden_size"] // size["num_attention_heads"],
+                H_cycles=2,
+                L_cycles=2,
+                prefix_lm=False,
+            )
+        )
+
+
+def recipe(variant: str, size: dict, args: argparse.Namespace, folder: Path) -> list[str]:
+    """The options of a variant's run, as a command line."""
+    options = {
+        "task": "text",
+        "dataset": args.dataset,
+        "eval_split": "validation",
+        "output_dir": folder,
+        "overwrite_output_dir": "true",
+        "seed": args.seed,
+        "hidden_size": size["hidden_size"],
+        "intermediate_size": size["intermediate_size"],
+        "num_attention_heads": size["num_attention_heads"],
+        "H_layers": size["layers"] // 2,
+        "L_layers": size["layers"] // 2,
+        "halt_max_steps": 1,
+        "token_loss": "softmax",
+        "tie_word_embeddings": "true",
+        "batch_size": size["batch_size"],
+        "warmup_steps": size["warmup_steps"],
+        "learning_rate": args.learning_rate,
+        "weight_decay": 0.1,
+        "min_lr_ratio": 0.1,
+        "max_grad_norm": 1.0,
+        "eval_batch_size": size["batch_size"],
+        "eval_steps": 10**9,
+        "log_steps": 10,
+        "sample_tokens": 40,
+    } | HRM_VARIANTS.get(variant, {})
+    if torch.cuda.is_available():
+        options |= {"mixed_precision": "bf16", "compile": "true"}
+    if size["eval_rows"] is not None:
+        options["max_eval_rows"] = size["eval_rows"]
+    argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [*argv, "--sample_prompts", *PROMPTS]
+
+
+def flops_per_token(model: PreTrainedModel, block_size: int) -> float:
+    """Floating-point operations of training on one token: forward and backward, as torch counts them.
+
+    Counted on a copy with eager attention, whose products torch can see; masked products count too.
+    """
+    copy = type(model)(model.config)
+    copy.set_attn_implementation("eager")
+    copy.train()
+    tokens = torch.zeros(1, block_size, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        copy(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+    return counter.get_total_flops() / block_size
+
+
+@torch.no_grad()
+def generation_speed(model: PreTrainedModel, prompt_tokens: int = 32, new_tokens: int = 64, repeats: int = 3) -> float:
+    """Tokens a second of greedy generation with cache, one text at a time: the median of some repeats."""
+    model.eval()
+    prompt = torch.full((1, prompt_tokens), 5, device=model.device)
+    seconds = []
+    for _ in range(repeats + 1):  # the first one warms up
+        start = time.perf_counter()
+        model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return new_tokens / statistics.median(seconds[1:])
+
+
+def compare(variant: str, size_name: str, args: argparse.Namespace) -> dict:
+    """Train one variant and measure it: a record."""
+    size = SIZES[size_name] | {"train_tokens": args.train_tokens or SIZES[size_name]["train_tokens"]}
+    folder = Path(args.output_dir) / f"{size_name}_{variant}"
+    model_args, data_args, train_args = parse_recipe(recipe(variant, size, args, folder))
+    task = ComparedModel(model_args, data_args, args.seed, variant=variant, size=size)
+    train_args.max_steps = size["train_tokens"] // (size["batch_size"] * task.blocks.block_size)
+    run = prepare(model_args, data_args, train_args, task)
+    flops = flops_per_token(task.build_model(), task.blocks.block_size)
+    scores = train(run)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    result = json.loads((folder / "result.json").read_text())
+    speeds = [line["tokens_per_s"] for line in log if "tokens_per_s" in line]
+    on_gpu = run.accelerator.device.type == "cuda"
+    return {
+        "benchmark": "text_comparison",
+        "variant": variant,
+        "device": torch.cuda.get_device_name() if on_gpu else processor_name(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "size": size_name,
+        "parameters": result["parameters"],
+        "train_tokens": result["train_tokens"],
+        "train_flops": flops * result["train_tokens"],
+        "train_tokens_per_s": round(statistics.median(speeds), 1),
+        "train_minutes": round(result["train_minutes"], 3),
+        "val_bits_per_byte": round(scores["bits_per_byte"], 5),
+        "val_loss": round(scores["loss"], 5),
+        "val_tokens": scores["n_tokens"],
+        "generate_tokens_per_s": round(generation_speed(run.model), 1),
+        "learning_rate": args.learning_rate,
+        "dtype": train_args.mixed_precision,
+        "seed": args.seed,
+        "checkpoint": "last",
+    }
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--dataset", required=True, help="folder of dataset_scripts/build_text.py")
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=[*HRM_VARIANTS, "llama", "hrm_text"])
+    parser.add_argument("--output-dir", default="runs/text_comparison", help="run folders; default %(default)s")
+    parser.add_argument("--train-tokens", type=int, help="instead of those of the size")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", help="write the records to benchmarks/results/NAME.json; without it only print them")
+    parser.add_argument("--commit", help="commit of the code, where there is no git; the repository's by default")
+    args = parser.parse_args()
+    records = []
+    for variant in args.variants:
+        records.append(compare(variant, args.size, args))
+        print(json.dumps(records[-1]), flush=True)
+        if args.name:
+            write_records(args.name, records, commit=args.commit)
+    for record in records:
+        print(
+            f"{record['variant']:<18} {record['parameters'] / 1e6:.2f} M  {record['train_flops']:.2e} FLOP  "
+            f"{record['train_tokens_per_s']:>9.0f} tokens/s  {record['val_bits_per_byte']:.4f} bits per byte  "
+            f"{record['generate_tokens_per_s']:>6.1f} tokens/s generated"
+        )
+
+
+if __name__ == "__main__":
+    main()
