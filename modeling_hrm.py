@@ -518,7 +518,7 @@ class HRMHaltingHead(nn.Linear):
 
     def __init__(self, config: HRMConfig):
         super().__init__(config.hidden_size, 2 if config.halting == "q_learning" else 1)
-        self.halt_threshold = config.halt_threshold
+        self.config = config
 
     def forward(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """q_halt and, with Q-learning, q_continue in float32, of the shape of `z_H` without its last dimension."""
@@ -534,7 +534,7 @@ class HRMHaltingHead(nn.Linear):
             return q_halt.sigmoid() >= threshold
         if q_continue is not None:
             return q_halt > q_continue
-        return q_halt > math.log(self.halt_threshold / (1 - self.halt_threshold))
+        return q_halt > math.log(self.config.halt_threshold / (1 - self.config.halt_threshold))
 
     def losses(
         self,

@@ -6,7 +6,7 @@
 
 All variants see the same blocks in the same order and have the same number of parameters within 1 %, the same width,
 heads, tied embeddings, optimizer, schedule and batch; the learning rate of each is its best of those tried at this
-size (LEARNING_RATES). Bits per byte are of the whole validation split, block by block.
+size. Bits per byte are of the whole validation split, block by block.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
     | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
     "cpu": {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 4, "layers": 4}
-    | {"batch_size": 16, "train_tokens": 2_000_000, "warmup_steps": 50, "eval_rows": None},
+    | {"batch_size": 8, "train_tokens": 1_000_000, "warmup_steps": 50, "eval_rows": None},
     "gpu": {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "layers": 8}
     | {"batch_size": 32, "train_tokens": 12_000_000, "warmup_steps": 50, "eval_rows": None},
 }
@@ -119,8 +119,8 @@ def recipe(variant: str, size: dict, args: argparse.Namespace, folder: Path) -> 
     } | HRM_VARIANTS.get(variant, {})
     if torch.cuda.is_available():
         options |= {"mixed_precision": "bf16", "compile": "true"}
-    if size["eval_rows"] is not None:
-        options["max_eval_rows"] = size["eval_rows"]
+    if args.cpu_threads is not None:
+        options["cpu_threads"] = args.cpu_threads
     argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [*argv, "--sample_prompts", *PROMPTS]
 
@@ -140,8 +140,9 @@ def flops_per_token(model: PreTrainedModel, block_size: int) -> float:
 
 
 @torch.no_grad()
+@torch.compiler.set_stance("force_eager")
 def generation_speed(model: PreTrainedModel, prompt_tokens: int = 32, new_tokens: int = 64, repeats: int = 3) -> float:
-    """Tokens a second of greedy generation with cache, one text at a time: the median of some repeats."""
+    """Tokens a second of greedy generation with cache, one text at a time, not compiled: the median of repeats."""
     model.eval()
     prompt = torch.full((1, prompt_tokens), 5, device=model.device)
     seconds = []
@@ -166,6 +167,7 @@ def compare(variant: str, size_name: str, args: argparse.Namespace) -> dict:
     size = SIZES[size_name] | {"train_tokens": args.train_tokens or SIZES[size_name]["train_tokens"]}
     folder = Path(args.output_dir) / f"{size_name}_{variant}"
     model_args, data_args, train_args = parse_recipe(recipe(variant, size, args, folder))
+    data_args.max_eval_rows = size["eval_rows"]
     task = ComparedModel(model_args, data_args, args.seed, variant=variant, size=size)
     train_args.max_steps = size["train_tokens"] // (size["batch_size"] * task.blocks.block_size)
     run = prepare(model_args, data_args, train_args, task)
@@ -208,6 +210,7 @@ def main():
     parser.add_argument("--train-tokens", type=int, help="instead of those of the size")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cpu-threads", type=int, help="by default all cores")
     parser.add_argument("--name", help="write the records to benchmarks/results/NAME.json; without it only print them")
     parser.add_argument("--commit", help="commit of the code, where there is no git; the repository's by default")
     args = parser.parse_args()

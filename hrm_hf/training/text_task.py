@@ -141,19 +141,21 @@ class TextTask(Task):
         depth = {} if args.eval_max_segments is None else {"max_segments": args.eval_max_segments}
         if args.eval_early_stop:
             depth["early_stop"] = True
-        scores = evaluate_blocks(
-            model,
-            self.eval_blocks,
-            accelerator,
-            batch_size=args.eval_batch_size,
-            max_blocks=self.data_args.max_eval_rows,
-            **depth,
-        ).as_dict()
-        if self.data_args.sample_prompts:
-            with accelerator.autocast():
-                scores["samples"] = continue_prompts(
-                    model, self.processing, self.data_args.sample_prompts, self.data_args.sample_tokens, **depth
-                )
+        # blocks that are compiled for training would be compiled anew for every length of a text
+        with torch.compiler.set_stance("force_eager"):
+            scores = evaluate_blocks(
+                model,
+                self.eval_blocks,
+                accelerator,
+                batch_size=args.eval_batch_size,
+                max_blocks=self.data_args.max_eval_rows,
+                **depth,
+            ).as_dict()
+            if self.data_args.sample_prompts:
+                with accelerator.autocast():
+                    scores["samples"] = continue_prompts(
+                        model, self.processing, self.data_args.sample_prompts, self.data_args.sample_tokens, **depth
+                    )
         return scores
 
     def headline(self, scores: dict) -> str:
