@@ -173,9 +173,10 @@ def test_folder_opens_with_load_dataset(tmp_path):
 
 def test_existing_folders_are_not_replaced_unasked(tmp_path):
     options = {"size": 4, "clues": 8, "num_train": 5, "num_test": 5}
-    build_sudoku(tmp_path / "s4", **options)
+    counts = build_sudoku(tmp_path / "s4", **options)
+    assert build_sudoku(tmp_path / "s4", **options) == counts  # the same command: there is nothing to do
     with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
-        build_sudoku(tmp_path / "s4", **options)
+        build_sudoku(tmp_path / "s4", **(options | {"seed": 1}))
     assert build_sudoku(tmp_path / "s4", **(options | {"num_train": 6}), overwrite=True)["train"] == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
@@ -295,6 +296,7 @@ def test_script_runs_from_anywhere_and_reports_errors_in_one_sentence(tmp_path):
     assert process.returncode == 0, process.stderr
     assert "train: 5 puzzles, 8.0 clues on average" in process.stdout
     assert (tmp_path / "out/data/train-00000-of-00001.parquet").is_file()
+    command += ["--seed", "1"]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert process.returncode == 1
     assert "build_sudoku.py: out is a data set already" in process.stderr

@@ -1,7 +1,7 @@
 """The 8 symmetries of the square on grids, numbered as in the original (dataset/common.py).
 
-    0 identity    1, 2, 3 rotation by 90, 180, 270 degrees counterclockwise
-    4 columns reversed    5 rows reversed    6 transpose    7 transpose along the other diagonal
+0 identity    1, 2, 3 rotation by 90, 180, 270 degrees counterclockwise
+4 columns reversed    5 rows reversed    6 transpose    7 transpose along the other diagonal
 """
 
 import numpy as np

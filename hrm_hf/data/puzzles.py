@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import torch
 
+from hrm_hf.data import maze_symmetry
 from hrm_hf.data.draws import Draws
 from hrm_hf.data.sudoku_symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
@@ -26,8 +27,8 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> datasets.Da
     """
     if not Path(dataset).is_dir() and (dataset.startswith((".", "/", "~")) or dataset.count("/") != 1):
         raise FileNotFoundError(
-            f"There is no data set folder {dataset}; build one with dataset_scripts/build_sudoku.py or give a data "
-            "set on the Hub as owner/name."
+            f"There is no data set folder {dataset}; build one with a script of dataset_scripts/ or give a data set "
+            "on the Hub as owner/name."
         )
     splits = datasets.load_dataset(dataset)
     if split not in splits:
@@ -60,6 +61,24 @@ def sudoku_processor(rows: datasets.Dataset) -> HRMGridProcessor:
     return HRMGridProcessor.for_sudoku(math.isqrt(cells))
 
 
+def maze_processor(rows: datasets.Dataset) -> HRMGridProcessor:
+    """The processor for mazes of the shape of the first row: as wide as its column `width` says, else square.
+
+    Raises:
+        ValueError: if there is no row, or the first is no rectangle of that width, or no square.
+    """
+    if len(rows) == 0:
+        raise ValueError("The data set is empty; build one with at least one maze.")
+    cells = len(rows[0]["question"])
+    width = rows[0]["width"] if "width" in rows.column_names else math.isqrt(cells)
+    if width < 1 or cells % width:
+        raise ValueError(
+            f"The first maze has {cells} cells, which is no rectangle {width} wide; give square mazes, or others with "
+            "a column 'width'."
+        )
+    return HRMGridProcessor.for_maze(cells // width, width)
+
+
 def encode(rows: datasets.Dataset, processor: HRMGridProcessor) -> dict[str, torch.Tensor]:
     """`input_ids` and `labels` of shape `(rows, tokens)` and `puzzle_identifiers` of shape `(rows,)`."""
     return dict(processor(list(rows["question"]), answers=list(rows["answer"]), return_tensors="pt"))
@@ -76,6 +95,16 @@ def sudoku_augmentation(size: int, seed: int) -> Augmentation:
         symmetry = random_symmetries(draws, seed, size)
         # token 1 is the blank cell, tokens 2.. are the digits 1..
         return symmetry.apply(input_ids - 1) + 1, symmetry.apply(labels - 1) + 1
+
+    return augment
+
+
+def maze_augmentation(height: int, width: int, seed: int) -> Augmentation:
+    """Apply to draw d the symmetry of the square (of the rectangle) that is a function of (seed, d) alone."""
+
+    def augment(draws, input_ids, labels):
+        symmetry = maze_symmetry.random_symmetries(draws, seed, height, width)
+        return symmetry.apply(input_ids), symmetry.apply(labels)
 
     return augment
 

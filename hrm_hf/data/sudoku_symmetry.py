@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hrm_hf.data.hashing import combine, mix_array, random_keys
 from hrm_hf.data.sudoku_rules import box_shape
 
 
@@ -51,7 +52,7 @@ def random_symmetries(draws: torch.LongTensor, seed: int, size: int) -> SudokuSy
     """
     box_height, box_width = box_shape(size)
     bands, stacks = size // box_height, size // box_width
-    digit_keys, band_keys, row_keys, stack_keys, column_keys, transpose_key = _random_keys(
+    digit_keys, band_keys, row_keys, stack_keys, column_keys, transpose_key = random_keys(
         draws, seed, 3 * size + bands + stacks + 1
     ).split((size, bands, size, stacks, size, 1), dim=1)
 
@@ -70,28 +71,6 @@ def _line_order(group_keys: torch.LongTensor, line_keys: torch.LongTensor) -> to
     lines_per_group = line_keys.shape[1] // group_keys.shape[1]
     within = line_keys.unflatten(1, (-1, lines_per_group)).argsort(2)
     return (groups * lines_per_group + within).flatten(1)
-
-
-# splitmix64 (Steele, Lea and Flood, 2014) as signed 64-bit integers, which wrap around in the same way
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15
-
-
-def _mix(values: torch.LongTensor) -> torch.LongTensor:
-    values = (values ^ _shift_right(values, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9
-    values = (values ^ _shift_right(values, 27)) * -7723592293110705685  # 0x94D049BB133111EB
-    return values ^ _shift_right(values, 31)
-
-
-def _shift_right(values: torch.LongTensor, bits: int) -> torch.LongTensor:
-    """Logical shift; `>>` on signed integers drags the sign along."""
-    return (values >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _random_keys(draws: torch.LongTensor, seed: int, count: int) -> torch.LongTensor:
-    """Random 64-bit integers `(batch, count)`, a function of seed, draw and column."""
-    stream = _mix(draws * _GOLDEN + _mix(torch.full_like(draws, seed)))
-    columns = torch.arange(1, count + 1, device=draws.device)
-    return _mix(stream.unsqueeze(1) + columns * _GOLDEN)
 
 
 # --- fingerprint
@@ -122,7 +101,7 @@ def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
     grid = (number, bands, box_height, stacks, box_width)
     is_digit = boards[:, None, :] == np.arange(1, size + 1)[None, :, None]
 
-    cells = _mix_array((boards > 0).astype(np.uint64) + np.uint64(1))
+    cells = mix_array((boards > 0).astype(np.uint64) + np.uint64(1))
     rows, columns = np.full((2, number, size), 3, dtype=np.uint64)
     boxes = np.full((number, bands, stacks), 4, dtype=np.uint64)
     band, stack = np.full((number, bands), 5, dtype=np.uint64), np.full((number, stacks), 5, dtype=np.uint64)
@@ -130,27 +109,12 @@ def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
     for _ in range(rounds):
         lines = rows.reshape(number, bands, box_height, 1, 1) + columns.reshape(number, 1, 1, stacks, box_width)
         digit_of_cell = np.take_along_axis(np.pad(digits, ((0, 0), (1, 0))), boards.astype(np.int64), axis=1)
-        cells = _combine(cells.reshape(grid), lines, boxes[:, :, None, :, None], digit_of_cell.reshape(grid))
-        rows = _combine(rows, cells.sum(axis=(3, 4)).reshape(number, size), band.repeat(box_height, axis=1))
-        columns = _combine(columns, cells.sum(axis=(1, 2)).reshape(number, size), stack.repeat(box_width, axis=1))
-        boxes = _combine(boxes, cells.sum(axis=(2, 4)), band[:, :, None] + stack[:, None, :])
-        band = _combine(band, rows.reshape(number, bands, box_height).sum(2), boxes.sum(2))
-        stack = _combine(stack, columns.reshape(number, stacks, box_width).sum(2), boxes.sum(1))
+        cells = combine(cells.reshape(grid), lines, boxes[:, :, None, :, None], digit_of_cell.reshape(grid))
+        rows = combine(rows, cells.sum(axis=(3, 4)).reshape(number, size), band.repeat(box_height, axis=1))
+        columns = combine(columns, cells.sum(axis=(1, 2)).reshape(number, size), stack.repeat(box_width, axis=1))
+        boxes = combine(boxes, cells.sum(axis=(2, 4)), band[:, :, None] + stack[:, None, :])
+        band = combine(band, rows.reshape(number, bands, box_height).sum(2), boxes.sum(2))
+        stack = combine(stack, columns.reshape(number, stacks, box_width).sum(2), boxes.sum(1))
         cells = cells.reshape(number, size * size)
-        digits = _combine(digits, np.where(is_digit, cells[:, None, :], np.uint64(0)).sum(2))
-    return _combine(cells.sum(1), digits.sum(1), rows.sum(1) + columns.sum(1), band.sum(1) + stack.sum(1))
-
-
-def _combine(*colours: np.ndarray) -> np.ndarray:
-    """Hash of several colours, in this order; sums of hashes wrap around, which is as good."""
-    combined = np.uint64(0)
-    for colour in colours:
-        combined = _mix_array(combined * np.uint64(0x9E3779B97F4A7C15) + colour)
-    return combined
-
-
-def _mix_array(values: np.ndarray) -> np.ndarray:
-    """splitmix64, as in `_mix`."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+        digits = combine(digits, np.where(is_digit, cells[:, None, :], np.uint64(0)).sum(2))
+    return combine(cells.sum(1), digits.sum(1), rows.sum(1) + columns.sum(1), band.sum(1) + stack.sum(1))

@@ -1,0 +1,265 @@
+"""Maze data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
+from hrm_hf.data.maze_generator import generate
+from hrm_hf.data.maze_paths import WALL, Paths, measure
+from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
+from hrm_hf.data.maze_symmetry import fingerprint
+from hrm_hf.data.puzzle_builder import (
+    Puzzles,
+    card_text,
+    check_counts,
+    check_source_options,
+    command_line,
+    csv_files,
+    files_origin,
+    left_out_lines,
+    parse_lines,
+    read_puzzle_csv,
+    read_splits,
+    recipe_text,
+    split_puzzles,
+    usual_length,
+    without_leaks,
+)
+
+
+def build_maze(
+    output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    source: Annotated[Literal["generate", "csv", "hub"], typer.Option(help="Where the mazes come from.")] = "generate",
+    height: Annotated[int | None, typer.Option(help="Rows; generate: 30, csv and hub: those of a square.")] = None,
+    width: Annotated[int | None, typer.Option(help="Columns; the same.")] = None,
+    min_steps: Annotated[
+        int | None,
+        typer.Option(
+            help="generate: least steps of the shortest path; by default 111 for 30x30, as in Maze-Hard, and as rare "
+            "for other sizes."
+        ),
+    ] = None,
+    num_train: Annotated[
+        int | None, typer.Option(help="Training mazes (the original's subsample_size); generate: 1000, csv, hub: all.")
+    ] = None,
+    num_validation: Annotated[int, typer.Option(help="Mazes kept aside of the training source.")] = 0,
+    num_test: Annotated[int | None, typer.Option(help="Test mazes; generate: 1000, csv and hub: all.")] = None,
+    train_csv: Annotated[Path | None, typer.Option(help="csv: file with source,question,answer,rating.")] = None,
+    test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split; .gz works.")] = None,
+    random_subset: Annotated[
+        bool, typer.Option("--random-subset", help="csv, hub: take random rows, as the original does, not the first.")
+    ] = False,
+    hub_name: Annotated[
+        str, typer.Option(help="hub: data set with train.csv and test.csv.")
+    ] = "sapientinc/maze-30x30-hard-1k",
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="csv, hub: leave out bad rows instead of stopping.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+) -> dict[str, int]:
+    """Build a maze data set with the splits train, test and, if wanted, validation.
+
+    Every answer is a shortest path, in generated mazes the only one. No maze of one split is equal, up to the 8
+    symmetries of the square, to one of another: of a pair the one in the test split stays. The symmetries themselves
+    (the original's aug) are drawn while training. A data set that the same command has made of the same files is left
+    as it is.
+
+    Returns:
+        Number of mazes by split.
+
+    Raises:
+        ValueError: for an impossible wish, or a file with bad rows.
+        FileNotFoundError, FileExistsError: for a missing CSV file and an output directory that is in use.
+    """
+    options = dict(locals())
+    check_counts(num_train, num_validation, num_test)
+    check_source_options(
+        build_maze,
+        options,
+        {"min_steps": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",), "hub_name": ("hub",)}
+        | {"random_subset": ("csv", "hub"), "skip_bad_rows": ("csv", "hub")},
+    )
+    if source == "generate":
+        files = None
+        origin = [
+            "Generated (`hrm_hf.data.maze_generator`): random cells are walls, 30 to 50 %, S and G are random cells",
+            "far enough from each other, and a few more walls leave just one shortest path.",
+        ]
+    else:
+        files = csv_files(source, hub_name, train_csv, test_csv)
+        origin = files_origin(source, files)
+    recipe = recipe_text(origin, command_line("build_maze.py", build_maze, options))
+    if not overwrite and (finished := finished_splits(output_dir, recipe)):
+        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
+        return finished
+    check_output_dir(output_dir, overwrite)
+
+    if files is None:
+        height, width = (30 if side is None else side for side in (height, width))
+        num_train, num_test = num_train or 1000, num_test or 1000
+        everything = generated_mazes(num_train + num_validation + num_test, height, width, min_steps, seed)
+        test, train = everything[:num_test], everything[num_test:]
+    else:
+        read = partial(
+            read_maze_csv,
+            height=height,
+            width=width,
+            subset_seed=seed if random_subset else None,
+            skip_bad_rows=skip_bad_rows,
+        )
+        train, test = read_splits(files, read, num_train, num_validation, num_test)
+        height, width = maze_shape(test.questions.shape[1], height, width)
+    splits, removed = without_leaks(
+        split_puzzles(train, test, num_validation), partial(fingerprint, height=height, width=width)
+    )
+    paths = {name: measure(part.questions, part.answers, height, width) for name, part in splits.items()}
+
+    example = draw_maze(format_mazes(splits["train"].answers[:1])[0], width)
+    write_dataset_folder(
+        output_dir,
+        {name: as_table(part, paths[name], height, width) for name, part in splits.items()},
+        card_text(
+            title=f"Mazes {height}x{width}",
+            folder_name=output_dir.name,
+            form=form_lines(height, width, source, paths),
+            recipe=recipe,
+            statistics=[*statistics_table(splits, paths), *left_out_lines(train, test)],
+            symmetries="turned, mirrored, S and G exchanged",
+            removed=removed,
+            example=["The first training maze with its answer, in a frame:", "", "```", example, "```"],
+        ),
+        metadata={
+            "pretty_name": f"Mazes {height}x{width}",
+            "task_categories": ["other"],
+            "tags": ["maze", "reasoning", "hrm"],
+        }
+        | ({"license": "cc0-1.0"} if source == "generate" else {}),
+        overwrite=overwrite,
+    )
+    for name, part in splits.items():
+        steps = paths[name].steps
+        print(f"{name}: {len(part)} mazes, {steps.mean():.1f} steps on average ({steps.min()} to {steps.max()})")
+    print(f"{removed} removed because they equal one of a later split up to symmetry; written to {output_dir}")
+    return {name: len(part) for name, part in splits.items()}
+
+
+def generated_mazes(num: int, height: int, width: int, min_steps: int | None, seed: int) -> Puzzles:
+    """Mazes of [`~hrm_hf.data.maze_generator.generate`], with the generator as their source and steps as rating."""
+    mazes, answers, steps = generate(num, height, width, min_steps, seed)
+    errors = maze_errors(mazes, answers, height, width)
+    if (errors != "").any():
+        raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")
+    return Puzzles(mazes, answers, steps, np.full(num, f"generated-{height}x{width}", dtype=object))
+
+
+def read_maze_csv(
+    path: Path,
+    num: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    subset_seed: int | None = None,
+    skip_bad_rows: bool = False,
+) -> Puzzles:
+    """Read mazes of a CSV file whose answers are shortest paths.
+
+    Args:
+        height, width: rows and columns; by default those of a square with as many cells as most of the mazes.
+        path, num, subset_seed, skip_bad_rows: as in `read_puzzle_csv`, which also says what it raises.
+    """
+    parse = partial(parse_mazes, height=height, width=width)
+    return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, skip_bad_rows=skip_bad_rows)
+
+
+def parse_mazes(
+    questions: list[str], answers: list[str], height: int | None, width: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mazes and answers of lines of the characters `# SGo`, and what is wrong with each pair."""
+    height, width = maze_shape(usual_length(questions), height, width)
+    numbers = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+    wanted = "# (wall), space (floor), S (start), G (goal) and o (path)"
+    mazes, maze_line_errors = parse_lines(questions, height * width, numbers, wanted)
+    paths, path_line_errors = parse_lines(answers, height * width, numbers, wanted)
+    errors = np.where(maze_line_errors != "", maze_line_errors, path_line_errors)
+    readable = errors == ""
+    errors[readable] = maze_errors(mazes[readable], paths[readable], height, width)
+    return mazes, paths, errors
+
+
+def maze_shape(cells: int, height: int | None, width: int | None) -> tuple[int, int]:
+    """Rows and columns of mazes of so many cells: the given ones, what the given one leaves, or a square's.
+
+    Raises:
+        ValueError: if no whole number of rows and columns fits.
+    """
+    if height is None and width is None:
+        height = width = math.isqrt(cells)
+        if height * width != cells:
+            raise ValueError(f"The mazes have {cells} cells, which is no square; give --height or --width.")
+    for name, side in (("height", height), ("width", width)):
+        if side is not None and (side < 1 or cells % side):
+            raise ValueError(f"{name}={side} does not fit: the mazes have {cells} cells; give a divisor of that.")
+    height, width = height or cells // width, width or cells // height
+    if height * width != cells:
+        raise ValueError(f"height={height} and width={width} do not fit: the mazes have {cells} cells.")
+    return height, width
+
+
+def as_table(mazes: Puzzles, paths: Paths, height: int, width: int) -> pa.Table:
+    """Columns `question`, `answer`, `rating`, `source`, `steps`, and `width` unless the mazes are square."""
+    columns = {
+        "question": pa.array(format_mazes(mazes.questions), pa.string()),
+        "answer": pa.array(format_mazes(mazes.answers), pa.string()),
+        "rating": pa.array(mazes.ratings, pa.int32()),
+        "source": pa.array(mazes.sources, pa.string()),
+        "steps": pa.array(paths.steps, pa.int32()),
+    }
+    if height != width:
+        columns["width"] = pa.array(np.full(len(mazes), width), pa.int32())
+    return pa.table(columns)
+
+
+# --- card
+
+
+def form_lines(height: int, width: int, source: str, paths: dict[str, Paths]) -> list[str]:
+    """Lines of the card on the columns, and on which of several shortest paths is the answer."""
+    lines = [
+        f"Each row is a maze of {height} rows and {width} columns with its answer: `question` and `answer` cell by",
+        "cell, row by row, with `#` for a wall, a space for floor, `S` for the start and `G` for the goal. A step",
+        "goes up, down, left or right; the answer is the maze with the floor of a shortest path from S to G replaced",
+        "by `o`, and `steps` is the length of that path.",
+        "`rating` is the same." if source == "generate" else "`rating` is as in its file.",
+    ]
+    if height != width:
+        lines.append("`width` is the number of columns.")
+    several = 1 - np.concatenate([part.is_unique for part in paths.values()]).mean()
+    if several == 0:
+        return [*lines, "", "Every maze has just one shortest path, so that its answer is the only right one."]
+    return [
+        *lines,
+        "",
+        f"{several:.1%} of the mazes have several shortest paths: the answer is the one that the file has, and any",
+        "other is as right by the rules, though not equal to it.",
+    ]
+
+
+def statistics_table(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> list[str]:
+    """Lines of the card's table."""
+    lines = [
+        "| split | mazes | steps: mean (least to most) | walls: mean (least to most) | just one shortest path |",
+        "|---|---|---|---|---|",
+    ]
+    for name, mazes in splits.items():
+        steps, walls = paths[name].steps, (mazes.questions == WALL).mean(1)
+        lines.append(
+            f"| {name} | {len(mazes)} | {steps.mean():.1f} ({steps.min()} to {steps.max()}) | "
+            f"{walls.mean():.1%} ({walls.min():.1%} to {walls.max():.1%}) | {paths[name].is_unique.mean():.1%} |"
+        )
+    return lines

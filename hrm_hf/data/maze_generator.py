@@ -1,0 +1,114 @@
+"""A maze generator: random walls, one shortest path of at least so many steps, no two mazes alike.
+
+Mazes of the kind of Maze-Hard (30x30, over 110 steps; arXiv 2506.21734), which takes those of Lehnert et al. (arXiv
+2402.14083): 30 to 50 % of the cells are walls, wherever they fall, and S and G are random cells far enough from each
+other. Theirs may have several shortest paths, of which the answer draws one; here a few more walls leave just one.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from hrm_hf.data.maze_paths import PATH, search_fields
+from hrm_hf.data.maze_symmetry import fingerprint
+
+
+# least and greatest share of walls, before those that make the path the only one (arXiv 2402.14083)
+WALL_SHARES = (0.3, 0.5)
+# of 30x30 mazes, as in Maze-Hard
+_HARD_STEPS = 111
+# random fields without a new maze after which a wish counts as impossible, and their cells: 10 seconds or so
+_PATIENCE_FIELDS, _PATIENCE_CELLS = 500_000, 500_000_000
+
+
+def hard_steps(height: int, width: int) -> int:
+    """Steps that are about as rare in mazes of this size as 111 are in those of 30x30.
+
+    Shortest paths among random walls grow with the 1.13th power of the side at the density where walls begin to cut
+    the field into pieces (Herrmann and Stanley, 1988), which is where the long ones are. Two thirds of what could fit
+    are the limit for small mazes.
+    """
+    return max(2, min(round(_HARD_STEPS * ((height + width) / 60) ** 1.13), _most_steps(height, width) * 2 // 3))
+
+
+def generate(
+    num: int,
+    height: int = 30,
+    width: int = 30,
+    min_steps: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random mazes with exactly one shortest path, no two of them equal up to symmetry (or S and G exchanged).
+
+    Each cell of a field is a wall with a probability between 30 and 50 %, drawn for the field. S is a random cell and
+    G one of those at least `min_steps` from it, if there are any. While there are several shortest paths, a random
+    cell that some of them pass and others do not becomes a wall.
+
+    Args:
+        num: how many.
+        height, width: rows and columns, at least 2.
+        min_steps: least steps of the shortest path; by default [`hard_steps`], which is 111 for 30x30.
+        seed: of everything random; equal arguments give equal mazes, a greater `num` more of the same.
+        progress: show a progress bar.
+
+    Returns:
+        Mazes and answers `(num, height * width)` uint8 and steps `(num,)` int64.
+
+    Raises:
+        ValueError: for an impossible wish, also when too few mazes of that kind turn up.
+    """
+    if num < 1:
+        raise ValueError(f"num={num} is not allowed; ask for at least one maze.")
+    if seed < 0:
+        raise ValueError(f"seed={seed} is not allowed; it must be at least 0.")
+    for name, side in (("height", height), ("width", width)):
+        if side < 2:
+            raise ValueError(f"{name}={side} is not allowed; a maze has at least 2 rows and 2 columns.")
+    min_steps = hard_steps(height, width) if min_steps is None else min_steps
+    if not 2 <= min_steps <= _most_steps(height, width):
+        raise ValueError(
+            f"min_steps={min_steps} is not allowed for a maze of {height}x{width}; it must be from 2 to "
+            f"{_most_steps(height, width)}, and mazes are quick to find up to about {hard_steps(height, width)}."
+        )
+
+    mazes, answers, longest = [], [], 0
+    seen: set[int] = set()
+    chunk_number, fruitless = 0, 0
+    with tqdm(total=num, desc=f"generate {height}x{width}", unit="maze", disable=not progress) as bar:
+        while len(seen) < num:
+            # the same chunks for any number of mazes, so that a seed always gives the same; the first are small,
+            # because some wishes are met at once, the later ones of 30x30 take about 0.3 seconds
+            chunk = min(256 << min(chunk_number, 7), max(1, 20_000_000 // (height * width)))
+            rng = np.random.default_rng((seed, chunk_number))
+            chunk_number += 1
+            shares = rng.uniform(*WALL_SHARES, size=(chunk, 1)) * 2**16
+            fields = rng.integers(2**16, size=(chunk, height * width), dtype=np.uint16) >= shares.astype(np.uint16)
+            fields = fields[fields.any(1)]
+            new_mazes, new_answers, farthest = search_fields(
+                fields, height, width, min_steps, int(rng.integers(2**32, dtype=np.uint32))
+            )
+            longest = max(longest, farthest)
+            new = []
+            for index, mark in enumerate(fingerprint(new_mazes, height, width).tolist()):
+                if mark not in seen and len(seen) < num:
+                    seen.add(mark)
+                    new.append(index)
+            mazes.append(new_mazes[new])
+            answers.append(new_answers[new])
+            bar.update(len(new))
+            fruitless = 0 if new else fruitless + chunk
+            if fruitless >= min(_PATIENCE_FIELDS, _PATIENCE_CELLS // (height * width)):
+                raise ValueError(
+                    f"Only {len(seen)} mazes of {height}x{width} with at least {min_steps} steps turned up, not "
+                    f"{num}: the last {fruitless:,} random fields gave none that is new up to symmetry, and the "
+                    f"longest way in all has {longest} steps; ask for fewer mazes or a smaller min_steps."
+                )
+    mazes, answers = np.concatenate(mazes), np.concatenate(answers)
+    return mazes, answers, (answers == PATH).sum(1) + 1
+
+
+def _most_steps(height: int, width: int) -> int:
+    """More steps than this no shortest path has: it passes at most 3 cells of a block of 2 by 2."""
+    whole_blocks = (height // 2) * (width // 2)
+    cells_over = height * width - 4 * whole_blocks
+    return 3 * whole_blocks + cells_over - 1

@@ -1,0 +1,214 @@
+"""Shortest paths in mazes, and the search for mazes that have long ones: what numba compiles.
+
+It is one file, because numba keeps what it compiled on disk and notices changes of the same file only.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+
+# cells, numbered as the tokens of the processor; 0 is padding
+WALL, FLOOR, START, GOAL, PATH = range(1, 6)
+
+# random cells of a field that are tried as S: more of them find more mazes a second, but of fields that hold fewer and
+# shorter paths; with 4, the paths are half a step shorter on average than with 1
+_STARTS = 4
+
+
+# --- shortest paths
+
+
+@numba.njit(cache=True)
+def _lay_out(cells, height, width, field):
+    """Copy `(height * width,)` bools into a field of `(height + 2) * (width + 1) + 1`.
+
+    The field has a border of False on all sides (that right of a row is that left of the next one), so that the
+    neighbours of a cell at `place` are at `place` -+ 1 and -+ (width + 1) without any look at the borders.
+    """
+    field[:] = False
+    for row in range(height):
+        first = (row + 1) * (width + 1) + 1
+        field[first : first + width] = cells[row * width : (row + 1) * width]
+
+
+@numba.njit(cache=True)
+def _spread(field, stride, start, distances, queue):
+    """Breadth-first search over the true places of a field.
+
+    Fills `distances` (-1 where no way leads) and `queue`, the places in the order of their distance; returns how many
+    these are.
+    """
+    distances[:] = -1
+    distances[start] = 0
+    queue[0] = start
+    first, end = 0, 1
+    while first < end:
+        place = queue[first]
+        first += 1
+        for neighbour in (place - stride, place - 1, place + 1, place + stride):
+            if field[neighbour] and distances[neighbour] < 0:
+                distances[neighbour] = distances[place] + 1
+                queue[end] = neighbour
+                end += 1
+    return end
+
+
+@numba.njit(cache=True)
+def _choices(from_start, from_goal, queue, reached, goal, ways):
+    """How many places shortest paths have to choose from after each number of steps, into `ways[: steps + 1]`.
+
+    `from_start`, `queue` and `reached` are those of `_spread` from the start.
+    """
+    steps = from_start[goal]
+    ways[: steps + 1] = 0
+    for index in range(reached):
+        place = queue[index]
+        if from_start[place] + from_goal[place] == steps:
+            ways[from_start[place]] += 1
+    return steps
+
+
+@numba.njit(cache=True)
+def _measure(mazes, answers, height, width):
+    number, stride = len(mazes), width + 1
+    size = (height + 2) * stride + 1
+    field = np.zeros(size, dtype=np.bool_)
+    distances, from_goal, queue, ways = np.empty((4, size), dtype=np.int32)
+    steps, drawn_steps, stray_cells = np.empty((3, number), dtype=np.int64)
+    is_unique = np.zeros(number, dtype=np.bool_)
+    for index in range(number):
+        start, goal = np.argmax(mazes[index] == START), np.argmax(mazes[index] == GOAL)
+        start = (start // width + 1) * stride + start % width + 1
+        goal = (goal // width + 1) * stride + goal % width + 1
+        _lay_out(mazes[index] != WALL, height, width, field)
+        _spread(field, stride, goal, from_goal, queue)
+        reached = _spread(field, stride, start, distances, queue)
+        steps[index] = distances[goal]
+        if steps[index] >= 0:
+            _choices(distances, from_goal, queue, reached, goal, ways)
+            is_unique[index] = ways[: steps[index] + 1].max() == 1
+
+        drawn = (answers[index] == PATH) | (answers[index] == START) | (answers[index] == GOAL)
+        _lay_out(drawn, height, width, field)
+        _spread(field, stride, start, distances, queue)
+        drawn_steps[index] = distances[goal]
+        stray_cells[index] = drawn.sum() - (drawn_steps[index] + 1)
+    return steps, is_unique, drawn_steps, stray_cells
+
+
+@dataclass
+class Paths:
+    """What is known of the paths of mazes and of those that their answers draw, each `(mazes,)`.
+
+    Args:
+        steps: of a shortest path from S to G; -1 if there is no way.
+        is_unique: whether there is just one shortest path.
+        drawn_steps: the fewest along drawn cells; -1 if these do not lead from S to G.
+        stray_cells: drawn cells beside that way.
+    """
+
+    steps: np.ndarray
+    is_unique: np.ndarray
+    drawn_steps: np.ndarray
+    stray_cells: np.ndarray
+
+
+def measure(mazes: np.ndarray, answers: np.ndarray, height: int, width: int) -> Paths:
+    """Measure the paths of mazes with one S and one G each, and those of answers that have them in the same places.
+
+    Args:
+        mazes, answers: `(mazes, height * width)`.
+        height, width: rows and columns.
+    """
+    mazes, answers = (np.ascontiguousarray(boards, dtype=np.uint8) for boards in (mazes, answers))
+    return Paths(*_measure(mazes, answers, height, width))
+
+
+# --- search
+
+
+@numba.njit(cache=True)
+def search_fields(fields, height, width, min_steps, seed):
+    """Make mazes of the fields that turn out to have a shortest path of at least `min_steps`; it is the only one then.
+
+    Args:
+        fields: `(fields, height * width)` bool, True for floor, of which each needs some.
+        height, width, min_steps: plain integers.
+        seed: of the choice of start and goal and of the walls that are added.
+
+    Returns:
+        Mazes and answers `(mazes, height * width)` uint8, and the steps of the longest shortest path that was seen.
+    """
+    np.random.seed(seed)
+    stride = width + 1
+    size = (height + 2) * stride + 1
+    field = np.zeros(size, dtype=np.bool_)
+    distances, from_goal, queue, ways, piece, tied = np.empty((6, size), dtype=np.int32)
+    mazes, answers = np.empty((2, len(fields), height * width), dtype=np.uint8)
+    found, longest = 0, 0
+    for cells in fields:
+        start = np.random.randint(height * width)
+        while not cells[start]:
+            start = np.random.randint(height * width)
+        _lay_out(cells, height, width, field)
+        start = (start // width + 1) * stride + start % width + 1
+        reached = _spread(field, stride, start, distances, queue)
+        longest = max(longest, distances[queue[reached - 1]])
+        # no two cells of a piece are further from each other than twice the distance of the farthest from this one
+        if 2 * distances[queue[reached - 1]] < min_steps:
+            continue
+
+        piece[:reached] = queue[:reached]
+        # the farthest cell from the farthest cell is nearly as far as two cells of the piece can be
+        _spread(field, stride, queue[reached - 1], distances, queue)
+        longest = max(longest, distances[queue[reached - 1]])
+        if distances[queue[reached - 1]] < min_steps:
+            continue
+        for _ in range(_STARTS):
+            start = piece[np.random.randint(reached)]
+            _spread(field, stride, start, distances, queue)
+            longest = max(longest, distances[queue[reached - 1]])
+            if distances[queue[reached - 1]] >= min_steps:
+                break
+        else:
+            continue
+        far = reached - 1
+        while distances[queue[far - 1]] >= min_steps:
+            far -= 1
+        goal = queue[np.random.randint(far, reached)]
+        _close_ties(field, stride, start, goal, distances, from_goal, queue, ways, tied)
+
+        for row in range(height):
+            for column in range(width):
+                place = (row + 1) * stride + column + 1
+                cell = WALL if not field[place] else START if place == start else GOAL if place == goal else FLOOR
+                mazes[found, row * width + column] = cell
+                # where no way leads, both distances are -1
+                on_path = distances[place] + from_goal[place] == distances[goal]
+                answers[found, row * width + column] = PATH if on_path and cell == FLOOR else cell
+        found += 1
+    return mazes[:found], answers[:found], longest
+
+
+@numba.njit(cache=True)
+def _close_ties(field, stride, start, goal, from_start, from_goal, queue, ways, tied):
+    """Turn floor into wall until one shortest path is left; `from_start` and `from_goal` are of the field then.
+
+    A place that shortest paths may pass after some number of steps can be closed as long as there is another one: the
+    path through that stays, and no wall makes a path shorter.
+    """
+    while True:
+        _spread(field, stride, goal, from_goal, queue)
+        reached = _spread(field, stride, start, from_start, queue)
+        steps = _choices(from_start, from_goal, queue, reached, goal, ways)
+        ties = 0
+        for index in range(reached):
+            place = queue[index]
+            if from_start[place] + from_goal[place] == steps and ways[from_start[place]] > 1:
+                tied[ties] = place
+                ties += 1
+        if ties == 0:
+            return
+        field[tied[np.random.randint(ties)]] = False

@@ -1,0 +1,357 @@
+"""What the builders of puzzle data sets share: rows of CSV files and of the Hub, splits without leaks, the card."""
+
+import inspect
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from huggingface_hub import hf_hub_download
+
+from hrm_hf.data.folder import sha256
+
+
+@dataclass
+class Puzzles:
+    """Puzzles of one size: boards `(puzzles, cells)` uint8, what is known of each, and how many bad rows they lack."""
+
+    questions: np.ndarray
+    answers: np.ndarray
+    ratings: np.ndarray
+    sources: np.ndarray
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, rows) -> "Puzzles":
+        return Puzzles(self.questions[rows], self.answers[rows], self.ratings[rows], self.sources[rows])
+
+
+# --- options
+
+
+def check_counts(num_train: int | None, num_validation: int, num_test: int | None):
+    """Raise a `ValueError` for impossible numbers of puzzles."""
+    for name, num in (("num_train", num_train), ("num_test", num_test)):
+        if num is not None and num < 1:
+            raise ValueError(f"{name}={num} is not allowed; it must be at least 1.")
+    if num_validation < 0:
+        raise ValueError(f"num_validation={num_validation} is not allowed; it must be at least 0.")
+
+
+def check_source_options(builder: Callable, options: dict, sources: dict[str, tuple[str, ...]]):
+    """Raise a `ValueError` if an option is set that says nothing to the source.
+
+    Args:
+        builder: function whose signature has the defaults.
+        options: its arguments by name.
+        sources: for options that not every source has, those that have them.
+    """
+    defaults = inspect.signature(builder).parameters
+    for name, known_to in sources.items():
+        if options["source"] not in known_to and options[name] != defaults[name].default:
+            raise ValueError(
+                f"{name}={options[name]} is for the source {' and '.join(known_to)}, not for {options['source']}; "
+                "leave it out."
+            )
+
+
+# --- rows of files
+
+
+def csv_files(source: str, hub_name: str, train_csv: Path | None, test_csv: Path | None) -> tuple[Path, Path]:
+    """The CSV files of both splits: the given ones, or train.csv and test.csv of a data set on the Hub.
+
+    Raises:
+        ValueError: if the source is `csv` and a file is not given.
+        FileNotFoundError: if a file is not there.
+    """
+    if source == "hub":
+        try:
+            train_csv, test_csv = (
+                Path(hf_hub_download(hub_name, file, repo_type="dataset")) for file in ("train.csv", "test.csv")
+            )
+            return train_csv, test_csv
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(
+                f"train.csv and test.csv of the data set {hub_name} cannot be fetched from the Hub: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+    if train_csv is None or test_csv is None:
+        raise ValueError("The source csv needs two files; give --train-csv and --test-csv.")
+    for path in (train_csv, test_csv):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no CSV file {path}.")
+    return train_csv, test_csv
+
+
+# lines of questions and answers -> boards of both `(lines, cells)` uint8, and what is wrong with each ("" if nothing)
+Parser = Callable[[list[str], list[str]], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def read_puzzle_csv(
+    path: Path,
+    parse: Parser,
+    num: int | None = None,
+    min_rating: int | None = None,
+    max_rating: int | None = None,
+    subset_seed: int | None = None,
+    skip_bad_rows: bool = False,
+) -> Puzzles:
+    """Read and check puzzles of the original's form: `source,question,answer,rating`, plain or gzipped.
+
+    Args:
+        path: the file.
+        parse: reads and checks questions and answers.
+        num: how many of the rows that have a wanted rating; all by default.
+        min_rating, max_rating: bounds of the rating.
+        subset_seed: take `num` random rows, drawn with this seed, in the order of the file; by default the first.
+        skip_bad_rows: leave out bad rows instead of raising.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a column is missing, there are too few rows, or a row is bad; names file, line and value.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no CSV file {path}.")
+    columns = {"source": pa.string(), "question": pa.string(), "answer": pa.string(), "rating": pa.int64()}
+    try:
+        table = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(column_types=columns))
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a CSV file of puzzles: {str(error).splitlines()[0]}") from error
+    if missing := columns.keys() - set(table.column_names):
+        raise ValueError(f"{path} has no column {' and '.join(sorted(missing))}; wanted are {', '.join(columns)}.")
+
+    ratings = table["rating"].to_numpy()
+    wanted = (True if min_rating is None else ratings >= min_rating) & (
+        True if max_rating is None else ratings <= max_rating
+    )
+    rows = np.flatnonzero(np.broadcast_to(wanted, len(ratings)))
+    if len(rows) < (1 if num is None else num):
+        any_rating = not min_rating and max_rating is None
+        bounds = "" if any_rating else f" with a rating from {min_rating or 0} to {max_rating or 'any'}"
+        raise ValueError(f"{path} has {len(rows)} puzzles{bounds}, but {num or 'at least 1'} were asked for.")
+    if num is not None and subset_seed is None and not skip_bad_rows:
+        rows = rows[:num]
+    elif num is not None and subset_seed is not None:
+        rows = np.sort(np.random.default_rng(subset_seed).choice(rows, num, replace=False))
+    table = table.take(rows)
+
+    questions, answers, errors = parse(table["question"].to_pylist(), table["answer"].to_pylist())
+    bad = np.flatnonzero(errors != "")
+    if len(bad) and not skip_bad_rows:
+        question = table["question"][int(bad[0])].as_py()
+        # the header is line 1
+        raise ValueError(
+            f"{path}, line {rows[bad[0]] + 2}: {errors[bad[0]]} "
+            f"({question if len(question) <= 100 else question[:97] + '...'}); {len(bad)} of "
+            f"{len(rows)} rows are bad: mend them or leave them out with --skip-bad-rows."
+        )
+    if len(bad):
+        print(
+            f"{path}: left out {len(bad)} of {len(rows)} rows; the first is line {rows[bad[0]] + 2}: {errors[bad[0]]}"
+        )
+    good = np.flatnonzero(errors == "")[:num]
+    if num is not None and len(good) < num and subset_seed is None:
+        raise ValueError(f"{path} has {len(good)} good rows, but {num} were asked for.")
+    return Puzzles(
+        questions[good],
+        answers[good],
+        table["rating"].to_numpy()[good],
+        np.array(table["source"].to_pylist(), dtype=object)[good],
+        left_out=len(bad),
+    )
+
+
+def usual_length(lines: list[str]) -> int:
+    """The length that most lines have; so a bad line, even the first, is one that differs from the good ones."""
+    return Counter(len(line) for line in lines).most_common(1)[0][0]
+
+
+def parse_lines(lines: list[str], cells: int, numbers: dict[str, int], wanted: str) -> tuple[np.ndarray, np.ndarray]:
+    """Boards `(lines, cells)` uint8 of lines of characters, and what is wrong with each ("" if nothing).
+
+    Args:
+        lines: one board each.
+        cells: of every board.
+        numbers: the number of each ASCII character that may occur, from 0 to 254.
+        wanted: how messages name these.
+    """
+    boards = np.zeros((len(lines), cells), dtype=np.uint8)
+    errors = np.full(len(lines), "", dtype=object)
+    lengths = np.array([len(line) for line in lines])
+    errors[lengths != cells] = [
+        f"a board of {length} cells, wanted are {cells}" for length in lengths[lengths != cells]
+    ]
+    fits = np.flatnonzero(lengths == cells)
+
+    # number of each character code; 255 is not allowed
+    number_of = np.full(128, 255, dtype=np.uint8)
+    for symbol, number in numbers.items():
+        number_of[ord(symbol)] = number
+    codes = np.array([lines[row] for row in fits], dtype=f"<U{cells}").view(np.uint32).reshape(len(fits), cells)
+    boards[fits] = np.where(codes < 128, number_of[np.minimum(codes, 127)], 255)
+    illegal = (boards == 255).any(1)
+    for row in np.flatnonzero(illegal):
+        symbol = lines[row][int((boards[row] == 255).argmax())]
+        errors[row] = f"the character {symbol!r}, wanted are {wanted}"
+    boards[illegal] = 0
+    return boards, errors
+
+
+def read_splits(
+    files: tuple[Path, Path],
+    read: Callable[[Path, int | None], Puzzles],
+    num_train: int | None,
+    num_validation: int,
+    num_test: int | None,
+) -> tuple[Puzzles, Puzzles]:
+    """Training (and validation) and test puzzles of two files.
+
+    Args:
+        files: of the training and of the test split.
+        read: reads so many puzzles of a file, or all.
+        num_train, num_validation, num_test: how many; `None` for all.
+
+    Raises:
+        ValueError: for puzzles of two sizes, or if validation would take all training puzzles.
+    """
+    train = read(files[0], None if num_train is None else num_train + num_validation)
+    test = read(files[1], num_test)
+    if train.questions.shape[1] != test.questions.shape[1]:
+        raise ValueError(
+            f"{files[0]} has puzzles of {train.questions.shape[1]} cells, {files[1]} of {test.questions.shape[1]}; "
+            "both must be of one size."
+        )
+    if num_validation >= len(train):
+        raise ValueError(
+            f"num_validation={num_validation} leaves nothing to train on: {files[0]} gives {len(train)} puzzles."
+        )
+    return train, test
+
+
+# --- splits
+
+
+def split_puzzles(train: Puzzles, test: Puzzles, num_validation: int) -> dict[str, Puzzles]:
+    """The splits train, validation (if it has puzzles) and test; validation is the end of the training puzzles."""
+    # so the first ones are the same with and without a validation split
+    splits = {"train": train[: len(train) - num_validation]}
+    if num_validation:
+        splits["validation"] = train[len(train) - num_validation :]
+    return splits | {"test": test}
+
+
+def without_leaks(
+    splits: dict[str, Puzzles], fingerprint: Callable[[np.ndarray], np.ndarray]
+) -> tuple[dict[str, Puzzles], int]:
+    """Remove the puzzles of a split that have the fingerprint of one of a later split; and count them.
+
+    Args:
+        splits: puzzles by split.
+        fingerprint: from questions to `(puzzles,)` uint64, equal for those that are equal up to symmetry.
+
+    Raises:
+        ValueError: if a split has no other puzzles.
+    """
+    removed, later = 0, np.array([], dtype=np.uint64)
+    clean = {}
+    for name, puzzles in reversed(splits.items()):
+        marks = fingerprint(puzzles.questions)
+        leaks = np.isin(marks, later)
+        removed += int(leaks.sum())
+        if leaks.all():
+            raise ValueError(
+                f"All {len(puzzles)} puzzles of the split {name!r} equal one of a later split up to symmetry, so that "
+                "none is left; give splits of different puzzles."
+            )
+        clean[name] = puzzles[~leaks]
+        later = np.concatenate((later, marks))
+    return {name: clean[name] for name in splits}, removed
+
+
+# --- card
+
+
+def files_origin(source: str, files: tuple[Path, Path]) -> list[str]:
+    """Lines of the card on the files that the puzzles come from."""
+    lines = [f"{'Hub' if source == 'hub' else 'CSV'} files:"]
+    return lines + [f"- `{path.name}`, SHA-256 `{sha256(path)}`" for path in files]
+
+
+def command_line(script: str, builder: Callable, options: dict) -> str:
+    """The command that repeats a build: every option that differs from its default; paths without their folders."""
+    words = ["python", f"dataset_scripts/{script}", options["output_dir"].name]
+    defaults = inspect.signature(builder).parameters
+    for name, value in options.items():
+        if name in ("output_dir", "overwrite") or value == defaults[name].default:
+            continue
+        for entry in value if isinstance(value, list) else [value]:
+            words.append(f"--{name.replace('_', '-')}")
+            if entry is not True:
+                words.append(entry.name if isinstance(entry, Path) else str(entry))
+    return shlex.join(words)
+
+
+def recipe_text(origin: list[str], command: str) -> str:
+    """Markdown on how a data set was made; builds of equal recipes give equal data sets."""
+    return "\n".join(["## How it was made", "", *origin, "", "```", command, "```"])
+
+
+def card_text(
+    title: str,
+    folder_name: str,
+    form: list[str],
+    recipe: str,
+    statistics: list[str],
+    symmetries: str,
+    removed: int,
+    example: list[str],
+) -> str:
+    """Markdown of a card.
+
+    Args:
+        title: its heading.
+        folder_name: of the data set.
+        form: lines on the rows.
+        recipe: as `recipe_text` gives it.
+        statistics: lines of a table, and on it.
+        symmetries: those up to which no puzzle is in two splits, in words.
+        removed: how many puzzles were removed for that.
+        example: lines on a puzzle.
+    """
+    lines = [
+        f"# {title}",
+        "",
+        *form,
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'puzzles = load_dataset("{folder_name}", split="train")',
+        "```",
+        "",
+        recipe,
+        "",
+        "## Statistics",
+        "",
+        *statistics,
+        "",
+        "Leak check: no puzzle of one split has the symmetry-invariant fingerprint of a puzzle of another split",
+        f"({symmetries});",
+        f"{removed} puzzles of earlier splits were removed for that.",
+        "",
+        *example,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def left_out_lines(*puzzles: Puzzles) -> list[str]:
+    """Lines of the card on bad rows of the files, if there were any."""
+    left_out = sum(part.left_out for part in puzzles)
+    return ["", f"{left_out} bad rows of the files were left out."] if left_out else []

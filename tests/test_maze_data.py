@@ -1,0 +1,462 @@
+"""Maze data: paths, the generator, the symmetries, and the folders that the builder writes."""
+
+import gzip
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+
+from hrm_hf.data import puzzle_builder
+from hrm_hf.data.maze_builder import build_maze, maze_shape, read_maze_csv
+from hrm_hf.data.maze_generator import generate, hard_steps
+from hrm_hf.data.maze_paths import FLOOR, GOAL, PATH, START, WALL, measure
+from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
+from hrm_hf.data.maze_symmetry import fingerprint, random_symmetries, symmetry_cells
+from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, maze_augmentation, maze_processor
+from processing_hrm import HRMGridProcessor
+
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"height": 8, "width": 8, "min_steps": 14}
+
+
+def joined(rows: str) -> str:
+    """A maze of rows that stand between slashes."""
+    return rows.replace("/", "")
+
+
+MAZE = joined("S #  / # # /    #/###G ")
+ANSWER = joined("S #  /o# # /oooo#/###G ")
+# the same with a second way of 6 steps
+OPEN_MAZE = joined("S #  /   # /    #/###G ")
+
+
+def mazes(*lines: str) -> np.ndarray:
+    return np.array([[SYMBOLS.index(symbol) for symbol in line] for line in lines], dtype=np.uint8)
+
+
+# --- paths and rules
+
+
+def test_paths_are_measured():
+    closed = MAZE.replace("    #", "##  #")
+    paths = measure(mazes(MAZE, OPEN_MAZE, closed), mazes(ANSWER, OPEN_MAZE, closed), height=4, width=5)
+    assert paths.steps.tolist() == [6, 6, -1]
+    assert paths.is_unique.tolist() == [True, False, False]
+    assert paths.drawn_steps.tolist() == [6, -1, -1]
+    assert paths.stray_cells.tolist() == [0, 2, 2]
+
+
+def test_ways_do_not_lead_around_the_border():
+    # the last cell of a row is beside the first of the next one in memory only
+    assert measure(mazes(joined("  S/###/G  ")), mazes(joined("  S/###/G  ")), 3, 3).steps.tolist() == [-1]
+    assert measure(mazes(joined("  S/G  ")), mazes(joined("  S/G  ")), 2, 3).steps.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("maze", "answer", "message"),
+    [
+        (MAZE, ANSWER, ""),
+        (OPEN_MAZE, joined("S #  /oo # / ooo#/###G "), ""),
+        (MAZE.replace("G", " "), ANSWER, "a maze with 0 cells G, wanted is one"),
+        (MAZE.replace("#", "S", 1), ANSWER, "a maze with 2 cells S"),
+        (ANSWER, ANSWER, "a maze with cells o"),
+        (MAZE, ANSWER.replace("#", " ", 1), "' ' in row 1, column 3, where its maze has '#'"),
+        (MAZE, ANSWER.replace("#", "o", 1), "'o' in row 1, column 3"),
+        (MAZE.replace("   ", " # "), ANSWER.replace("ooo", "o o"), "an answer with"),
+        ("S#G", "S#G", "a maze without a way from S to G"),
+        (MAZE, MAZE, "an answer whose path does not lead from S to G"),
+        (MAZE, ANSWER.replace("S ", "So"), "an answer with 1 cells o beside the way"),
+        (joined("S G/   /   "), joined("S G/ooo/   "), "path takes 4 steps, wanted are the fewest, 2"),
+    ],
+)
+def test_what_is_wrong_is_said(maze, answer, message):
+    height, width = {20: (4, 5), 3: (1, 3), 9: (3, 3)}[len(maze)]
+    (error,) = maze_errors(mazes(maze), mazes(answer), height, width)
+    assert message in error if message else error == ""
+
+
+@pytest.mark.parametrize("maze", ["S  /   /   /  G", "S# / # /   /#G ", "# S/   /   /G #"])
+def test_verdicts_are_those_of_the_processor(maze):
+    # every way to draw cells of path on a maze
+    maze = joined(maze)
+    floor = [cell for cell, symbol in enumerate(maze) if symbol == " "]
+    questions = mazes(maze).repeat(2 ** len(floor), axis=0)
+    answers = questions.copy()
+    answers[:, floor] += (PATH - FLOOR) * (np.arange(len(answers))[:, None] >> np.arange(len(floor)) & 1).astype(
+        np.uint8
+    )
+    verdicts = [verdict.solved for verdict in HRMGridProcessor.for_maze(4, 3).check_batch(questions, answers)]
+    assert 0 < sum(verdicts) < len(verdicts)
+    assert (maze_errors(questions, answers, 4, 3) == "").tolist() == verdicts
+
+
+# --- generator
+
+
+@pytest.mark.parametrize(("height", "width", "min_steps"), [(30, 30, 111), (8, 8, 14), (5, 12, 15), (2, 2, 2)])
+def test_generated_mazes_have_one_shortest_path_of_the_wanted_length(height, width, min_steps):
+    num = 1 if height == 2 else 20  # up to symmetry there is just one of 2x2
+    questions, answers, steps = generate(num, height, width, min_steps, seed=3, progress=False)
+    paths = measure(questions, answers, height, width)
+    assert paths.is_unique.all()
+    assert np.array_equal(paths.steps, steps)
+    assert steps.min() >= min_steps
+    assert (maze_errors(questions, answers, height, width) == "").all()
+    assert len(np.unique(fingerprint(questions, height, width))) == num
+
+
+def test_hard_is_what_maze_hard_calls_so():
+    assert hard_steps(30, 30) == 111
+    assert hard_steps(10, 10) == 32
+    assert generate(3, 10, 10, progress=False)[2].min() >= 32
+
+
+def test_mazes_differ_in_their_walls():
+    questions, _, _ = generate(20, progress=False)
+    walls = (questions == WALL).mean(1)
+    assert 0.3 < walls.min() < walls.max() < 0.5
+    assert walls.std() > 0.01
+
+
+def test_a_greater_number_gives_more_of_the_same():
+    few, again, more, other = (
+        generate(num, **SMALL, seed=seed, progress=False)[0] for num, seed in ((20, 0), (20, 0), (300, 0), (20, 1))
+    )
+    assert np.array_equal(few, again)
+    assert np.array_equal(few, more[:20])
+    assert not np.array_equal(few, other)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"num": 0}, "num=0 is not allowed"),
+        ({"num": 1, "height": 1}, "height=1 is not allowed; a maze has at least 2 rows and 2 columns"),
+        ({"num": 1, "seed": -1}, "seed=-1 is not allowed"),
+        ({"num": 1, "min_steps": 1}, "min_steps=1 is not allowed for a maze of 30x30; it must be from 2 to 674"),
+        ({"num": 1, "min_steps": 675}, "min_steps=675 is not allowed"),
+        ({"num": 99, "height": 3, "width": 3, "min_steps": 6}, "Only 2 mazes of 3x3 with at least 6 steps turned up"),
+        ({"num": 1, "height": 6, "width": 6, "min_steps": 26}, "Only 0 .* the longest way in all has 2. steps"),
+    ],
+)
+def test_impossible_wishes_are_refused(wish, message):
+    with pytest.raises(ValueError, match=message):
+        generate(**wish, progress=False)
+
+
+# --- symmetries
+
+
+@pytest.mark.parametrize(("height", "width", "symmetries"), [(8, 8, 8), (4, 10, 4)])
+def test_every_symmetry_keeps_mazes_valid_and_answers_right(height, width, symmetries):
+    questions, answers, steps = generate(20, height, width, 8, progress=False)
+    cells = symmetry_cells(height, width).numpy()
+    assert len(cells) == symmetries
+    assert np.array_equal(cells[0], np.arange(height * width))
+    for old in cells:
+        assert (maze_errors(questions[:, old], answers[:, old], height, width) == "").all()
+        assert np.array_equal(measure(questions[:, old], answers[:, old], height, width).steps, steps)
+        assert np.array_equal(questions[:, old][:, old.argsort()], questions)
+    images = {format_mazes(questions[:1, old])[0] for old in cells}
+    assert len(images) == symmetries
+
+
+def test_random_symmetries_can_be_undone():
+    questions = torch.tensor(generate(50, **SMALL, progress=False)[0]).long()
+    symmetry = random_symmetries(torch.arange(50), seed=1, height=8, width=8)
+    changed = symmetry.apply(questions)
+    assert (changed != questions).any(1).sum() > 35
+    assert torch.equal(symmetry.undo(changed), questions)
+
+
+def test_a_symmetry_depends_on_its_draw_alone():
+    together = random_symmetries(torch.arange(50, 60), seed=1, height=8, width=8)
+    alone = random_symmetries(torch.tensor([57]), seed=1, height=8, width=8)
+    assert torch.equal(together.cells[7:8], alone.cells)
+
+
+@pytest.mark.parametrize(("width", "symmetries"), [(3, 8), (4, 4)])
+def test_symmetries_are_uniform(width, symmetries):
+    symmetry = random_symmetries(torch.arange(8000), seed=0, height=3, width=width)
+    # each as often as it should be, up to 5 standard deviations
+    _, counts = symmetry.cells.unique(dim=0, return_counts=True)
+    assert len(counts) == symmetries
+    assert (counts - 8000 / symmetries).abs().max() < 5 * (8000 / symmetries) ** 0.5
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 10)])
+def test_fingerprint_is_kept_by_symmetries_and_tells_mazes_apart(height, width):
+    questions = generate(50, height, width, 8, progress=False)[0]
+    marks = fingerprint(questions, height, width)
+    assert len(np.unique(marks)) == 50
+    for old in symmetry_cells(height, width).numpy():
+        assert np.array_equal(fingerprint(questions[:, old], height, width), marks)
+    # S and G exchanged, which have the same path
+    exchanged = np.choose(questions, [0, WALL, FLOOR, GOAL, START, PATH]).astype(np.uint8)
+    assert np.array_equal(fingerprint(exchanged, height, width), marks)
+    # one wall less is another maze
+    fewer = questions.copy()
+    fewer[np.arange(50), (questions == WALL).argmax(1)] = FLOOR
+    assert not np.isin(fingerprint(fewer, height, width), marks).any()
+
+
+# --- folders
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A data set of 8x8 mazes."""
+    path = tmp_path_factory.mktemp("mazes") / "m8"
+    counts = build_maze(path, **SMALL, num_train=60, num_validation=5, num_test=10, seed=2)
+    assert counts == {"train": 60, "validation": 5, "test": 10}
+    return path
+
+
+def test_folder_opens_with_load_dataset(folder):
+    splits = load_dataset(str(folder))
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 60, "validation": 5, "test": 10}
+    row = splits["train"][0]
+    assert set(row) == {"question", "answer", "rating", "source", "steps"}
+    assert row["steps"] == row["rating"] == row["answer"].count("o") + 1 >= 14
+    assert row["answer"].replace("o", " ") == row["question"]
+    assert row["source"] == "generated-8x8"
+    assert next(iter(load_dataset(str(folder), split="test", streaming=True))) == splits["test"][0]
+
+
+def test_card_tells_how_mazes_were_made_and_shows_one(folder):
+    card = (folder / "README.md").read_text()
+    options = "--height 8 --width 8 --min-steps 14 --num-train 60 --num-validation 5 --num-test 10 --seed 2"
+    assert f"build_maze.py m8 {options}\n" in card
+    steps = load_rows(str(folder), "train")["steps"]
+    assert f"| train | 60 | {np.mean(steps):.1f} ({min(steps)} to {max(steps)}) |" in card
+    assert "0 puzzles of earlier splits were removed" in card
+    assert draw_maze(load_rows(str(folder), "train")[0]["answer"], 8) in card
+
+
+def test_training_draws_are_augmented_and_right(folder):
+    rows = load_rows(str(folder), "train")
+    processor = maze_processor(rows)
+    puzzles = encode(rows, processor)
+    draws = PuzzleDraws(puzzles, 200, seed=0, augment=maze_augmentation(8, 8, seed=0))
+    whole = draws.__getitems__(list(range(200)))
+    assert all(processor.check_batch(whole["input_ids"], whole["labels"]))
+    plain = PuzzleDraws(puzzles, 200, seed=0).__getitems__(list(range(200)))
+    assert (whole["input_ids"] != plain["input_ids"]).any(1).sum() > 150
+    # however they are batched
+    alone = draws.__getitems__([170])
+    assert torch.equal(whole["input_ids"][170:171], alone["input_ids"])
+    assert torch.equal(whole["labels"][170:171], alone["labels"])
+
+
+def test_mazes_that_are_not_square_know_their_width(tmp_path):
+    build_maze(tmp_path / "m", height=4, width=10, min_steps=8, num_train=5, num_test=5)
+    rows = load_rows(str(tmp_path / "m"), "train")
+    processor = maze_processor(rows)
+    assert (processor.height, processor.width) == (4, 10)
+    assert rows["width"][:] == [10] * 5
+    batch = encode(rows, processor)
+    augment = maze_augmentation(4, 10, seed=0)
+    assert all(processor.check_batch(*augment(torch.arange(5), batch["input_ids"], batch["labels"])))
+    with pytest.raises(ValueError, match="40 cells, which is no rectangle 6 wide"):
+        maze_processor(rows.remove_columns("width"))
+
+
+def test_the_same_command_reuses_what_is_there(folder, capsys):
+    options = SMALL | {"num_train": 60, "num_validation": 5, "num_test": 10, "seed": 2}
+    written = (folder / "README.md").stat().st_mtime_ns
+    assert build_maze(folder, **options) == {"train": 60, "validation": 5, "test": 10}
+    assert "m8 is there already, made by this command" in capsys.readouterr().out
+    assert (folder / "README.md").stat().st_mtime_ns == written
+    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+        build_maze(folder, **(options | {"seed": 3}))
+    build_maze(folder, **options, overwrite=True)
+    assert (folder / "README.md").stat().st_mtime_ns > written
+
+
+def test_equal_commands_write_equal_files(folder, tmp_path):
+    build_maze(tmp_path / "m8", **SMALL, num_train=60, num_validation=5, num_test=10, seed=2)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert len(files) == 4
+    assert all((folder / name).read_bytes() == (tmp_path / "m8" / name).read_bytes() for name in files)
+
+
+def test_damaged_and_interrupted_data_sets_are_not_taken_for_whole(tmp_path, monkeypatch):
+    options = SMALL | {"num_train": 5, "num_test": 5}
+    with monkeypatch.context() as patch:
+        patch.setattr("hrm_hf.data.folder.write_card", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_maze(tmp_path / "m", **options)
+    assert not any(tmp_path.iterdir())
+    build_maze(tmp_path / "m", **options)
+    file = tmp_path / "m/data/train-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="train-00000-of-00001.parquet is missing or damaged.*--overwrite"):
+        build_maze(tmp_path / "m", **options)
+    assert build_maze(tmp_path / "m", **options, overwrite=True) == {"train": 5, "test": 5}
+
+
+# --- files
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Makes a CSV file of the original's form from rows; gzipped if its name says so."""
+
+    def make(name: str, *rows: tuple, header: str = "source,question,answer,rating") -> Path:
+        data = ("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n").encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return tmp_path / name
+
+    return make
+
+
+def maze_rows(num: int, seed: int) -> list[tuple]:
+    questions, answers, _ = generate(num, **SMALL, seed=seed, progress=False)
+    return [
+        ("test", question, answer, 100 + index)
+        for index, (question, answer) in enumerate(zip(format_mazes(questions), format_mazes(answers), strict=True))
+    ]
+
+
+def test_csv_files_become_a_folder_without_leaks(tmp_path, csv_file):
+    train, test = maze_rows(8, seed=0), maze_rows(4, seed=1)
+    # a mirrored copy of a test maze among the training mazes
+    train.insert(4, ("leak", *("".join(line[i : i + 8][::-1] for i in range(0, 64, 8)) for line in test[2][1:3]), 0))
+    files = {"train_csv": csv_file("train.csv.gz", *train), "test_csv": csv_file("test.csv", *test)}
+    assert build_maze(tmp_path / "out", source="csv", **files) == {"train": 8, "test": 4}
+    splits = load_dataset(str(tmp_path / "out"))
+    assert splits["train"]["question"][:] == [row[1] for row in train if row[0] != "leak"]
+    assert splits["test"]["answer"][:] == [row[2] for row in test]
+    assert splits["test"]["rating"][:] == [100, 101, 102, 103]
+    assert splits["test"]["steps"][:] == [row[2].count("o") + 1 for row in test]
+    card = (tmp_path / "out/README.md").read_text()
+    assert "1 puzzles of earlier splits were" in card
+    assert "Every maze has just one shortest path" in card
+    assert "build_maze.py out --source csv --train-csv train.csv.gz --test-csv test.csv\n" in card
+
+    # a file of another content is another source, though its name is the same
+    csv_file("test.csv", *test[:3])
+    with pytest.raises(FileExistsError, match="is a data set already"):
+        build_maze(tmp_path / "out", source="csv", **files)
+
+
+def test_of_several_shortest_paths_the_answer_is_that_of_the_file(tmp_path, csv_file):
+    files = {
+        "train_csv": csv_file("train.csv", ("a", joined("S  /   /  G"), joined("So / oo/  G"), 3)),
+        "test_csv": csv_file("test.csv", ("a", joined("S# /   /##G"), joined("S# /ooo/##G"), 3)),
+    }
+    build_maze(tmp_path / "out", source="csv", **files)
+    assert load_rows(str(tmp_path / "out"), "train")["answer"][:] == [joined("So / oo/  G")]
+    assert "50.0% of the mazes have several shortest paths" in (tmp_path / "out/README.md").read_text()
+
+
+def test_the_hub_is_read_like_files(tmp_path, csv_file, monkeypatch):
+    csv_file("train.csv", *maze_rows(3, seed=0))
+    csv_file("test.csv", *maze_rows(2, seed=1))
+
+    def download(name: str, file: str, repo_type: str) -> str:
+        assert (name, repo_type) == ("sapientinc/maze-30x30-hard-1k", "dataset")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(puzzle_builder, "hf_hub_download", download)
+    assert build_maze(tmp_path / "out", source="hub") == {"train": 3, "test": 2}
+    assert "Hub files:\n- `train.csv`, SHA-256" in (tmp_path / "out/README.md").read_text()
+
+
+def test_without_the_hub_there_is_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="train.csv and test.csv of the data set a/b cannot be fetched"):
+        build_maze(tmp_path / "out", source="hub", hub_name="a/b")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "message"),
+    [
+        (MAZE[1:], ANSWER, "line 3: a board of 19 cells, wanted are 20"),
+        (MAZE.replace("#", "x", 1), ANSWER, "line 3: the character 'x', wanted are # .wall., space"),
+        (MAZE, ANSWER[:-1], "line 3: a board of 19 cells"),
+        (MAZE, ANSWER.replace("#", " ", 1), "line 3: an answer with ' ' in row 1, column 3"),
+        (MAZE, MAZE, "line 3: an answer whose path does not lead from S to G"),
+    ],
+)
+def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, message):
+    good = ("a", MAZE, ANSWER, 0)
+    file = csv_file("p.csv", good, ("b", question, answer, 0), good)
+    with pytest.raises(ValueError, match=f"p.csv, {message}.*--skip-bad-rows"):
+        read_maze_csv(file, width=5)
+    puzzles = read_maze_csv(file, width=5, skip_bad_rows=True)
+    assert (len(puzzles), puzzles.left_out) == (2, 1)
+    assert "left out 1 of 3 rows" in capsys.readouterr().out
+
+
+def test_the_card_counts_rows_left_out(tmp_path, csv_file):
+    rows = maze_rows(5, seed=0)
+    bad = ("bad", rows[0][1], rows[0][1], 0)
+    files = {"train_csv": csv_file("train.csv", bad, *rows[:3], bad), "test_csv": csv_file("test.csv", *rows[3:])}
+    assert build_maze(tmp_path / "out", source="csv", skip_bad_rows=True, **files) == {"train": 3, "test": 2}
+    assert "2 bad rows of the files were left out." in (tmp_path / "out/README.md").read_text()
+
+
+def test_bad_files_and_options_are_refused(tmp_path, csv_file):
+    file = csv_file("a.csv", *maze_rows(4, seed=0))
+    with pytest.raises(ValueError, match="has 4 puzzles, but 5 were asked for"):
+        read_maze_csv(file, 5)
+    with pytest.raises(ValueError, match="has no column answer and rating"):
+        read_maze_csv(csv_file("b.csv", ("a", MAZE), header="source,question"))
+    with pytest.raises(ValueError, match="20 cells, which is no square; give --height or --width"):
+        read_maze_csv(csv_file("c.csv", ("a", MAZE, ANSWER, 0)))
+    for options, message in (
+        ({"source": "csv", "train_csv": file}, "needs two files"),
+        ({"source": "csv", "train_csv": file, "test_csv": tmp_path / "no.csv"}, "There is no CSV file .*no.csv"),
+        ({"source": "csv", "min_steps": 5}, "min_steps=5 is for the source generate, not for csv"),
+        ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
+        ({"num_train": 0}, "num_train=0 is not allowed"),
+        ({"num_validation": -1}, "num_validation=-1 is not allowed"),
+        ({"source": "csv", "train_csv": file, "test_csv": file}, "All 4 puzzles of the split 'train' equal"),
+        ({"source": "csv", "train_csv": file, "test_csv": file, "num_validation": 4}, "leaves nothing to train on"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            build_maze(tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shapes_follow_from_what_is_given():
+    assert maze_shape(36, None, None) == (6, 6)
+    assert maze_shape(36, 4, None) == (4, 9)
+    assert maze_shape(36, None, 4) == (9, 4)
+    with pytest.raises(ValueError, match="height=5 does not fit: the mazes have 36 cells"):
+        maze_shape(36, 5, None)
+    with pytest.raises(ValueError, match="height=4 and width=4 do not fit"):
+        maze_shape(36, 4, 4)
+
+
+def test_subsets_are_the_first_rows_or_random_ones(csv_file):
+    rows = maze_rows(20, seed=0)
+    file = csv_file("p.csv", *rows)
+    lines = [row[1] for row in rows]
+    assert format_mazes(read_maze_csv(file, 5).questions) == lines[:5]
+    first, again, other = (format_mazes(read_maze_csv(file, 5, subset_seed=seed).questions) for seed in (0, 0, 1))
+    assert first == again != other
+    assert set(first) < set(lines)
+
+
+def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, monkeypatch, capsys):
+    def run(*words: str):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["build_maze.py", "out", *words])
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(str(ROOT / "dataset_scripts/build_maze.py"), run_name="__main__")
+        return exit_info.value.code, capsys.readouterr()
+
+    sizes = ("--height", "8", "--width", "8", "--min-steps", "14", "--num-train", "5", "--num-test", "5")
+    code, output = run(*sizes)
+    assert code == 0
+    assert "train: 5 mazes, 1" in output.out
+    assert (tmp_path / "out/data/train-00000-of-00001.parquet").is_file()
+    code, output = run(*sizes, "--seed", "1")
+    assert code == 1
+    assert output.err.splitlines()[-1].startswith("build_maze.py: out is a data set already")
