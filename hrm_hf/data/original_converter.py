@@ -1,0 +1,510 @@
+"""Data set folders as the original code reads them, and directories of the original as data set folders.
+
+What is converted there and back is equal bit for bit (see `original_layout`; dataset/build_*_dataset.py).
+"""
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+import typer
+from tqdm import tqdm
+
+from hrm_hf.data.arc_builder import card_text, leak_lines, statistics, write_arc_folder
+from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans, colour_table, parse_plan
+from hrm_hf.data.arc_puzzles import (
+    FIRST_COLOUR,
+    SPLITS,
+    VOCAB_SIZE,
+    ArcPuzzles,
+    load_arc_tasks,
+    load_plans,
+    puzzle_names,
+    random_offsets,
+)
+from hrm_hf.data.arc_tasks import MAX_SIZE, ArcPair, ArcTask, find_leaks
+from hrm_hf.data.folder import (
+    check_output_dir,
+    finished_splits,
+    local_folder,
+    parquet_path,
+    sha256_of_files,
+    whole_folder,
+    write_dataset_folder,
+)
+from hrm_hf.data.maze_rules import format_mazes, maze_errors
+from hrm_hf.data.maze_symmetry import symmetry_cells
+from hrm_hf.data.original_layout import (
+    OriginalSplit,
+    read_identifiers,
+    read_splits,
+    write_identifiers,
+    write_split,
+)
+from hrm_hf.data.puzzle_builder import recipe_text
+from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
+from processing_hrm import HRMGridProcessor
+
+
+_CHUNK = 10_000  # examples that are converted at a time
+
+
+# --- export
+
+
+def export_original(
+    folder: Annotated[Path, typer.Argument(help="Folder of a builder of dataset_scripts/.")],
+    output_dir: Annotated[Path, typer.Argument(help="Directory to write.")],
+    num_aug: Annotated[
+        int | None,
+        typer.Option(
+            help="Augmentations to store of each training puzzle. Sudoku: random symmetries, by default none; mazes: "
+            "of the square, by default none, 7 are all; ARC: the first plans of each task, by default all."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the symmetries of Sudoku and the translations of ARC.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such a directory that is there.")] = False,
+) -> dict[str, int]:
+    """Write a Sudoku, maze or ARC data set folder as the arrays that the original code reads.
+
+    Tokens are uint8, as the original's are (but for augmented Sudoku, where they are int64 of the same values). ARC
+    training examples are translated as there: of each puzzle one stays in the corner.
+
+    Returns:
+        Number of examples by split.
+
+    Raises:
+        ValueError: for data that cannot be written, or an impossible number of augmentations.
+        FileNotFoundError, FileExistsError: for a missing folder and an output directory that is in use.
+    """
+    if num_aug is not None and num_aug < 0:
+        raise ValueError(f"num_aug={num_aug} is not allowed; it must be at least 0.")
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        if not (output_dir / "train/dataset.json").is_file():
+            raise FileExistsError(f"{output_dir} is there and holds no such data; give another output directory.")
+        if not overwrite:
+            raise FileExistsError(f"{output_dir} is there already; give another output directory or --overwrite.")
+    local = local_folder(folder, ["data/*"], "build_sudoku.py, build_maze.py or build_arc.py")
+    with whole_folder(output_dir) as partial:
+        if parquet_path(local, "tasks").is_file():
+            counts = _export_arc(local, partial, num_aug, seed)
+        else:
+            counts = _export_boards(local, partial, num_aug or 0, seed)
+    for split, count in counts.items():
+        print(f"{split}: {count:,} examples")
+    print(f"written to {output_dir}")
+    return counts
+
+
+def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> dict[str, int]:
+    # imports the package `datasets`, which ARC does without
+    from hrm_hf.data.puzzles import load_rows
+
+    counts = {}
+    for split in ("train", "validation", "test"):
+        if split == "validation" and not parquet_path(folder, split).is_file():
+            continue  # data sets need not have one
+        rows = load_rows(str(folder), split)
+        groups = np.asarray(rows["group"]) if "group" in rows.column_names else np.arange(len(rows))
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        if num_aug and len(starts) != len(rows):
+            raise ValueError(f"{folder} has stored augmentations already (column group); leave out num_aug.")
+        members = 1 + (num_aug if split == "train" else 0)
+        processor = _board_processor(rows)
+        num_examples = len(rows) * members
+        layout = OriginalSplit(
+            vocab_size=processor.vocab_size,
+            seq_len=processor.seq_len,
+            num_puzzle_identifiers=1,
+            puzzle_identifiers=np.zeros(num_examples),
+            puzzle_indices=np.arange(num_examples + 1),
+            group_indices=np.append(starts, len(rows)) * members,
+        )
+        write_split(output_dir / split, layout, _board_tokens(rows, split, processor, members - 1, seed))
+        counts[split] = num_examples
+    write_identifiers(output_dir, [BLANK_NAME])
+    return counts
+
+
+def _board_processor(rows) -> HRMGridProcessor:
+    from hrm_hf.data.puzzles import maze_processor, sudoku_processor
+
+    # a maze has one S, which no Sudoku has
+    return maze_processor(rows) if len(rows) and "S" in rows[0]["question"] else sudoku_processor(rows)
+
+
+def _board_tokens(
+    rows, split: str, processor: HRMGridProcessor, num_aug: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and labels of rows, each followed by its augmentations."""
+    from hrm_hf.data.puzzles import encode, sudoku_augmentation
+
+    cells = None
+    if processor.task == "maze":
+        cells = symmetry_cells(processor.height, processor.width)
+        if num_aug >= len(cells):
+            raise ValueError(
+                f"num_aug={num_aug} is not allowed; mazes of this shape have {len(cells) - 1} symmetries."
+            )
+    rows_at_a_time = max(1, _CHUNK // (1 + num_aug))
+    for start in tqdm(range(0, len(rows), rows_at_a_time), desc=split, unit="chunk", leave=False):
+        puzzles = encode(rows.select(range(start, min(start + rows_at_a_time, len(rows)))), processor)
+        boards = (puzzles["input_ids"], puzzles["labels"])
+        if cells is not None:
+            members = [side[:, cells[: 1 + num_aug]] for side in boards]
+        else:
+            draws = torch.arange(start * num_aug, (start + len(boards[0])) * num_aug)
+            repeated = (side.repeat_interleave(num_aug, 0) for side in boards)
+            images = sudoku_augmentation(processor.height, seed)(draws, *repeated)
+            members = [
+                torch.cat((side.unsqueeze(1), image.unflatten(0, (len(side), num_aug))), 1)
+                for side, image in zip(boards, images, strict=True)
+            ]
+        yield tuple(side.flatten(0, 1).numpy() for side in members)
+
+
+def _export_arc(folder: Path, output_dir: Path, num_aug: int | None, seed: int) -> dict[str, int]:
+    tasks = load_arc_tasks(folder)
+    splits = {split: load_plans(folder, split) for split in SPLITS}
+    if num_aug is not None:
+        splits = _first_members(tasks, splits, 1 + num_aug)
+    names = puzzle_names(tasks, splits.values())
+    counts = {}
+    for split, plans in splits.items():
+        puzzles = ArcPuzzles(tasks, plans, split)
+        layout = OriginalSplit(
+            vocab_size=VOCAB_SIZE,
+            seq_len=MAX_SIZE * MAX_SIZE,
+            num_puzzle_identifiers=len(names),
+            puzzle_identifiers=puzzles.plans.identifiers,
+            puzzle_indices=np.append(0, np.cumsum(np.repeat(puzzles.group_sizes, puzzles.group_members))),
+            group_indices=np.append(0, np.cumsum(puzzles.group_members)),
+        )
+        write_split(output_dir / split, layout, _arc_tokens(puzzles, seed))
+        counts[split] = puzzles.num_examples
+    write_identifiers(output_dir, names)
+    return counts
+
+
+def _first_members(tasks: list[ArcTask], splits: dict[str, Plans], limit: int) -> dict[str, Plans]:
+    """At most so many plans of each task, and identifiers that count up again: as if no more had been made."""
+    kept = {}
+    for split, plans in splits.items():
+        starts = np.flatnonzero(np.diff(plans.tasks, prepend=-1))
+        kept[split] = np.arange(len(plans)) - np.repeat(starts, np.diff(starts, append=len(plans))) < limit
+    identifiers = np.unique(np.concatenate([splits[split].identifiers[kept[split]] for split in splits]))
+    few = {}
+    for split, plans in splits.items():
+        offsets = plans.offsets
+        if offsets is not None:
+            sizes = np.array([len(task.pairs(split)) for task in tasks])[plans.tasks]
+            offsets = offsets[np.repeat(kept[split], sizes)]
+        few[split] = Plans(
+            tasks=plans.tasks[kept[split]],
+            symmetries=plans.symmetries[kept[split]],
+            colours=plans.colours[kept[split]],
+            identifiers=1 + np.searchsorted(identifiers, plans.identifiers[kept[split]]),
+            offsets=offsets,
+        )
+    return few
+
+
+def _arc_tokens(puzzles: ArcPuzzles, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and labels of all examples, those of the training split translated."""
+    for rows in _chunks(puzzles.num_examples, puzzles.split):
+        place = puzzles.locate(rows)
+        offsets = puzzles.stored_offsets(*place)
+        if offsets is None and puzzles.split == "train":
+            identifiers = torch.from_numpy(puzzles.identifiers(*place[:2]))
+            offsets = random_offsets(puzzles, *place, identifiers, torch.from_numpy(rows), seed)
+        batch = puzzles.batch(*place, offsets)
+        # padding of labels, -100, is 0 there
+        yield batch["input_ids"].numpy(), batch["labels"].clamp(min=0).numpy()
+
+
+def _chunks(num_examples: int, split: str) -> Iterator[np.ndarray]:
+    """Numbers of examples, some at a time, under a progress bar."""
+    for start in tqdm(range(0, num_examples, _CHUNK), desc=split, unit="chunk", leave=False):
+        yield np.arange(start, min(start + _CHUNK, num_examples))
+
+
+# --- import
+
+
+def import_original(
+    source: Annotated[Path, typer.Argument(help="Directory that a build script of the original wrote.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    task: Annotated[
+        Literal["auto", "sudoku", "maze", "arc"], typer.Option(help="What it holds; auto: to be seen from its sizes.")
+    ] = "auto",
+    originals_only: Annotated[
+        bool, typer.Option("--originals-only", help="Sudoku, mazes: leave out stored augmentations.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+) -> dict[str, int]:
+    """Turn a directory of the original code into a data set folder.
+
+    Sudoku and mazes become questions and answers, with a column `group` if augmentations are stored. ARC becomes tasks
+    and plans, which are taken from the names of the puzzles; the translation of each example is kept. Which pairs of a
+    training task were its test pairs is not stored there, so all are demonstrations. Directories of TRM have the same
+    layout and are read as well.
+
+    Returns:
+        Number of rows by split.
+
+    Raises:
+        ValueError: for files that do not fit together or hold something else.
+        FileNotFoundError, FileExistsError: for missing files and an output directory that is in use.
+    """
+    splits = read_splits(source)
+    kind = _kind_of(splits["train"], task)
+    if kind == "arc" and originals_only:
+        raise ValueError("originals_only is for Sudoku and mazes; ARC augmentations are plans, which take no space.")
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    recipe = recipe_text(
+        [
+            f"Arrays of the original code, from the directory {source.name}: {len(files)} files; the list of their",
+            f"SHA-256 has the SHA-256 `{sha256_of_files(source, files)}`.",
+        ],
+        import_command(source, output_dir, task, originals_only),
+    )
+    if not overwrite and (finished := finished_splits(output_dir, recipe)):
+        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
+        return finished
+    check_output_dir(output_dir, overwrite)
+    if kind == "arc":
+        counts = _import_arc(source, splits, output_dir, recipe, overwrite)
+    else:
+        counts = _import_boards(splits, kind, originals_only, output_dir, recipe, overwrite)
+    for split, count in counts.items():
+        print(f"{split}: {count:,} rows")
+    print(f"written to {output_dir}")
+    return counts
+
+
+def import_command(source: Path, output_dir: Path, task: str, originals_only: bool) -> str:
+    """The command that repeats an import; paths without their folders."""
+    words = ["python", "dataset_scripts/convert_original.py", "import", source.name, output_dir.name]
+    words += [] if task == "auto" else ["--task", task]
+    words += ["--originals-only"] if originals_only else []
+    return shlex.join(words)
+
+
+def _kind_of(split: OriginalSplit, task: str) -> str:
+    """What a split holds: what is said, if its sizes fit, or what they show.
+
+    Raises:
+        ValueError: if the sizes do not fit, or fit two kinds.
+    """
+    side = math.isqrt(split.seq_len)
+    is_square = side * side == split.seq_len
+    kinds = {
+        "sudoku": is_square and side in BOX_SHAPES and split.vocab_size == side + 2,
+        "maze": is_square and split.vocab_size == HRMGridProcessor.for_maze(1, 1).vocab_size,
+        "arc": split.seq_len == MAX_SIZE * MAX_SIZE and split.vocab_size == VOCAB_SIZE,
+    }
+    fitting = [kind for kind, fits in kinds.items() if fits]
+    sizes = f"{split.path} has {split.seq_len} tokens of a vocabulary of {split.vocab_size}"
+    if not fitting:
+        raise ValueError(f"{sizes}, as neither Sudoku nor square mazes nor ARC have, so there is no folder for it.")
+    if task == "auto" and len(fitting) > 1:
+        raise ValueError(f"{sizes}, as {' and '.join(fitting)} have; say which it is with --task.")
+    if task != "auto" and task not in fitting:
+        raise ValueError(f"{sizes}, which is {fitting[0]} and not {task}; leave out --task.")
+    return fitting[0] if task == "auto" else task
+
+
+def _import_boards(
+    splits: dict[str, OriginalSplit], kind: str, originals_only: bool, output_dir: Path, recipe: str, overwrite: bool
+) -> dict[str, int]:
+    side = math.isqrt(splits["train"].seq_len)
+    processor = HRMGridProcessor.for_maze(side, side) if kind == "maze" else HRMGridProcessor.for_sudoku(side)
+    has_groups = not originals_only and any(
+        len(split.group_indices) - 1 != len(split.puzzle_identifiers) for split in splits.values()
+    )
+    tables = {}
+    for name, split in splits.items():
+        if len(split.puzzle_identifiers) != split.num_examples or split.puzzle_identifiers.any():
+            raise ValueError(
+                f"{split.path} has puzzles of several examples or with identifiers, as no Sudoku or maze has."
+            )
+        rows = split.group_indices[:-1] if originals_only else np.arange(split.num_examples)
+        questions, answers = [], []
+        for start in tqdm(range(0, len(rows), _CHUNK), desc=name, unit="chunk", leave=False):
+            lines = _board_lines(split, rows[start : start + _CHUNK], processor)
+            questions += lines[0]
+            answers += lines[1]
+        columns = {"question": pa.array(questions, pa.string()), "answer": pa.array(answers, pa.string())}
+        if has_groups:
+            sizes = np.diff(split.group_indices)
+            columns["group"] = pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
+        tables[name] = pa.table(columns)
+
+    title = f"{'Mazes' if kind == 'maze' else 'Sudoku'} {side}x{side}"
+    card = [f"# {title}", "", "Each row is a puzzle: `question` and `answer` cell by cell, row by row."]
+    if has_groups:
+        card += ["Rows of one `group` are augmentations of one puzzle, which comes first."]
+    counts = {name: table.num_rows for name, table in tables.items()}
+    card += ["", recipe, "", *(f"- {name}: {count:,} rows" for name, count in counts.items())]
+    metadata = {"pretty_name": title, "task_categories": ["other"], "tags": [kind, "reasoning", "hrm"]}
+    write_dataset_folder(output_dir, tables, "\n".join(card) + "\n", metadata, overwrite)
+    return counts
+
+
+def _board_lines(split: OriginalSplit, rows: np.ndarray, processor: HRMGridProcessor) -> tuple[list[str], list[str]]:
+    """Questions and answers of some rows.
+
+    Raises:
+        ValueError: if one is no puzzle, or its answer none to it.
+    """
+    boards = [side[rows].astype(np.int64) for side in (split.inputs, split.labels)]
+    name = "maze" if processor.task == "maze" else "Sudoku"
+    for side, tokens in zip(("inputs", "labels"), boards, strict=True):
+        is_bad = (tokens < 1) | (tokens >= processor.vocab_size)
+        if is_bad.any():
+            row, cell = np.argwhere(is_bad)[0]
+            raise ValueError(
+                f"{split.path}, row {rows[row]} of the {side}: the token {tokens[row, cell]}; a {name} has "
+                f"tokens from 1 to {processor.vocab_size - 1}."
+            )
+    if processor.task == "maze":
+        errors = maze_errors(*(tokens.astype(np.uint8) for tokens in boards), processor.height, processor.width)
+    else:
+        verdicts = processor.check_batch(*boards)
+        errors = np.array(["" if verdict else verdict.reason for verdict in verdicts], dtype=object)
+    bad = np.flatnonzero(errors != "")
+    if len(bad):
+        raise ValueError(f"{split.path}, row {rows[bad[0]]} is no solved {name}: {errors[bad[0]]}.")
+    lines = [format_mazes(side) if processor.task == "maze" else format_boards(side - 1) for side in boards]
+    return lines[0], lines[1]
+
+
+def _import_arc(
+    source: Path, splits: dict[str, OriginalSplit], output_dir: Path, recipe: str, overwrite: bool
+) -> dict[str, int]:
+    if splits.keys() != set(SPLITS):
+        raise ValueError(f"{source} has the splits {', '.join(splits)}; ARC data sets have train and test.")
+    plans_by_name = [parse_plan(name) for name in read_identifiers(source)]
+    groups = {name: _groups_by_task(split, plans_by_name) for name, split in splits.items()}
+    # all pairs of a training task are demonstrations, as nothing tells its test pairs
+    names = list(dict.fromkeys([*groups["train"], *groups["test"]]))
+    pairs = {
+        split: {name: _pairs_of_group(splits[split], group, plans_by_name) for name, group in groups[split].items()}
+        for split in SPLITS
+    }
+    tasks = [
+        ArcTask(
+            name=name,
+            source=source.name,
+            role="evaluation" if name in groups["test"] else "training",
+            train=pairs["train"].get(name, ()),
+            test=pairs["test"].get(name, ()),
+        )
+        for name in names
+    ]
+    numbers = {name: number for number, name in enumerate(names)}
+    offsets = {name: _offsets(split) for name, split in splits.items()}
+    if not any(offset.any() for offset in offsets.values()):
+        offsets = dict.fromkeys(splits)  # nothing is translated, so there is nothing to keep
+    puzzles = {}
+    for name, split in splits.items():
+        plans = [plans_by_name[identifier] for identifier in split.puzzle_identifiers]
+        table = Plans(
+            tasks=np.array([numbers[plan.task] for plan in plans], dtype=np.int32),
+            symmetries=np.array([plan.symmetry for plan in plans], dtype=np.uint8),
+            colours=colour_table([plan.colours for plan in plans]),
+            identifiers=split.puzzle_identifiers.astype(np.int32),
+            offsets=offsets[name],
+        )
+        puzzles[name] = ArcPuzzles(tasks, table, name)
+        _check_pixels(split, puzzles[name])
+
+    notes = [
+        "",
+        "Which pairs of a training task were its test pairs is not stored there; all are demonstrations here.",
+    ]
+    if puzzles["train"].plans.offsets is not None:
+        notes += [
+            "The column `offsets` of the plans has the row and column of the canvas at which each example starts,",
+            "as in the arrays; reading keeps to it.",
+        ]
+    num_aug = int(puzzles["train"].group_members.max()) - 1
+    leaks = leak_lines(find_leaks(tasks, tasks))
+    card = card_text(output_dir.name, recipe, [*statistics(puzzles, num_aug), *notes], leaks, tasks[0])
+    write_arc_folder(
+        output_dir, tasks, {name: part.plans for name, part in puzzles.items()}, card, overwrite=overwrite
+    )
+    return {"tasks": len(tasks)} | {name: len(part.plans) for name, part in puzzles.items()}
+
+
+def _groups_by_task(split: OriginalSplit, plans_by_name: list[Plan]) -> dict[str, int]:
+    """Group of each task, in order.
+
+    Raises:
+        ValueError: if the puzzles of a group are of several tasks or sizes, or a task has two groups.
+    """
+    if split.puzzle_identifiers.min() < 1 or split.puzzle_identifiers.max() >= len(plans_by_name):
+        raise ValueError(f"{split.path} has puzzles that have no name in identifiers.json.")
+    sizes = np.diff(split.puzzle_indices)
+    groups: dict[str, int] = {}
+    for group, (start, end) in enumerate(zip(split.group_indices, split.group_indices[1:], strict=False)):
+        tasks = {plans_by_name[identifier].task for identifier in split.puzzle_identifiers[start:end]}
+        if len(tasks) != 1 or (sizes[start:end] != sizes[start]).any() or tasks & groups.keys():
+            raise ValueError(
+                f"{split.path}, group {group} has puzzles of {', '.join(sorted(tasks)[:3])}; wanted are all "
+                "augmentations of one ARC task, named <task>_t<symmetry>_<colours>, with equally many examples."
+            )
+        groups[tasks.pop()] = group
+    return groups
+
+
+def _pairs_of_group(split: OriginalSplit, group: int, plans_by_name: list[Plan]) -> tuple[ArcPair, ...]:
+    """The pairs of a task, from the first member of its group."""
+    puzzle = split.group_indices[group]
+    plan = plans_by_name[split.puzzle_identifiers[puzzle]]
+    rows = range(split.puzzle_indices[puzzle], split.puzzle_indices[puzzle + 1])
+    pairs = []
+    for row in rows:
+        grids = []
+        for side in (split.inputs, split.labels):
+            canvas = np.asarray(side[row]).reshape(MAX_SIZE, MAX_SIZE)
+            is_coloured = canvas >= FIRST_COLOUR
+            lines, columns = is_coloured.any(1), is_coloured.any(0)
+            if not lines.any() or canvas.max() >= VOCAB_SIZE:
+                raise ValueError(f"{split.path}, row {row} holds no ARC grid.")
+            grid = canvas[np.ix_(lines, columns)]
+            grids.append(np.ascontiguousarray(plan.invert(np.maximum(grid, FIRST_COLOUR) - FIRST_COLOUR)))
+        pairs.append(ArcPair(*grids))
+    return tuple(pairs)
+
+
+def _offsets(split: OriginalSplit) -> np.ndarray:
+    """Where on the canvas each example starts, `(examples, 2)` uint8."""
+    offsets = np.empty((split.num_examples, 2), dtype=np.uint8)
+    for rows in _chunks(split.num_examples, f"{split.path.name}: translations"):
+        is_coloured = split.inputs[rows].reshape(-1, MAX_SIZE, MAX_SIZE) >= FIRST_COLOUR
+        for axis in range(2):
+            offsets[rows, axis] = is_coloured.any(2 - axis).argmax(1)
+    return offsets
+
+
+def _check_pixels(split: OriginalSplit, puzzles: ArcPuzzles):
+    """Raise a `ValueError` unless tasks and plans make every pixel of a split."""
+    for rows in _chunks(split.num_examples, f"{split.path.name}: pixels"):
+        place = puzzles.locate(rows)
+        batch = puzzles.batch(*place, puzzles.stored_offsets(*place))
+        tokens = {"inputs": batch["input_ids"].numpy(), "labels": batch["labels"].clamp(min=0).numpy()}
+        for side, drawn in tokens.items():
+            differs = (drawn != getattr(split, side)[rows]).any(1)
+            if differs.any():
+                row = int(rows[differs.argmax()])
+                group, member, _ = (int(number[0]) for number in puzzles.locate(np.array([row])))
+                raise ValueError(
+                    f"{split.path}, row {row} of the {side} is not what the puzzle {puzzles.plan(group, member).name} "
+                    "makes of its task; names and arrays are not of one data set."
+                )
