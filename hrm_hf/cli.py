@@ -114,13 +114,18 @@ def evaluate(
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
-    from hrm_hf.data.puzzles import encode, load_rows
+    from hrm_hf.data.puzzle_sets import open_puzzles
     from hrm_hf.evaluation.grid import evaluate_grid
 
+    puzzles = open_puzzles(dataset, split)
+    kinds = [(part.task, part.height, part.width) for part in (processor, puzzles.processor)]
+    if kinds[0] != kinds[1]:
+        ours, theirs = ("{} of {}x{}".format(*kind) for kind in kinds)
+        raise ValueError(f"The model is for {ours}, but {dataset} holds {theirs}; give a data set of the same kind.")
     accelerator = Accelerator()
     scores = evaluate_grid(
         hrm_model.to(accelerator.device),
-        encode(load_rows(dataset, split, limit), processor),
+        puzzles.examples(limit),
         accelerator,
         batch_size=batch_size,
         max_segments=max_segments,

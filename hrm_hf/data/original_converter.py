@@ -132,10 +132,10 @@ def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> d
 
 
 def _board_processor(rows) -> HRMGridProcessor:
-    from hrm_hf.data.puzzles import maze_processor, sudoku_processor
+    from hrm_hf.data.puzzles import board_processor
 
     # a maze has one S, which no Sudoku has
-    return maze_processor(rows) if len(rows) and "S" in rows[0]["question"] else sudoku_processor(rows)
+    return board_processor(rows)
 
 
 def _board_tokens(

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import torch
 
 from hrm_hf.data import maze_symmetry
@@ -13,7 +13,11 @@ from hrm_hf.data.sudoku_symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
 
 
-def load_rows(dataset: str, split: str, limit: int | None = None) -> datasets.Dataset:
+if TYPE_CHECKING:
+    import datasets
+
+
+def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.Dataset":
     """The first `limit` rows of a split with the columns `question` and `answer`.
 
     Args:
@@ -25,6 +29,8 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> datasets.Da
         FileNotFoundError: if `dataset` looks like a folder and is none.
         ValueError: if the split or a column is missing, or fewer than `limit` rows are there.
     """
+    import datasets  # ARC is read without it
+
     if not Path(dataset).is_dir() and (dataset.startswith((".", "/", "~")) or dataset.count("/") != 1):
         raise FileNotFoundError(
             f"There is no data set folder {dataset}; build one with a script of dataset_scripts/ or give a data set "
@@ -47,7 +53,13 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> datasets.Da
     return rows
 
 
-def sudoku_processor(rows: datasets.Dataset) -> HRMGridProcessor:
+def board_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
+    """The processor for the puzzles of a data set with questions and answers: mazes, or else Sudoku."""
+    is_maze = len(rows) > 0 and not set(rows[0]["question"]).isdisjoint("# SG")
+    return maze_processor(rows) if is_maze else sudoku_processor(rows)
+
+
+def sudoku_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
     """The processor for Sudoku of the size of the first row.
 
     Raises:
@@ -61,7 +73,7 @@ def sudoku_processor(rows: datasets.Dataset) -> HRMGridProcessor:
     return HRMGridProcessor.for_sudoku(math.isqrt(cells))
 
 
-def maze_processor(rows: datasets.Dataset) -> HRMGridProcessor:
+def maze_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
     """The processor for mazes of the shape of the first row: as wide as its column `width` says, else square.
 
     Raises:
@@ -79,7 +91,7 @@ def maze_processor(rows: datasets.Dataset) -> HRMGridProcessor:
     return HRMGridProcessor.for_maze(cells // width, width)
 
 
-def encode(rows: datasets.Dataset, processor: HRMGridProcessor) -> dict[str, torch.Tensor]:
+def encode(rows: "datasets.Dataset", processor: HRMGridProcessor) -> dict[str, torch.Tensor]:
     """`input_ids` and `labels` of shape `(rows, tokens)` and `puzzle_identifiers` of shape `(rows,)`."""
     return dict(processor(list(rows["question"]), answers=list(rows["answer"]), return_tensors="pt"))
 

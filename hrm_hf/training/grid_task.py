@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
-from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
+from hrm_hf.data.draws import Draws
+from hrm_hf.data.puzzle_sets import open_puzzles
 from hrm_hf.evaluation.grid import evaluate_grid
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.task import Task
@@ -20,7 +21,7 @@ from processing_hrm import HRMGridProcessor
 
 
 class GridTask(Task):
-    """Sudoku of one size.
+    """Puzzles of one kind and size: Sudoku, mazes or ARC.
 
     Raises:
         ValueError, FileNotFoundError: for data that cannot be had.
@@ -35,19 +36,15 @@ class GridTask(Task):
 
     def __init__(self, model_args: ModelArguments, data_args: DataArguments, seed: int):
         self.model_args, self.seed = model_args, seed
-        rows = load_rows(data_args.dataset, data_args.train_split, data_args.max_train_rows)
-        self.processing = sudoku_processor(rows)
-        self.puzzles = encode(rows, self.processing)
-        self.num_train_items = len(rows)
-        self.augment = sudoku_augmentation(self.processing.height, seed) if data_args.augment else None
+        self.puzzles = open_puzzles(data_args.dataset, data_args.train_split, data_args.max_train_rows)
+        self.processing = self.puzzles.processor
+        self.num_train_items = self.puzzles.num_items
+        self.augment = data_args.augment
         self.eval_split = data_args.eval_split
-        eval_rows = load_rows(data_args.dataset, data_args.eval_split)
-        if data_args.max_eval_rows is not None:
-            eval_rows = eval_rows.select(range(min(data_args.max_eval_rows, len(eval_rows))))
-        self.eval_puzzles = encode(eval_rows, self.processing)
+        self.eval_puzzles = open_puzzles(data_args.dataset, data_args.eval_split).examples(data_args.max_eval_rows)
 
-    def draws(self, num_draws: int) -> PuzzleDraws:
-        return PuzzleDraws(self.puzzles, num_draws, self.seed, self.augment)
+    def draws(self, num_draws: int) -> Draws:
+        return self.puzzles.draws(num_draws, self.seed, self.augment)
 
     def build_model(self) -> HRMForGridTask:
         return build_model(self.model_args, self.processing)
