@@ -631,7 +631,7 @@ class HRMModel(HRMPreTrainedModel):
     def compute_dtype(self) -> torch.dtype:
         """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
         device_type = self.H_init.device.type
-        if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+        if device_type != "meta" and torch.is_autocast_enabled(device_type):
             return torch.get_autocast_dtype(device_type)
         return self.H_init.dtype
 

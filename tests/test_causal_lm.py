@@ -35,13 +35,16 @@ DEPTH_IDS = ["trained", "shallow", "deep", "early stop", "threshold"]
 
 
 def make_model(**changes) -> HRMForCausalLM:
-    """A random model whose halting values differ from token to token."""
+    """A random model whose halting values differ from token to token: half of them want to stop at once."""
     torch.manual_seed(0)
-    model = HRMForCausalLM(HRMConfig(**(TEXT | changes)))
+    model = HRMForCausalLM(HRMConfig(**(TEXT | changes))).eval()
     if model.q_head is not None:
         torch.nn.init.normal_(model.q_head.weight, std=0.5)
         torch.nn.init.zeros_(model.q_head.bias)
-    return model.eval()
+        with torch.no_grad():
+            q_halt, q_continue = model.q_head(model.model(torch.arange(3, 43)[None], num_segments=1).last_hidden_state)
+            model.q_head.bias[0] -= (q_halt - (0 if q_continue is None else q_continue)).median()
+    return model
 
 
 @pytest.fixture

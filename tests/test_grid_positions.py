@@ -43,7 +43,7 @@ def test_a_board_without_blocks(small_model, batch):
 
 
 def test_heads_start_with_a_view_of_their_own_unit(small_model, batch):
-    model = small_model(**GRID, attn_implementation="eager", puzzle_emb_ndim=0)
+    model = small_model(**GRID, attn_implementation="eager", puzzle_emb_ndim=0, hidden_size=128)
     for layer in model.model.L_module.layers:
         torch.nn.init.zeros_(layer.self_attn.qkv_proj.weight)
     weights = model(batch["input_ids"], output_attentions=True).attentions[0][0].view(4, 4, 4, 4, 4)
