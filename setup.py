@@ -29,6 +29,7 @@ setup(
         "accelerate>=1.10",
         "datasets>=4.0",
         "huggingface_hub>=1.0",
+        "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=2.0",
         "pyarrow>=18",
@@ -38,7 +39,6 @@ setup(
         "typer>=0.19",
     ],
     extras_require={
-        "plot": ["matplotlib>=3.9"],
         "test": ["pytest>=8.0", "ruff>=0.14", *ARC, *TEXT],
         "arc": ARC,
         "text": TEXT,

@@ -12,7 +12,7 @@ import torch
 
 from hrm_hf.checkpoints import load_checkpoint
 from hrm_hf.data.puzzles import load_rows
-from hrm_hf.evaluation.drawing import draw_thinking
+from hrm_hf.drawing import draw_thinking
 
 
 def main() -> int:
@@ -43,10 +43,10 @@ def main() -> int:
 
     figure = draw_thinking(
         processor,
-        puzzles[row],
-        processor.batch_decode(output.prediction_history[row, :segments]),
+        inputs["input_ids"][row],
+        output.prediction_history[row, :segments],
         output.halt_probability_history[row, :segments].tolist(),
-        answers[row],
+        labels[row],
     )
     figure.savefig(args.picture, dpi=150)
     print(f"puzzle {row if args.row is None else args.row} of the test split, {segments} segments: {args.picture}")

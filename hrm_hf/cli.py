@@ -2,6 +2,7 @@
 
 hrm-hf solve runs/demo/model 4...2..1....3.24
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
+hrm-hf explore data/maze-30x30 mazes.png --row 0 --row 1
 hrm-hf generate runs/text/model "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
 """
@@ -136,6 +137,34 @@ def evaluate(
     text = json.dumps({"model": model, "dataset": dataset, "split": split} | scores.as_dict(), indent=2)
     print(text)
     _write_json(output, text)
+
+
+@app.command()
+def explore(
+    dataset: Annotated[str, typer.Argument(help="Data set folder, or its name on the Hub.")],
+    picture: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .pdf.")],
+    split: Annotated[str, typer.Option(help="Split to look at.")] = "train",
+    row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; repeat it for more.")] = None,
+    member: Annotated[int, typer.Option(help="ARC: augmentation of the task; 0 is the task as it is.")] = 0,
+    model: Annotated[str | None, typer.Option(help="Also draw what this model predicts.")] = None,
+    max_segments: MaxSegments = None,
+):
+    """Draw rows of a data set: input, label and, with a model, its prediction."""
+    from hrm_hf.data.explorer import explore as draw_rows
+
+    if picture.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"The picture {picture} has no form that is known by its name; end it in .png, .svg or .pdf.")
+    if model is None and max_segments is not None:
+        raise ValueError(f"--max-segments {max_segments} is for predictions; give a --model too, or leave it out.")
+    predict = None
+    if model is not None:
+        hrm_model, _ = _load(model)
+
+        def predict(input_ids, puzzle_identifiers):
+            return hrm_model.solve(input_ids, puzzle_identifiers, max_segments=max_segments).predictions
+
+    draw_rows(dataset, split, row or [0], member, predict).savefig(picture, dpi=150)
+    print(picture)
 
 
 @app.command()

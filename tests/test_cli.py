@@ -148,3 +148,15 @@ def test_an_evaluation_of_a_missing_split_says_what_there_is(hrm_hf, model_folde
     build_sudoku(tmp_path / "data", size=4, clues=12, num_train=5, num_test=5)
     code, _, err = hrm_hf("evaluate", model_folder, str(tmp_path / "data"), "--split", "dev")
     assert code == 1 and "no split 'dev'" in err and "train, test" in err
+
+
+def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
+    build_sudoku(tmp_path / "data", size=4, num_train=3, num_test=2)
+    picture = tmp_path / "rows.svg"
+    code, out, _ = hrm_hf(
+        *("explore", str(tmp_path / "data"), str(picture), "--split", "test", "--row", "1", "--model", model_folder)
+    )
+    assert code == 0 and out.strip() == str(picture)
+    assert picture.read_text().startswith("<?xml")
+    code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
+    assert code == 1 and "The picture rows.doc has no form" in err

@@ -281,7 +281,7 @@ def test_the_same_command_reuses_what_is_there(folder, capsys):
 def test_equal_commands_write_equal_files(folder, tmp_path):
     build_maze(tmp_path / "m8", **SMALL, num_train=60, num_validation=5, num_test=10, seed=2)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 4
+    assert len(files) == 5  # card, picture, three splits
     assert all((folder / name).read_bytes() == (tmp_path / "m8" / name).read_bytes() for name in files)
 
 

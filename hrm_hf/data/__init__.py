@@ -22,6 +22,7 @@ hashing            random numbers that are functions of a place
 folder             Parquet folders with a card that `load_dataset` opens
 draws              the sequence of training examples, of single ones and of groups
 puzzles            rows as tensors, and the sequence of training examples of Sudoku and mazes
+explorer           a figure of rows of any data set: input, label and prediction
 original_layout    directories of arrays as the original code reads them
 original_converter data set folders as such directories, and back
 

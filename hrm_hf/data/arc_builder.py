@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
-from hrm_hf.data.arc_plans import Plans, make_plans
+from hrm_hf.data.arc_plans import Plan, Plans, make_plans
 from hrm_hf.data.arc_puzzles import ArcPuzzles
 from hrm_hf.data.arc_tasks import ArcPair, ArcTask, Leaks, TaskCollection, find_leaks, read_tasks, without_repetitions
 from hrm_hf.data.folder import (
+    CardPicture,
     DatasetConfig,
     SplitSize,
     check_output_dir,
@@ -29,6 +30,7 @@ from hrm_hf.data.folder import (
     write_card_of_configs,
 )
 from hrm_hf.data.puzzle_builder import command_line, recipe_text
+from hrm_hf.drawing import draw_arc_task
 
 
 _GRID = pa.list_(pa.list_(pa.uint8()))
@@ -197,7 +199,19 @@ def write_arc_folder(
             card,
             {"pretty_name": output_dir.name, "task_categories": ["other"], "tags": ["arc", "reasoning", "hrm"]}
             | ({"license": license} if license else {}),
+            pictures=_samples(tasks, splits["train"]),
         )
+
+
+def _samples(tasks: Sequence[ArcTask], plans: Plans) -> list[CardPicture]:
+    """Pictures of the first task and of its first augmentation, if it has one."""
+    name = tasks[plans.tasks[0]].name
+    pictures = [CardPicture(draw_arc_task(tasks[plans.tasks[0]]), f"The task {name}")]
+    if len(plans) > 1 and plans.tasks[1] == plans.tasks[0]:
+        plan = Plan(name, int(plans.symmetries[1]), plans.colour_strings()[1])
+        figure = draw_arc_task(plan.apply_to_task(tasks[plans.tasks[0]]))
+        pictures.append(CardPicture(figure, f"The same task as its first plan makes it, {plan.name}", "augmented.png"))
+    return pictures
 
 
 def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:

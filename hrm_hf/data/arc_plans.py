@@ -72,6 +72,14 @@ class Plan:
         """The grid that `apply` makes this one of: maps a prediction for the augmented task back."""
         return np.argsort(self._table()).astype(np.uint8)[dihedral(grid, DIHEDRAL_INVERSE[self.symmetry])]
 
+    def apply_to_task(self, task: ArcTask) -> ArcTask:
+        """The task with all its grids augmented, under the name of the plan."""
+        train, test = (
+            tuple(ArcPair(self.apply(pair.input), self.apply(pair.output)) for pair in pairs)
+            for pairs in (task.train, task.test)
+        )
+        return ArcTask(self.name, task.source, task.role, train, test)
+
     def _table(self) -> np.ndarray:
         return colour_table([self.colours])[0]
 

@@ -1,6 +1,6 @@
 """Data set folders: Parquet files and a card, which `datasets.load_dataset` and the Hub both open as they are.
 
-README.md                            the card: YAML that names the splits, then how the data was made
+README.md                            the card: YAML that names the splits, then how the data was made, and pictures
 data/<split>-00000-of-00001.parquet  one file a split
 
 Splits have the same columns, unless the card names several configurations.
@@ -8,15 +8,19 @@ Splits have the same columns, unless the card names several configurations.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData, snapshot_download
 
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # a machine that trains needs no matplotlib
 
 # names of pyarrow types in the YAML of a card
 _DTYPES = {pa.string(): "string", pa.uint8(): "uint8", pa.int16(): "int16", pa.int32(): "int32"}
@@ -38,8 +42,28 @@ class DatasetConfig:
     schema: pa.Schema
 
 
+@dataclass
+class CardPicture:
+    """A picture at the end of a card.
+
+    Attributes:
+        figure: what it shows.
+        caption: in words, also for those who cannot see it.
+        file_name: in the folder.
+    """
+
+    figure: "Figure"
+    caption: str
+    file_name: str = "samples.png"
+
+
 def write_dataset_folder(
-    output_dir: Path, splits: dict[str, pa.Table], card_text: str, metadata: dict, overwrite: bool = False
+    output_dir: Path,
+    splits: dict[str, pa.Table],
+    card_text: str,
+    metadata: dict,
+    overwrite: bool = False,
+    pictures: Sequence[CardPicture] = (),
 ):
     """Write a data set folder beside its place, then rename it: it is whole or not there.
 
@@ -49,6 +73,7 @@ def write_dataset_folder(
         card_text: Markdown of the card.
         metadata: more entries for its YAML (`pretty_name`, `license`, `tags`, ...).
         overwrite: whether a data set that is there may be replaced.
+        pictures: at the end of the card.
 
     Raises:
         FileExistsError: if `output_dir` holds something that may not be replaced.
@@ -63,7 +88,7 @@ def write_dataset_folder(
             pq.write_table(table, parquet_path(partial, name), compression="zstd")
         schema = next(iter(splits.values())).schema
         sizes = {name: SplitSize(table.num_rows, table.nbytes) for name, table in splits.items()}
-        write_card(partial, sizes, schema, card_text, metadata)
+        write_card(partial, sizes, schema, card_text, metadata, pictures)
 
 
 @contextmanager
@@ -129,7 +154,14 @@ def local_folder(folder: str | Path, patterns: list[str], script: str) -> Path:
         ) from error
 
 
-def write_card(folder: Path, sizes: dict[str, SplitSize], schema: pa.Schema, card_text: str, metadata: dict):
+def write_card(
+    folder: Path,
+    sizes: dict[str, SplitSize],
+    schema: pa.Schema,
+    card_text: str,
+    metadata: dict,
+    pictures: Sequence[CardPicture] = (),
+):
     """Write the README.md of a data set folder.
 
     Args:
@@ -138,17 +170,24 @@ def write_card(folder: Path, sizes: dict[str, SplitSize], schema: pa.Schema, car
         schema: of every split.
         card_text: Markdown of the card.
         metadata: more entries for its YAML.
+        pictures: written beside it and shown at its end.
     """
-    write_card_of_configs(folder, {"default": DatasetConfig(sizes, schema)}, card_text, metadata)
+    write_card_of_configs(folder, {"default": DatasetConfig(sizes, schema)}, card_text, metadata, pictures)
 
 
-def write_card_of_configs(folder: Path, configs: dict[str, DatasetConfig], card_text: str, metadata: dict):
+def write_card_of_configs(
+    folder: Path,
+    configs: dict[str, DatasetConfig],
+    card_text: str,
+    metadata: dict,
+    pictures: Sequence[CardPicture] = (),
+):
     """Write the README.md of a data set folder with several kinds of rows; no two splits may have one name.
 
     Args:
         folder: the folder.
         configs: by name; the first is what `load_dataset` opens by default.
-        card_text, metadata: as for `write_card`.
+        card_text, metadata, pictures: as for `write_card`.
     """
     infos = {
         name: {
@@ -180,6 +219,9 @@ def write_card_of_configs(folder: Path, configs: dict[str, DatasetConfig], card_
         dataset_info=dataset_info,
         **metadata,
     )
+    for picture in pictures:
+        picture.figure.savefig(folder / picture.file_name, dpi=110)
+        card_text += f"\n![{picture.caption}]({picture.file_name})\n\n*{picture.caption}.*\n"
     DatasetCard(f"---\n{card_data.to_yaml()}\n---\n\n{card_text}").save(folder / "README.md")
 
 

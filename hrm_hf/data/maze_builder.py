@@ -27,10 +27,12 @@ from hrm_hf.data.puzzle_builder import (
     read_puzzle_csv,
     read_splits,
     recipe_text,
+    samples_picture,
     split_puzzles,
     usual_length,
     without_leaks,
 )
+from processing_hrm import HRMGridProcessor
 
 
 def build_maze(
@@ -142,6 +144,13 @@ def build_maze(
         }
         | ({"license": "cc0-1.0"} if source == "generate" else {}),
         overwrite=overwrite,
+        pictures=[
+            samples_picture(
+                HRMGridProcessor.for_maze(height, width),
+                format_mazes(splits["train"].questions[:4]),
+                format_mazes(splits["train"].answers[:4]),
+            )
+        ],
     )
     for name, part in splits.items():
         steps = paths[name].steps

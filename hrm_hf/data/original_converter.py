@@ -46,7 +46,7 @@ from hrm_hf.data.original_layout import (
     write_identifiers,
     write_split,
 )
-from hrm_hf.data.puzzle_builder import recipe_text
+from hrm_hf.data.puzzle_builder import recipe_text, samples_picture
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
 from processing_hrm import HRMGridProcessor
 
@@ -352,7 +352,9 @@ def _import_boards(
     counts = {name: table.num_rows for name, table in tables.items()}
     card += ["", recipe, "", *(f"- {name}: {count:,} rows" for name, count in counts.items())]
     metadata = {"pretty_name": title, "task_categories": ["other"], "tags": [kind, "reasoning", "hrm"]}
-    write_dataset_folder(output_dir, tables, "\n".join(card) + "\n", metadata, overwrite)
+    first = next(iter(tables.values())).slice(0, 4)
+    samples = samples_picture(processor, first["question"].to_pylist(), first["answer"].to_pylist())
+    write_dataset_folder(output_dir, tables, "\n".join(card) + "\n", metadata, overwrite, [samples])
     return counts
 
 

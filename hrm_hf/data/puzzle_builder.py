@@ -3,7 +3,7 @@
 import inspect
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 from huggingface_hub import hf_hub_download
 
-from hrm_hf.data.folder import sha256
+from hrm_hf.data.folder import CardPicture, sha256
+from hrm_hf.drawing import draw_puzzles
+from processing_hrm import HRMGridProcessor
 
 
 @dataclass
@@ -349,6 +351,18 @@ def card_text(
         *example,
     ]
     return "\n".join(lines) + "\n"
+
+
+def samples_picture(processor: HRMGridProcessor, questions: Sequence[str], answers: Sequence[str]) -> CardPicture:
+    """Picture of the first training puzzles, at most four, with their answers.
+
+    Args:
+        processor: of the task.
+        questions, answers: of the training split.
+    """
+    inputs = processor(list(questions[:4]), list(answers[:4]))
+    figure = draw_puzzles(processor, inputs["input_ids"], inputs["labels"])
+    return CardPicture(figure, "The first training puzzles, each above its answer")
 
 
 def left_out_lines(*puzzles: Puzzles) -> list[str]:

@@ -27,7 +27,7 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
 
     Raises:
         FileNotFoundError: if `dataset` looks like a folder and is none.
-        ValueError: if the split or a column is missing, or fewer than `limit` rows are there.
+        ValueError: if it cannot be opened, the split or a column is missing, or fewer than `limit` rows are there.
     """
     import datasets  # ARC is read without it
 
@@ -36,7 +36,13 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
             f"There is no data set folder {dataset}; build one with a script of dataset_scripts/ or give a data set "
             "on the Hub as owner/name."
         )
-    splits = datasets.load_dataset(dataset)
+    try:
+        splits = datasets.load_dataset(dataset)
+    except datasets.exceptions.DatasetsError as error:
+        raise ValueError(
+            f"{dataset} is no data set that can be opened ({str(error).splitlines()[0]}); make a folder of its files "
+            "with a script of dataset_scripts/."
+        ) from error
     if split not in splits:
         raise ValueError(f"The data set {dataset} has no split {split!r}; it has {', '.join(splits)}.")
     rows = splits[split]

@@ -23,6 +23,7 @@ from hrm_hf.data.puzzle_builder import (
     read_puzzle_csv,
     read_splits,
     recipe_text,
+    samples_picture,
     split_puzzles,
     usual_length,
     without_leaks,
@@ -31,6 +32,7 @@ from hrm_hf.data.sudoku_generator import generate
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
+from processing_hrm import HRMGridProcessor
 
 
 def build_sudoku(
@@ -141,6 +143,13 @@ def build_sudoku(
         }
         | ({"license": "cc0-1.0"} if source == "generate" else {}),
         overwrite=overwrite,
+        pictures=[
+            samples_picture(
+                HRMGridProcessor.for_sudoku(side),
+                format_boards(splits["train"].questions[:4]),
+                format_boards(splits["train"].answers[:4]),
+            )
+        ],
     )
     for name, puzzles in splits.items():
         print(f"{name}: {len(puzzles)} puzzles, {(puzzles.questions > 0).sum(1).mean():.1f} clues on average")

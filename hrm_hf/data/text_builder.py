@@ -18,7 +18,16 @@ from typing import Annotated
 
 import typer
 
-from hrm_hf.data.folder import SplitSize, check_output_dir, dataset_folder, parquet_path, sha256, write_card
+from hrm_hf.data.explorer import explore
+from hrm_hf.data.folder import (
+    CardPicture,
+    SplitSize,
+    check_output_dir,
+    dataset_folder,
+    parquet_path,
+    sha256,
+    write_card,
+)
 from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode
 from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator
 from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
@@ -132,6 +141,12 @@ def build_text(
                 "task_categories": ["text-generation"],
                 "tags": ["language-modeling", "hrm"],
             },
+            pictures=[
+                CardPicture(
+                    explore(str(partial), rows=range(min(3, statistics["train"].blocks))),
+                    "Beginnings of the first training blocks",
+                )
+            ],
         )
 
     for split, counts in statistics.items():
