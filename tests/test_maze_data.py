@@ -460,3 +460,9 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, monkeypatch,
     code, output = run(*sizes, "--seed", "1")
     assert code == 1
     assert output.err.splitlines()[-1].startswith("build_maze.py: out is a data set already")
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, several = (generate(300, 8, 8, seed=4, progress=False, num_threads=number) for number in (1, 3))
+    for part, other in zip(one, several, strict=True):
+        np.testing.assert_array_equal(part, other)

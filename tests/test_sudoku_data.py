@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from datasets import load_dataset
 
 from hrm_hf.data.folder import size_category
+from hrm_hf.data.parallel import in_order
 from hrm_hf.data.puzzles import load_rows
 from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
 from hrm_hf.data.sudoku_generator import generate
@@ -308,3 +310,24 @@ def test_script_runs_from_anywhere_and_reports_errors_in_one_sentence(tmp_path):
 )
 def test_size_categories(rows, category):
     assert size_category(rows) == category
+
+
+@pytest.mark.parametrize("num_threads", [2, 5])
+def test_the_number_of_threads_changes_nothing(num_threads):
+    one = generate(1500, size=6, clues=22, seed=3, progress=False)
+    several = generate(1500, size=6, clues=22, seed=3, progress=False, num_threads=num_threads)
+    for part, other in zip(one, several, strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
+def test_results_in_order_whatever_finishes_first():
+    def make(number: int) -> int:
+        time.sleep(0.02 if number % 3 == 0 else 0)
+        if number == 7:
+            raise ValueError("the eighth")
+        return number
+
+    results = in_order(make, 4)
+    assert [next(results) for _ in range(7)] == list(range(7))
+    with pytest.raises(ValueError, match="the eighth"):
+        next(results)

@@ -5,11 +5,14 @@ Mazes of the kind of Maze-Hard (30x30, over 110 steps; arXiv 2506.21734), which 
 other. Theirs may have several shortest paths, of which the answer draws one; here a few more walls leave just one.
 """
 
+from contextlib import closing
+
 import numpy as np
 from tqdm import tqdm
 
 from hrm_hf.data.maze_paths import PATH, search_fields
 from hrm_hf.data.maze_symmetry import fingerprint
+from hrm_hf.data.parallel import in_order
 
 
 # least and greatest share of walls, before those that make the path the only one (arXiv 2402.14083)
@@ -37,6 +40,7 @@ def generate(
     min_steps: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    num_threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random mazes with exactly one shortest path, no two of them equal up to symmetry (or S and G exchanged).
 
@@ -50,6 +54,7 @@ def generate(
         min_steps: least steps of the shortest path; by default [`hard_steps`], which is 111 for 30x30.
         seed: of everything random; equal arguments give equal mazes, a greater `num` more of the same.
         progress: show a progress bar.
+        num_threads: chunks of fields that are searched at a time; the result is the same for any number.
 
     Returns:
         Mazes and answers `(num, height * width)` uint8 and steps `(num,)` int64.
@@ -73,20 +78,25 @@ def generate(
 
     mazes, answers, longest = [], [], 0
     seen: set[int] = set()
-    chunk_number, fruitless = 0, 0
-    with tqdm(total=num, desc=f"generate {height}x{width}", unit="maze", disable=not progress) as bar:
+    fruitless = 0
+
+    def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+        # the same chunks for any number of mazes, so that a seed always gives the same; the first are small,
+        # because some wishes are met at once, the later ones of 30x30 take about 0.3 seconds
+        chunk = min(256 << min(number, 7), max(1, 20_000_000 // (height * width)))
+        rng = np.random.default_rng((seed, number))
+        shares = rng.uniform(*WALL_SHARES, size=(chunk, 1)) * 2**16
+        fields = rng.integers(2**16, size=(chunk, height * width), dtype=np.uint16) >= shares.astype(np.uint16)
+        fields = fields[fields.any(1)]
+        found = search_fields(fields, height, width, min_steps, int(rng.integers(2**32, dtype=np.uint32)))
+        return *found, chunk
+
+    with (
+        tqdm(total=num, desc=f"generate {height}x{width}", unit="maze", disable=not progress) as bar,
+        closing(in_order(make_chunk, num_threads)) as chunks,
+    ):
         while len(seen) < num:
-            # the same chunks for any number of mazes, so that a seed always gives the same; the first are small,
-            # because some wishes are met at once, the later ones of 30x30 take about 0.3 seconds
-            chunk = min(256 << min(chunk_number, 7), max(1, 20_000_000 // (height * width)))
-            rng = np.random.default_rng((seed, chunk_number))
-            chunk_number += 1
-            shares = rng.uniform(*WALL_SHARES, size=(chunk, 1)) * 2**16
-            fields = rng.integers(2**16, size=(chunk, height * width), dtype=np.uint16) >= shares.astype(np.uint16)
-            fields = fields[fields.any(1)]
-            new_mazes, new_answers, farthest = search_fields(
-                fields, height, width, min_steps, int(rng.integers(2**32, dtype=np.uint32))
-            )
+            new_mazes, new_answers, farthest, chunk = next(chunks)
             longest = max(longest, farthest)
             new = []
             for index, mark in enumerate(fingerprint(new_mazes, height, width).tolist()):

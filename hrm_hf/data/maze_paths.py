@@ -129,7 +129,7 @@ def measure(mazes: np.ndarray, answers: np.ndarray, height: int, width: int) -> 
 # --- search
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def search_fields(fields, height, width, min_steps, seed):
     """Make mazes of the fields that turn out to have a shortest path of at least `min_steps`; it is the only one then.
 

@@ -1,16 +1,19 @@
 """A Sudoku generator: puzzles of any supported size with exactly one solution, no two of them alike."""
 
+from contextlib import closing
+
 import numba
 import numpy as np
 from tqdm import tqdm
 
+from hrm_hf.data.parallel import in_order
 from hrm_hf.data.sudoku_rules import FEWEST_CLUES, units_of
 from hrm_hf.data.sudoku_solver import count_solutions, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
 
 
 # not cached on disk: numba would not notice a change of the solver that is compiled into it
-@numba.njit
+@numba.njit(nogil=True)
 def _generate(num, units, size, clues, seed):
     """`num` random solved boards and puzzles of them; `clues` 0 means as few as removing one by one allows."""
     np.random.seed(seed)
@@ -45,6 +48,7 @@ def generate(
     max_rating: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    num_threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random puzzles with exactly one solution, no two of them equal up to the symmetries of Sudoku.
 
@@ -58,6 +62,7 @@ def generate(
         min_rating, max_rating: keep puzzles whose rating (see `solve`) is within these bounds.
         seed: of everything random; equal arguments give equal puzzles.
         progress: show a progress bar.
+        num_threads: chunks of puzzles that are made at a time; the result is the same for any number.
 
     Returns:
         Questions and answers `(num, cells)` uint8 and ratings `(num,)` int64.
@@ -78,17 +83,22 @@ def generate(
 
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     seen: set[int] = set()
-    chunk, fruitless, chunk_number = max(64, min(1000, num)), 0, 0
-    with tqdm(total=num, desc=f"generate {size}x{size}", unit="puzzle", disable=not progress) as bar:
-        while len(seen) < num:
-            chunk_seed = int(np.random.SeedSequence((seed, chunk_number)).generate_state(1)[0])
-            chunk_number += 1
-            questions, answers, reached = _generate(chunk, units, size, clues or 0, chunk_seed)
-            questions, answers = questions[reached].astype(np.uint8), answers[reached].astype(np.uint8)
-            _, _, ratings = solve(questions, size)
-            wanted = (ratings >= min_rating) & (True if max_rating is None else ratings <= max_rating)
-            questions, answers, ratings = questions[wanted], answers[wanted], ratings[wanted]
+    chunk, fruitless = max(64, min(1000, num)), 0
 
+    def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        chunk_seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+        questions, answers, reached = _generate(chunk, units, size, clues or 0, chunk_seed)
+        questions, answers = questions[reached].astype(np.uint8), answers[reached].astype(np.uint8)
+        _, _, ratings = solve(questions, size)
+        wanted = (ratings >= min_rating) & (True if max_rating is None else ratings <= max_rating)
+        return questions[wanted], answers[wanted], ratings[wanted]
+
+    with (
+        tqdm(total=num, desc=f"generate {size}x{size}", unit="puzzle", disable=not progress) as bar,
+        closing(in_order(make_chunk, num_threads)) as chunks,
+    ):
+        while len(seen) < num:
+            questions, answers, ratings = next(chunks)
             new = []
             for index, mark in enumerate(fingerprint(questions, size).tolist()):
                 if mark not in seen and len(seen) < num:

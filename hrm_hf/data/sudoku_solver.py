@@ -150,7 +150,7 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
     return _search(puzzle.copy(), rows, columns, boxes, units, size, limit, shuffled, solution, guesses)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _solve_all(puzzles, units, size, limit):
     solutions = np.zeros(puzzles.shape, dtype=np.int64)
     counts = np.zeros(len(puzzles), dtype=np.int64)
