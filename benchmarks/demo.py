@@ -12,7 +12,7 @@ import torch
 import transformers
 import yaml
 
-from benchmarks.records import RESULTS, ROOT, binomial_interval, processor_name, write_records
+from benchmarks.records import RESULTS, ROOT, processor_name, write_records
 
 
 def main():
@@ -41,7 +41,7 @@ def main():
                 "samples": 1,
                 "exact_accuracy": test["exact_accuracy"],
                 "cell_accuracy": test["cell_accuracy"],
-                "ci95": binomial_interval(test["exact_accuracy"], test["n"]),
+                "ci95": test["exact_ci95"],
                 "train_minutes": result["train_minutes"],
                 "total_minutes": minutes,
                 "parameters": result["parameters"],

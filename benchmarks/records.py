@@ -5,7 +5,6 @@ A file is a list of records, one a line of its table. Every record has `benchmar
 """
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -37,14 +36,6 @@ def processor_name() -> str:
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     return f"{cores} cores of {model}"
-
-
-def binomial_interval(share: float, n: int) -> list[float]:
-    """95 % Wilson interval of a share of `n` independent trials, as `[low, high]`."""
-    z = 1.959963984540054
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return [round(max(0.0, centre - half), 5), round(min(1.0, centre + half), 5)]
 
 
 def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.records import binomial_interval, write_records
+from benchmarks.records import write_records
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:
@@ -78,7 +78,7 @@ def main():
                 "samples": 1,
                 "exact_accuracy": round(test["exact_accuracy"], 6),
                 "cell_accuracy": round(test["cell_accuracy"], 6),
-                "ci95": binomial_interval(test["exact_accuracy"], test["n"]),
+                "ci95": test["exact_ci95"],
                 "gpu_minutes": round(result["train_minutes"], 2),
                 "parameters": result["parameters"],
                 "seed": recipe["seed"],

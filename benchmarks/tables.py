@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md"]
+FILES = ["README.md", "docs/text.md"]
 
 
 def percent(share: float) -> str:
@@ -71,7 +71,64 @@ def sudoku_table() -> str:
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {"sudoku": sudoku_table}
+TEXT_VARIANTS = {
+    "hrm_seed": "HRM as HRM-TextLM sets it: no recurrence, post-norm",
+    "hrm_published": "HRM as for puzzles: 2 x 2 cycles, gradient of the last step, post-norm",
+    "hrm_two_segments": "HRM, 1 x 2 cycles, 2 segments, gradient of all cycles, pre-norm",
+    "hrm_no_recurrence": "HRM, no recurrence, pre-norm",
+    "hrm_recurrent": "HRM, 2 x 2 cycles, gradient of all cycles, pre-norm",
+    "hrm_last_step": "HRM, 2 x 2 cycles, gradient of the last step, pre-norm",
+    "hrm_last_cycle": "HRM, 2 x 2 cycles, gradient of the last H cycle, pre-norm",
+    "hrm_post_norm": "HRM, 2 x 2 cycles, gradient of all cycles, post-norm",
+    "llama": "`LlamaForCausalLM`",
+    "llama_scaled_init": "`LlamaForCausalLM`, weights of scale 1/sqrt(width) at the start",
+    "hrm_text": "`HrmTextForCausalLM`, 2 x 2 cycles",
+}
+
+
+def text_table(name: str) -> str:
+    """Language models of equal size, trained on the same blocks, one line a variant.
+
+    Args:
+        name: of the file of records.
+    """
+    rows = [
+        [
+            TEXT_VARIANTS[record["variant"]],
+            f"{record['train_flops']:.1e}".replace("e+", "e"),
+            f"**{record['val_bits_per_byte']:.3f}**",
+            f"{record['val_loss']:.3f}",
+            f"{record['train_tokens_per_s']:,.0f}",
+            f"{record['generate_tokens_per_s']:,.0f}",
+            f"{record['learning_rate']:.2g}",
+        ]
+        for record in read_records(name)
+    ]
+    header = ["model", "training FLOP", "bits per byte", "nats per token", "tokens/s in training"]
+    return markdown_table([*header, "tokens/s generated, with cache", "learning rate"], rows)
+
+
+def text_sweep_table() -> str:
+    """Bits per byte by variant and learning rate."""
+    cells = {
+        (record["variant"], record["learning_rate"]): f"{record['val_bits_per_byte']:.3f}"
+        for record in read_records("text_sweep_cpu")
+    }
+    rates = sorted({rate for _, rate in cells})
+    rows = [
+        [TEXT_VARIANTS[name], *(cells.get((name, rate), "") for rate in rates)]
+        for name in TEXT_VARIANTS
+        if any(variant == name for variant, _ in cells)
+    ]
+    return markdown_table(["bits per byte at learning rate", *(f"{rate:g}" for rate in rates)], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "sudoku": sudoku_table,
+    "text_cpu": lambda: text_table("text_comparison_cpu"),
+    "text_gpu": lambda: text_table("text_comparison_gpu"),
+    "text_sweep": text_sweep_table,
+}
 
 
 def render(text: str) -> str:

@@ -221,6 +221,7 @@ def compare(variant: str, size_name: str, args: argparse.Namespace) -> dict:
         "generate_tokens_per_s": round(generation_speed(run.model), 1),
         "learning_rate": learning_rate,
         "dtype": train_args.mixed_precision,
+        "threads": None if on_gpu else torch.get_num_threads(),
         "seed": args.seed,
         "checkpoint": "last",
     }
