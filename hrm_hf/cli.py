@@ -109,14 +109,24 @@ def evaluate(
     halt_threshold: HaltThreshold = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
     batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.")] = 1024,
+    rating_bins: Annotated[int, typer.Option(help="Bins of equally many puzzles for the scores by rating.")] = 4,
+    curve: Annotated[
+        Path | None,
+        typer.Option(help="Also measure accuracy against segments, 1 to --max-segments, and draw it into this file."),
+    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Also write every prediction to this Parquet file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
-    """Exact and cell accuracy of a model on labelled puzzles, as JSON."""
+    """Exact and cell accuracy of a model on labelled puzzles, by source and rating too, as JSON.
+
+    Several processes: accelerate launch -m hrm_hf.cli evaluate MODEL DATASET
+    """
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
     from hrm_hf.data.puzzle_sets import open_puzzles
-    from hrm_hf.evaluation.grid import evaluate_grid
+    from hrm_hf.evaluation import breakdown
+    from hrm_hf.evaluation.grid import score, solve_puzzles
 
     puzzles = open_puzzles(dataset, split)
     kinds = [(part.task, part.height, part.width) for part in (processor, puzzles.processor)]
@@ -124,17 +134,46 @@ def evaluate(
         ours, theirs = ("{} of {}x{}".format(*kind) for kind in kinds)
         raise ValueError(f"The model is for {ours}, but {dataset} holds {theirs}; give a data set of the same kind.")
     accelerator = Accelerator()
-    scores = evaluate_grid(
-        hrm_model.to(accelerator.device),
-        puzzles.examples(limit),
+    hrm_model.to(accelerator.device)
+    max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
+    examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
+    solved = solve_puzzles(
+        hrm_model,
+        examples,
         accelerator,
         batch_size=batch_size,
         max_segments=max_segments,
         early_stop=early_stop,
         halt_threshold=halt_threshold,
+        keep_predictions=predictions is not None,
         progress=True,
     )
-    text = json.dumps({"model": model, "dataset": dataset, "split": split} | scores.as_dict(), indent=2)
+    result = {"model": model, "dataset": dataset, "split": split}
+    result |= score(solved, max_segments, early_stop, halt_threshold).as_dict()
+    if "source" in known:
+        result["by_source"] = breakdown.as_dicts(breakdown.by_group(solved, known["source"]))
+    if "rating" in known:
+        result["by_rating"] = breakdown.as_dicts(breakdown.by_rating(solved, known["rating"], rating_bins))
+    points = None
+    if curve is not None:
+        points = breakdown.segment_curve(
+            hrm_model,
+            examples,
+            accelerator,
+            max_segments=max_segments,
+            halt_threshold=halt_threshold,
+            # the history of all segments is kept
+            batch_size=max(1, batch_size // max_segments),
+            progress=True,
+        )
+        result["by_segments"] = breakdown.as_dicts(points)
+    if not accelerator.is_main_process:
+        return
+    if points is not None:
+        breakdown.draw_segment_curve(points, f"{len(solved):,} puzzles of {dataset}").savefig(curve, dpi=150)
+    if predictions is not None:
+        breakdown.write_predictions(predictions, solved, processor, examples)
+    text = json.dumps(result, indent=2)
     print(text)
     _write_json(output, text)
 

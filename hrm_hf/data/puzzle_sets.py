@@ -9,6 +9,7 @@ puzzles.examples(limit=100)                         # labelled examples as they 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hrm_hf.data.arc_puzzles import SPLITS, ArcDraws, arc_folder, load_arc, load_plans, puzzle_names
@@ -47,6 +48,10 @@ class PuzzleSet(ABC):
             `input_ids` and `labels` of shape `(examples, tokens)`, `puzzle_identifiers` of shape `(examples,)`.
         """
 
+    @abstractmethod
+    def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
+        """What else is known of the same examples: `source`, and `rating` where there is one; a list each."""
+
 
 class BoardSet(PuzzleSet):
     """Sudoku or mazes: rows with a question and an answer.
@@ -70,8 +75,14 @@ class BoardSet(PuzzleSet):
         return PuzzleDraws(encode(self.rows, self.processor), num_draws, seed, augmentation)
 
     def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
-        rows = self.rows if limit is None else self.rows.select(range(min(limit, len(self.rows))))
-        return encode(rows, self.processor)
+        return encode(self._first(limit), self.processor)
+
+    def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
+        rows = self._first(limit)
+        return {name: rows[name][:] for name in ("source", "rating") if name in rows.column_names}
+
+    def _first(self, limit: int | None):
+        return self.rows if limit is None else self.rows.select(range(min(limit, len(self.rows))))
 
 
 class ArcSet(PuzzleSet):
@@ -93,11 +104,20 @@ class ArcSet(PuzzleSet):
         return ArcDraws(self.puzzles, num_draws, seed, translate=augment)
 
     def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
+        groups, examples = self._first(limit)
         # the first member of a group is the task as it is
-        groups = torch.arange(self.puzzles.num_groups).repeat_interleave(torch.from_numpy(self.puzzles.group_sizes))
-        examples = torch.cat([torch.arange(size) for size in self.puzzles.group_sizes.tolist()])
-        groups, examples = groups[:limit].numpy(), examples[:limit].numpy()
         return self.puzzles.batch(groups, groups * 0, examples)
+
+    def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
+        groups, _ = self._first(limit)
+        return {"source": [self.puzzles.tasks[task].source for task in self.puzzles.group_tasks[groups]]}
+
+    def _first(self, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Groups and examples."""
+        sizes = self.puzzles.group_sizes
+        groups = np.repeat(np.arange(self.puzzles.num_groups), sizes)
+        examples = np.concatenate([np.arange(size) for size in sizes])
+        return groups[:limit], examples[:limit]
 
 
 def open_puzzles(dataset: str, split: str, limit: int | None = None) -> PuzzleSet:

@@ -1,26 +1,64 @@
-"""Exact and cell accuracy of a grid model on labelled puzzles."""
+"""Exact and cell accuracy of a grid model on labelled puzzles.
+
+`exact_accuracy` is the share of puzzles with every cell right, `cell_accuracy` the mean share of right cells of a
+puzzle. The names are used for nothing else.
+"""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from hrm_hf.evaluation.statistics import binomial_interval
 from modeling_hrm import IGNORE_INDEX, HRMForGridTask
+
+
+@dataclass(frozen=True)
+class SolvedPuzzles:
+    """What a model made of labelled puzzles, a row a puzzle, on the CPU.
+
+    Attributes:
+        exact: whether every cell is right, `(puzzles,)` bool.
+        cell_accuracy: share of right cells, `(puzzles,)` float32.
+        halt_probabilities: the halting head's probability of being right, `(puzzles,)` float32.
+        segments: how many a puzzle got, `(puzzles,)` int64.
+        predictions: token ids, `(puzzles, tokens)` int64, if they were kept.
+        seconds: that it took.
+    """
+
+    exact: torch.Tensor
+    cell_accuracy: torch.Tensor
+    halt_probabilities: torch.Tensor
+    segments: torch.Tensor
+    predictions: torch.Tensor | None = None
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.exact)
+
+    def __getitem__(self, rows: torch.Tensor) -> "SolvedPuzzles":
+        """The rows of a mask or of numbers, `(rows,)`."""
+        parts = {name: getattr(self, name)[rows] for name in _ROW_PARTS}
+        return replace(self, predictions=None if self.predictions is None else self.predictions[rows], **parts)
+
+
+_ROW_PARTS = ("exact", "cell_accuracy", "halt_probabilities", "segments")
 
 
 @dataclass(frozen=True)
 class GridScores:
     """Result of `evaluate_grid`.
 
-    `exact_accuracy` is the share of puzzles with every cell right, `cell_accuracy` the mean share of right cells,
-    `halt_accuracy` the share of puzzles where the halting head (probability >= 1/2) agrees with being exactly right,
-    `mean_segments` how many segments a puzzle got.
+    `exact_accuracy` is the share of puzzles with every cell right and `exact_ci95` its 95 % Wilson interval,
+    `cell_accuracy` the mean share of right cells, `halt_accuracy` the share of puzzles where the halting head
+    (probability >= 1/2) agrees with being exactly right, `mean_segments` how many segments a puzzle got.
     """
 
     n: int
     exact_accuracy: float
+    exact_ci95: list[float]
     cell_accuracy: float
     halt_accuracy: float
     mean_segments: float
@@ -29,13 +67,13 @@ class GridScores:
     halt_threshold: float | None
     puzzles_per_s: float
 
-    def as_dict(self) -> dict[str, int | float | bool | None]:
+    def as_dict(self) -> dict:
         """The fields as a plain dictionary, for logs and records."""
         return asdict(self)
 
 
 @torch.no_grad()
-def evaluate_grid(
+def solve_puzzles(
     model: HRMForGridTask,
     puzzles: dict[str, torch.Tensor],
     accelerator: Accelerator,
@@ -43,9 +81,10 @@ def evaluate_grid(
     max_segments: int | None = None,
     early_stop: bool = True,
     halt_threshold: float | None = None,
+    keep_predictions: bool = False,
     progress: bool = False,
-) -> GridScores:
-    """Solve labelled puzzles and count what is right. With several processes each takes its share of the puzzles.
+) -> SolvedPuzzles:
+    """Solve labelled puzzles and compare with the labels. With several processes each takes its share of the puzzles.
 
     Args:
         model: the model itself, not its distributed wrapper.
@@ -53,7 +92,11 @@ def evaluate_grid(
         accelerator: gives device, mixed precision and the processes.
         batch_size: puzzles solved at a time, per process.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
+        keep_predictions: whether to return them too.
         progress: show a progress bar on the main process.
+
+    Returns:
+        All puzzles, in order, on every process.
 
     Raises:
         ValueError: if there is no puzzle.
@@ -61,11 +104,11 @@ def evaluate_grid(
     num_puzzles = len(puzzles["input_ids"])
     if num_puzzles == 0:
         raise ValueError("There is no puzzle to evaluate on; give a split with at least one row.")
-    max_segments = model.config.halt_max_steps if max_segments is None else max_segments
-    rows = torch.arange(accelerator.process_index, num_puzzles, accelerator.num_processes)
+    # every process solves equally many, so that they can be gathered: what is over is solved twice
+    per_process = -(-num_puzzles // accelerator.num_processes)
+    rows = (torch.arange(per_process) * accelerator.num_processes + accelerator.process_index) % num_puzzles
 
-    # exact, cell accuracy, halting right, segments
-    sums = torch.zeros(4, dtype=torch.float64)
+    parts: list[tuple[torch.Tensor, ...]] = []
     start = time.perf_counter()
     batches = tqdm(
         rows.split(batch_size), desc="evaluate", disable=not (progress and accelerator.is_main_process), leave=False
@@ -80,28 +123,81 @@ def evaluate_grid(
                 early_stop=early_stop,
                 halt_threshold=halt_threshold,
             )
-        valid = batch["labels"] != IGNORE_INDEX
-        right = valid & (solved.predictions == batch["labels"])
-        exact = right.sum(-1) == valid.sum(-1)
-        says_right = solved.halt_probabilities >= 0.5
-        sums += torch.stack(
-            [
-                exact.sum(),
-                (right.sum(-1) / valid.sum(-1).clamp(min=1)).sum(),
-                (says_right == exact).sum(),
-                solved.segments.sum(),
-            ]
-        ).to("cpu", torch.float64)
-    # float32, because not every device knows float64
-    sums = accelerator.reduce(sums.to(accelerator.device, torch.float32), reduction="sum").cpu().double() / num_puzzles
-    return GridScores(
-        n=num_puzzles,
-        exact_accuracy=sums[0].item(),
-        cell_accuracy=sums[1].item(),
-        halt_accuracy=sums[2].item(),
-        mean_segments=sums[3].item(),
+        exact, cell_accuracy = compare(solved.predictions, batch["labels"])
+        kept = (solved.predictions,) if keep_predictions else ()
+        parts.append((exact, cell_accuracy, solved.halt_probabilities.float(), solved.segments, *kept))
+    columns = []
+    for column in zip(*parts, strict=True):
+        gathered = accelerator.gather(torch.cat(column))
+        # process p had the rows p, p + processes, ...
+        by_process = gathered.view(accelerator.num_processes, per_process, *gathered.shape[1:])
+        columns.append(by_process.transpose(0, 1).flatten(0, 1)[:num_puzzles].cpu())
+    return SolvedPuzzles(*columns, seconds=time.perf_counter() - start)
+
+
+def compare(predictions: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether every cell of a puzzle is right, bool, and the share of its right cells, float32: `(puzzles,)` each.
+
+    Args:
+        predictions, labels: token ids, `(puzzles, tokens)`; labels of -100 do not count.
+    """
+    valid = labels != IGNORE_INDEX
+    right = valid & (predictions == labels)
+    return right.sum(-1) == valid.sum(-1), right.sum(-1) / valid.sum(-1).clamp(min=1)
+
+
+def evaluate_grid(
+    model: HRMForGridTask,
+    puzzles: dict[str, torch.Tensor],
+    accelerator: Accelerator,
+    batch_size: int = 1024,
+    max_segments: int | None = None,
+    early_stop: bool = True,
+    halt_threshold: float | None = None,
+    progress: bool = False,
+) -> GridScores:
+    """Solve labelled puzzles and count what is right; arguments and errors as in `solve_puzzles`."""
+    max_segments = model.config.halt_max_steps if max_segments is None else max_segments
+    solved = solve_puzzles(
+        model,
+        puzzles,
+        accelerator,
+        batch_size=batch_size,
         max_segments=max_segments,
         early_stop=early_stop,
         halt_threshold=halt_threshold,
-        puzzles_per_s=num_puzzles / (time.perf_counter() - start),
+        progress=progress,
+    )
+    return score(solved, max_segments, early_stop, halt_threshold)
+
+
+def score(
+    solved: SolvedPuzzles, max_segments: int, early_stop: bool = True, halt_threshold: float | None = None
+) -> GridScores:
+    """Count what is right.
+
+    Args:
+        solved: at least one puzzle.
+        max_segments, early_stop, halt_threshold: how they were solved.
+
+    Raises:
+        ValueError: if there is no puzzle.
+    """
+    n = len(solved)
+    if n == 0:
+        raise ValueError("There is no puzzle to score; give at least one.")
+    says_right = solved.halt_probabilities >= 0.5
+    # float64, because a mean of a million float32 is not exact
+    exact_accuracy = solved.exact.double().mean().item()
+    return GridScores(
+        n=n,
+        exact_accuracy=exact_accuracy,
+        exact_ci95=binomial_interval(exact_accuracy, n),
+        cell_accuracy=solved.cell_accuracy.double().mean().item(),
+        halt_accuracy=(says_right == solved.exact).double().mean().item(),
+        mean_segments=solved.segments.double().mean().item(),
+        max_segments=max_segments,
+        early_stop=early_stop,
+        halt_threshold=halt_threshold,
+        puzzles_per_s=n / max(solved.seconds, 1e-9),
     )
