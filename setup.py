@@ -1,4 +1,4 @@
-"""Installs the package `hrm_hf` and, beside it, the three remote-code files as plain modules."""
+"""Installs the package `hrm_hf` and, beside it, the remote-code files as plain modules."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.11",
     entry_points={"console_scripts": ["hrm-hf = hrm_hf.cli:main"]},
     packages=find_packages(include=["hrm_hf", "hrm_hf.*"]),
-    py_modules=["configuration_hrm", "modeling_hrm", "processing_hrm"],
+    py_modules=["configuration_hrm", "modeling_hrm", "pipeline_hrm", "processing_hrm"],
     # constraints.txt has the versions that are tested; these are the oldest ones that work
     install_requires=[
         "torch>=2.8",
@@ -39,7 +39,7 @@ setup(
         "typer>=0.19",
     ],
     extras_require={
-        "test": ["pytest>=8.0", "ruff>=0.14", *ARC, *TEXT],
+        "test": ["evaluate>=0.4.6", "pytest>=8.0", "ruff>=0.14", *ARC, *TEXT],
         "arc": ARC,
         "text": TEXT,
         "flash": ["flash-attn>=2.7"],

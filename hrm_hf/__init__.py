@@ -1,14 +1,16 @@
 """hrm-hf: data, training and evaluation of the Hierarchical Reasoning Model on Hugging Face libraries.
 
 Importing this package registers the model with transformers' Auto classes, so that a saved folder loads without
-`trust_remote_code`. The model itself is in the three files beside the package (`configuration_hrm`, `modeling_hrm`,
-`processing_hrm`), which know nothing of it.
+`trust_remote_code`, and the pipeline `grid-solving`. The model itself is in the files beside the package
+(`configuration_hrm`, `modeling_hrm`, `processing_hrm`, `pipeline_hrm`), which know nothing of it.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from configuration_hrm import HRMConfig
 from modeling_hrm import HRMForCausalLM, HRMForGridTask, HRMModel
+from pipeline_hrm import HRMGridSolvingPipeline
 from processing_hrm import HRMGridProcessor
 
 
@@ -19,5 +21,6 @@ AutoConfig.register(HRMConfig.model_type, HRMConfig, exist_ok=True)
 AutoModel.register(HRMConfig, (HRMForGridTask, HRMForCausalLM, HRMModel), exist_ok=True)
 AutoModelForCausalLM.register(HRMConfig, HRMForCausalLM, exist_ok=True)
 AutoProcessor.register(HRMConfig, HRMGridProcessor, exist_ok=True)
+PIPELINE_REGISTRY.register_pipeline("grid-solving", pipeline_class=HRMGridSolvingPipeline, pt_model=AutoModel)
 
 __all__ = ["HRMConfig", "HRMForCausalLM", "HRMForGridTask", "HRMGridProcessor", "HRMModel"]

@@ -1,13 +1,42 @@
-"""Loading a saved model with its processor or tokenizer, with a clear sentence where transformers would only warn."""
+"""Saving a model with its processor or tokenizer; loading it with a clear sentence where transformers only warns."""
 
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import hrm_hf  # noqa: F401  registers the classes
+import pipeline_hrm
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
+
+
+def save_checkpoint(
+    folder: Path, model: PreTrainedModel, processing: HRMGridProcessor | PreTrainedTokenizerBase
+) -> None:
+    """Save a model that loads anywhere with `trust_remote_code=True`: weights, code, and processor or tokenizer.
+
+    With a grid model goes the pipeline `grid-solving`.
+
+    Args:
+        folder: to write; it is not written beside its place.
+        model: any of transformers.
+        processing: what belongs to it.
+    """
+    if isinstance(processing, HRMGridProcessor):
+        # as Pipeline.save_pretrained writes it, which would move the model to another device
+        model.config.custom_pipelines = {
+            "grid-solving": {
+                "impl": f"{pipeline_hrm.__name__}.{pipeline_hrm.HRMGridSolvingPipeline.__name__}",
+                "pt": ["AutoModel"],
+                "type": "multimodal",
+            }
+        }
+    model.save_pretrained(folder)
+    processing.save_pretrained(folder)
+    if isinstance(processing, HRMGridProcessor):
+        shutil.copyfile(pipeline_hrm.__file__, folder / Path(pipeline_hrm.__file__).name)
 
 
 def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
 from processing_hrm import HRMGridProcessor
 
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # written by a process that knows nothing of this repository
 RELOAD = """
 import json, sys, torch
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
 {prelude}
 folder, tensors = sys.argv[1:]
 model = AutoModel.from_pretrained(folder, {options})
@@ -28,6 +28,9 @@ with torch.no_grad():
 solved = model.solve(**inputs, max_segments=6)
 torch.save([logits, solved.predictions, solved.segments, *model.state_dict().values()], tensors)
 names = [type(part).__module__ for part in (model, processor, AutoConfig.from_pretrained(folder, {options}))]
+solver = pipeline("grid-solving", {pipeline_options})
+torch.save(solver(["1...............", "..3............."], max_segments=6), tensors + ".pipeline")
+names.append(type(solver).__module__)
 print(json.dumps([model.training, "hrm_hf" in sys.modules, *names]))
 """
 
@@ -60,8 +63,7 @@ def saved(tmp_path_factory):
     torch.nn.init.normal_(model.q_head.weight)
     torch.nn.init.zeros_(model.q_head.bias)
     folder = tmp_path_factory.mktemp("saved") / "model"
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    save_checkpoint(folder, model, processor)
     inputs = processor(["1...............", "..3............."])
     with torch.no_grad():
         logits = model(**inputs).logits
@@ -71,7 +73,8 @@ def saved(tmp_path_factory):
 
 def reload_elsewhere(folder: Path, tmp_path: Path, prelude: str, options: str, python_path: str) -> list:
     script = tmp_path / "reload.py"
-    script.write_text(RELOAD.format(prelude=prelude, options=options))
+    pipeline_options = "model=model, processor=processor" if python_path else "model=folder, trust_remote_code=True"
+    script.write_text(RELOAD.format(prelude=prelude, options=options, pipeline_options=pipeline_options))
     environment = os.environ | {"PYTHONPATH": python_path}
     process = subprocess.run(
         [sys.executable, "-I" if not python_path else "-P", str(script), str(folder), str(tmp_path / "tensors.pt")],
@@ -98,11 +101,15 @@ def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
     assert not training
     assert package is with_package
     if with_package:
-        assert modules == ["modeling_hrm", "processing_hrm", "configuration_hrm"]
+        assert modules == ["modeling_hrm", "processing_hrm", "configuration_hrm", "pipeline_hrm"]
     else:
         assert all(name.startswith("transformers_modules.") for name in modules)
     for mine, theirs in zip(expected, torch.load(tmp_path / "tensors.pt"), strict=True):
         assert torch.equal(mine, theirs)
+    # the pipeline says what solve said, and gives no answer that breaks the rules
+    results = torch.load(tmp_path / "tensors.pt.pipeline")
+    assert [result["segments"] for result in results] == expected[2].tolist()
+    assert [(result["answer"], result["solved"]) for result in results] == [(None, False)] * 2
 
 
 def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
@@ -116,7 +123,8 @@ def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
     assert build.returncode == 0, build.stderr[-3000:]
     empty = tmp_path / "empty"
     empty.mkdir()
-    code = "import modeling_hrm, configuration_hrm, processing_hrm, hrm_hf.training.loop; print(modeling_hrm.__file__)"
+    modules = "modeling_hrm, configuration_hrm, processing_hrm, pipeline_hrm, hrm_hf.training.loop"
+    code = f"import {modules}; print(modeling_hrm.__file__)"
     process = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=empty,

@@ -169,6 +169,7 @@ def test_a_run_leaves_recipe_log_result_and_model(run_folder):
         "processor_config.json",
         "configuration_hrm.py",
         "modeling_hrm.py",
+        "pipeline_hrm.py",
         "processing_hrm.py",
     }
 

@@ -18,6 +18,8 @@ import transformers
 import yaml
 from transformers import PreTrainedModel, ProcessorMixin
 
+from hrm_hf.checkpoints import save_checkpoint
+
 
 class RunFolder:
     """Writes the files of a run; on other processes than the main one every method does nothing.
@@ -74,8 +76,7 @@ class RunFolder:
             return
         partial = self.path / "model.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
-        processor.save_pretrained(partial)
+        save_checkpoint(partial, model, processor)
         final = self.path / "model"
         if final.exists():
             shutil.rmtree(final)
