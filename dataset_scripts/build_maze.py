@@ -7,31 +7,21 @@ python dataset_scripts/build_maze.py data/maze-hard --source hub
 python dataset_scripts/build_maze.py --help
 """
 
-import inspect
 import sys
 from pathlib import Path
-
-import typer
 
 
 try:
     from hrm_hf.data.maze_builder import build_maze
+    from hrm_hf.data.script import run_script
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from hrm_hf.data.maze_builder import build_maze
+    from hrm_hf.data.script import run_script
 
 
 if __name__ == "__main__":
-    try:
-        app = typer.Typer(add_completion=False)
-        # what a caller in Python gets and catches is no help on the command line, nor are line breaks of the source
-        paragraphs = inspect.getdoc(build_maze).partition("\n\nReturns:")[0].split("\n\n")
-        app.command(help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(build_maze)
-        app()
-    # among them missing files, folders in use and a full disk
-    except (ValueError, OSError) as error:
-        print(f"build_maze.py: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script(build_maze)

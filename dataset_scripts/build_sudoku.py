@@ -9,22 +9,18 @@ python dataset_scripts/build_sudoku.py --help
 import sys
 from pathlib import Path
 
-import typer
-
 
 try:
+    from hrm_hf.data.script import run_script
     from hrm_hf.data.sudoku_builder import build_sudoku
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from hrm_hf.data.script import run_script
     from hrm_hf.data.sudoku_builder import build_sudoku
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(build_sudoku)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"build_sudoku.py: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script(build_sudoku)

@@ -7,29 +7,21 @@ python dataset_scripts/build_text.py data/wiki --input Salesforce/wikitext --con
 python dataset_scripts/build_text.py --help
 """
 
-import inspect
 import sys
 from pathlib import Path
 
-import typer
-
 
 try:
+    from hrm_hf.data.script import run_script
     from hrm_hf.data.text_builder import build_text
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from hrm_hf.data.script import run_script
     from hrm_hf.data.text_builder import build_text
 
 
 if __name__ == "__main__":
-    try:
-        app = typer.Typer(add_completion=False)
-        # what a caller in Python gets and catches is no help on the command line
-        app.command(help=inspect.getdoc(build_text).partition("\n\nReturns:")[0])(build_text)
-        app()
-    except (ValueError, FileNotFoundError, FileExistsError, ModuleNotFoundError) as error:
-        print(f"build_text.py: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script(build_text)

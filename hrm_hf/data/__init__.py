@@ -21,6 +21,9 @@ puzzle_builder     what the builders of puzzles share: CSV files, splits without
 parallel           results made by threads, taken in order
 hashing            random numbers that are functions of a place
 folder             Parquet folders with a card that `load_dataset` opens
+publish            such folders on the Hub, and the options of builders that push
+bad_input          bad rows, tasks and files: stop, or leave them out and count them
+script             functions as the command line of dataset_scripts/
 draws              the sequence of training examples, of single ones and of groups
 puzzles            rows as tensors, and the sequence of training examples of Sudoku and mazes
 explorer           a figure of rows of any data set: input, label and prediction

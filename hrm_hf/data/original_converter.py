@@ -46,6 +46,7 @@ from hrm_hf.data.original_layout import (
     write_identifiers,
     write_split,
 )
+from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import recipe_text, samples_picture
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
 from processing_hrm import HRMGridProcessor
@@ -236,6 +237,7 @@ def _chunks(num_examples: int, split: str) -> Iterator[np.ndarray]:
 # --- import
 
 
+@pushes
 def import_original(
     source: Annotated[Path, typer.Argument(help="Directory that a build script of the original wrote.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
@@ -274,7 +276,6 @@ def import_original(
         import_command(source, output_dir, task, originals_only),
     )
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
-        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
         return finished
     check_output_dir(output_dir, overwrite)
     if kind == "arc":

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from huggingface_hub import hf_hub_download
 
+from hrm_hf.data.bad_input import OnError
 from hrm_hf.data.folder import CardPicture, sha256
 from hrm_hf.drawing import draw_puzzles
 from processing_hrm import HRMGridProcessor
@@ -87,9 +89,19 @@ def csv_files(source: str, hub_name: str, train_csv: Path | None, test_csv: Path
     if train_csv is None or test_csv is None:
         raise ValueError("The source csv needs two files; give --train-csv and --test-csv.")
     for path in (train_csv, test_csv):
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no CSV file {path}.")
+        _check_csv_file(path)
     return train_csv, test_csv
+
+
+# the rating, too, is read as text, so that a row with a bad one can be named
+_CSV_COLUMNS = {name: pa.string() for name in ("source", "question", "answer", "rating")}
+
+
+def _check_csv_file(path: Path):
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no CSV file {path}; give one that is there, with the columns {', '.join(_CSV_COLUMNS)}."
+        )
 
 
 # lines of questions and answers -> boards of both `(lines, cells)` uint8, and what is wrong with each ("" if nothing)
@@ -103,7 +115,7 @@ def read_puzzle_csv(
     min_rating: int | None = None,
     max_rating: int | None = None,
     subset_seed: int | None = None,
-    skip_bad_rows: bool = False,
+    on_error: OnError = "stop",
 ) -> Puzzles:
     """Read and check puzzles of the original's form: `source,question,answer,rating`, plain or gzipped.
 
@@ -113,23 +125,13 @@ def read_puzzle_csv(
         num: how many of the rows that have a wanted rating; all by default.
         min_rating, max_rating: bounds of the rating.
         subset_seed: take `num` random rows, drawn with this seed, in the order of the file; by default the first.
-        skip_bad_rows: leave out bad rows instead of raising.
+        on_error: `"stop"` raises at bad rows, `"skip"` leaves them out and counts them.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if a column is missing, there are too few rows, or a row is bad; names file, line and value.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no CSV file {path}.")
-    columns = {"source": pa.string(), "question": pa.string(), "answer": pa.string(), "rating": pa.int64()}
-    try:
-        table = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(column_types=columns))
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a CSV file of puzzles: {str(error).splitlines()[0]}") from error
-    if missing := columns.keys() - set(table.column_names):
-        raise ValueError(f"{path} has no column {' and '.join(sorted(missing))}; wanted are {', '.join(columns)}.")
-
-    ratings = table["rating"].to_numpy()
+    table, ratings, lines, unreadable = _csv_rows(path, on_error)
     wanted = (True if min_rating is None else ratings >= min_rating) & (
         True if max_rating is None else ratings <= max_rating
     )
@@ -138,36 +140,83 @@ def read_puzzle_csv(
         any_rating = not min_rating and max_rating is None
         bounds = "" if any_rating else f" with a rating from {min_rating or 0} to {max_rating or 'any'}"
         raise ValueError(f"{path} has {len(rows)} puzzles{bounds}, but {num or 'at least 1'} were asked for.")
-    if num is not None and subset_seed is None and not skip_bad_rows:
+    if num is not None and subset_seed is None and on_error == "stop":
         rows = rows[:num]
     elif num is not None and subset_seed is not None:
         rows = np.sort(np.random.default_rng(subset_seed).choice(rows, num, replace=False))
-    table = table.take(rows)
+    table, ratings, lines = table.take(rows), ratings[rows], lines[rows]
 
-    questions, answers, errors = parse(table["question"].to_pylist(), table["answer"].to_pylist())
+    try:
+        questions, answers, errors = parse(table["question"].to_pylist(), table["answer"].to_pylist())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     bad = np.flatnonzero(errors != "")
-    if len(bad) and not skip_bad_rows:
-        question = table["question"][int(bad[0])].as_py()
-        # the header is line 1
-        raise ValueError(
-            f"{path}, line {rows[bad[0]] + 2}: {errors[bad[0]]} "
-            f"({question if len(question) <= 100 else question[:97] + '...'}); {len(bad)} of "
-            f"{len(rows)} rows are bad: mend them or leave them out with --skip-bad-rows."
-        )
     if len(bad):
-        print(
-            f"{path}: left out {len(bad)} of {len(rows)} rows; the first is line {rows[bad[0]] + 2}: {errors[bad[0]]}"
-        )
+        question = table["question"][int(bad[0])].as_py()
+        reason = f"{errors[bad[0]]} ({question if len(question) <= 100 else question[:97] + '...'})"
+        _report_bad_rows(path, int(lines[bad[0]]), reason, len(bad), len(rows), on_error)
     good = np.flatnonzero(errors == "")[:num]
     if num is not None and len(good) < num and subset_seed is None:
         raise ValueError(f"{path} has {len(good)} good rows, but {num} were asked for.")
     return Puzzles(
         questions[good],
         answers[good],
-        table["rating"].to_numpy()[good],
+        ratings[good],
         np.array(table["source"].to_pylist(), dtype=object)[good],
-        left_out=len(bad),
+        left_out=unreadable + len(bad),
     )
+
+
+def _csv_rows(path: Path, on_error: OnError) -> tuple[pa.Table, np.ndarray, np.ndarray, int]:
+    """The rows of a CSV file, their ratings and lines, and how many more are left out.
+
+    Left out, or an error, are rows that lack a column or have one too many, or whose rating is no integer.
+    """
+    _check_csv_file(path)
+    bad: dict[int, str] = {}  # what is wrong, by line
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        bad[row.number] = f"a row of {row.actual_columns} columns, wanted are {row.expected_columns}"
+        return "skip"
+
+    try:
+        table = pyarrow.csv.read_csv(
+            path,
+            # with several threads rows have no numbers
+            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=_CSV_COLUMNS),
+        )
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a CSV file of puzzles: {str(error).splitlines()[0]}") from error
+    if missing := _CSV_COLUMNS.keys() - set(table.column_names):
+        raise ValueError(
+            f"{path} has no column {' and '.join(sorted(missing))}; wanted are {', '.join(_CSV_COLUMNS)}."
+        )
+
+    num_rows = len(table) + len(bad)
+    # the header is line 1
+    lines = np.setdiff1d(np.arange(2, num_rows + 2), list(bad))
+    has_rating = pc.match_substring_regex(table["rating"], r"^\s*-?[0-9]{1,9}\s*$")
+    for row in np.flatnonzero(~has_rating.to_numpy()):
+        bad[int(lines[row])] = f"the rating {table['rating'][int(row)].as_py()!r}, wanted is an integer"
+    if bad:
+        _report_bad_rows(path, *min(bad.items()), len(bad), num_rows, on_error)
+        table, lines = table.filter(has_rating), lines[has_rating.to_numpy()]
+    ratings = pc.utf8_trim_whitespace(table["rating"]).cast(pa.int64()).to_numpy()
+    return table, ratings, lines, len(bad)
+
+
+def _report_bad_rows(path: Path, line: int, reason: str, number: int, num_rows: int, on_error: OnError):
+    """Raise a `ValueError` for bad rows, or say that they are left out; `line` and `reason` are those of the first."""
+    if on_error == "stop":
+        raise ValueError(
+            f"{path}, line {line}: {reason}; {number} of {num_rows} rows are bad: mend them or leave them out with "
+            "--on-error skip."
+        )
+    if number == num_rows:
+        raise ValueError(f"{path} has no good row to go on with; the first bad one is line {line}: {reason}.")
+    print(f"{path}: left out {number} of {num_rows} rows; the first is line {line}: {reason}")
 
 
 def usual_length(lines: list[str]) -> int:
@@ -363,9 +412,3 @@ def samples_picture(processor: HRMGridProcessor, questions: Sequence[str], answe
     inputs = processor(list(questions[:4]), list(answers[:4]))
     figure = draw_puzzles(processor, inputs["input_ids"], inputs["labels"])
     return CardPicture(figure, "The first training puzzles, each above its answer")
-
-
-def left_out_lines(*puzzles: Puzzles) -> list[str]:
-    """Lines of the card on bad rows of the files, if there were any."""
-    left_out = sum(part.left_out for part in puzzles)
-    return ["", f"{left_out} bad rows of the files were left out."] if left_out else []

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
+from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
     card_text,
@@ -18,7 +20,6 @@ from hrm_hf.data.puzzle_builder import (
     command_line,
     csv_files,
     files_origin,
-    left_out_lines,
     parse_lines,
     read_puzzle_csv,
     read_splits,
@@ -35,6 +36,7 @@ from hrm_hf.data.sudoku_symmetry import fingerprint
 from processing_hrm import HRMGridProcessor
 
 
+@pushes
 def build_sudoku(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     source: Annotated[
@@ -55,7 +57,7 @@ def build_sudoku(
     hub_name: Annotated[
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
     ] = "sapientinc/sudoku-extreme",
-    skip_bad_rows: Annotated[bool, typer.Option(help="csv, hub: leave out bad rows instead of stopping.")] = False,
+    on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, int]:
@@ -78,7 +80,7 @@ def build_sudoku(
         build_sudoku,
         options,
         {"size": ("generate",), "clues": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",)}
-        | {"random_subset": ("csv", "hub"), "skip_bad_rows": ("csv", "hub"), "hub_name": ("hub",)},
+        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)},
     )
 
     if source == "generate":
@@ -89,7 +91,6 @@ def build_sudoku(
         origin = files_origin(source, files)
     recipe = recipe_text(origin, command_line("build_sudoku.py", build_sudoku, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
-        print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
         return finished
     check_output_dir(output_dir, overwrite)
 
@@ -105,7 +106,7 @@ def build_sudoku(
             min_rating=min_rating,
             max_rating=max_rating,
             subset_seed=seed if random_subset else None,
-            skip_bad_rows=skip_bad_rows,
+            on_error=on_error,
         )
         train, test = read_splits(files, read, num_train, num_validation, num_test)
     splits, removed = without_leaks(split_puzzles(train, test, num_validation), sudoku_fingerprint)
@@ -125,7 +126,10 @@ def build_sudoku(
                 "`clues` counts the given cells.",
             ],
             recipe=recipe,
-            statistics=[*statistics_table(splits), *left_out_lines(train, test)],
+            statistics=[
+                *statistics_table(splits),
+                *left_out_lines(train.left_out + test.left_out, "rows of the files"),
+            ],
             symmetries="digits relabelled, rows, columns, bands and stacks permuted, transposed",
             removed=removed,
             example=[
@@ -171,10 +175,10 @@ def read_sudoku_csv(
     min_rating: int = 0,
     max_rating: int | None = None,
     subset_seed: int | None = None,
-    skip_bad_rows: bool = False,
+    on_error: OnError = "stop",
 ) -> Puzzles:
     """Read puzzles with one solution each of a CSV file; arguments and errors as in `read_puzzle_csv`."""
-    return read_puzzle_csv(path, parse_puzzles, num, min_rating, max_rating, subset_seed, skip_bad_rows)
+    return read_puzzle_csv(path, parse_puzzles, num, min_rating, max_rating, subset_seed, on_error)
 
 
 def parse_puzzles(questions: list[str], answers: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,21 +14,25 @@ import shlex
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
+from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.explorer import explore
 from hrm_hf.data.folder import (
     CardPicture,
     SplitSize,
     check_output_dir,
     dataset_folder,
+    finished_splits,
     parquet_path,
     sha256,
     write_card,
 )
-from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode
+from hrm_hf.data.publish import pushes
+from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
 from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator
 from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
 
@@ -36,6 +40,7 @@ from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
 _LISTED_FILES = 100  # of a split, in the card
 
 
+@pushes
 def build_text(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     inputs: Annotated[
@@ -74,6 +79,7 @@ def build_text(
     drop_tail: Annotated[
         bool, typer.Option("--drop-tail", help="Leave out the last block of a split if it is shorter.")
     ] = False,
+    on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of the choice of the documents held out.")] = 0,
     num_proc: Annotated[int | None, typer.Option(help="Threads that tokenize; by default one a core.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
@@ -82,7 +88,8 @@ def build_text(
 
     A document is a file or a row, or with a separator a piece of it; blank ones are left out. EOS ends every
     document, BOS starts it if the tokenizer has one of its own, and what the text itself spells like a special token
-    stays text. The documents of a split follow each other in blocks of one length; only the last may be shorter.
+    stays text. The documents of a split follow each other in blocks of one length; only the last may be shorter. A
+    data set that the same command has made of the same files is left as it is.
 
     Returns:
         Statistics by split.
@@ -93,7 +100,6 @@ def build_text(
         ModuleNotFoundError: if a package that `mistral-v0.1` needs is not installed.
     """
     options = dict(locals())
-    check_output_dir(output_dir, overwrite)
     num_proc = os.cpu_count() if num_proc is None else num_proc
     if block_size < 2:
         raise ValueError(f"block_size={block_size} is not allowed; it must be at least 2.")
@@ -109,12 +115,19 @@ def build_text(
     sources = {"train": find_sources(inputs, text_column, config_name, train_split)}
     if validation_inputs:
         sources["validation"] = find_sources(validation_inputs, text_column, config_name, validation_split)
-    corpus = Corpus(sources, document_separator, validation_share, seed)
+    corpus = Corpus(sources, document_separator, validation_share, seed, on_error)
     corpus.check(output_dir)
+    corpus.leave_out_bad_files()
 
+    listed = source_lines(corpus)
+    recipe = ["\n".join(["```", command_line(options), "```"]), "\n".join(listed)]
     if tokenizer is not None:
         tokenizer_object = load_tokenizer(tokenizer)
-    else:
+        recipe.append(tokenizer_sha256(tokenizer_object))
+    if not overwrite and finished_splits(output_dir, *recipe):
+        return {split: read_statistics(parquet_path(output_dir, split)) for split in ("train", "validation")}
+    check_output_dir(output_dir, overwrite)
+    if tokenizer is None:
         documents = corpus.documents("read for BPE", splits=("train",))
         tokenizer_object = bpe_tokenizer((text for _, text in documents if text.strip()), train_bpe)
 
@@ -128,6 +141,8 @@ def build_text(
                 packers[split].add(text, encoding)
             for packer in packers.values():
                 packer.finish(drop_tail)
+        if corpus.errors:
+            print(f"{len(corpus.errors):,} bad files, lines or rows left out; the first: {corpus.errors[0]}")
         statistics = {split: packer.statistics for split, packer in packers.items()}
         check_splits(statistics, options)
         tokenizer_object.save_pretrained(partial / "tokenizer")
@@ -135,7 +150,7 @@ def build_text(
             partial,
             {split: SplitSize(packer.statistics.blocks, packer.table_bytes) for split, packer in packers.items()},
             SCHEMA,
-            card_text(statistics, corpus, tokenizer_object, sha256(partial / "tokenizer/tokenizer.json"), options),
+            card_text(statistics, listed, len(corpus.errors), tokenizer_object, options),
             metadata={
                 "pretty_name": output_dir.name,
                 "task_categories": ["text-generation"],
@@ -195,7 +210,7 @@ def tail_text(counts: SplitStatistics, drop_tail: bool) -> str:
 
 
 def card_text(
-    statistics: dict[str, SplitStatistics], corpus: Corpus, tokenizer, tokenizer_hash: str, options: dict
+    statistics: dict[str, SplitStatistics], sources: list[str], num_bad: int, tokenizer, options: dict
 ) -> str:
     """Markdown of the data set's card: form, tokenizer, command, statistics and sources."""
     before, _ = border_tokens(tokenizer)
@@ -240,7 +255,7 @@ def card_text(
         "```",
         "",
         f"- Tokenizer: {origin}, {len(tokenizer):,} tokens; `tokenizer/tokenizer.json` has the SHA-256",
-        f"  `{tokenizer_hash}`.",
+        f"  `{tokenizer_sha256(tokenizer)}`.",
         f"- A document is {document}; blank ones are left out.",
         f"- {borders}`{tokenizer.eos_token}` after it; what the text itself spells like a special token is text.",
         "- The documents of a split follow each other, in order, across the borders of blocks.",
@@ -269,7 +284,20 @@ def card_text(
             f"{unknown:,} tokens are `{tokenizer.unk_token}`, from which the text cannot be restored: bits per byte "
             "are not comparable with other tokenizers."
         ]
-    lines += ["", "## Sources", ""]
+    lines += left_out_lines(num_bad, "files, lines or rows")
+    return "\n".join([*lines, "", "## Sources", "", *sources])
+
+
+def tokenizer_sha256(tokenizer) -> str:
+    """SHA-256 of the tokenizer.json that a tokenizer is saved as."""
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return sha256(Path(folder, "tokenizer.json"))
+
+
+def source_lines(corpus: Corpus) -> list[str]:
+    """Lines of the card on the sources of each split, with their SHA-256."""
+    lines = []
     for split, sources in corpus.sources.items():
         prints = [line for source in sources for line in source.fingerprints()]
         heading = "Both splits" if len(corpus.sources) == 1 else split.capitalize()
@@ -278,16 +306,16 @@ def card_text(
             lines += [f"{heading}: {len(prints):,} files; the list of their SHA-256 has the SHA-256 `{digest}`.", ""]
         else:
             lines += [f"{heading}:", "", "```", *prints, "```", ""]
-    return "\n".join(lines)
+    return lines
 
 
 def command_line(options: dict) -> str:
     """The command that repeats a build: every option that differs from its default; nothing of the machine's paths."""
     words = ["python", "dataset_scripts/build_text.py", options["output_dir"].name]
     flags = {"inputs": "--input", "validation_inputs": "--validation-input"}
-    for name, parameter in inspect.signature(build_text).parameters.items():
-        value = options[name]
-        if name in ("output_dir", "overwrite", "num_proc") or value == parameter.default:
+    defaults = inspect.signature(build_text).parameters
+    for name, value in options.items():
+        if name in ("output_dir", "overwrite", "num_proc") or value == defaults[name].default:
             continue
         flag = flags.get(name, f"--{name.replace('_', '-')}")
         if value is True:

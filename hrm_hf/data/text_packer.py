@@ -1,11 +1,12 @@
 """How documents become blocks: tokenized in threads, laid end to end, cut to one length, and written as they fill."""
 
+import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("num_bytes", pa.int32())])
 _ROW_GROUP = 1024  # blocks written at a time
+_STATISTICS = "statistics"  # key in the metadata of a Parquet file
 _BATCH = 1 << 18  # characters tokenized at a time by a thread, or one longer document
 
 
@@ -43,6 +45,21 @@ class SplitStatistics:
     @property
     def bytes_per_token(self) -> float:
         return self.num_bytes / self.tokens
+
+
+def read_statistics(path: Path) -> SplitStatistics:
+    """The statistics of a split that is there.
+
+    Args:
+        path: Parquet file that a [`BlockPacker`] has written.
+
+    Raises:
+        ValueError: if it was written without them, as by older versions.
+    """
+    metadata = pq.read_metadata(path).metadata or {}
+    if _STATISTICS.encode() not in metadata:
+        raise ValueError(f"{path} lacks the statistics of its split; make the data set anew with --overwrite.")
+    return SplitStatistics(**json.loads(metadata[_STATISTICS.encode()]))
 
 
 @contextmanager
@@ -179,6 +196,7 @@ class BlockPacker:
         if self._block and not drop_tail:
             self._end_block()
         self._write_rows()
+        self._writer.add_key_value_metadata({_STATISTICS: json.dumps(asdict(self.statistics))})
 
     def _end_block(self):
         self._rows.append(self._block)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.folder import sha256
 
 
@@ -27,6 +28,12 @@ _PIECE = 1 << 20  # bytes of text read at a time
 
 # told how much more of its source (`size`) has been read
 Advance = Callable[[int], object]
+# told what is wrong with a line or a row, which is left out unless this raises
+OnBad = Callable[[ValueError], object]
+
+
+def _raise(error: ValueError):
+    raise error
 
 
 class TextFile:
@@ -43,13 +50,18 @@ class TextFile:
         self.key = path.resolve()
         self.size = path.stat().st_size  # on disk
 
-    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
+    def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
         """The documents, in order; blank ones too.
 
         Raises:
             ValueError: if the file is no UTF-8 or not whole; names the file and the byte.
         """
         yield from cut(self._pieces(advance), separator)
+
+    def check(self, advance: Advance):
+        """Read the file to its end; raises a `ValueError` as `documents` does."""
+        for _ in self._pieces(advance):
+            pass
 
     def fingerprints(self) -> list[str]:
         """What identifies the content, a line each: SHA-256 and name, in the form of `sha256sum`."""
@@ -67,9 +79,7 @@ class TextFile:
                 try:
                     piece = file.read(_PIECE)
                 except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-                    raise ValueError(
-                        f"{self.path} is not a whole {compression} file ({error}); mend it or leave it out."
-                    ) from error
+                    raise ValueError(f"{self.path} is not a whole {compression} file ({error}).") from error
                 try:
                     text = decoder.decode(piece, final=piece == b"")
                 except UnicodeDecodeError as error:
@@ -78,7 +88,7 @@ class TextFile:
                     where = "byte offset" if file is raw else "byte offset (uncompressed)"
                     raise ValueError(
                         f"{self.path} is not UTF-8: byte 0x{error.object[error.start]:02x} at {where} {offset}; "
-                        "convert it (iconv -f ENCODING -t UTF-8) or leave it out."
+                        "convert it (iconv -f ENCODING -t UTF-8)."
                     ) from error
                 text_bytes += len(piece)
                 advance(raw.tell() - disk_bytes)
@@ -93,26 +103,33 @@ class JsonLinesFile(TextFile):
         super().__init__(path, name)
         self.text_column = text_column
 
-    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
-        """As [`TextFile.documents`]; a `ValueError` also names a line that is no object with text in it."""
+    def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
+        """As [`TextFile.documents`]; `on_bad` is told of a line that is no object with text in it."""
         for number, line in enumerate(cut(self._pieces(advance), "\n"), start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{self.path}, line {number}, is not JSON: {error.msg}.") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{self.path}, line {number}, is {line[:40]!r}; wanted is a JSON object.")
-            text = _text_of(row, self.text_column, f"{self.path}, line {number},")
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                # JSON can spell half of a surrogate pair, which is no character
-                raise ValueError(
-                    f"{self.path}, line {number}, holds {text[error.start]!r}, which is no character; mend that line."
-                ) from error
+                text = self._text_of_line(line, f"{self.path}, line {number},")
+            except ValueError as error:
+                on_bad(error)
+                continue
             yield from cut([text], separator)
+
+    def _text_of_line(self, line: str, where: str) -> str:
+        """The text of a line; raises a `ValueError` that starts with `where` if there is none."""
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where} is not JSON: {error.msg}.") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{where} is {line[:40]!r}; wanted is a JSON object.")
+        text = _text_of(row, self.text_column, where)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            # JSON can spell half of a surrogate pair, which is no character
+            raise ValueError(f"{where} holds {text[error.start]!r}, which is no character.") from error
+        return text
 
 
 class DataSetRows:
@@ -155,10 +172,14 @@ class DataSetRows:
 
             self._commit = HfApi().dataset_info(name).sha
 
-    def documents(self, separator: str | None, advance: Advance) -> Iterator[str]:
-        """The documents, in order; blank ones too. Raises a `ValueError` for a row without text."""
+    def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
+        """The documents, in order; blank ones too; `on_bad` is told of a row without text."""
         for number, row in enumerate(self._rows):
-            text = _text_of(row, self.text_column, f"The data set {self.name}, row {number},")
+            try:
+                text = _text_of(row, self.text_column, f"The data set {self.name}, row {number},")
+            except ValueError as error:
+                on_bad(error)
+                continue
             advance(len(text.encode()))
             yield from cut([text], separator)
 
@@ -230,16 +251,31 @@ class Corpus:
         separator: between documents of a file or row.
         validation_share: of the documents of "train" that are held out.
         seed: of their choice.
+        on_error: `"stop"` raises at bad files, lines and rows, `"skip"` leaves them out.
+
+    Attributes:
+        errors: what is wrong with those that were left out, lines and rows as of the last reading.
     """
 
-    def __init__(self, sources: dict[str, list[Source]], separator: str | None, validation_share: float, seed: int):
+    def __init__(
+        self,
+        sources: dict[str, list[Source]],
+        separator: str | None,
+        validation_share: float,
+        seed: int,
+        on_error: OnError = "stop",
+    ):
         self.sources = sources
         self.separator = separator
         self.validation_share = validation_share
         self.seed = seed
+        self.on_error = on_error
+        self.errors: list[str] = []
+        self._bad_files: list[str] = []
 
     def documents(self, label: str, splits: tuple[str, ...] = ("train", "validation")) -> Iterator[tuple[str, str]]:
         """Pairs of split and text, in order, blank ones too; with a progress bar of that label."""
+        self.errors = self._bad_files.copy()
         read = {split: sources for split, sources in self.sources.items() if split in splits}
         sizes = [source.size for sources in read.values() for source in sources]
         total = None if None in sizes else sum(sizes)
@@ -247,11 +283,48 @@ class Corpus:
             for split, sources in read.items():
                 number = 0
                 for source in sources:
-                    for text in source.documents(self.separator, bar.update):
+                    for text in self._documents_of(source, bar.update):
                         drawn = self.split_of(number) if len(self.sources) == 1 else split
                         if drawn in splits:
                             yield drawn, text
                         number += 1
+
+    def _documents_of(self, source: Source, advance: Advance) -> Iterator[str]:
+        if self.on_error == "skip":
+            yield from source.documents(
+                self.separator, advance, on_bad=lambda error: stop_or_note(error, "skip", self.errors)
+            )
+            return
+        try:
+            yield from source.documents(self.separator, advance)
+        except ValueError as error:
+            stop_or_note(error, "stop", self.errors)
+
+    def leave_out_bad_files(self):
+        """With `on_error="skip"`, read every file once to leave out those that are bad, as what comes before the bad
+        place would be taken otherwise.
+
+        Raises:
+            ValueError: if there is no other file.
+        """
+        if self.on_error == "stop":
+            return
+        total = sum(source.size or 0 for sources in self.sources.values() for source in sources)
+        with tqdm(desc="check files", total=total, unit="B", unit_scale=True, disable=None) as bar:
+            for split, sources in self.sources.items():
+                bad = []
+                for source in sources:
+                    if isinstance(source, TextFile):
+                        try:
+                            source.check(bar.update)
+                        except ValueError as error:
+                            bad.append(source)
+                            self._bad_files.append(str(error))
+                if len(bad) == len(sources):
+                    raise ValueError(
+                        f"All {len(bad)} files for the {split} split are bad; the last: {self._bad_files[-1]}"
+                    )
+                self.sources[split] = [source for source in sources if source not in bad]
 
     def split_of(self, number: int) -> str:
         """The split of a document, if the validation split is held out: a function of the seed and its number."""

@@ -1,0 +1,134 @@
+"""Finished data set folders on the Hub: the push itself, and the options of the builders that ask for one."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from huggingface_hub import HfApi
+
+from hrm_hf.data.folder import is_dataset_folder, split_rows
+from hrm_hf.hub_errors import check_repo_name, check_token, hub_errors
+
+
+RepoName = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the data set on the Hub.")]
+Private = Annotated[
+    bool, typer.Option("--private", help="Make the data set on the Hub private; by default as its owner's are.")
+]
+CommitMessage = Annotated[str | None, typer.Option(help="Of the push; by default the command that built the folder.")]
+
+
+def push_dataset(
+    folder: Annotated[Path, typer.Argument(help="Folder of a builder of dataset_scripts/.")],
+    repo_name: RepoName,
+    private: Private = False,
+    commit_message: CommitMessage = None,
+) -> str:
+    """Push a data set folder to the Hub: what is under data/ there becomes what is here, other files are added.
+
+    Returns:
+        The URL of the commit.
+
+    Raises:
+        FileNotFoundError: if the folder is no finished data set.
+        ValueError: for a bad name or message, a damaged data set, or a private push to a public data set.
+        PermissionError: without a token, or with one that may not write there.
+        ConnectionError: if the Hub cannot be reached or has trouble of its own.
+        OSError: if it refuses the push for another reason.
+    """
+    if not is_dataset_folder(folder):
+        raise FileNotFoundError(
+            f"{folder} is no finished data set folder, which has README.md and data/; build one with "
+            "dataset_scripts/ or give another folder."
+        )
+    split_rows(folder)
+    _check_target(repo_name, commit_message)
+    api = HfApi()
+    action = f"take a push to {repo_name}"
+    with hub_errors(action):
+        api.create_repo(repo_name, repo_type="dataset", private=private or None, exist_ok=True)
+        # creating says nothing to a data set that is there
+        is_too_public = private and not api.dataset_info(repo_name).private
+    if is_too_public:
+        raise ValueError(
+            f"The data set {repo_name} is on the Hub already and is public; make it private in its settings, give "
+            "another name, or leave out --private."
+        )
+    with hub_errors(action):
+        commit = api.upload_folder(
+            repo_id=repo_name,
+            folder_path=folder,
+            repo_type="dataset",
+            commit_message=commit_message or _built_by(folder),
+            # rows of another build would be read along with these
+            delete_patterns="data/*",
+        )
+    print(f"pushed to {commit.commit_url}")
+    return str(commit.commit_url)
+
+
+def pushes(builder: Callable) -> Callable:
+    """Give a builder of a folder `output_dir` the options `push_to_hub`, `private` and `commit_message`.
+
+    They are no arguments of the builder itself, so that the command in the card, by which a finished data set is
+    known, does not have them: a data set that is there is pushed as it is.
+    """
+    own = inspect.signature(builder)
+
+    def build_and_push(
+        *args,
+        push_to_hub: Annotated[
+            str | None,
+            typer.Option(metavar="OWNER/NAME", help="Push the data set to the Hub under this name, once it is built."),
+        ] = None,
+        private: Private = False,
+        commit_message: CommitMessage = None,
+        **options,
+    ):
+        if push_to_hub is not None:
+            _check_target(push_to_hub, commit_message)
+        elif private or commit_message is not None:
+            raise ValueError(
+                f"{'--private' if private else '--commit-message'} is for a push; give --push-to-hub OWNER/NAME as "
+                "well, or leave it out."
+            )
+        result = builder(*args, **options)
+        if push_to_hub is not None:
+            output_dir = own.bind(*args, **options).arguments["output_dir"]
+            try:
+                push_dataset(output_dir, push_to_hub, private, commit_message)
+            except OSError:
+                print(f"{output_dir} is built; python dataset_scripts/push.py {output_dir} {push_to_hub} pushes it")
+                raise
+        return result
+
+    wrapper = inspect.signature(build_and_push).parameters.values()
+    added = [option for option in wrapper if option.kind is option.KEYWORD_ONLY]
+    functools.update_wrapper(build_and_push, builder)
+    # which made it look like the builder, without the options that it adds
+    build_and_push.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])
+    build_and_push.__annotations__ = builder.__annotations__ | {option.name: option.annotation for option in added}
+    return build_and_push
+
+
+def _check_target(repo_name: str, commit_message: str | None):
+    """Find before minutes of work what would make a push fail.
+
+    Raises:
+        ValueError: for a bad name or an empty message.
+        PermissionError: if there is no token.
+    """
+    check_repo_name(repo_name, "data set")
+    if commit_message is not None and not commit_message.strip():
+        raise ValueError("The commit message is empty; give one, or leave out --commit-message.")
+    check_token(f"push to {repo_name}")
+
+
+def _built_by(folder: Path) -> str:
+    """The command that made a folder, as its card has it, in a commit message."""
+    for line in (folder / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("python dataset_scripts/"):
+            return f"Built by {line}"
+    return f"The data set {folder.name}"

@@ -1,0 +1,28 @@
+"""What the scripts of `dataset_scripts/` share: functions as commands, errors in one sentence."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+
+def run_script(*functions: Callable):
+    """Run the command line of a script.
+
+    Args:
+        functions: a command each, named by the first word of its name if there are several.
+    """
+    app = typer.Typer(add_completion=False)
+    for function in functions:
+        # what a caller in Python gets and catches is no help on the command line, nor are line breaks of the source
+        paragraphs = inspect.getdoc(function).partition("\n\nReturns:")[0].split("\n\n")
+        name = function.__name__.partition("_")[0]
+        app.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
+    try:
+        app()
+    # among them missing files and packages, folders in use and a full disk
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(1)
