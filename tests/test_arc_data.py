@@ -651,3 +651,26 @@ def test_tasks_can_be_read_back_for_evaluation(folder):
     expected = [parsed(name, content).content() for name, content in (TRAINING | EVALUATION).items()]
     assert [task.content() for task in tasks] == expected
     assert [task.source for task in tasks] == ["training.json"] * 3 + ["evaluation.json"] * 2
+
+
+def test_tasks_of_a_data_set_on_the_hub(write, tmp_path, monkeypatch):
+    asked = []
+
+    def snapshot_download(name, **options):
+        asked.append((name, options))
+        if name == "nobody/nothing":
+            raise OSError("404 Client Error.\nmore")
+        return str(write("t.json", TRAINING).parent)
+
+    monkeypatch.setattr("hrm_hf.data.arc_tasks.snapshot_download", snapshot_download)
+    monkeypatch.chdir(tmp_path)
+    collection = read_tasks(training=[Path("owner/tasks")])
+    assert {task.name for task in collection.tasks} >= set(TRAINING)
+    assert {task.source for task in collection.tasks} == {"tasks"}
+    assert asked == [("owner/tasks", {"repo_type": "dataset", "allow_patterns": "*.json"})]
+    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and .* cannot be fetched: 404"):
+        read_tasks(training=[Path("nobody/nothing")])
+    for name in ("nowhere", "owner/tasks.json", "./owner/tasks/more", "/owner/tasks"):
+        with pytest.raises(FileNotFoundError, match="There is no file or folder .*give ARC tasks as JSON"):
+            read_tasks(training=[Path(name)])
+    assert len(asked) == 2

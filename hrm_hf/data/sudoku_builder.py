@@ -11,6 +11,7 @@ import typer
 
 from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
+from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
@@ -58,6 +59,7 @@ def build_sudoku(
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
     ] = "sapientinc/sudoku-extreme",
     on_error: OnErrorOption = "stop",
+    num_proc: NumProc = None,
     seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, int]:
@@ -76,6 +78,7 @@ def build_sudoku(
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
+    num_threads = num_threads_of(num_proc)
     check_source_options(
         build_sudoku,
         options,
@@ -97,7 +100,7 @@ def build_sudoku(
     if files is None:
         num_train, num_test = num_train or 1000, num_test or 1000
         everything = generated_puzzles(
-            num_train + num_validation + num_test, size, clues, min_rating, max_rating, seed
+            num_train + num_validation + num_test, size, clues, min_rating, max_rating, seed, num_threads
         )
         test, train = everything[:num_test], everything[num_test:]
     else:
@@ -107,6 +110,7 @@ def build_sudoku(
             max_rating=max_rating,
             subset_seed=seed if random_subset else None,
             on_error=on_error,
+            num_threads=num_threads,
         )
         train, test = read_splits(files, read, num_train, num_validation, num_test)
     splits, removed = without_leaks(split_puzzles(train, test, num_validation), sudoku_fingerprint)
@@ -162,10 +166,10 @@ def build_sudoku(
 
 
 def generated_puzzles(
-    num: int, size: int, clues: int | None, min_rating: int, max_rating: int | None, seed: int
+    num: int, size: int, clues: int | None, min_rating: int, max_rating: int | None, seed: int, num_threads: int
 ) -> Puzzles:
     """Puzzles of [`~hrm_hf.data.sudoku_generator.generate`], with the generator as their source."""
-    questions, answers, ratings = generate(num, size, clues, min_rating, max_rating, seed)
+    questions, answers, ratings = generate(num, size, clues, min_rating, max_rating, seed, num_threads=num_threads)
     return Puzzles(questions, answers, ratings, np.full(num, f"generated-{size}x{size}", dtype=object))
 
 
@@ -176,12 +180,19 @@ def read_sudoku_csv(
     max_rating: int | None = None,
     subset_seed: int | None = None,
     on_error: OnError = "stop",
+    num_threads: int = 1,
 ) -> Puzzles:
-    """Read puzzles with one solution each of a CSV file; arguments and errors as in `read_puzzle_csv`."""
-    return read_puzzle_csv(path, parse_puzzles, num, min_rating, max_rating, subset_seed, on_error)
+    """Read puzzles with one solution each of a CSV file; arguments and errors as in `read_puzzle_csv`.
+
+    `num_threads` of them look for second solutions.
+    """
+    parse = partial(parse_puzzles, num_threads=num_threads)
+    return read_puzzle_csv(path, parse, num, min_rating, max_rating, subset_seed, on_error)
 
 
-def parse_puzzles(questions: list[str], answers: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def parse_puzzles(
+    questions: list[str], answers: list[str], num_threads: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boards of lines with `.`, `0` or `_` for blank, as long as most questions, and what is wrong with each."""
     cells = usual_length(questions)
     size = math.isqrt(cells)
@@ -194,12 +205,12 @@ def parse_puzzles(questions: list[str], answers: list[str]) -> tuple[np.ndarray,
     question_boards, question_errors = parse_lines(questions, cells, digits, wanted)
     answer_boards, answer_errors = parse_lines(answers, cells, digits, wanted)
     errors = np.where(question_errors != "", question_errors, answer_errors)
-    for is_wrong, reason in puzzle_errors(question_boards, answer_boards):
+    for is_wrong, reason in puzzle_errors(question_boards, answer_boards, num_threads):
         errors[(errors == "") & is_wrong] = reason
     return question_boards, answer_boards, errors
 
 
-def puzzle_errors(questions: np.ndarray, answers: np.ndarray):
+def puzzle_errors(questions: np.ndarray, answers: np.ndarray, num_threads: int):
     """Pairs of a mask `(puzzles,)` and what is wrong where it is true: rules first, then the number of solutions."""
     size = math.isqrt(questions.shape[1])
     yield (answers == 0).any(1), "an answer with blank cells"
@@ -207,7 +218,7 @@ def puzzle_errors(questions: np.ndarray, answers: np.ndarray):
     broken = conflicts(answers, size)
     yield broken, "an answer with a digit twice in a row, column or box"
     counts = np.ones(len(questions), dtype=np.int64)
-    counts[~broken] = solve(questions[~broken], size)[1]
+    counts[~broken] = solve(questions[~broken], size, num_threads=num_threads, progress=True)[1]
     yield counts > 1, "a puzzle with more than one solution"
 
 

@@ -9,7 +9,6 @@ tokenizer/                   the tokenizer, for `AutoTokenizer`
 import glob
 import hashlib
 import inspect
-import os
 import shlex
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -31,6 +30,7 @@ from hrm_hf.data.folder import (
     sha256,
     write_card,
 )
+from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
 from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator
@@ -81,7 +81,7 @@ def build_text(
     ] = False,
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of the choice of the documents held out.")] = 0,
-    num_proc: Annotated[int | None, typer.Option(help="Threads that tokenize; by default one a core.")] = None,
+    num_proc: NumProc = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
 ) -> dict[str, SplitStatistics]:
     """Build a text data set with the splits train and validation.
@@ -100,11 +100,9 @@ def build_text(
         ModuleNotFoundError: if a package that `mistral-v0.1` needs is not installed.
     """
     options = dict(locals())
-    num_proc = os.cpu_count() if num_proc is None else num_proc
+    num_threads = num_threads_of(num_proc)
     if block_size < 2:
         raise ValueError(f"block_size={block_size} is not allowed; it must be at least 2.")
-    if num_proc < 1:
-        raise ValueError(f"num_proc={num_proc} is not allowed; it must be at least 1.")
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share={validation_share} is not allowed; it must be above 0 and below 1.")
     if (tokenizer is None) == (train_bpe is None):
@@ -137,7 +135,7 @@ def build_text(
                 split: stack.enter_context(BlockPacker(parquet_path(partial, split), block_size, tokenizer_object))
                 for split in ("train", "validation")
             }
-            for split, text, encoding in encode(corpus.documents("tokenize"), tokenizer_object, num_proc):
+            for split, text, encoding in encode(corpus.documents("tokenize"), tokenizer_object, num_threads):
                 packers[split].add(text, encoding)
             for packer in packers.values():
                 packer.finish(drop_tail)
