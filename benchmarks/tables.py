@@ -123,11 +123,41 @@ def text_sweep_table() -> str:
     return markdown_table(["bits per byte at learning rate", *(f"{rate:g}" for rate in rates)], rows)
 
 
+DATA_SETS = {
+    "sudoku-9x9": "Sudoku 9x9",
+    "maze-30x30": "mazes 30x30, at least 111 steps",
+    "arc-1": "ARC-1: ARC-AGI-1 and ConceptARC, 960 tasks",
+    "arc-2": "ARC-2: ARC-AGI-2, 1120 tasks",
+}
+
+
+def data_table() -> str:
+    """Puzzle data sets: sizes, and how fast they are read."""
+    records = {record["variant"]: record for record in read_records("data_reading")}
+    rows = []
+    for name, title in DATA_SETS.items():
+        ours, plain = records[name], records[f"{name}, plain tensors"]
+        drawn = ours["augmentations"] == "drawn"
+        rows.append(
+            [
+                title,
+                f"{ours['examples']:,}" + (", symmetries drawn when read" if drawn else ", stored as plans"),
+                f"{ours['bytes_on_disk'] / 1e6:.1f} MB",
+                f"{plain['bytes_on_disk'] / 1e6:,.1f} MB" + (" without augmentation" if drawn else ""),
+                f"{ours['examples_per_s']:,}",
+                f"{plain['examples_per_s']:,}",
+            ]
+        )
+    header = ["data set", "examples", "on disk", "as the original's arrays"]
+    return markdown_table([*header, "examples/s of one worker", "the same, plain tensors in memory"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_sweep": text_sweep_table,
+    "data": data_table,
 }
 
 
