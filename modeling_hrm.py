@@ -1070,6 +1070,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         early_stop: bool = True,
         halt_threshold: float | None = None,
         return_history: bool = False,
+        perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
     ) -> HRMSolveOutput:
         """
         Run segments until the halting head says stop or `max_segments` is reached.
@@ -1085,6 +1086,9 @@ class HRMForGridTask(HRMPreTrainedModel):
                 by default by the rule of training.
             return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
                 segment.
+            perturb (`Callable`, *optional*): called before each segment with the states of the sequences in work,
+                their rows `(rows,)` in the batch and the number of the segment, from 0 on; returns the states to
+                start it from. For restarts and noise at test time.
 
         Raises:
             ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
@@ -1117,8 +1121,11 @@ class HRMForGridTask(HRMPreTrainedModel):
         halted = torch.zeros(batch_size, dtype=torch.bool, device=device)
         prediction_history, probability_history = [], []
 
-        rows, state = torch.arange(batch_size, device=device), None  # rows still in work
-        for _ in range(max_segments):
+        rows = torch.arange(batch_size, device=device)  # still in work
+        state = self.model.initial_state(batch_size, self.config.num_prefix_positions + input_ids.shape[1])
+        for segment in range(max_segments):
+            if perturb is not None:
+                state = perturb(state, rows, segment)
             outputs = self.model(
                 input_ids=input_ids[rows], puzzle_identifiers=puzzle_identifiers[rows], state=state, num_segments=1
             )

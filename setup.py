@@ -20,7 +20,10 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     entry_points={"console_scripts": ["hrm-hf = hrm_hf.cli:main"]},
-    packages=find_packages(include=["hrm_hf", "hrm_hf.*"]),
+    # the template of the model cards stands at the top of the repository, and inside the package where it is installed
+    packages=[*find_packages(include=["hrm_hf", "hrm_hf.*"]), "hrm_hf.model_cards"],
+    package_dir={"hrm_hf.model_cards": "model_cards"},
+    package_data={"hrm_hf.model_cards": ["*.md"]},
     py_modules=["configuration_hrm", "modeling_hrm", "pipeline_hrm", "processing_hrm"],
     # constraints.txt has the versions that are tested; these are the oldest ones that work
     install_requires=[
@@ -29,6 +32,7 @@ setup(
         "accelerate>=1.10",
         "datasets>=4.0",
         "huggingface_hub>=1.0",
+        "jinja2>=3.1",
         "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=2.0",

@@ -392,6 +392,33 @@ def test_history_repeats_what_stopped(small_model, batch):
             assert torch.equal(solved.prediction_history[row, later], solved.predictions[row])
 
 
+def test_states_can_be_changed_before_each_segment(small_model, batch):
+    model, seen = small_model(), []
+    inputs = (batch["input_ids"], batch["puzzle_identifiers"])
+
+    def restart(state, rows, segment):
+        """Forgets what was thought."""
+        seen.append((segment, rows.tolist()))
+        return model.model.initial_state(len(rows), state.z_H.shape[1])
+
+    once = model.solve(*inputs, max_segments=1)
+    restarted = model.solve(*inputs, max_segments=3, early_stop=False, perturb=restart)
+    assert seen == [(segment, list(range(6))) for segment in range(3)]
+    assert torch.equal(restarted.predictions, once.predictions)
+    assert torch.equal(restarted.halt_probabilities, once.halt_probabilities)
+    assert not torch.equal(
+        model.solve(*inputs, max_segments=3, early_stop=False).halt_probabilities, once.halt_probabilities
+    )
+    # rows that have stopped are not asked for, and states that are given back as they were change nothing
+    asked, threshold = [], once.halt_probabilities.median().item()
+    plain = model.solve(*inputs, halt_threshold=threshold)
+    same = model.solve(
+        *inputs, halt_threshold=threshold, perturb=lambda state, rows, segment: asked.append(rows) or state
+    )
+    assert torch.equal(same.halt_probabilities, plain.halt_probabilities)
+    assert len(plain.segments.unique()) > 1 and torch.equal(torch.cat(asked).bincount(), plain.segments)
+
+
 def test_without_early_stop_all_get_every_segment(small_model, batch):
     solved = small_model().solve(batch["input_ids"], max_segments=7, early_stop=False)
     assert solved.segments.tolist() == [7] * 6  # more than halt_max_steps, which is 4

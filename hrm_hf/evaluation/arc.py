@@ -1,0 +1,359 @@
+"""ARC as the original scores it: all augmentations of a test input vote, and the ranked candidates are compared.
+
+answers = vote(model.solve, load_arc("data/arc-1", "test"), processor, Accelerator())
+score(answers).as_dict()                            # pass@K by both task-counting rules
+write_submission(Path("submission.json"), answers)  # what the competition takes
+write_pictures(Path("pictures"), tasks, answers)    # a picture a task
+
+A prediction is cropped at its end of grid, mapped back by the inverse of its plan and counted with the equal ones; the
+candidates are ranked by votes, then by mean halting probability (arc_eval.ipynb of HRM, evaluators/arc.py of TRM).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
+from hrm_hf.data.arc_tasks import ArcTask
+from hrm_hf.evaluation.voting import Candidate, Votes
+from modeling_hrm import HRMSolveOutput
+from processing_hrm import HRMGridProcessor
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PASS_AT = (1, 2, 10, 100, 1000)
+# the competition takes two for each test input
+NUM_ATTEMPTS = 2
+
+
+# --- votes
+
+
+@dataclass(frozen=True, eq=False)
+class ArcAnswer:
+    """What the votes give for one test input.
+
+    Attributes:
+        task: name of the task.
+        test: which of its test inputs, from 0 on.
+        rank: place of the right grid among the candidates, from 1 on; `None` if nobody predicted it.
+        attempts: the best candidates, best first. A prediction without any grid takes part in the ranking, as in the
+            original, but is no attempt.
+        num_votes: predictions that were counted.
+        num_candidates: how many of them differ.
+        segments: that they took together.
+    """
+
+    task: str
+    test: int
+    rank: int | None
+    attempts: tuple[Candidate, ...]
+    num_votes: int
+    num_candidates: int
+    segments: int
+
+
+@torch.no_grad()
+def vote(
+    solve: Callable[..., HRMSolveOutput],
+    puzzles: ArcPuzzles,
+    processor: HRMGridProcessor,
+    accelerator: Accelerator,
+    batch_size: int = 512,
+    max_segments: int | None = None,
+    early_stop: bool = True,
+    halt_threshold: float | None = None,
+    num_augmentations: int | None = None,
+    num_attempts: int = NUM_ATTEMPTS,
+    progress: bool = False,
+) -> list[ArcAnswer]:
+    """Predict the test outputs of all augmentations of all tasks, and let them vote.
+
+    Only the votes of the tasks in work are held; what stays of a task is its rank and its best candidates. With
+    several processes each takes its share of the tasks.
+
+    Args:
+        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or what has its interface.
+        puzzles: of the split `"test"`.
+        processor: that of the model. Puzzles are told apart by their names, if it has names; a processor without them
+            takes the identifiers of the data set, which then must be the one that the model was trained on.
+        accelerator: gives device, mixed precision and the processes.
+        batch_size: predictions at a time, per process.
+        max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`. The original runs every segment.
+        num_augmentations: how many of each task take part besides the task as it is; by default all that there are.
+        num_attempts: candidates that are kept of each test input.
+        progress: show a progress bar on the main process.
+
+    Returns:
+        One for each test input, task by task in the order of `puzzles`, on every process.
+
+    Raises:
+        ValueError: if the puzzles are not of the test split, the processor is of another task, or the model does not
+            know one of the puzzles.
+    """
+    if puzzles.split != "test":
+        raise ValueError(f"ARC is scored on the split test, but these puzzles are of the split {puzzles.split!r}.")
+    if processor.task != "arc":
+        raise ValueError(f"The processor is for {processor.task}; give that of a model for ARC.")
+    if num_augmentations is not None and num_augmentations < 0:
+        raise ValueError(f"num_augmentations={num_augmentations} is not allowed; it must be at least 0.")
+    groups, members, examples = _predictions_to_make(
+        puzzles, range(accelerator.process_index, puzzles.num_groups, accelerator.num_processes), num_augmentations
+    )
+    identifiers = _model_identifiers(puzzles, processor)
+
+    tallies: dict[tuple[int, int], _Tally] = {}  # of group and test input
+    answers: list[tuple[int, ArcAnswer]] = []
+    starts = tqdm(
+        range(0, len(groups), batch_size),
+        desc="arc",
+        disable=not (progress and accelerator.is_main_process),
+        leave=False,
+    )
+    for start in starts:
+        part = slice(start, start + batch_size)
+        batch = puzzles.batch(groups[part], members[part], examples[part])
+        with accelerator.autocast():
+            solved = solve(
+                batch["input_ids"].to(accelerator.device),
+                identifiers[batch["puzzle_identifiers"]].to(accelerator.device),
+                max_segments=max_segments,
+                early_stop=early_stop,
+                halt_threshold=halt_threshold,
+            )
+        columns = (
+            groups[part].tolist(),
+            members[part].tolist(),
+            examples[part].tolist(),
+            processor.batch_decode(solved.predictions, "grid"),
+            solved.halt_probabilities.tolist(),
+            solved.segments.tolist(),
+        )
+        for group, member, example, rows, halt_probability, segments in zip(*columns, strict=True):
+            tally = tallies.setdefault((group, example), _Tally())
+            # a prediction without a grid has neither rows nor columns
+            grid = np.array(rows, dtype=np.uint8) if rows else np.zeros((0, 0), dtype=np.uint8)
+            tally.votes.add(puzzles.plan(group, member).invert(grid), halt_probability)
+            tally.num_votes += 1
+            tally.segments += segments
+        # the predictions of a group follow each other, so all groups but the last are complete
+        is_last = start + batch_size >= len(groups)
+        for group, example in [place for place in tallies if is_last or place[0] != groups[part][-1]]:
+            task = puzzles.tasks[puzzles.group_tasks[group]]
+            answers.append((group, _answer(task, example, tallies.pop((group, example)), num_attempts)))
+    # stable, so that the test inputs of a task stay in order
+    return [answer for _, answer in sorted(gather_object(answers), key=lambda pair: pair[0])]
+
+
+def _predictions_to_make(
+    puzzles: ArcPuzzles, groups: Sequence[int], num_augmentations: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group, member and example of every prediction, group by group."""
+    parts = [np.zeros((0, 3), dtype=np.int64)]
+    for group in groups:
+        num_members, num_examples = int(puzzles.group_members[group]), int(puzzles.group_sizes[group])
+        if num_augmentations is not None:
+            num_members = min(num_members, 1 + num_augmentations)
+        members, examples = np.divmod(np.arange(num_members * num_examples), num_examples)
+        parts.append(np.column_stack((np.full_like(members, group), members, examples)))
+    return tuple(np.concatenate(parts).T)
+
+
+def _model_identifiers(puzzles: ArcPuzzles, processor: HRMGridProcessor) -> torch.LongTensor:
+    """The model's identifier of each identifier of the data set."""
+    used = np.unique(puzzles.plans.identifiers)
+    table = torch.arange(int(used[-1]) + 1)
+    if processor.puzzle_identifiers is None:
+        return table
+    names = puzzle_names(puzzles.tasks, [puzzles.plans])
+    unknown = [names[number] for number in used if names[number] not in processor.puzzle_identifiers]
+    if unknown:
+        raise ValueError(
+            f"The model does not know {len(unknown)} of the {len(used)} puzzles ({unknown[0]} for one), and would "
+            "score 0 % on them; give the data set that it was trained on."
+        )
+    table[used] = torch.tensor([processor.puzzle_identifiers[names[number]] for number in used])
+    return table
+
+
+class _Tally:
+    """The predictions for one test input."""
+
+    def __init__(self):
+        self.votes, self.num_votes, self.segments = Votes(), 0, 0
+
+
+def _answer(task: ArcTask, test: int, tally: _Tally, num_attempts: int) -> ArcAnswer:
+    candidates = tally.votes.ranked()
+    truth = task.test[test].output
+    ranks = [rank for rank, each in enumerate(candidates, start=1) if np.array_equal(each.answer, truth)]
+    return ArcAnswer(
+        task=task.name,
+        test=test,
+        rank=ranks[0] if ranks else None,
+        attempts=tuple([each for each in candidates if each.answer.size > 0][:num_attempts]),
+        num_votes=tally.num_votes,
+        num_candidates=len(candidates),
+        segments=tally.segments,
+    )
+
+
+# --- scores
+
+
+@dataclass(frozen=True)
+class ArcScores:
+    """pass@K by both rules in use to count a task with several test inputs.
+
+    Attributes:
+        n_tasks, n_test_inputs: how many were scored.
+        hrm_pass_at: by K; a task counts when all its test inputs are solved (arc_eval.ipynb of HRM).
+        trm_pass_at: by K; a task counts with the share of its test inputs that are (evaluators/arc.py of TRM).
+        num_predictions: that voted.
+        mean_segments: segments of a prediction.
+    """
+
+    n_tasks: int
+    n_test_inputs: int
+    hrm_pass_at: dict[int, float]
+    trm_pass_at: dict[int, float]
+    num_predictions: int
+    mean_segments: float
+
+    def as_dict(self) -> dict[str, int | float]:
+        """As a flat dictionary with keys such as `hrm_pass@2`, for logs and records."""
+        return {
+            "n_tasks": self.n_tasks,
+            "n_test_inputs": self.n_test_inputs,
+            **{f"hrm_pass@{k}": share for k, share in self.hrm_pass_at.items()},
+            **{f"trm_pass@{k}": share for k, share in self.trm_pass_at.items()},
+            "num_predictions": self.num_predictions,
+            "mean_segments": self.mean_segments,
+        }
+
+
+def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> ArcScores:
+    """pass@K: a test input is solved if the right grid is among the first K candidates.
+
+    Args:
+        answers: of all test inputs of at least one task.
+        pass_at: values of K.
+
+    Raises:
+        ValueError: if there is no answer.
+    """
+    by_task = _by_task(answers)
+    ranks = [[answer.rank or np.inf for answer in answers_of_task] for answers_of_task in by_task.values()]
+    shares = {k: [sum(rank <= k for rank in of_task) / len(of_task) for of_task in ranks] for k in pass_at}
+    num_predictions = sum(answer.num_votes for answer in answers)
+    return ArcScores(
+        n_tasks=len(ranks),
+        n_test_inputs=len(answers),
+        hrm_pass_at={k: sum(share == 1 for share in of_tasks) / len(ranks) for k, of_tasks in shares.items()},
+        trm_pass_at={k: sum(of_tasks) / len(ranks) for k, of_tasks in shares.items()},
+        num_predictions=num_predictions,
+        mean_segments=sum(answer.segments for answer in answers) / num_predictions,
+    )
+
+
+def _by_task(answers: Sequence[ArcAnswer]) -> dict[str, list[ArcAnswer]]:
+    """The answers of each task in the order of its test inputs."""
+    if len(answers) == 0:
+        raise ValueError("There is no answer; give those of at least one task.")
+    by_task: dict[str, list[ArcAnswer]] = {}
+    for answer in sorted(answers, key=lambda answer: answer.test):
+        by_task.setdefault(answer.task, []).append(answer)
+    return {task: by_task[task] for task in dict.fromkeys(answer.task for answer in answers)}
+
+
+# --- submission and pictures
+
+
+def submission(answers: Sequence[ArcAnswer]) -> dict[str, list[dict[str, list[list[int]]]]]:
+    """The answers in the JSON form of the competition: two grids for each test input of each task.
+
+    A test input with one candidate has it twice, as in the original; one without any grid has a single black cell.
+
+    Raises:
+        ValueError: if there is no answer.
+    """
+    entries = {}
+    for task, answers_of_task in _by_task(answers).items():
+        entries[task] = []
+        for answer in answers_of_task:
+            grids = [each.answer.tolist() for each in answer.attempts] or [[[0]]]
+            grids += grids[:1] * NUM_ATTEMPTS
+            entries[task].append({f"attempt_{number}": grids[number - 1] for number in range(1, NUM_ATTEMPTS + 1)})
+    return entries
+
+
+def write_submission(path: Path, answers: Sequence[ArcAnswer]) -> None:
+    """Write `submission` as a JSON file: beside its place, then renamed."""
+    text = json.dumps(submission(answers))
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text + "\n")
+    partial.rename(path)
+
+
+def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":
+    """A picture of a task: its pairs, and below the truth of each test input the attempts, with what is wrong marked.
+
+    Args:
+        task: the task.
+        answers: one for each of its test inputs.
+
+    Raises:
+        ValueError: if there are others.
+    """
+    from hrm_hf.drawing import draw_arc_task
+
+    ordered = sorted(answers, key=lambda answer: answer.test)
+    if [(answer.task, answer.test) for answer in ordered] != [(task.name, test) for test in range(len(task.test))]:
+        raise ValueError(
+            f"There are {len(answers)} answers for {len(task.test)} test inputs of {task.name}; give one for each, of "
+            "this task."
+        )
+    attempts = [[each.answer for each in answer.attempts[:NUM_ATTEMPTS]] for answer in ordered]
+    solved = sum(
+        any(np.array_equal(grid, pair.output) for grid in grids)
+        for grids, pair in zip(attempts, task.test, strict=True)
+    )
+    title = f"{task.name}: {solved} of {len(ordered)} test inputs solved in {NUM_ATTEMPTS} attempts"
+    return draw_arc_task(task, attempts, title)
+
+
+def write_pictures(folder: Path, tasks: Sequence[ArcTask], answers: Sequence[ArcAnswer]) -> list[Path]:
+    """Write `draw_answers` of every task that has answers as `<task>.png`.
+
+    Args:
+        folder: where to; it is made if it is not there.
+        tasks: at least those with answers.
+        answers: one for each test input of a task.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: if a task is missing or has not one answer for each test input.
+    """
+    tasks_by_name = {task.name: task for task in tasks}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, answers_of_task in _by_task(answers).items():
+        if name not in tasks_by_name:
+            raise ValueError(f"There are answers for the task {name}, which is none of the {len(tasks)} given.")
+        # a name may have any sign, a file may not
+        paths.append(folder / f"{quote(name, safe=' ')}.png")
+        draw_answers(tasks_by_name[name], answers_of_task).savefig(paths[-1])
+    return paths
