@@ -8,6 +8,13 @@ from pathlib import Path
 import typer
 
 
+def add_command(app: typer.Typer, function: Callable, name: str):
+    """Make a function a command, with its docstring as help."""
+    # what a caller in Python gets and catches is no help on the command line, nor are line breaks of the source
+    paragraphs = inspect.getdoc(function).partition("\n\nReturns:")[0].split("\n\n")
+    app.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
+
+
 def run_script(*functions: Callable):
     """Run the command line of a script.
 
@@ -16,10 +23,7 @@ def run_script(*functions: Callable):
     """
     app = typer.Typer(add_completion=False)
     for function in functions:
-        # what a caller in Python gets and catches is no help on the command line, nor are line breaks of the source
-        paragraphs = inspect.getdoc(function).partition("\n\nReturns:")[0].split("\n\n")
-        name = function.__name__.partition("_")[0]
-        app.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
+        add_command(app, function, function.__name__.partition("_")[0])
     try:
         app()
     # among them missing files and packages, folders in use and a full disk

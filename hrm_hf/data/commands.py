@@ -1,0 +1,24 @@
+"""The builders and what goes with them as one group of commands: `hrm-hf data`."""
+
+import typer
+
+from hrm_hf.data.arc_builder import build_arc
+from hrm_hf.data.maze_builder import build_maze
+from hrm_hf.data.original_converter import export_original, import_original
+from hrm_hf.data.publish import push_dataset
+from hrm_hf.data.script import add_command
+from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.data.text_builder import build_text
+
+
+app = typer.Typer(help="Build, convert and push data sets.", no_args_is_help=True, add_completion=False)
+for _name, _function in (
+    ("sudoku", build_sudoku),
+    ("maze", build_maze),
+    ("arc", build_arc),
+    ("text", build_text),
+    ("export-original", export_original),
+    ("import-original", import_original),
+    ("push", push_dataset),
+):
+    add_command(app, _function, _name)
