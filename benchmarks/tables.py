@@ -123,6 +123,24 @@ def text_sweep_table() -> str:
     return markdown_table(["bits per byte at learning rate", *(f"{rate:g}" for rate in rates)], rows)
 
 
+def samples_table() -> str:
+    """Accuracy against samples at test time."""
+    rows = [
+        [
+            str(record["max_samples"]),
+            f"**{percent(record['exact_accuracy'])}** "
+            f"({100 * record['exact_ci95'][0]:.1f} to {100 * record['exact_ci95'][1]:.1f})",
+            f"{record['mean_samples']:.2f}",
+            f"{record['mean_segments']:.2f}",
+        ]
+        for record in read_records("test_time_compute")
+    ]
+    return markdown_table(
+        ["copies at most", "exactly solved (95 % interval)", "copies on average", "segments on average, all copies"],
+        rows,
+    )
+
+
 DATA_SETS = {
     "sudoku-9x9": "Sudoku 9x9",
     "maze-30x30": "mazes 30x30, at least 111 steps",
@@ -157,6 +175,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_sweep": text_sweep_table,
+    "samples": samples_table,
     "data": data_table,
 }
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -52,7 +53,7 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
         FileNotFoundError: if `name` is a folder that lacks a file, or neither a folder nor like a name on the Hub.
         ValueError: if the checkpoint is of another model, lacks weights, or they are damaged or of other shapes.
     """
-    _check_folder(name, ("config.json", "processor_config.json"), "grid model")
+    _check_name(name, "grid model")
     model = _load(HRMForGridTask, name, "solve puzzles")
     return model.eval(), HRMGridProcessor.from_pretrained(name)
 
@@ -69,19 +70,24 @@ def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`.
     """
-    _check_folder(name, ("config.json", "tokenizer_config.json"), "language model")
+    _check_name(name, "language model")
     model = _load(AutoModelForCausalLM, name, "continue text")
     return model.eval(), AutoTokenizer.from_pretrained(name)
 
 
-def _check_folder(name: str, files: tuple[str, ...], kind: str):
+def check_model_folder(name: str, kind: Literal["grid model", "language model"]):
+    """Raise a `FileNotFoundError` if a folder lacks the configuration, the processor or tokenizer, or the weights."""
     folder = Path(name)
-    if folder.is_dir():
-        for file in files:
-            if not (folder / file).is_file():
-                raise FileNotFoundError(_incomplete(name, file, kind))
-        if not any(folder.glob("*.safetensors")):
-            raise FileNotFoundError(_incomplete(name, "model.safetensors", kind))
+    for file in ("config.json", "processor_config.json" if kind == "grid model" else "tokenizer_config.json"):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(_incomplete(name, file, kind))
+    if not any(folder.glob("*.safetensors")):
+        raise FileNotFoundError(_incomplete(name, "model.safetensors", kind))
+
+
+def _check_name(name: str, kind: Literal["grid model", "language model"]):
+    if Path(name).is_dir():
+        check_model_folder(name, kind)
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"There is no folder {name}; give a model folder or a Hub name of the form owner/name."

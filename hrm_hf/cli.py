@@ -2,15 +2,23 @@
 
 hrm-hf solve runs/demo/model 4...2..1....3.24
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
+hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
+hrm-hf data maze data/maze-30x30
 hrm-hf explore data/maze-30x30 mazes.png --row 0 --row 1
 hrm-hf generate runs/text/model "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
+hrm-hf convert sapientinc/HRM-checkpoint-sudoku-extreme --out models/sudoku-extreme
+hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
+hrm-hf card runs/demo
+hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
+hrm-hf env
 """
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +29,14 @@ ModelFolder = Annotated[str, typer.Argument(help="Folder of a model, or its name
 MaxSegments = Annotated[int | None, typer.Option(help="Most segments; by default as in training.")]
 HaltThreshold = Annotated[
     float | None, typer.Option(help="Stop a puzzle at this halting probability; by default by the rule of training.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace such a folder that is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object.")]
+Samples = Annotated[
+    int,
+    typer.Option(
+        help="Sudoku and mazes: answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules."
+    ),
 ]
 EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
 
@@ -65,16 +81,29 @@ def solve(
     puzzles: Annotated[list[str] | None, typer.Argument(help="Puzzles as lines; - reads them from stdin.")] = None,
     max_segments: MaxSegments = None,
     halt_threshold: HaltThreshold = None,
+    samples: Samples = 1,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
     """Solve puzzles and check every answer by the rules. Exit code 2 if one is not solved."""
     if puzzles in (None, [], ["-"]):
         puzzles = [line.strip() for line in sys.stdin if line.strip()]
+    if samples > 1 and show_steps:
+        raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
     hrm_model, processor = _load(model)
-    output = hrm_model.solve(
-        **processor(puzzles), max_segments=max_segments, halt_threshold=halt_threshold, return_history=show_steps
-    )
+    depth = {"max_segments": max_segments, "halt_threshold": halt_threshold}
+    if samples > 1:
+        from accelerate import Accelerator
+
+        from hrm_hf.evaluation.test_time_compute import solve_with_samples
+
+        accelerator = Accelerator()
+        hrm_model.to(accelerator.device)
+        output = solve_with_samples(
+            hrm_model.solve, dict(processor(puzzles)), processor, accelerator, samples, **depth
+        )
+    else:
+        output = hrm_model.solve(**processor(puzzles), **depth, return_history=show_steps)
     answers = processor.batch_decode(output.predictions)
     verdicts = [processor.check(puzzle, answer) for puzzle, answer in zip(puzzles, answers, strict=True)]
     for row, (puzzle, answer, verdict) in enumerate(zip(puzzles, answers, verdicts, strict=True)):
@@ -109,6 +138,11 @@ def evaluate(
     halt_threshold: HaltThreshold = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
     batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.")] = 1024,
+    samples: Samples = 1,
+    noise: Annotated[
+        float, typer.Option(help="With --samples: standard deviation of noise on the states, as in PTRM.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of samples.")] = 0,
     rating_bins: Annotated[int, typer.Option(help="Bins of equally many puzzles for the scores by rating.")] = 4,
     curve: Annotated[
         Path | None,
@@ -167,6 +201,25 @@ def evaluate(
             progress=True,
         )
         result["by_segments"] = breakdown.as_dicts(points)
+    if samples > 1:
+        from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples
+
+        drawn = draw_samples(
+            hrm_model.solve,
+            examples,
+            processor,
+            accelerator,
+            samples,
+            noise_std=noise,
+            seed=seed,
+            batch_size=batch_size,
+            max_segments=max_segments,
+            early_stop=early_stop,
+            halt_threshold=halt_threshold,
+            progress=True,
+        )
+        result |= {"noise": noise, "seed": seed}
+        result["by_samples"] = breakdown.as_dicts(compute_curve(drawn, examples["labels"]))
     if not accelerator.is_main_process:
         return
     if points is not None:
@@ -176,6 +229,64 @@ def evaluate(
     text = json.dumps(result, indent=2)
     print(text)
     _write_json(output, text)
+
+
+@app.command()
+def evaluate_arc(
+    model: ModelFolder,
+    dataset: Annotated[str, typer.Argument(help="ARC data set folder, or its name on the Hub.")],
+    num_augmentations: Annotated[
+        int | None, typer.Option(help="Augmentations of a task that vote, besides the task itself; by default all.")
+    ] = None,
+    max_segments: MaxSegments = None,
+    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
+    batch_size: Annotated[int, typer.Option(help="Predictions made at a time.")] = 512,
+    submission: Annotated[
+        Path | None, typer.Option(help="Also write the competition's JSON, two attempts a test input.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Also draw every task with its first two attempts into this folder.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
+):
+    """ARC as the original scores it: all augmentations vote; pass@K by both rules to count tasks, as JSON."""
+    from hrm_hf.data.arc_puzzles import load_arc
+
+    puzzles = load_arc(dataset, "test")
+    hrm_model, processor = _load(model)
+    from accelerate import Accelerator
+
+    from hrm_hf.evaluation import arc
+
+    accelerator = Accelerator()
+    answers = arc.vote(
+        hrm_model.to(accelerator.device).solve,
+        puzzles,
+        processor,
+        accelerator,
+        batch_size=batch_size,
+        max_segments=max_segments,
+        early_stop=early_stop,
+        num_augmentations=num_augmentations,
+        progress=True,
+    )
+    if not accelerator.is_main_process:
+        return
+    if submission is not None:
+        arc.write_submission(submission, answers)
+    if pictures is not None:
+        arc.write_pictures(pictures, puzzles.tasks, answers)
+    text = json.dumps({"model": model, "dataset": dataset} | arc.score(answers).as_dict(), indent=2)
+    print(text)
+    _write_json(output, text)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def data(context: typer.Context):
+    """Build, convert and push data sets: `hrm-hf data --help`."""
+    from hrm_hf.data.commands import app as data_app  # builders are heavy to import
+
+    data_app(context.args or ["--help"], prog_name="hrm-hf data")
 
 
 @app.command()
@@ -312,11 +423,144 @@ def evaluate_text(
     _write_json(output, text)
 
 
+@app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="File, folder or Hub repository of the original HRM code.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    task: Annotated[
+        Literal["sudoku", "maze", "arc"] | None,
+        typer.Option(help="What the puzzles are; known for the repositories of the authors."),
+    ] = None,
+    num_heads: Annotated[int | None, typer.Option(help="Attention heads, if no all_config.yaml says it.")] = None,
+    h_cycles: Annotated[int | None, typer.Option(help="H_cycles, if no all_config.yaml says it.")] = None,
+    l_cycles: Annotated[int | None, typer.Option(help="L_cycles, if no all_config.yaml says it.")] = None,
+    halt_max_steps: Annotated[int | None, typer.Option(help="Segments, if no all_config.yaml says it.")] = None,
+    identifiers: Annotated[
+        Path | None,
+        typer.Option(help="ARC: folder with identifiers.json, if the checkpoint has none: the data set's."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub repository.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+):
+    """Convert a checkpoint of the original HRM code into a model folder, and compare the two bit for bit.
+
+    Example: hrm-hf convert sapientinc/HRM-checkpoint-ARC-2 --identifiers data/arc-2 --out models/arc-2
+    """
+    from transformers.utils import logging
+
+    from hrm_hf.convert import convert as convert_checkpoint
+    from hrm_hf.original_checkpoint import Settings
+
+    logging.disable_progress_bar()
+    settings = Settings(num_heads=num_heads, H_cycles=h_cycles, L_cycles=l_cycles, halt_max_steps=halt_max_steps)
+    done = convert_checkpoint(checkpoint, out, task, settings, identifiers, revision, overwrite)
+    if as_json:
+        print(json.dumps(asdict(done), indent=2))
+        return
+    print(f"{done.checkpoint}: HRM for {done.task}, {done.parameters:,} parameters")
+    if done.identifiers > 1 and done.named_identifiers == 0:
+        print(
+            f"none of its {done.identifiers:,} puzzle identifiers has a name, so the processor takes no names; give "
+            "--identifiers to have them"
+        )
+    print(f"{done.equal_tensors} tensors and logits of {done.equal_logits} equal bit for bit")
+    print(f"written to {done.output}")
+
+
+@app.command()
+def export(
+    model: ModelFolder,
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+):
+    """Write a model as a checkpoint of the original HRM code: step_0, all_config.yaml, dataset.json.
+
+    Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
+    """
+    from transformers.utils import logging
+
+    from hrm_hf.convert import export as export_checkpoint
+
+    logging.disable_progress_bar()
+    done = export_checkpoint(model, out, overwrite)
+    if as_json:
+        print(json.dumps(asdict(done), indent=2))
+        return
+    print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
+    print(f"written to {done.output}")
+
+
+@app.command()
+def card(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    repo: Annotated[str | None, typer.Option(help="Name of the model on the Hub, for the code that loads it.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it is there.")] = None,
+    license: Annotated[str, typer.Option(help="Of the model.")] = "apache-2.0",
+    as_json: AsJson = False,
+):
+    """Write the model card of a run, README.md and curve.png, into its model folder.
+
+    Example: hrm-hf card runs/demo --repo me/hrm-sudoku-6x6
+    """
+    from hrm_hf.model_card import write_card
+
+    files = [str(path) for path in write_card(run, repo, dataset, license)]
+    print(json.dumps({"files": files}) if as_json else "\n".join(files))
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the model on the Hub.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the model private; by default as its owner's are.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if it is not there.")] = None,
+    commit_message: Annotated[str | None, typer.Option(help="Of the push.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go; the Hub is not asked.")] = False,
+    as_json: AsJson = False,
+):
+    """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit.
+
+    Example: hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --private --dry-run
+    """
+    from hrm_hf import hub
+    from hrm_hf.hub_errors import check_repo_name
+
+    check_repo_name(repo, "model")
+    plan = hub.plan_push(folder)
+    url = None if dry_run else hub.push(plan, repo, private, revision, commit_message)
+    if as_json:
+        result = {"repo": repo, "revision": revision or "main", "private": private, "url": url}
+        print(json.dumps(result | {"files": plan.files, "left_here": plan.left_here}, indent=2))
+        return
+    target = f"{repo}, branch {revision or 'main'}{', private' if private else ''}"
+    print(f"would go to {target}:" if dry_run else f"pushed to {target}:")
+    for name, size in [*plan.files.items(), ("in all", sum(plan.files.values()))]:
+        print(f"  {size:>13,} bytes  {name}")
+    if plan.left_here:
+        print(f"left here: {', '.join(plan.left_here)}")
+    if url is not None:
+        print(url)
+
+
+@app.command()
+def env(as_json: AsJson = False):
+    """Versions and devices, to paste into a bug report."""
+    from hrm_hf.environment import describe_environment, environment_lines
+
+    found = describe_environment()
+    print(json.dumps(found, indent=2) if as_json else "\n".join(environment_lines(found)))
+
+
 def main():
     """Entry point: user errors are one sentence on stderr and exit code 1."""
     try:
         app()
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    # among them missing files, folders in use, a full disk, and a Hub that refuses
+    except (ValueError, TypeError, OSError) as error:
         print(f"hrm-hf: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -1,90 +1,64 @@
-"""Checkpoints of the original HRM code (sapientinc/HRM) as HRM models of this project.
+"""Checkpoints of the original HRM code as model folders of this project, and back; each proves that it is the same.
 
-The original saves a state dict (`step_N`), next to it `all_config.yaml`, and in the data folder `dataset.json`.
+The layout of the original and the names of its parameters stand in `original_checkpoint`.
 """
 
-import json
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
-import yaml
 
-from configuration_hrm import HRMConfig, swiglu_intermediate_size
+from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
+from hrm_hf.data.folder import whole_folder
+from hrm_hf.model_card import CARD, converted_card
+from hrm_hf.original_checkpoint import (
+    OFFICIAL,
+    OriginalCheckpoint,
+    Settings,
+    find_checkpoint,
+    original_arch,
+    read_checkpoint,
+    read_state_dict,
+    write_checkpoint,
+)
 from modeling_hrm import HRMForGridTask
+from processing_hrm import HRMGridProcessor
 
 
-# prefix of the original's parameter names, in the order in which wrappers were put on
-_PREFIXES = ("_orig_mod.", "model.", "inner.")
-
-_RENAMES = {
-    "H_init": "model.H_init",
-    "L_init": "model.L_init",
-    "embed_tokens.embedding_weight": "model.embed_tokens.weight",
-    "embed_pos.embedding_weight": "model.embed_positions.weight",
-    "puzzle_emb.weights": "model.puzzle_embeddings.weight",
-    "lm_head.weight": "lm_head.weight",
-    "q_head.weight": "q_head.weight",
-    "q_head.bias": "q_head.bias",
-}
+TaskName = Literal["sudoku", "maze", "arc"]
 
 
-def rename_original_key(key: str) -> str:
-    """Name here of a parameter of the original, with or without its wrappers' prefixes.
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted, and what was compared.
 
-    Raises:
-        ValueError: if the name is not one of the original model's.
+    Attributes:
+        checkpoint: the file that was read, or the model.
+        output: the folder that was written.
+        task: what the model is for.
+        parameters: numbers in it.
+        named_identifiers: puzzle identifiers that have a name; 0 if there was no identifiers.json.
+        identifiers: puzzle identifiers that it has an embedding for, the blank one included.
+        equal_tensors: tensors that are equal bit for bit there and back.
+        equal_logits: shape of the logits that are.
     """
-    name = key
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    if name in _RENAMES:
-        return _RENAMES[name]
-    for module in ("H_level", "L_level"):
-        if name.startswith(f"{module}.layers."):
-            return "model." + name.replace("_level", "_module", 1)
-    raise ValueError(f"{key!r} is not a parameter of the original HRM (ACT version 1); is this its checkpoint?")
 
-
-def config_from_original(all_config: dict, dataset: dict) -> HRMConfig:
-    """Configuration from the contents of the original's `all_config.yaml` and `dataset.json`.
-
-    Raises:
-        ValueError: if an entry is missing.
-    """
-    try:
-        arch = all_config["arch"]
-        return HRMConfig(
-            vocab_size=dataset["vocab_size"],
-            max_position_embeddings=dataset["seq_len"],
-            num_puzzle_identifiers=dataset["num_puzzle_identifiers"],
-            pad_token_id=dataset["pad_id"],
-            hidden_size=arch["hidden_size"],
-            intermediate_size=swiglu_intermediate_size(arch["hidden_size"], arch["expansion"]),
-            num_attention_heads=arch["num_heads"],
-            H_layers=arch["H_layers"],
-            L_layers=arch["L_layers"],
-            H_cycles=arch["H_cycles"],
-            L_cycles=arch["L_cycles"],
-            position_embedding_type=arch["pos_encodings"],
-            rope_parameters={"rope_type": "default", "rope_theta": arch.get("rope_theta", 10000.0)},
-            rms_norm_eps=arch.get("rms_norm_eps", 1e-5),
-            puzzle_emb_ndim=arch["puzzle_emb_ndim"],
-            halt_max_steps=arch["halt_max_steps"],
-            halt_exploration_prob=arch["halt_exploration_prob"],
-            halting="q_learning",
-            gradient_depth="last_step",
-            token_loss=arch["loss"]["loss_type"].removesuffix("_cross_entropy"),
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"The original's configuration has no entry {error}; wanted are the contents of the all_config.yaml and "
-            "dataset.json that were written by the run that made the checkpoint."
-        ) from error
+    checkpoint: str
+    output: str
+    task: str
+    parameters: int
+    named_identifiers: int
+    identifiers: int
+    equal_tensors: int
+    equal_logits: list[int]
 
 
 def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMForGridTask:
-    """Load a checkpoint of the original code.
+    """Load a checkpoint of the original code without converting it.
 
     Args:
         folder: holds the checkpoint, `all_config.yaml` and `dataset.json`.
@@ -103,24 +77,192 @@ def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMF
             raise FileNotFoundError(
                 f"{folder} has no file {name}; wanted is a folder with {checkpoint}, all_config.yaml and dataset.json."
             )
-    all_config = yaml.safe_load((folder / "all_config.yaml").read_text())
-    dataset = json.loads((folder / "dataset.json").read_text())
-    model = HRMForGridTask(config_from_original(all_config, dataset))
+    original = read_checkpoint(folder / checkpoint)
+    return original.model(original.dataset["seq_len"])
 
-    original = torch.load(folder / checkpoint, map_location="cpu", weights_only=True)
-    converted = {rename_original_key(key): tensor for key, tensor in original.items()}
-    expected = model.state_dict()
-    for problem, keys in (
-        ("lacks", sorted(expected.keys() - converted.keys())),
-        ("has the unexpected", sorted(converted.keys() - expected.keys())),
-    ):
-        if keys:
-            raise ValueError(f"The checkpoint {folder / checkpoint} {problem} {', '.join(keys)}.")
-    for key, tensor in converted.items():
-        if tensor.shape != expected[key].shape:
+
+def convert(
+    checkpoint: str,
+    output: Path,
+    task: TaskName | None = None,
+    settings: Settings | None = None,
+    identifiers: Path | None = None,
+    revision: str | None = None,
+    overwrite: bool = False,
+) -> Conversion:
+    """Write a model folder from a checkpoint of the original: model, code, processor and card.
+
+    Args:
+        checkpoint: a file, a folder or a repository on the Hub, as `original_checkpoint` describes them.
+        output: the folder to write.
+        task: what the model is for; known for the repositories of `OFFICIAL`.
+        settings: what neither tensors nor all_config.yaml tell.
+        identifiers: folder with an identifiers.json; by default that of the checkpoint, if it has one.
+        revision: of the repository on the Hub.
+        overwrite: whether a model folder that is there may be replaced.
+
+    Raises:
+        FileNotFoundError, FileExistsError: for a missing checkpoint and an output folder that is in use.
+        ValueError: for a checkpoint that is none of the original HRM's or of another task.
+        RuntimeError: if the written model is not bit for bit the one that was read.
+    """
+    known_task = OFFICIAL.get(checkpoint)
+    if known_task is not None and task not in (None, known_task):
+        raise ValueError(f"{checkpoint} is a model for {known_task}, but --task {task} was given; leave it out.")
+    task = task or known_task
+    if task is None:
+        raise ValueError(
+            f"Nothing in the checkpoint {checkpoint} tells what its puzzles are; give --task sudoku, maze or arc."
+        )
+    _check_output(output, overwrite, "config.json", "model folder")
+    original = read_checkpoint(find_checkpoint(checkpoint, revision), settings, identifiers)
+    processor = build_processor(original, task)
+    model = original.model(processor.seq_len)
+    with whole_folder(output) as partial:
+        save_checkpoint(partial, model, processor)
+        logits = _check_there_and_back(model, original.tensors, partial)
+        # the path of a file on this machine says nothing to others, the name of a repository does
+        source = checkpoint if not Path(checkpoint).exists() else None
+        # that of their code; of other checkpoints nobody knows
+        license = "apache-2.0" if checkpoint in OFFICIAL else None
+        card = converted_card(model, processor, source, original.path.name, license)
+        (partial / CARD).write_text(f"{card}\n", encoding="utf-8")
+    return _conversion(str(original.path), output, model, processor, len(original.tensors), logits)
+
+
+def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
+    """Write a checkpoint folder as the original code writes and reads it.
+
+    Args:
+        model: a model folder, or a model on the Hub.
+        output: the folder to write: step_0, all_config.yaml, dataset.json and, with names, identifiers.json.
+        overwrite: whether a checkpoint folder that is there may be replaced.
+
+    Raises:
+        FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
+        ValueError: if the original cannot compute what the model computes.
+        RuntimeError: if the written checkpoint is not bit for bit the model.
+    """
+    _check_output(output, overwrite, "all_config.yaml", "checkpoint folder")
+    hrm_model, processor = load_checkpoint(model)
+    original_arch(hrm_model)  # refuses before anything is written
+    hrm_model.float()
+    with whole_folder(output) as partial:
+        write_checkpoint(partial, hrm_model, processor.puzzle_identifiers)
+        tensors = read_state_dict(partial / "step_0")
+        logits = _check_equal_logits(hrm_model, load_original(partial), "the exported checkpoint")
+    return _conversion(model, output, hrm_model, processor, len(tensors), logits)
+
+
+def build_processor(original: OriginalCheckpoint, task: TaskName) -> HRMGridProcessor:
+    """The processor for a checkpoint: its size is that of the sequences, or else the published one of the task.
+
+    Raises:
+        ValueError: if task, vocabulary, length and names do not fit together.
+    """
+    sizes = original.sizes
+    side = 30
+    if original.seq_len is not None:
+        side = math.isqrt(original.seq_len)
+        if side * side != original.seq_len:
             raise ValueError(
-                f"{key} has the shape {tuple(tensor.shape)} in {folder / checkpoint}, but its configuration asks for "
-                f"{tuple(expected[key].shape)}."
+                f"{original.path} is for sequences of {original.seq_len} tokens, which is no square board."
             )
-    model.load_state_dict(converted)
-    return model.eval()
+    elif task == "sudoku":
+        side = sizes.vocab_size - 2  # padding and the blank cell
+    names = None
+    # the file of a data set without puzzle identifiers names the blank one alone
+    if original.identifiers is not None and len(original.identifiers) > 1:
+        if len(original.identifiers) != sizes.num_puzzle_identifiers:
+            raise ValueError(
+                f"There are {len(original.identifiers)} names of puzzle identifiers, but {original.path} has "
+                f"{sizes.num_puzzle_identifiers or 'no'} puzzle embeddings; give the identifiers.json of the data set "
+                "that it was trained on."
+            )
+        names = {name: number for number, name in enumerate(original.identifiers) if number}
+    boards = {"sudoku": sizes.vocab_size - 2 == side, "maze": sizes.vocab_size == 6, "arc": sizes.vocab_size == 12}
+    if not boards[task]:
+        raise ValueError(
+            f"{original.path} has {sizes.vocab_size} token ids"
+            f"{'' if original.seq_len is None else f' and sequences of {original.seq_len}'}, which is no model for "
+            f"{task} (sudoku 9x9: 11 and 81, maze 30x30: 6 and 900, arc: 12 and 900); give the right --task."
+        )
+    return HRMGridProcessor(task, side, side, puzzle_identifiers=names)
+
+
+def _check_there_and_back(model: HRMForGridTask, tensors: dict[str, torch.Tensor], folder: Path) -> torch.Tensor:
+    """Compare what was read with what comes back from an export of the model, and its logits with two others'.
+
+    Args:
+        model: converted from `tensors`.
+        tensors: of the original, by name without prefix.
+        folder: with the saved model.
+
+    Returns:
+        The logits.
+
+    Raises:
+        RuntimeError: at the first difference.
+    """
+    with TemporaryDirectory(dir=folder) as exported:
+        write_checkpoint(Path(exported), model)
+        back = read_state_dict(Path(exported) / "step_0")
+        if back.keys() != tensors.keys():
+            raise RuntimeError(f"The names {sorted(back.keys() ^ tensors.keys())} differ after conversion and export.")
+        for name, tensor in tensors.items():
+            # the original's weights are float32, its initial states perhaps not; a wider dtype holds the same numbers
+            if not torch.equal(back[name].double(), tensor.double()):
+                raise RuntimeError(f"{name} differs after conversion and export.")
+        _check_equal_logits(model, load_original(exported), "the exported checkpoint")
+    return _check_equal_logits(model, HRMForGridTask.from_pretrained(folder), "the saved model")
+
+
+def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str) -> torch.Tensor:
+    """Two segments on random puzzles; a `RuntimeError` if the models do not agree in every bit."""
+    config = model.config
+    generator = torch.Generator().manual_seed(0)
+    batch = {
+        "input_ids": torch.randint(config.vocab_size, (2, config.max_position_embeddings), generator=generator),
+        "puzzle_identifiers": torch.randint(config.num_puzzle_identifiers, (2,), generator=generator),
+    }
+    outputs = []
+    for one in (model.eval(), other.eval()):
+        with torch.no_grad():
+            carry = one(**batch).carry
+            carry.halted[:] = False
+            outputs.append(one(**batch, carry=carry))
+    mine, theirs = outputs
+    for name in ("logits", "q_halt_logits", "q_continue_logits"):
+        if not torch.equal(mine[name], theirs[name]):
+            raise RuntimeError(f"The {name} of {what} differ from those of the model.")
+    return mine.logits
+
+
+def _check_output(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
+    """Raise a `FileExistsError` if a folder is there that may not be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / has_file).is_file():
+        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
+    if not overwrite:
+        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
+
+
+def _conversion(
+    checkpoint: str,
+    output: Path,
+    model: HRMForGridTask,
+    processor: HRMGridProcessor,
+    equal_tensors: int,
+    logits: torch.Tensor,
+) -> Conversion:
+    return Conversion(
+        checkpoint=checkpoint,
+        output=str(output),
+        task=f"{processor.task} {processor.height}x{processor.width}",
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        named_identifiers=len(processor.puzzle_identifiers or {}),
+        identifiers=model.config.num_puzzle_identifiers,
+        equal_tensors=equal_tensors,
+        equal_logits=list(logits.shape),
+    )

@@ -13,7 +13,7 @@ def hub_errors(action: str) -> Iterator[None]:
     """Errors of `huggingface_hub` in the block become an `OSError` whose message is one sentence.
 
     Args:
-        action: what the block does, as in "push to me/sudoku".
+        action: what the Hub is asked to do, as in "take a push to me/sudoku".
 
     Raises:
         PermissionError: if the Hub says 401 or 403.
@@ -51,7 +51,7 @@ def check_repo_name(name: str, kind: str) -> None:
 
 
 def check_token(action: str) -> None:
-    """Raise a `PermissionError` if there is no token; `action` as in `hub_errors`."""
+    """Raise a `PermissionError` if there is no token; the action as in "push to me/sudoku"."""
     if get_token() is None:
         raise PermissionError(
             f"There is no token to {action} with; log in with `hf auth login`, or set HF_TOKEN to a token that may "

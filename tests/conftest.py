@@ -1,6 +1,8 @@
 """Shared by all tests: caches in a folder of their own, no network, small models."""
 
+import io
 import os
+import sys
 import tempfile
 
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from configuration_hrm import HRMConfig
+from hrm_hf.cli import main
 from modeling_hrm import HRMForGridTask
 
 
@@ -50,6 +53,22 @@ def small_model(small_config):
         return model.eval()
 
     return make
+
+
+@pytest.fixture
+def hrm_hf(monkeypatch, capsys):
+    """Calls the command `hrm-hf`; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hrm-hf", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_of:
+            main()
+        captured = capsys.readouterr()
+        return exit_of.value.code or 0, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

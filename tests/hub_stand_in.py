@@ -137,7 +137,10 @@ class Requests(BaseHTTPRequestHandler):
                 for path, data in files.items()
                 if path.startswith(under)
             ]
-            self.answer(200 if listed or not under else 404, listed)
+            if listed or not under:
+                self.answer(200, listed)
+            else:
+                self.answer(404, {"error": f"{under} does not exist"}, {"X-Error-Code": "EntryNotFound"})
         else:
             sha = self.server.commit_of(repo_name, revision)
             siblings = [{"rfilename": path} for path in files]
@@ -240,6 +243,8 @@ class Requests(BaseHTTPRequestHandler):
 def reach(monkeypatch, url: str):
     """Make this process take a URL for the Hub."""
     monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + template[template.index("/{repo_id}") :])
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which needs servers of its own
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -251,7 +256,7 @@ def reach(monkeypatch, url: str):
 def running_hub(monkeypatch, kind: str) -> Iterator[Hub]:
     """A hub that this process takes for the real one."""
     server = Hub(kind)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     reach(monkeypatch, server.url)
     try:

@@ -1,13 +1,10 @@
 """The command `hrm-hf` as a user calls it: what it prints, its exit codes, and errors in one sentence."""
 
-import io
 import json
-import sys
 
 import pytest
 import torch
 
-from hrm_hf.cli import main
 from hrm_hf.data.sudoku_builder import build_sudoku
 
 
@@ -51,22 +48,6 @@ def model_folder(tmp_path_factory) -> str:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)
-
-
-@pytest.fixture
-def hrm_hf(monkeypatch, capsys):
-    """Calls the command; gives exit code, stdout and stderr."""
-
-    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hrm-hf", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_of:
-            main()
-        captured = capsys.readouterr()
-        return exit_of.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def test_a_solved_puzzle_is_shown_and_called_solved(hrm_hf, model_folder):
@@ -160,3 +141,67 @@ def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
     assert picture.read_text().startswith("<?xml")
     code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
     assert code == 1 and "The picture rows.doc has no form" in err
+
+
+def test_data_has_the_builders(hrm_hf, tmp_path):
+    code, out, _ = hrm_hf("data", "--help")
+    assert code == 0
+    for name in ("sudoku", "maze", "arc", "text", "export-original", "import-original", "push"):
+        assert name in out
+    folder = str(tmp_path / "data")
+    code, out, _ = hrm_hf("data", "sudoku", folder, "--size", "4", "--num-train", "3", "--num-test", "2")
+    assert code == 0 and "train: 3 puzzles" in out
+    code, _, err = hrm_hf("data", "sudoku", folder, "--size", "5")
+    assert code == 1 and err.startswith("hrm-hf: ") and "data set already" in err
+
+
+def test_more_samples(hrm_hf, model_folder, tmp_path):
+    code, out, _ = hrm_hf("solve", model_folder, PUZZLE, "--samples", "3", "--json")
+    assert code == 0 and json.loads(out)["answer"] == ANSWER
+    code, _, err = hrm_hf("solve", model_folder, PUZZLE, "--samples", "3", "--show-steps")
+    assert code == 1 and "--show-steps is for one answer" in err
+    build_sudoku(tmp_path / "data", size=4, num_train=3, num_test=5)
+    code, out, _ = hrm_hf("evaluate", model_folder, str(tmp_path / "data"), "--samples", "4")
+    result = json.loads(out[out.index("{") :])
+    assert [point["max_samples"] for point in result["by_samples"]] == [1, 2, 4]
+    assert result["by_samples"][0]["exact_accuracy"] == result["exact_accuracy"]
+    accuracies = [point["keeps_rules"] for point in result["by_samples"]]
+    assert accuracies == sorted(accuracies)
+
+
+def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
+    from configuration_hrm import HRMConfig
+    from hrm_hf.data.arc_builder import build_arc
+    from hrm_hf.data.puzzle_sets import open_puzzles
+    from modeling_hrm import HRMForGridTask
+
+    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))
+    build_arc(tmp_path / "arc", evaluation=[tmp_path / "tasks.json"], num_aug=2)
+    processor = open_puzzles(str(tmp_path / "arc"), "test").processor
+    torch.manual_seed(0)
+    config = HRMConfig(
+        vocab_size=processor.vocab_size,
+        max_position_embeddings=900,
+        num_puzzle_identifiers=processor.num_puzzle_identifiers,
+        hidden_size=16,
+        num_attention_heads=2,
+        H_layers=1,
+        L_layers=1,
+        H_cycles=1,
+        L_cycles=1,
+        puzzle_emb_ndim=16,
+    )
+    HRMForGridTask(config).save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    code, out, _ = hrm_hf(
+        *("evaluate-arc", str(tmp_path / "model"), str(tmp_path / "arc"), "--max-segments", "1"),
+        *("--submission", str(tmp_path / "submission.json"), "--pictures", str(tmp_path / "pictures")),
+    )
+    assert code == 0
+    result = json.loads(out[out.index("{\n") :])
+    assert (result["n_tasks"], result["num_predictions"]) == (1, 3)
+    assert {"hrm_pass@1", "hrm_pass@1000", "trm_pass@2"} <= result.keys()
+    (entry,) = json.loads((tmp_path / "submission.json").read_text())["turn"]
+    assert entry.keys() == {"attempt_1", "attempt_2"}
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["turn.png"]

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hrm_hf.convert import load_original, rename_original_key
+from hrm_hf.convert import load_original
+from hrm_hf.original_checkpoint import rename_original_key
 from hrm_hf.training.grid_task import segment_sums
 from hrm_hf.training.optim import SignSGD, learning_rate_factor
 

@@ -112,7 +112,7 @@ def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
     assert [(result["answer"], result["solved"]) for result in results] == [(None, False)] * 2
 
 
-def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
+def test_the_installed_package_has_the_model_files_as_modules_and_the_card_template(tmp_path):
     build = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
         + ["--target", str(tmp_path / "site"), str(ROOT)],
@@ -123,8 +123,8 @@ def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
     assert build.returncode == 0, build.stderr[-3000:]
     empty = tmp_path / "empty"
     empty.mkdir()
-    modules = "modeling_hrm, configuration_hrm, processing_hrm, pipeline_hrm, hrm_hf.training.loop"
-    code = f"import {modules}; print(modeling_hrm.__file__)"
+    modules = "modeling_hrm, configuration_hrm, processing_hrm, pipeline_hrm, hrm_hf.training.loop, hrm_hf.model_card"
+    code = f"import {modules}; print(modeling_hrm.__file__, hrm_hf.model_card.template_path(), sep='\\n')"
     process = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=empty,
@@ -134,7 +134,8 @@ def test_the_installed_package_has_the_model_files_as_modules(tmp_path):
         timeout=300,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    assert process.stdout.strip() == str(tmp_path / "site" / "modeling_hrm.py")
+    files = ["modeling_hrm.py", "hrm_hf/model_cards/model_card.md"]
+    assert process.stdout.split() == [str(tmp_path / "site" / file) for file in files]
 
 
 # --- folders that are no model

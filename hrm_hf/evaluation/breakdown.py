@@ -224,6 +224,6 @@ def write_predictions(
     partial.rename(path)
 
 
-def as_dicts(rows: Sequence[GroupScores | SegmentScores]) -> list[dict]:
-    """Rows as plain dictionaries, for JSON."""
+def as_dicts(rows: Sequence) -> list[dict]:
+    """Dataclasses as plain dictionaries, for JSON."""
     return [asdict(row) for row in rows]

@@ -1,0 +1,157 @@
+"""Model folders on the Hub: what of a folder goes there, and the push as one commit.
+
+Weights go as safetensors only: the other formats can run code when they are loaded.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from safetensors import SafetensorError, safe_open
+
+from hrm_hf.checkpoints import check_model_folder
+from hrm_hf.hub_errors import check_repo_name, check_token, hub_errors
+from hrm_hf.model_card import CARD
+
+
+# weights, configurations and tokenizers, code, card and plots, chat templates, vocabularies
+_GOES = {".safetensors", ".json", ".py", ".md", ".png", ".svg", ".jinja", ".txt", ".model"}
+_REFUSED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".joblib"}
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push would do.
+
+    Attributes:
+        folder: the model folder.
+        files: names of the files that go, with their sizes in bytes.
+        left_here: names of what else is in the folder.
+    """
+
+    folder: Path
+    files: dict[str, int]
+    left_here: list[str]
+
+
+def plan_push(folder: Path) -> PushPlan:
+    """Look through a model folder; nothing is sent.
+
+    Args:
+        folder: with model, processor or tokenizer, code and card.
+
+    Raises:
+        FileNotFoundError: if something is missing.
+        ValueError: if a file is damaged, or one is there that can run code when it is loaded.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}; give a model folder.")
+    entries = sorted(folder.iterdir())
+    refused = [path.name for path in entries if path.suffix.lower() in _REFUSED]
+    if refused:
+        raise ValueError(
+            f"{folder} has {', '.join(refused)}: formats that can run code when they are loaded, and only safetensors "
+            "are pushed; remove them, or save the model again with save_pretrained."
+        )
+    is_language_model = (folder / "tokenizer_config.json").is_file()
+    check_model_folder(str(folder), "language model" if is_language_model else "grid model")
+    if not (folder / CARD).is_file():
+        raise FileNotFoundError(
+            f"{folder} has no card {CARD}; `hrm-hf card RUN_FOLDER` writes that of a trained model, and other models "
+            "need one by hand."
+        )
+    goes = [path for path in entries if path.is_file() and path.suffix in _GOES and not path.name.startswith(".")]
+    _check_code(folder)
+    _check_weights(folder)
+    left_here = [path.name + "/" * path.is_dir() for path in entries if path not in goes]
+    return PushPlan(folder, {path.name: path.stat().st_size for path in goes}, left_here)
+
+
+def push(
+    plan: PushPlan,
+    repo_name: str,
+    private: bool = False,
+    revision: str | None = None,
+    commit_message: str | None = None,
+) -> str:
+    """Push a model folder to the Hub, in one commit: all of it is there, or nothing. Other files there stay.
+
+    Args:
+        plan: as `plan_push` gives it.
+        repo_name: OWNER/NAME; made if it is not there.
+        private: whether it must be private; by default as its owner's are.
+        revision: branch to push to, made if it is not there; by default main.
+        commit_message: of the commit.
+
+    Returns:
+        The URL of the commit.
+
+    Raises:
+        ValueError: for a bad name or message, or a private push to a public model.
+        PermissionError: without a token, or with one that may not write there.
+        ConnectionError: if the Hub cannot be reached or has trouble of its own.
+        OSError: if it refuses the push for another reason.
+    """
+    check_repo_name(repo_name, "model")
+    if commit_message is not None and not commit_message.strip():
+        raise ValueError("The commit message is empty; give one, or leave out --commit-message.")
+    action = f"take a push to {repo_name}"
+    check_token(f"push to {repo_name}")
+    api = HfApi()
+    with hub_errors(action):
+        api.create_repo(repo_name, private=private or None, exist_ok=True)
+        # creating says nothing to a model that is there
+        is_too_public = private and not api.model_info(repo_name).private
+    if is_too_public:
+        raise ValueError(
+            f"The model {repo_name} is on the Hub already and is public; make it private in its settings, give "
+            "another name, or leave out --private."
+        )
+    with hub_errors(action):
+        if revision is not None:
+            api.create_branch(repo_name, branch=revision, exist_ok=True)
+        commit = api.create_commit(
+            repo_name,
+            [CommitOperationAdd(name, plan.folder / name) for name in plan.files],
+            commit_message=commit_message or "Push with hrm-hf",
+            revision=revision,
+        )
+    return str(commit.commit_url)
+
+
+def _check_code(folder: Path) -> None:
+    """Raise a `FileNotFoundError` if configurations name code that is not there: nobody could load the model."""
+    for name in ("config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            continue
+        config = json.loads((folder / name).read_text(encoding="utf-8"))
+        pipelines = [pipeline["impl"] for pipeline in config.get("custom_pipelines", {}).values()]
+        files = {
+            f"{reference.partition('.')[0]}.py" for reference in [*config.get("auto_map", {}).values(), *pipelines]
+        }
+        missing = sorted(file for file in files if not (folder / file).is_file())
+        if missing:
+            raise FileNotFoundError(
+                f"{folder} has no {', '.join(missing)}, which its {name} names; save the model again with "
+                "save_pretrained, which writes its code."
+            )
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise an error if a file of weights is damaged, or a shard is missing."""
+    index = folder / "model.safetensors.index.json"
+    wanted = {"model.safetensors"}
+    if index.is_file():
+        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    missing = sorted(name for name in wanted if not (folder / name).is_file())
+    if missing:
+        raise FileNotFoundError(f"{folder} has no {', '.join(missing)}; save the model again.")
+    for name in sorted(wanted):
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(
+                f"The weights {folder / name} are damaged ({error}); copy them again, or save the model again."
+            ) from error

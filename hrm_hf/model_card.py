@@ -1,0 +1,451 @@
+"""Model cards: README.md and a picture of the training curves, rendered from the files of a run, never by hand.
+
+The text is the template model_cards/model_card.md; here is what it is filled with.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from hrm_hf.evaluation.statistics import binomial_interval
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # converting a checkpoint needs no matplotlib
+
+    from modeling_hrm import HRMForGridTask
+    from processing_hrm import HRMGridProcessor
+
+CARD, CURVE = "README.md", "curve.png"
+# what stands for the model where its name on the Hub is not known
+THIS_FOLDER = "path/to/this/folder"
+
+_PUZZLES = {"sudoku": "Sudoku {size}", "maze": "mazes of {size}", "arc": "ARC tasks on a canvas of {size}"}
+_TITLES = {
+    "sudoku": "HRM for Sudoku {size}",
+    "maze": "HRM for mazes {size}",
+    "arc": "HRM for ARC",
+    "text": "HRM for text",
+}
+# entries of a recipe that are of one machine and say nothing of the training
+_LOCAL_ENTRIES = ("output_dir", "overwrite_output_dir")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The files of a finished run.
+
+    Attributes:
+        path: the run folder.
+        recipe: options of the run.
+        result: last evaluation and costs.
+        log: lines of log.jsonl.
+        test: what `hrm-hf evaluate ... --output RUN/test.json` wrote, `None` if nobody did.
+        config: that of the model.
+        processor: that of the processor, `None` for text.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    result: dict[str, Any]
+    log: list[dict[str, Any]]
+    test: dict[str, Any] | None
+    config: dict[str, Any]
+    processor: dict[str, Any] | None
+
+    @property
+    def kind(self) -> str:
+        """`"sudoku"`, `"maze"`, `"arc"` or `"text"`."""
+        return "text" if self.processor is None else self.processor["task"]
+
+    @property
+    def size(self) -> str:
+        """Of a board, as in 9x9; empty for text."""
+        return "" if self.processor is None else "{height}x{width}".format(**self.processor)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read the files of a run folder.
+
+    Raises:
+        FileNotFoundError: if one is missing.
+        ValueError: if one is not what a run writes.
+    """
+    for name in ("recipe.yaml", "result.json", "log.jsonl", "model/config.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {name}, so it is no finished training run; give the output_dir of one."
+            )
+    try:
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{folder / 'recipe.yaml'} is not YAML ({' '.join(str(error).split())}).") from error
+    log = [
+        _parsed(line, f"line {number} of {folder / 'log.jsonl'}")
+        for number, line in enumerate((folder / "log.jsonl").read_text(encoding="utf-8").splitlines(), start=1)
+    ]
+    test, processor = (
+        _read_json(folder / name) if (folder / name).is_file() else None
+        for name in ("test.json", "model/processor_config.json")
+    )
+    record = RunRecord(
+        path=folder,
+        recipe=recipe,
+        result=_read_json(folder / "result.json"),
+        log=log,
+        test=test,
+        config=_read_json(folder / "model/config.json"),
+        processor=processor,
+    )
+    measures = ("exact_accuracy", "cell_accuracy", "n") if processor else ("bits_per_byte", "perplexity", "n_tokens")
+    for name, scores in (("result.json", record.result), ("test.json", test)):
+        missing = [measure for measure in measures if scores is not None and measure not in scores]
+        if missing:
+            raise ValueError(f"{folder / name} has no {', '.join(missing)}; it was not written by this project.")
+    return record
+
+
+def write_card(
+    run_folder: Path, repo_id: str | None = None, dataset_id: str | None = None, license: str = "apache-2.0"
+) -> list[Path]:
+    """Write README.md and curve.png into the model folder of a run.
+
+    Args:
+        run_folder: of a finished run.
+        repo_id: name of the model on the Hub, for the code that loads it.
+        dataset_id: name of the data set on the Hub, if it is there.
+        license: for the metadata.
+
+    Returns:
+        The two files.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_run`.
+    """
+    run = read_run(run_folder)
+    card, curve = run_folder / "model" / CARD, run_folder / "model" / CURVE
+    text = f"{run_card(run, repo_id, dataset_id, license)}\n"
+    partial = curve.with_name(f"partial-{CURVE}")
+    draw_curve(run).savefig(partial, dpi=130)
+    partial.rename(curve)
+    partial = card.with_name(f"{CARD}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(card)
+    return [card, curve]
+
+
+def run_card(run: RunRecord, repo_id: str | None, dataset_id: str | None, license: str) -> ModelCard:
+    """The card of a trained model; arguments as `write_card`."""
+    name = repo_id or THIS_FOLDER
+    # the test split if it was measured, else what the run itself measured
+    measured = {run.result["eval_split"]: run.result}
+    dataset = dataset_id or _shown(run.recipe["dataset"])
+    if run.test is not None:
+        measured[run.test.get("split", "test")] = run.test
+    headline_split = list(measured)[-1]
+    headline = measured[headline_split]
+    if run.kind == "text":
+        command = f"hrm-hf evaluate-text {name} TEXT_FILES"
+    else:
+        command = _evaluate_command(name, dataset, headline_split, headline)
+    title = _TITLES[run.kind].format(size=run.size)
+    metadata = _metadata(run.kind, license)
+    metadata.model_name = title
+    metadata.datasets = None if dataset_id is None else [dataset_id]
+    metadata.eval_results = _eval_results(run, dataset_id, dataset, headline_split, headline)
+    recipe = {entry: value for entry, value in run.recipe.items() if entry not in _LOCAL_ENTRIES}
+    return _render(
+        metadata,
+        title=title,
+        kind=run.kind,
+        size=run.size,
+        puzzles=_PUZZLES.get(run.kind, "").format(size=run.size),
+        parameters=_millions(run.result["parameters"]),
+        identifiers=run.config["num_puzzle_identifiers"],
+        origin=None,
+        results=[_result_row(run.kind, split, scores) for split, scores in reversed(measured.items())],
+        command=command,
+        curve=CURVE,
+        caption=_caption(run),
+        code=_code(run.kind, name, run.processor, run.result.get("max_segments")),
+        run=True,
+        seed=run.recipe["seed"],
+        facts=_training_facts(run, dataset),
+        recipe=yaml.safe_dump(recipe | {"dataset": dataset}, sort_keys=False).strip(),
+        sizes=None,
+        lean=run.config["halting"] == "lean",
+    )
+
+
+def converted_card(
+    model: "HRMForGridTask", processor: "HRMGridProcessor", source: str | None, file_name: str, license: str | None
+) -> ModelCard:
+    """The card of a model that was converted from a checkpoint of the original code.
+
+    Args:
+        model, processor: as they were made.
+        source: repository of the checkpoint on the Hub, `None` if it was a file on this machine.
+        file_name: of the checkpoint.
+        license: of the checkpoint, `None` if nobody knows.
+    """
+    config, kind = model.config, processor.task
+    size = f"{processor.height}x{processor.width}"
+    metadata = _metadata(kind, license)
+    metadata.base_model = source
+    sizes = (
+        f"hidden size {config.hidden_size}, {config.num_attention_heads} heads, {config.H_layers} + {config.L_layers} "
+        f"layers, {config.H_cycles} x {config.L_cycles} cycles, at most {config.halt_max_steps} segments"
+    )
+    return _render(
+        metadata,
+        title=_TITLES[kind].format(size=size),
+        kind=kind,
+        size=size,
+        puzzles=_PUZZLES[kind].format(size=size),
+        parameters=_millions(sum(parameter.numel() for parameter in model.parameters())),
+        identifiers=config.num_puzzle_identifiers,
+        origin=f"`{file_name}` of [{source}](https://huggingface.co/{source})"
+        if source
+        else f"the file `{file_name}`",
+        results=None,
+        command=None,
+        curve=None,
+        caption=None,
+        code=_code(kind, THIS_FOLDER, processor.to_dict(), config.halt_max_steps),
+        run=False,
+        seed=None,
+        facts=None,
+        recipe=None,
+        sizes=sizes,
+        lean=False,
+    )
+
+
+def draw_curve(run: RunRecord) -> "Figure":
+    """Loss and accuracy (text: bits per byte) over the steps of a run."""
+    from matplotlib.figure import Figure
+
+    training = [line for line in run.log if "lm_loss" in line]
+    evaluations = [line for line in run.log if any(key.startswith("eval_") for key in line)]
+    split = run.result["eval_split"]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps, eval_steps = [line["step"] for line in training], [line["step"] for line in evaluations]
+    left.plot(steps, [line["lm_loss"] for line in training], color="#0f62b5", label="training")
+    if run.kind == "text":
+        left.plot(eval_steps, [line["eval_loss"] for line in evaluations], "o-", color="#c2570c", label=split)
+        left.set(ylabel="loss of a token")
+        left.legend(frameon=False, fontsize=8)
+        right.plot(steps, [line["bits_per_byte"] for line in training], color="#0f62b5", label="training")
+        bits = [line["eval_bits_per_byte"] for line in evaluations]
+        right.plot(eval_steps, bits, "o-", color="#c2570c", label=split)
+        right.set(ylabel="bits per byte")
+    else:
+        left.set(ylabel="loss of the cells, training puzzles", ylim=(0, None))
+        exact = [100 * line["exact_accuracy"] for line in training]
+        depth = run.config["halt_max_steps"]
+        right.plot(steps, exact, color="#9dbfe3", lw=1, label=f"exactly solved, training, {depth} segments at most")
+        depth = run.result["max_segments"]
+        for name, color, label in (
+            ("exact_accuracy", "#0f62b5", f"exactly solved, {split}, {depth} segments at most"),
+            ("cell_accuracy", "#6b7280", f"cells right, {split}, {depth} segments at most"),
+        ):
+            values = [100 * line[f"eval_{name}"] for line in evaluations]
+            right.plot(eval_steps, values, "o-", ms=4, color=color, label=label)
+        right.set(ylabel="right answers, %", ylim=(0, 103))
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.set(xlabel="step")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+# --- parts of a card
+
+
+def _render(metadata: ModelCardData, **content: Any) -> ModelCard:
+    return ModelCard.from_template(metadata, template_path=str(template_path()), **content)
+
+
+def template_path() -> Path:
+    """The template: beside this file where the package is installed, at the top of the repository."""
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parent):
+        path = folder / "model_cards" / "model_card.md"
+        if path.is_file():
+            return path
+    raise FileNotFoundError("The template model_cards/model_card.md is missing; install the package again.")
+
+
+def _metadata(kind: str, license: str | None) -> ModelCardData:
+    return ModelCardData(
+        license=license,
+        library_name="transformers",
+        pipeline_tag="text-generation" if kind == "text" else None,
+        tags=["hrm", "recurrent-reasoning"] + ([] if kind == "text" else ["grid-solving", kind]),
+    )
+
+
+def _eval_results(
+    run: RunRecord, dataset_id: str | None, dataset: str, split: str, scores: dict[str, Any]
+) -> list[EvalResult]:
+    # a path would look like a name on the Hub
+    dataset_name = dataset.rpartition("/")[2]
+    if run.kind == "text":
+        count, task = {"n_tokens": scores["n_tokens"]}, ("text-generation", "Text generation")
+        metrics = {"bits_per_byte": "Bits per byte", "perplexity": "Perplexity of a token"}
+    else:
+        count, task = {"n": scores["n"], "max_segments": scores["max_segments"]}, ("grid-solving", "Puzzles on a grid")
+        metrics = {"exact_accuracy": "Exact accuracy (whole puzzles)", "cell_accuracy": "Cell accuracy"}
+    return [
+        EvalResult(
+            task_type=task[0],
+            task_name=task[1],
+            dataset_type=dataset_id or dataset_name,
+            dataset_name=dataset_name,
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=metric_name,
+            metric_value=round(scores[metric], 6),
+            metric_args=count,
+        )
+        for metric, metric_name in metrics.items()
+    ]
+
+
+def _result_row(kind: str, split: str, scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """Cells of the table of results, each with the head of its column."""
+    if kind == "text":
+        return [
+            ("split", split),
+            ("tokens", f"{scores['n_tokens']:,}"),
+            ("bits per byte", f"**{scores['bits_per_byte']:.3f}**"),
+            ("perplexity", f"{scores['perplexity']:,.2f}"),
+            ("loss of a token", f"{scores['loss']:.3f}"),
+        ]
+    low, high = binomial_interval(scores["exact_accuracy"], scores["n"])
+    mean = f", mean {scores['mean_segments']:.1f}" if scores["early_stop"] else ""
+    return [
+        ("split", split),
+        ("puzzles", f"{scores['n']:,}"),
+        ("exactly solved", f"**{scores['exact_accuracy']:.1%}** [{100 * low:.1f}, {100 * high:.1f}]"),
+        ("cells right", f"{scores['cell_accuracy']:.2%}"),
+        ("halting head right", f"{scores['halt_accuracy']:.1%}"),
+        ("segments", f"at most {scores['max_segments']}{mean}"),
+    ]
+
+
+def _evaluate_command(name: str, dataset: str, split: str, scores: dict[str, Any]) -> str:
+    words = [f"hrm-hf evaluate {name} {dataset} --split {split} --limit {scores['n']}"]
+    words.append(f"--max-segments {scores['max_segments']}")
+    if not scores["early_stop"]:
+        words.append("--no-early-stop")
+    if scores["halt_threshold"] is not None:
+        words.append(f"--halt-threshold {scores['halt_threshold']}")
+    return " ".join(words)
+
+
+def _caption(run: RunRecord) -> str:
+    split, result = run.result["eval_split"], run.result
+    if run.kind == "text":
+        return f"Loss and bits per byte, in training and on {result['n_tokens']:,} tokens of the split {split}."
+    return f"Loss of the cells in training, and accuracy on {result['n']:,} puzzles of the split {split}."
+
+
+def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
+    recipe, result = run.recipe, run.result
+    items = "train_blocks" if run.kind == "text" else "train_puzzles"
+    minutes, processes = result["train_minutes"], result["processes"]
+    device = "CPU" if result["device"] == "cpu" else result["device"]
+    facts = [
+        (
+            "data set",
+            f"{dataset}, {result[items]:,} {items.removeprefix('train_')} of the split {recipe['train_split']}",
+        ),
+        ("steps", f"{result['steps']:,} of batch {recipe['batch_size']:,}"),
+        (
+            "optimizer",
+            f"AdamATan2, learning rate {recipe['learning_rate']:g}, weight decay {recipe['weight_decay']:g}",
+        ),
+        ("compute", f"{minutes:.1f} minutes on {processes} x {device} ({minutes * processes / 60:.2f} device hours)"),
+        ("parameters", f"{result['parameters']:,}"),
+        ("seed", str(recipe["seed"])),
+        (
+            "versions",
+            ", ".join(f"{part} {result[part]}" for part in ("python", "torch", "transformers", "accelerate")),
+        ),
+    ]
+    if recipe["ema_decay"] is not None:
+        facts.insert(3, ("weights", f"moving average, decay {recipe['ema_decay']:g}"))
+    if run.kind != "text" and recipe["puzzle_emb_ndim"] > 0:
+        facts.insert(3, ("puzzle embedding", f"SignSGD, learning rate {recipe['puzzle_emb_learning_rate']:g}"))
+    return facts
+
+
+def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: int | None) -> str:
+    """Code that loads the model and uses it; for Sudoku it runs as it is."""
+    if kind == "text":
+        return "\n".join(
+            [
+                "from transformers import pipeline",
+                "",
+                f'generate = pipeline("text-generation", model="{name}", trust_remote_code=True)',
+                'print(generate("The king said", max_new_tokens=50)[0]["generated_text"])',
+            ]
+        )
+    height, width = processor["height"], processor["width"]
+    puzzle, identifiers = {
+        "sudoku": (f'"." * {height * width}  # yours: row by row, a digit, or . for a blank cell', ""),
+        "maze": (
+            f'open("maze.txt").read()  # {height} lines of {width} characters: # wall, space floor, S start, G goal',
+            "",
+        ),
+        "arc": ("[[0, 0, 3], [0, 3, 0]]  # rows of colours 0 to 9", ', identifiers="name of the task"'),
+    }[kind]
+    segments = "" if max_segments is None else f", max_segments={max_segments}"
+    lines = [
+        "from transformers import AutoModel, AutoProcessor",
+        "",
+        f'name = "{name}"',
+        "model = AutoModel.from_pretrained(name, trust_remote_code=True)",
+        "processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)",
+        "",
+        f"puzzle = {puzzle}",
+        f"output = model.solve(**processor(puzzle{identifiers}){segments})",
+        "answer = processor.decode(output.predictions[0])",
+        "print(processor.pretty(answer, given=puzzle))",
+    ]
+    if kind != "arc":
+        lines.append("print(processor.check(puzzle, answer))")
+    return "\n".join(lines)
+
+
+def _shown(dataset: str) -> str:
+    """A data set as others may see it: a path of this machine is cut to its last part."""
+    path = Path(dataset)
+    return path.name if path.is_absolute() or dataset.startswith((".", "~")) else dataset
+
+
+def _millions(parameters: int) -> str:
+    digits = max(0, 2 - int(math.log10(max(parameters, 1) / 1e6)))
+    return f"{parameters / 1e6:.{digits}f} M" if parameters >= 1e5 else f"{parameters:,}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return _parsed(path.read_text(encoding="utf-8"), str(path))
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} holds no object but a {type(content).__name__}.")
+    return content

@@ -1,0 +1,593 @@
+"""The checkpoint folders of the original HRM code (sapientinc/HRM): reading, checking, writing.
+
+step_N or checkpoint   a state dict; keys are `_orig_mod.model.inner.` and the name, or lack some of the prefix
+all_config.yaml        every option of the run; `arch` is the architecture
+dataset.json           optional: sizes of the data set, as the original's data folders have it
+identifiers.json       optional: names of the puzzle identifiers, by number
+
+Sizes come from the tensors. What else the architecture is (`Settings`) stands in all_config.yaml, or is asked for.
+"""
+
+import json
+import math
+import pickle
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from huggingface_hub import snapshot_download
+
+from configuration_hrm import HRMConfig, swiglu_intermediate_size
+from hrm_hf.data.original_layout import read_identifiers, write_identifiers
+from hrm_hf.hub_errors import hub_errors
+from modeling_hrm import HRMForGridTask
+
+
+# repositories of the authors, and the task of each
+OFFICIAL = {
+    "sapientinc/HRM-checkpoint-sudoku-extreme": "sudoku",
+    "sapientinc/HRM-checkpoint-maze-30x30-hard": "maze",
+    "sapientinc/HRM-checkpoint-ARC-2": "arc",
+}
+
+# the class that all_config.yaml names, whatever the module it is in
+_CLASS_NAME = "HierarchicalReasoningModel_ACTV1"
+# prefix of the original's parameter names, in the order in which wrappers were put on
+_PREFIXES = ("_orig_mod.", "model.", "inner.")
+_RENAMES = {
+    "H_init": "model.H_init",
+    "L_init": "model.L_init",
+    "embed_tokens.embedding_weight": "model.embed_tokens.weight",
+    "embed_pos.embedding_weight": "model.embed_positions.weight",
+    "puzzle_emb.weights": "model.puzzle_embeddings.weight",
+    "lm_head.weight": "lm_head.weight",
+    "q_head.weight": "q_head.weight",
+    "q_head.bias": "q_head.bias",
+}
+_RENAMES_BACK = {ours: original for original, ours in _RENAMES.items()}
+_OPTIONAL = {"embed_pos.embedding_weight", "puzzle_emb.weights"}
+_LAYER = re.compile(r"(H|L)_level\.layers\.(\d+)\.(.+)")
+_LAYER_WEIGHTS = (
+    "self_attn.qkv_proj.weight",
+    "self_attn.o_proj.weight",
+    "mlp.gate_up_proj.weight",
+    "mlp.down_proj.weight",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the tensors do not tell of the architecture, under the names of all_config.yaml; `None`: not known."""
+
+    num_heads: int | None = None
+    H_cycles: int | None = None
+    L_cycles: int | None = None
+    halt_max_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the tensors tell. `num_puzzle_identifiers` is `None` without, `num_positions` unless they are learned."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    H_layers: int
+    L_layers: int
+    puzzle_emb_ndim: int
+    num_puzzle_identifiers: int | None
+    num_positions: int | None
+
+    @property
+    def seq_len(self) -> int | None:
+        """Tokens of a sequence, if its positions are learned: those that are no prefix."""
+        if self.num_positions is None:
+            return None
+        return self.num_positions - math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+
+
+@dataclass(frozen=True)
+class OriginalCheckpoint:
+    """A checkpoint that has been read and checked.
+
+    Attributes:
+        path: of the state dict.
+        tensors: by name, without prefix.
+        sizes: what they tell.
+        arch: `arch` of all_config.yaml; what is not in it was asked for or is the published code's default.
+        dataset: contents of dataset.json, `{}` if there is none.
+        identifiers: names of the puzzle identifiers by number, `None` if there is no identifiers.json.
+    """
+
+    path: Path
+    tensors: dict[str, torch.Tensor]
+    sizes: Sizes
+    arch: dict[str, Any]
+    dataset: dict[str, Any]
+    identifiers: list[str] | None
+
+    @property
+    def seq_len(self) -> int | None:
+        """Tokens of a sequence, `None` if nothing tells."""
+        return self.sizes.seq_len or self.dataset.get("seq_len")
+
+    def config(self, seq_len: int) -> HRMConfig:
+        """The configuration, for sequences of `seq_len` tokens; a `ValueError` if it is impossible."""
+        sizes, arch = self.sizes, self.arch
+        return HRMConfig(
+            vocab_size=sizes.vocab_size,
+            max_position_embeddings=seq_len,
+            num_puzzle_identifiers=sizes.num_puzzle_identifiers or self.dataset.get("num_puzzle_identifiers", 1),
+            pad_token_id=self.dataset.get("pad_id", 0),
+            hidden_size=sizes.hidden_size,
+            intermediate_size=sizes.intermediate_size,
+            num_attention_heads=arch["num_heads"],
+            H_layers=sizes.H_layers,
+            L_layers=sizes.L_layers,
+            H_cycles=arch["H_cycles"],
+            L_cycles=arch["L_cycles"],
+            position_embedding_type="rope" if sizes.num_positions is None else "learned",
+            rope_parameters={"rope_type": "default", "rope_theta": arch.get("rope_theta", 10000.0)},
+            rms_norm_eps=arch.get("rms_norm_eps", 1e-5),
+            puzzle_emb_ndim=sizes.puzzle_emb_ndim,
+            halt_max_steps=arch["halt_max_steps"],
+            halt_exploration_prob=arch.get("halt_exploration_prob", 0.1),
+            halting="q_learning",
+            gradient_depth="last_step",
+            token_loss=arch.get("loss", {}).get("loss_type", "stablemax_cross_entropy").removesuffix("_cross_entropy"),
+        )
+
+    def model(self, seq_len: int) -> HRMForGridTask:
+        """The model in float32, in evaluation mode, for sequences of `seq_len` tokens.
+
+        Raises:
+            ValueError: if a tensor has another shape than the rest of the checkpoint asks for.
+        """
+        model = HRMForGridTask(self.config(seq_len))
+        converted = {rename_original_key(name): tensor for name, tensor in self.tensors.items()}
+        for key, expected in model.state_dict().items():
+            if converted[key].shape != expected.shape:
+                raise ValueError(
+                    f"{original_key(key)} has the shape {tuple(converted[key].shape)} in {self.path}, but its other "
+                    f"tensors and its configuration ask for {tuple(expected.shape)}."
+                )
+        model.load_state_dict(converted)
+        return model.eval()
+
+
+# --- names
+
+
+def rename_original_key(key: str) -> str:
+    """Name here of a parameter of the original, with or without its wrappers' prefixes.
+
+    Raises:
+        ValueError: if the name is not one of the original model's.
+    """
+    name = _without_prefix(key)
+    if name in _RENAMES:
+        return _RENAMES[name]
+    layer = _LAYER.fullmatch(name)
+    if layer and layer[3] in _LAYER_WEIGHTS:
+        return f"model.{layer[1]}_module.layers.{layer[2]}.{layer[3]}"
+    raise ValueError(f"{key!r} is not a parameter of the original HRM (ACT version 1); is this its checkpoint?")
+
+
+def original_key(key: str) -> str:
+    """Name in the original, without prefix, of a parameter of [`HRMForGridTask`]; the inverse of the above.
+
+    Raises:
+        ValueError: if the original has no such parameter.
+    """
+    name = _RENAMES_BACK.get(key, key.removeprefix("model.").replace("_module.", "_level.", 1))
+    if name in _RENAMES or _LAYER.fullmatch(name):
+        return name
+    raise ValueError(f"The original HRM has no parameter for {key!r}.")
+
+
+def _without_prefix(key: str) -> str:
+    for prefix in _PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
+
+
+# --- finding and reading
+
+
+def find_checkpoint(checkpoint: str, revision: str | None = None) -> Path:
+    """The file of a checkpoint; files of a repository on the Hub are downloaded.
+
+    Args:
+        checkpoint: the file, its folder, or a repository on the Hub as `owner/name`.
+        revision: branch, tag or commit of the repository.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if a folder has several and it is not clear which is meant.
+        OSError: if the Hub does not give it.
+    """
+    path = Path(checkpoint).expanduser()
+    is_here = path.exists() or path.is_absolute() or checkpoint.startswith(".") or checkpoint.count("/") != 1
+    if is_here and revision is not None:
+        raise ValueError(
+            f"--revision {revision} is for repositories on the Hub, but {checkpoint} is none; leave it out."
+        )
+    if not is_here:
+        with hub_errors(f"give {checkpoint}"):
+            path = Path(
+                snapshot_download(
+                    checkpoint,
+                    revision=revision,
+                    allow_patterns=["checkpoint", "step_*", "all_config.yaml", "dataset.json", "identifiers.json"],
+                    ignore_patterns=["*_all_preds*"],  # what an evaluation of the original predicts: gigabytes
+                )
+            )
+    if path.is_file():
+        return path
+    if is_here and not path.is_dir():
+        raise FileNotFoundError(
+            f"There is no {checkpoint}; give a checkpoint file, its folder, or a repository on the Hub as owner/name."
+        )
+    # of a repository without any of these files there is no folder
+    steps = [file for file in path.glob("*") if re.fullmatch(r"step_\d+", file.name) and file.is_file()]
+    newest = max(steps, key=lambda file: int(file.name.removeprefix("step_")), default=None)
+    plain = path / "checkpoint"
+    if newest and plain.is_file():
+        raise ValueError(f"{checkpoint} has both {newest.name} and checkpoint; give the file that you want.")
+    if not newest and not plain.is_file():
+        raise FileNotFoundError(f"{checkpoint} has no file step_N and none named checkpoint; give the file itself.")
+    return newest or plain
+
+
+def read_checkpoint(
+    path: Path, settings: Settings | None = None, identifiers: Path | None = None
+) -> OriginalCheckpoint:
+    """Read a checkpoint and what lies beside it, and check that the parts belong together.
+
+    Args:
+        path: the state dict.
+        settings: what to take if there is no all_config.yaml; must not contradict it.
+        identifiers: folder with an identifiers.json; by default that of the checkpoint, if it has one.
+
+    Raises:
+        FileNotFoundError: if `path` is not there, or `identifiers` has no such file.
+        ValueError: if a file is none of the original HRM's, parameters are missing or unknown, files contradict each
+            other, or something must be asked for.
+    """
+    settings = settings or Settings()
+    all_config = path.with_name("all_config.yaml")
+    arch = read_arch(all_config) if all_config.is_file() else None
+    tensors = read_state_dict(path)
+    _check_names(path, tensors, arch or {})
+    sizes = _infer_sizes(path, tensors)
+    dataset_path = path.with_name("dataset.json")
+    dataset = _read_dataset_json(dataset_path) if dataset_path.is_file() else {}
+    _check_said(
+        dataset_path,
+        (
+            (name, dataset.get(name), value)
+            for name, value in (
+                ("vocab_size", sizes.vocab_size),
+                ("seq_len", sizes.seq_len),
+                ("num_puzzle_identifiers", sizes.num_puzzle_identifiers),
+            )
+        ),
+    )
+    if arch is not None:
+        _check_said(all_config, _said_by_arch(arch, sizes))
+    names = None
+    if identifiers is not None or path.with_name("identifiers.json").is_file():
+        names = read_identifiers(identifiers or path.parent)
+    return OriginalCheckpoint(path, tensors, sizes, _with_settings(path, arch, settings), dataset, names)
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a checkpoint file by name, without prefix. Nothing in the file is run.
+
+    Raises:
+        ValueError: if the file has something else than tensors in it, is damaged, or has a name twice.
+    """
+    try:
+        state_dict = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        # torch's own message says how to run such a file all the same, which nobody should
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if code:
+            what = f"has more in it than tensors: loading it would call {code[1]}"
+        else:
+            what = "is no checkpoint of torch, damaged, or has more in it than tensors"
+        raise ValueError(
+            f"{path} {what}; it is refused and nothing in it was run, so give the state dict that the original wrote."
+        ) from error
+    if not isinstance(state_dict, dict) or not state_dict:
+        raise ValueError(f"{path} holds no state dict but a {type(state_dict).__name__}; give a checkpoint file.")
+    tensors = {}
+    for key, tensor in state_dict.items():
+        if not isinstance(key, str) or not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            raise ValueError(f"{path} has {key!r}, which is no weight; give a checkpoint that is a state dict.")
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{key} in {path} has values that are no finite numbers; that training has failed.")
+        if _without_prefix(key) in tensors:
+            raise ValueError(f"{path} has {_without_prefix(key)} twice, with different prefixes.")
+        tensors[_without_prefix(key)] = tensor
+    return tensors
+
+
+def read_arch(path: Path) -> dict[str, Any]:
+    """`arch` of an all_config.yaml.
+
+    Raises:
+        ValueError: if the file is no YAML, or that of another project or another model.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
+    arch = content.get("arch") if isinstance(content, dict) else None
+    name = arch.get("name") if isinstance(arch, dict) else None
+    if not isinstance(name, str) or "@" not in name:
+        raise ValueError(
+            f"{path} is not of the original HRM: it has no arch.name that ends in @{_CLASS_NAME}; give the "
+            "all_config.yaml of the run that made the checkpoint."
+        )
+    class_name = name.partition("@")[2]
+    if "TinyRecursive" in class_name:
+        raise ValueError(_trm_is_not_covered(path.parent))
+    if class_name != _CLASS_NAME:
+        raise ValueError(f"{path} is of the model {class_name}; only {_CLASS_NAME} can be converted.")
+    return arch
+
+
+def _read_dataset_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(content, dict) or not {"vocab_size", "seq_len"} <= content.keys():
+        raise ValueError(f"{path} lacks vocab_size or seq_len; give the dataset.json of the original's data folder.")
+    return content
+
+
+# --- checking
+
+
+def _check_names(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any]) -> None:
+    """Raise a `ValueError` that names the parameters that are missing, or that are too many."""
+    layers = dict.fromkeys("HL", 1)
+    unknown = []
+    for name in tensors:
+        layer = _LAYER.fullmatch(name)
+        if layer and layer[3] in _LAYER_WEIGHTS:
+            layers[layer[1]] = max(layers[layer[1]], int(layer[2]) + 1)
+        elif name not in _RENAMES:
+            unknown.append(name)
+    has_low, has_high = (any(name.startswith(f"{module}_level.") for name in tensors) for module in "LH")
+    if has_low and not has_high:
+        raise ValueError(_trm_is_not_covered(path))
+    if unknown:
+        raise ValueError(f"{path} has {_listed(unknown)}, which the original HRM (ACT version 1) does not have.")
+
+    wanted = set(_RENAMES) - _OPTIONAL
+    for module, number in layers.items():
+        number = max(number, _as_int(arch.get(f"{module}_layers")))
+        wanted |= {f"{module}_level.layers.{index}.{weight}" for index in range(number) for weight in _LAYER_WEIGHTS}
+    if _as_int(arch.get("puzzle_emb_ndim")) > 0:
+        wanted.add("puzzle_emb.weights")
+    if arch.get("pos_encodings") == "learned":
+        wanted.add("embed_pos.embedding_weight")
+    missing = sorted(wanted - tensors.keys())
+    if missing:
+        raise ValueError(f"{path} lacks {_listed(missing)}; it is no whole checkpoint of the original HRM.")
+
+
+def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor]) -> Sizes:
+    for name, tensor in tensors.items():
+        wanted = 1 if name in ("H_init", "L_init", "q_head.bias") else 2
+        if tensor.dim() != wanted:
+            raise ValueError(f"{name} in {path} has {tensor.dim()} dimensions; wanted are {wanted}.")
+    vocab_size, hidden_size = tensors["embed_tokens.embedding_weight"].shape
+    puzzle_emb, positions = (tensors.get(name) for name in ("puzzle_emb.weights", "embed_pos.embedding_weight"))
+    return Sizes(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=tensors["H_level.layers.0.mlp.gate_up_proj.weight"].shape[0] // 2,
+        H_layers=sum(name.startswith("H_level.") for name in tensors) // len(_LAYER_WEIGHTS),
+        L_layers=sum(name.startswith("L_level.") for name in tensors) // len(_LAYER_WEIGHTS),
+        puzzle_emb_ndim=0 if puzzle_emb is None else puzzle_emb.shape[1],
+        num_puzzle_identifiers=None if puzzle_emb is None else puzzle_emb.shape[0],
+        num_positions=None if positions is None else positions.shape[0],
+    )
+
+
+def _said_by_arch(arch: dict[str, Any], sizes: Sizes) -> Iterable[tuple[str, Any, Any]]:
+    for name in ("hidden_size", "H_layers", "L_layers", "puzzle_emb_ndim"):
+        yield name, arch.get(name), getattr(sizes, name)
+    yield "pos_encodings", arch.get("pos_encodings"), "rope" if sizes.num_positions is None else "learned"
+    if isinstance(arch.get("expansion"), (int, float)):
+        width = swiglu_intermediate_size(sizes.hidden_size, arch["expansion"])
+        yield f"expansion {arch['expansion']}, that is a SwiGLU of width", width, sizes.intermediate_size
+
+
+def _check_said(path: Path, said: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raise a `ValueError` at the first `(name, value there or None, value of the tensors or None)` that differs."""
+    for name, there, of_tensors in said:
+        if None not in (there, of_tensors) and there != of_tensors:
+            raise ValueError(
+                f"{path} says {name} {there}, but the tensors of the checkpoint have {of_tensors}; give the files of "
+                "one and the same run."
+            )
+
+
+def _with_settings(path: Path, arch: dict[str, Any] | None, settings: Settings) -> dict[str, Any]:
+    """`arch` with what was asked for; a `ValueError` if something is contradicted or not known."""
+    asked = {field.name: getattr(settings, field.name) for field in fields(Settings)}
+    known = {name: (arch or {}).get(name) for name in asked}
+    for name, value in asked.items():
+        if None not in (value, known[name]) and value != known[name]:
+            raise ValueError(
+                f"{_option(name)} {value} was given, but {path.with_name('all_config.yaml')} says {known[name]}; "
+                "leave the option out."
+            )
+    merged = {name: known[name] if asked[name] is None else asked[name] for name in asked}
+    missing = [_option(name) for name, value in merged.items() if value is None]
+    if missing:
+        where = "is no all_config.yaml beside it" if arch is None else "all_config.yaml does not say them"
+        raise ValueError(
+            f"The tensors of {path} do not tell everything and there {where}; give {' and '.join(missing)}."
+        )
+    return (arch or {}) | merged
+
+
+def _option(name: str) -> str:
+    return f"--{name.lower().replace('_', '-')}"
+
+
+def _as_int(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _trm_is_not_covered(path: Path) -> str:
+    return (
+        f"{path} is a checkpoint of TRM, which has one network (L_level) for both states; only HRM, with its two "
+        "networks, is covered so far."
+    )
+
+
+# --- writing
+
+# what a run of the original must say, though no part of the model: its defaults
+_TRAINING_DEFAULTS = {
+    "data_path": "data",
+    "global_batch_size": 768,
+    "epochs": 100000,
+    "eval_interval": 10000,
+    "lr": 1e-4,
+    "lr_min_ratio": 1.0,
+    "lr_warmup_steps": 2000,
+    "weight_decay": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "puzzle_emb_lr": 1e-2,
+    "puzzle_emb_weight_decay": 0.1,
+    "seed": 0,
+}
+_YAML_HEADER = """\
+# Written by hrm-hf export. `arch` is that of the model; the rest are the original's defaults and say nothing of how it
+# was trained. Set data_path to the folder of data that you want to evaluate on or train with.
+"""
+# what the original always does, in the words of HRMConfig
+_FIXED = {
+    "halting": "q_learning",
+    "halting_pooling": "first",
+    "norm_position": "post",
+    "is_causal": False,
+    "hidden_act": "silu",
+}
+
+
+def original_state_dict(model: HRMForGridTask) -> dict[str, torch.Tensor]:
+    """Parameters of a model under the original's names, prefix included.
+
+    They are float32, and the two initial states of the dtype that the original would compute in.
+    """
+    state_dtype = getattr(torch, _forward_dtype(model))
+    return {
+        "".join(_PREFIXES) + original_key(key): tensor.to(state_dtype if key.endswith("_init") else torch.float32)
+        for key, tensor in model.state_dict().items()
+    }
+
+
+def original_arch(model: HRMForGridTask) -> dict[str, Any]:
+    """`arch` of all_config.yaml for a model.
+
+    Raises:
+        ValueError: if the original cannot compute what the model computes.
+    """
+    config = model.config
+    for name, value in _FIXED.items():
+        if getattr(config, name) != value:
+            raise ValueError(
+                f"The model has {name}={getattr(config, name)!r}, but the original knows {value!r} only, so it cannot "
+                "be exported."
+            )
+    if config.position_embedding_type == "grid" or config.rope_parameters.get("rope_type") != "default":
+        raise ValueError(
+            f"The model has position_embedding_type={config.position_embedding_type!r} with rope_parameters="
+            f"{config.rope_parameters}, but the original knows 'learned' and plain 'rope' only, so it cannot be "
+            "exported."
+        )
+    return {
+        "name": f"hrm.hrm_act_v1@{_CLASS_NAME}",
+        "loss": {"name": "losses@ACTLossHead", "loss_type": f"{config.token_loss}_cross_entropy"},
+        "H_cycles": config.H_cycles,
+        "H_layers": config.H_layers,
+        "L_cycles": config.L_cycles,
+        "L_layers": config.L_layers,
+        "hidden_size": config.hidden_size,
+        "expansion": _expansion(config),
+        "num_heads": config.num_attention_heads,
+        "pos_encodings": config.position_embedding_type,
+        "puzzle_emb_ndim": config.puzzle_emb_ndim,
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": config.rope_parameters["rope_theta"],
+        "halt_max_steps": config.halt_max_steps,
+        "halt_exploration_prob": config.halt_exploration_prob,
+        "forward_dtype": _forward_dtype(model),
+    }
+
+
+def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str, int] | None = None) -> None:
+    """Write step_0, all_config.yaml, dataset.json and, with names, identifiers.json.
+
+    Args:
+        folder: that is there.
+        model: to write.
+        identifiers: numbers of puzzle identifiers by name.
+
+    Raises:
+        ValueError: as `original_arch`.
+    """
+    config = model.config
+    content = {"arch": original_arch(model)} | _TRAINING_DEFAULTS
+    (folder / "all_config.yaml").write_text(_YAML_HEADER + yaml.safe_dump(content, sort_keys=False))
+    dataset = {
+        "vocab_size": config.vocab_size,
+        "seq_len": config.max_position_embeddings,
+        "num_puzzle_identifiers": config.num_puzzle_identifiers,
+        "pad_id": config.pad_token_id,
+        "ignore_label_id": 0,
+        "blank_identifier_id": 0,
+    }
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    if identifiers:
+        names = {number: name for name, number in identifiers.items()}
+        listed = [names.get(number, "<blank>") for number in range(config.num_puzzle_identifiers)]
+        write_identifiers(folder, listed)
+    torch.save(original_state_dict(model), folder / "step_0")
+
+
+def _forward_dtype(model: HRMForGridTask) -> str:
+    """The original keeps the initial states in the dtype that it computes in: bfloat16 if that holds them exactly."""
+    states = torch.stack([model.model.H_init, model.model.L_init]).float()
+    return "bfloat16" if torch.equal(states, states.bfloat16().float()) else "float32"
+
+
+def _expansion(config: HRMConfig) -> float:
+    """An expansion factor that gives the model's SwiGLU: the published 4, if it does."""
+    exact = config.intermediate_size * 3 / 2 / config.hidden_size
+    for expansion in (4.0, *map(float, range(1, math.ceil(exact) + 1)), exact):
+        if swiglu_intermediate_size(config.hidden_size, expansion) == config.intermediate_size:
+            return expansion
+    raise ValueError(
+        f"The model has intermediate_size={config.intermediate_size}, but the original knows multiples of 256 only, "
+        "so it cannot be exported."
+    )
