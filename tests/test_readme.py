@@ -49,6 +49,7 @@ def test_the_tables_are_what_the_records_say(name):
 
 
 def test_links_of_the_readme_lead_somewhere():
+    assert (ROOT / "docs/commands.md").read_text().count("```console\n$ hrm-hf") >= 5
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []

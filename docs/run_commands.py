@@ -1,0 +1,55 @@
+"""Run the commands of docs/commands.md and put what they print below them.
+
+    make demo && python docs/run_commands.py
+
+Every block ```console has lines `$ command`; the rest of the block is rewritten. Commands run in the root of the
+repository, in order; `...` stands for the middle of a long output.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "commands.md"
+MOST_LINES = 22
+
+
+def run(command: str) -> str:
+    """What a command prints, progress bars left out.
+
+    Raises:
+        RuntimeError: if it fails.
+    """
+    process = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+    )
+    if process.returncode:
+        raise RuntimeError(f"{command} ended with exit code {process.returncode}: {process.stderr[-2000:]}")
+    lines = process.stdout.replace(f"{ROOT}/", "").rstrip().splitlines()
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 5], "...", *lines[-4:]]
+    return "\n".join(lines)
+
+
+def fill(match: re.Match) -> str:
+    """A block with the output of its commands."""
+    parts = []
+    for command in re.findall(r"^\$ (.+)$", match[1], flags=re.MULTILINE):
+        print(f"$ {command}", file=sys.stderr)
+        parts += [f"$ {command}", run(command)]
+    return "```console\n" + "\n".join(part for part in parts if part) + "\n```"
+
+
+def main():
+    """Command line."""
+    text = re.sub(r"```console\n(.*?)```", fill, PAGE.read_text(), flags=re.DOTALL)
+    partial = PAGE.with_suffix(".partial")
+    partial.write_text(text)
+    partial.rename(PAGE)
+
+
+if __name__ == "__main__":
+    main()
