@@ -23,9 +23,7 @@ def run(command: str) -> str:
     Raises:
         RuntimeError: if it fails.
     """
-    process = subprocess.run(
-        ["bash", "-c", command], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
-    )
+    process = subprocess.run(["bash", "-c", command], cwd=ROOT, text=True, capture_output=True, check=False)
     if process.returncode:
         raise RuntimeError(f"{command} ended with exit code {process.returncode}: {process.stderr[-2000:]}")
     lines = process.stdout.replace(f"{ROOT}/", "").rstrip().splitlines()
