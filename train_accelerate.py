@@ -12,6 +12,7 @@ import sys
 
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
+from hrm_hf.training.stopping import Stopped
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +22,11 @@ def main(argv: list[str]) -> int:
     except (ValueError, FileNotFoundError, FileExistsError) as error:
         print(f"train_accelerate.py: {error}", file=sys.stderr)
         return 1
-    train(run)
+    try:
+        train(run)
+    except Stopped as stopped:
+        print(f"train_accelerate.py: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     return 0
 
 

@@ -303,6 +303,8 @@ answers = vote(stub.solve, puzzles, CANVAS, accelerator, batch_size=5)
 result = [accelerator.num_processes, sum(call["size"] for call in stub.calls)]
 result.append([(each.task, each.test, each.rank) for each in answers])
 open(f"{tmp_path}/{{accelerator.process_index}}.json", "w").write(json.dumps(result))
+accelerator.wait_for_everyone()
+accelerator.end_training()
 """
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

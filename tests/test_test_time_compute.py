@@ -437,6 +437,8 @@ accelerator, stub = Accelerator(cpu=True), Stub(right_if(lambda board: board[boa
 samples = draw_samples(stub.solve, unique_puzzles(7), SUDOKU, accelerator, 4)
 result = [accelerator.num_processes, len(stub.boards), samples.predictions.tolist(), samples.segments.tolist()]
 open(f"{tmp_path}/{{accelerator.process_index}}.json", "w").write(json.dumps(result))
+accelerator.wait_for_everyone()
+accelerator.end_training()
 """
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

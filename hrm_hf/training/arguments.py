@@ -116,10 +116,28 @@ class TrainArguments:
     stop_at_exact_accuracy: float | None = field(
         default=None, metadata={"help": "Stop when an evaluation reaches this share of exactly solved puzzles."}
     )
+    stop_at_train_exact_accuracy: float | None = field(
+        default=None,
+        metadata={"help": "Stop when this share of training puzzles is exactly solved; more is learning by heart."},
+    )
+    checkpoint_steps: int | None = field(default=None, metadata={"help": "Steps between two checkpoints."})
+    checkpoint_minutes: float | None = field(
+        default=15.0, metadata={"help": "Minutes between two checkpoints; there is one at SIGTERM and SIGINT, too."}
+    )
+    keep_checkpoints: int = field(default=2, metadata={"help": "How many of the newest checkpoints are kept."})
+    resume: str | None = field(
+        default=None,
+        metadata={"help": "'auto' goes on from the newest whole checkpoint in output_dir, or a checkpoint's folder."},
+    )
+    max_skipped_steps: int = field(
+        default=10,
+        metadata={"help": "Stop after so many steps in a row whose gradients are not finite; such steps are skipped."},
+    )
 
     def __post_init__(self):
         for name in (
-            "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size"
+            "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size "
+            "checkpoint_steps keep_checkpoints max_skipped_steps"
         ).split():
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
@@ -127,6 +145,8 @@ class TrainArguments:
             raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
         if self.mixed_precision not in ("no", "bf16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes} is not allowed; it must be above 0.")
         if self.epochs is not None and self.epochs <= 0:
             raise ValueError(f"epochs={self.epochs} is not allowed; it must be above 0.")
 

@@ -16,7 +16,7 @@ from hrm_hf.data.puzzle_sets import open_puzzles
 from hrm_hf.evaluation.grid import evaluate_grid
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.task import Task
-from modeling_hrm import IGNORE_INDEX, HRMCarry, HRMForGridTask, HRMGridTaskOutput
+from modeling_hrm import IGNORE_INDEX, HRMCarry, HRMForGridTask, HRMGridTaskOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
 
@@ -62,6 +62,20 @@ class GridTask(Task):
         if is_first_segment and self.staggered_start:
             self.carries[turn] = staggered(output.carry, self.halt_max_steps)
         return output
+
+    def state(self) -> dict:
+        return {"carries": [None if carry is None else asdict(carry) for carry in self.carries]}
+
+    def restore(self, state: dict, device: torch.device):
+        if len(state["carries"]) != len(self.carries):
+            raise ValueError(
+                f"The checkpoint has {len(state['carries'])} batches in work, and "
+                f"batches_in_work={len(self.carries)}; give the number it was made with."
+            )
+        self.carries = [None if carry is None else carry_of(carry, device) for carry in state["carries"]]
+
+    def discard(self, step: int):
+        self.carries[step % len(self.carries)] = None
 
     def sums(self, output: HRMGridTaskOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return segment_sums(output)
@@ -128,6 +142,13 @@ def staggered(carry: HRMCarry, halt_max_steps: int) -> HRMCarry:
     """The carry with random step counts, so that in every later step about equally many sequences halt."""
     steps = torch.randint_like(carry.steps, 1, halt_max_steps + 1)
     return replace(carry, steps=steps, halted=steps >= halt_max_steps)
+
+
+def carry_of(fields: dict, device: torch.device) -> HRMCarry:
+    """The carry with these fields, as `dataclasses.asdict` gives them, on a device."""
+    tensors = {name: value.to(device) for name, value in fields.items() if name != "state"}
+    state = HRMState(**{name: tensor.to(device) for name, tensor in fields["state"].items()})
+    return HRMCarry(state=state, **tensors)
 
 
 def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMForGridTask:

@@ -1,11 +1,13 @@
-"""The training loop: steps of a task, optimizers, evaluation, a saved model.
+"""The training loop: steps of a task, optimizers, evaluation, checkpoints, a saved model.
 
 `prepare` builds and checks everything, `train` is the loop. What is trained stands in the tasks: `grid_task` and
 `text_task`.
 """
 
 import os
+import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
@@ -20,9 +22,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
+from hrm_hf.training.checkpoint import Checkpoint, Checkpoints, random_states, restore_random_states
 from hrm_hf.training.meter import Meter, TrainingClock
 from hrm_hf.training.optim import build_optimizers, learning_rate_factor
 from hrm_hf.training.run_folder import RunFolder
+from hrm_hf.training.stopping import SignalWatch, Stopped, any_process, gradients_are_finite
 from hrm_hf.training.task import Task
 
 
@@ -40,6 +44,9 @@ class Run:
     optimizers: list[Optimizer]
     schedules: list[LambdaLR]
     loader: DataLoader
+    max_steps: int
+    checkpoints: Checkpoints
+    resumed: Checkpoint | None  # where the run goes on
 
     @property
     def result(self) -> PreTrainedModel:
@@ -93,9 +100,20 @@ def prepare(
     if task is None:
         task = make_task(model_args, data_args, train_args.seed)
     max_steps = train_args.steps(task.num_train_items)
+    checkpoints = Checkpoints(Path(train_args.output_dir) / "checkpoints", train_args.keep_checkpoints, accelerator)
+    resumed = None if train_args.resume is None else checkpoints.find(train_args.resume)
+    steps_done = 0 if resumed is None else resumed.step
+    if steps_done >= max_steps:
+        raise ValueError(
+            f"{resumed.path} has done {steps_done} steps, and the run has {max_steps} in all, so nothing is left; "
+            "give more, or start anew."
+        )
+    draws = task.draws(max_steps * train_args.batch_size)
     loader = DataLoader(
-        task.draws(max_steps * train_args.batch_size),
+        draws,
         batch_size=train_args.batch_size,
+        # draws are functions of their number, so a run goes on by going on counting
+        sampler=range(steps_done * train_args.batch_size, len(draws)),
         drop_last=True,
         num_workers=data_args.num_workers,
         collate_fn=_as_it_is,
@@ -130,7 +148,17 @@ def prepare(
     def factor(updates_done: int) -> float:
         return learning_rate_factor(updates_done + 1, train_args.warmup_steps, max_steps, train_args.min_lr_ratio)
 
-    folder = RunFolder(train_args.output_dir, train_args.overwrite_output_dir, accelerator.is_main_process)
+    schedules = [LambdaLR(optimizer.optimizer, factor) for optimizer in optimizers]
+    if resumed is not None:
+        restore_shared(resumed, model, average, optimizers, schedules)
+    folder = RunFolder(
+        train_args.output_dir,
+        # a run that was killed before its first checkpoint starts anew
+        train_args.overwrite_output_dir or train_args.resume == "auto",
+        accelerator.is_main_process,
+        goes_on=resumed is not None and resumed.path.parent == checkpoints.folder,
+    )
+    folder.forget_after(steps_done)
     folder.write_recipe(model_args, data_args, train_args)
     return Run(
         args=train_args,
@@ -141,8 +169,11 @@ def prepare(
         network=network,
         average=average,
         optimizers=optimizers,
-        schedules=[LambdaLR(optimizer.optimizer, factor) for optimizer in optimizers],
+        schedules=schedules,
         loader=loader,
+        max_steps=max_steps,
+        checkpoints=checkpoints,
+        resumed=resumed,
     )
 
 
@@ -151,46 +182,98 @@ def train(run: Run) -> dict:
 
     Returns:
         The scores of the last evaluation.
+
+    Raises:
+        Stopped: if a signal or gradients that are not finite end the run; what can be gone on from is saved.
     """
-    args, accelerator, task = run.args, run.accelerator, run.task
-    max_steps = len(run.loader)
+    args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
     dense_parameters = [param for group in run.optimizers[0].param_groups for param in group["params"]]
     meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes)
-    progress = tqdm(total=max_steps, desc="train", disable=not accelerator.is_main_process, unit="step")
 
     task.start(args, run.model)
+    steps_done = 0
+    if run.resumed is not None:
+        steps_done = run.resumed.step
+        task.restore(run.resumed.own["task"], accelerator.device)
+        meter.restore(run.resumed.own["meter"], accelerator.device)
+        clock.go_on_from(run.resumed.own["minutes"])
+    progress = tqdm(
+        total=max_steps, initial=steps_done, desc="train", disable=not accelerator.is_main_process, unit="step"
+    )
+    skipped_in_a_row = 0
+    saved_at = clock.minutes()
     run.network.train()
-    for step, batch in enumerate(run.loader, start=1):
-        output = task.forward(run.network, batch, step)
-        accelerator.backward(output.loss)
-        if args.max_grad_norm is not None:
-            accelerator.clip_grad_norm_(dense_parameters, args.max_grad_norm)
-        for optimizer, schedule in zip(run.optimizers, run.schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-        if run.average is not None:
-            run.average.update_parameters(run.model)
-        meter.add(task.sums(output, batch))
-        progress.update()
+    with SignalWatch() as watch:
+        for step, batch in enumerate(run.loader, start=steps_done + 1):
+            if run.resumed is not None and step == steps_done + 1:
+                # not before, because the loader itself draws random numbers when it starts
+                restore_random_states(run.resumed.own["random"])
+            output = task.forward(run.network, batch, step)
+            accelerator.backward(output.loss)
+            norm = gradient_norm(accelerator, dense_parameters, args.max_grad_norm)
+            if gradients_are_finite(accelerator, norm, run.optimizers):
+                skipped_in_a_row = 0
+                for optimizer in run.optimizers:
+                    optimizer.step()
+                if run.average is not None:
+                    run.average.update_parameters(run.model)
+                meter.add(task.sums(output, batch), norm)
+            else:
+                skipped_in_a_row += 1
+                meter.skip()
+                task.discard(step)
+            for optimizer, schedule in zip(run.optimizers, run.schedules, strict=True):
+                schedule.step()
+                optimizer.zero_grad()
+            progress.update()
+            if skipped_in_a_row == args.max_skipped_steps:
+                raise Stopped(
+                    f"The gradients of {skipped_in_a_row} steps in a row, up to step {step}, are not finite; lower "
+                    f"the learning rate or clip the gradient, and go on from a checkpoint, if there is one in "
+                    f"{run.checkpoints.folder}.",
+                    exit_code=1,
+                )
 
-        is_last = step == max_steps or clock.is_over(accelerator)
-        if step % args.log_steps == 0 or is_last:
-            minutes = clock.minutes()
-            record = {"step": step, "minutes": minutes, "lr": run.schedules[0].get_last_lr()[0]} | meter.read(minutes)
-            run.folder.log(record)
-            progress.set_postfix({name: form.format(**record) for name, form in task.progress.items()})
-        if step % args.eval_steps == 0 or is_last:
-            with clock.paused():
-                scores = task.evaluate(run.result, accelerator, args)
-                run.network.train()
-            run.folder.log(
-                {"step": step, "minutes": clock.minutes()} | {f"eval_{name}": value for name, value in scores.items()}
-            )
-            progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
-            good_enough = args.stop_at_exact_accuracy
-            if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
-                break
+            is_last = step == max_steps or clock.is_over(accelerator)
+            if step % args.log_steps == 0 or is_last:
+                minutes = clock.minutes()
+                record = {"step": step, "minutes": minutes, "lr": run.schedules[0].get_last_lr()[0]}
+                record |= meter.read(minutes)
+                run.folder.log(record)
+                if "grad_norm" in record:  # not every step was skipped
+                    progress.set_postfix({name: form.format(**record) for name, form in task.progress.items()})
+                known_by_heart = args.stop_at_train_exact_accuracy
+                if known_by_heart is not None and record.get("exact_accuracy", 0.0) >= known_by_heart:
+                    is_last = True
+            if step % args.eval_steps == 0 or is_last:
+                with clock.paused():
+                    scores = task.evaluate(run.result, accelerator, args)
+                    run.network.train()
+                run.folder.log(
+                    {"step": step, "minutes": clock.minutes()}
+                    | {f"eval_{name}": value for name, value in scores.items()}
+                )
+                progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
+                good_enough = args.stop_at_exact_accuracy
+                if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
+                    break
+
+            # processes need not look at the clock and for signals in the same moment, but must come to one answer
+            asks = accelerator.num_processes == 1 or step % args.log_steps == 0
+            is_due = args.checkpoint_minutes is not None and clock.minutes() - saved_at >= args.checkpoint_minutes
+            is_due = asks and any_process(accelerator, is_due)
+            is_stopped = asks and any_process(accelerator, watch.received is not None)
+            if is_due or is_stopped or (args.checkpoint_steps is not None and step % args.checkpoint_steps == 0):
+                with clock.paused():
+                    path = run.checkpoints.save(step, *everything(run, meter, clock))
+                saved_at = clock.minutes()
+            if is_stopped:
+                number = watch.received or signal.SIGTERM  # another process has got it
+                raise Stopped(
+                    f"{signal.Signals(number).name} came at step {step}; with --resume auto the run goes on from "
+                    f"{path}.",
+                    exit_code=128 + number,
+                )
     progress.close()
 
     run.folder.save_model(run.result, task.processing)
@@ -206,8 +289,67 @@ def train(run: Run) -> dict:
         }
         | scores
     )
+    # a process group that one process has left while another still saves may never come to its end
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     return scores
+
+
+def gradient_norm(accelerator: Accelerator, parameters: list[nn.Parameter], max_norm: float | None) -> torch.Tensor:
+    """The norm of all gradients together, scalar, before they are clipped to `max_norm`, if there is one."""
+    if max_norm is not None:
+        return accelerator.clip_grad_norm_(parameters, max_norm)
+    return nn.utils.get_total_norm([param.grad for param in parameters if param.grad is not None])
+
+
+def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict]:
+    """What a checkpoint holds: the state that all processes share, and that of this one."""
+    shared = {
+        "model": run.model.state_dict(),
+        "average": None if run.average is None else run.average.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
+        "schedules": [schedule.state_dict() for schedule in run.schedules],
+    }
+    own = {
+        "task": run.task.state(),
+        "meter": meter.state(),
+        "minutes": clock.minutes(),
+        "random": random_states(),
+    }
+    return shared, own
+
+
+def restore_shared(
+    checkpoint: Checkpoint,
+    model: PreTrainedModel,
+    average: AveragedModel | None,
+    optimizers: list[Optimizer],
+    schedules: list[LambdaLR],
+):
+    """Put the state that all processes share back.
+
+    Raises:
+        ValueError: if it is of another model or recipe.
+    """
+    shared = checkpoint.shared
+    if (average is None) != (shared["average"] is None) or len(optimizers) != len(shared["optimizers"]):
+        raise ValueError(
+            f"{checkpoint.path} is of a recipe with {'a' if average is None else 'no'} moving average, or with other "
+            "optimizers; resume with the recipe.yaml of its run."
+        )
+    parts = [(model, shared["model"])]
+    parts += [] if average is None else [(average, shared["average"])]
+    parts += zip(optimizers, shared["optimizers"], strict=True)
+    parts += zip(schedules, shared["schedules"], strict=True)
+    try:
+        for part, state in parts:
+            part.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{checkpoint.path} is of a model of another shape or of another recipe ({reason[:200]}); resume with the "
+            "recipe.yaml of its run."
+        ) from error
 
 
 def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """The folder a training run leaves behind.
 
+checkpoints/  where the run can go on, see `checkpoint`
 recipe.yaml   every option of the run, defaults included: training again from it repeats the run
 log.jsonl     one line every `log_steps` and one for every evaluation
 model/        weights, configuration, processor and code: what `from_pretrained` takes
@@ -28,21 +29,22 @@ class RunFolder:
         output_dir: the folder; made if it is not there.
         overwrite: whether a run that is there may be replaced.
         is_main_process: whether this process writes.
+        goes_on: whether the run that is there goes on.
 
     Raises:
         FileExistsError: if the folder holds something and may not be replaced.
     """
 
-    def __init__(self, output_dir: str, overwrite: bool, is_main_process: bool):
+    def __init__(self, output_dir: str, overwrite: bool, is_main_process: bool, goes_on: bool = False):
         self.path = Path(output_dir)
         self.writes = is_main_process
         if not self.writes:
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(self.path.iterdir()) and not goes_on:
             if not overwrite:
                 raise FileExistsError(
-                    f"{self.path} is not empty; give another --output_dir, or --overwrite_output_dir true to replace "
-                    "the run there."
+                    f"{self.path} is not empty; give another --output_dir, --resume auto to go on with the run there, "
+                    "or --overwrite_output_dir true to replace it."
                 )
             if not (self.path / "recipe.yaml").is_file():
                 raise FileExistsError(f"{self.path} is no run folder (it has no recipe.yaml); remove it first.")
@@ -59,6 +61,14 @@ class RunFolder:
         if self.writes:
             with open(self.path / "log.jsonl", "a") as log:
                 log.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int):
+        """Take the lines of later steps out of log.jsonl, because a run that goes on from there writes them again."""
+        path = self.path / "log.jsonl"
+        if self.writes and path.is_file():
+            # a line that was being written when the run was killed is no JSON
+            whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+            self._write(path.name, "".join(line for line in whole if json.loads(line)["step"] <= step))
 
     def write_result(self, result: dict):
         """Write result.json, with the versions the run used."""

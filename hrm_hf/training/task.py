@@ -45,6 +45,18 @@ class Task(ABC):
     def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> ModelOutput:
         """One step forward: an output with a `loss`."""
 
+    def state(self) -> dict:
+        """What else the next step depends on, of this process: tensors and plain values."""
+        return {}
+
+    def restore(self, state: dict, device: torch.device) -> None:
+        """Take up a `state`; called after `start`."""
+        return
+
+    def discard(self, step: int) -> None:
+        """Forget what a step that was skipped has left: its numbers are not finite."""
+        return
+
     @abstractmethod
     def sums(self, output: ModelOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """What is logged of a step, as sums: scalar tensors on the device."""

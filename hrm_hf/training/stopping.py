@@ -1,0 +1,73 @@
+"""Reasons to stop a run before its end: a signal, or numbers that are not finite."""
+
+import signal
+import threading
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+from torch.optim import Optimizer
+
+
+class Stopped(RuntimeError):
+    """A run ended before its last step; the message says why, and what is left.
+
+    Attributes:
+        exit_code: of the process.
+    """
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class SignalWatch:
+    """Notes SIGTERM and SIGINT, so that a step can be finished and saved; a second one ends the process at once.
+
+    As a context manager; in other threads than the main one, where Python has no signals, it notes nothing.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "SignalWatch":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None):
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+
+
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether the flag is set on any process; the same answer on all, or they would wait for each other."""
+    if accelerator.num_processes == 1:
+        return flag
+    votes = accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum")
+    return votes.item() > 0
+
+
+def gradients_are_finite(accelerator: Accelerator, norm: torch.Tensor, optimizers: list[Optimizer]) -> bool:
+    """Whether a step may be taken; the same answer on all processes.
+
+    Args:
+        accelerator: the processes.
+        norm: of the dense gradients, scalar; equal on all processes.
+        optimizers: their sparse gradients are looked at, too, which each process has its own of.
+    """
+    flags = [torch.isfinite(norm).all()]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            flags += [
+                torch.isfinite(param.grad._values()).all()
+                for param in group["params"]
+                if param.grad is not None and param.grad.is_sparse
+            ]
+    return not any_process(accelerator, not bool(torch.stack(flags).all()))
