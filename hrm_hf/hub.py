@@ -11,7 +11,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from safetensors import SafetensorError, safe_open
 
 from hrm_hf.checkpoints import check_model_folder
-from hrm_hf.hub_errors import check_repo_name, check_token, hub_errors
+from hrm_hf.hub_errors import check_push, hub_errors, make_repo
 from hrm_hf.model_card import CARD
 
 
@@ -93,22 +93,10 @@ def push(
         ConnectionError: if the Hub cannot be reached or has trouble of its own.
         OSError: if it refuses the push for another reason.
     """
-    check_repo_name(repo_name, "model")
-    if commit_message is not None and not commit_message.strip():
-        raise ValueError("The commit message is empty; give one, or leave out --commit-message.")
-    action = f"take a push to {repo_name}"
-    check_token(f"push to {repo_name}")
+    check_push(repo_name, "model", commit_message)
     api = HfApi()
-    with hub_errors(action):
-        api.create_repo(repo_name, private=private or None, exist_ok=True)
-        # creating says nothing to a model that is there
-        is_too_public = private and not api.model_info(repo_name).private
-    if is_too_public:
-        raise ValueError(
-            f"The model {repo_name} is on the Hub already and is public; make it private in its settings, give "
-            "another name, or leave out --private."
-        )
-    with hub_errors(action):
+    make_repo(api, repo_name, "model", private)
+    with hub_errors(f"take a push to {repo_name}"):
         if revision is not None:
             api.create_branch(repo_name, branch=revision, exist_ok=True)
         commit = api.create_commit(

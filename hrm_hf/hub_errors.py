@@ -1,9 +1,10 @@
-"""What the Hub answers when it does not do what it is asked, as one sentence each; names and tokens checked before."""
+"""What the Hub answers when it does not do what it is asked, as one sentence each; and what every push checks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
-from huggingface_hub import constants, get_token
+from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
@@ -56,6 +57,49 @@ def check_token(action: str) -> None:
         raise PermissionError(
             f"There is no token to {action} with; log in with `hf auth login`, or set HF_TOKEN to a token that may "
             "write."
+        )
+
+
+def check_push(repo_name: str, kind: str, commit_message: str | None) -> None:
+    """Find, before anything is sent or built, what would make a push fail.
+
+    Args:
+        repo_name: where to.
+        kind: of what, as in "model"; for the message.
+        commit_message: if one was given.
+
+    Raises:
+        ValueError: for a bad name or an empty message.
+        PermissionError: if there is no token.
+    """
+    check_repo_name(repo_name, kind)
+    if commit_message is not None and not commit_message.strip():
+        raise ValueError("The commit message is empty; give one, or leave out --commit-message.")
+    check_token(f"push to {repo_name}")
+
+
+def make_repo(api: HfApi, repo_name: str, repo_type: Literal["model", "dataset"], private: bool) -> None:
+    """Make a repository to push to, if it is not there.
+
+    Args:
+        api: the Hub.
+        repo_name: OWNER/NAME.
+        repo_type: of what.
+        private: whether it must be private; else it is as its owner's are.
+
+    Raises:
+        ValueError: if it must be private and is there in public.
+        OSError: as `hub_errors`.
+    """
+    with hub_errors(f"take a push to {repo_name}"):
+        api.create_repo(repo_name, repo_type=repo_type, private=private or None, exist_ok=True)
+        # creating says nothing to one that is there
+        is_too_public = private and not api.repo_info(repo_name, repo_type=repo_type).private
+    if is_too_public:
+        kind = {"model": "model", "dataset": "data set"}[repo_type]
+        raise ValueError(
+            f"The {kind} {repo_name} is on the Hub already and is public; make it private in its settings, give "
+            "another name, or leave out --private."
         )
 
 

@@ -10,7 +10,7 @@ import typer
 from huggingface_hub import HfApi
 
 from hrm_hf.data.folder import is_dataset_folder, split_rows
-from hrm_hf.hub_errors import check_repo_name, check_token, hub_errors
+from hrm_hf.hub_errors import check_push, hub_errors, make_repo
 
 
 RepoName = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the data set on the Hub.")]
@@ -44,19 +44,10 @@ def push_dataset(
             "dataset_scripts/ or give another folder."
         )
     split_rows(folder)
-    _check_target(repo_name, commit_message)
+    check_push(repo_name, "data set", commit_message)
     api = HfApi()
-    action = f"take a push to {repo_name}"
-    with hub_errors(action):
-        api.create_repo(repo_name, repo_type="dataset", private=private or None, exist_ok=True)
-        # creating says nothing to a data set that is there
-        is_too_public = private and not api.dataset_info(repo_name).private
-    if is_too_public:
-        raise ValueError(
-            f"The data set {repo_name} is on the Hub already and is public; make it private in its settings, give "
-            "another name, or leave out --private."
-        )
-    with hub_errors(action):
+    make_repo(api, repo_name, "dataset", private)
+    with hub_errors(f"take a push to {repo_name}"):
         commit = api.upload_folder(
             repo_id=repo_name,
             folder_path=folder,
@@ -88,7 +79,7 @@ def pushes(builder: Callable) -> Callable:
         **options,
     ):
         if push_to_hub is not None:
-            _check_target(push_to_hub, commit_message)
+            check_push(push_to_hub, "data set", commit_message)
         elif private or commit_message is not None:
             raise ValueError(
                 f"{'--private' if private else '--commit-message'} is for a push; give --push-to-hub OWNER/NAME as "
@@ -111,19 +102,6 @@ def pushes(builder: Callable) -> Callable:
     build_and_push.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])
     build_and_push.__annotations__ = builder.__annotations__ | {option.name: option.annotation for option in added}
     return build_and_push
-
-
-def _check_target(repo_name: str, commit_message: str | None):
-    """Find before minutes of work what would make a push fail.
-
-    Raises:
-        ValueError: for a bad name or an empty message.
-        PermissionError: if there is no token.
-    """
-    check_repo_name(repo_name, "data set")
-    if commit_message is not None and not commit_message.strip():
-        raise ValueError("The commit message is empty; give one, or leave out --commit-message.")
-    check_token(f"push to {repo_name}")
 
 
 def _built_by(folder: Path) -> str:
