@@ -8,8 +8,6 @@ tokenizer/                   the tokenizer, for `AutoTokenizer`
 
 import glob
 import hashlib
-import inspect
-import shlex
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from hrm_hf.data import puzzle_builder
 from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.explorer import explore
 from hrm_hf.data.folder import (
@@ -38,6 +37,7 @@ from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
 
 
 _LISTED_FILES = 100  # of a split, in the card
+_FLAGS = {"inputs": "--input", "validation_inputs": "--validation-input"}
 
 
 @pushes
@@ -308,23 +308,15 @@ def source_lines(corpus: Corpus) -> list[str]:
 
 
 def command_line(options: dict) -> str:
-    """The command that repeats a build: every option that differs from its default; nothing of the machine's paths."""
-    words = ["python", "dataset_scripts/build_text.py", options["output_dir"].name]
-    flags = {"inputs": "--input", "validation_inputs": "--validation-input"}
-    defaults = inspect.signature(build_text).parameters
-    for name, value in options.items():
-        if name in ("output_dir", "overwrite", "num_proc") or value == defaults[name].default:
-            continue
-        flag = flags.get(name, f"--{name.replace('_', '-')}")
-        if value is True:
-            words.append(flag)
-        elif isinstance(value, list):
-            words += [word for entry in value for word in (flag, public_input(entry))]
-        elif name == "document_separator":
-            words += [flag, escaped(value)]
-        else:
-            words += [flag, public_input(value) if name == "tokenizer" else str(value)]
-    return shlex.join(words)
+    """The command that repeats a build, as its card has it."""
+    return puzzle_builder.command_line("build_text.py", build_text, options, _FLAGS, _shown)
+
+
+def _shown(name: str, value: object) -> str:
+    """The value of an option as the card has it."""
+    if name == "document_separator":
+        return escaped(value)
+    return public_input(value) if name in (*_FLAGS, "tokenizer") else str(value)
 
 
 def public_input(entry: str) -> str:
