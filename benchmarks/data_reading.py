@@ -18,18 +18,10 @@ import transformers
 import typer
 
 from benchmarks.records import processor_name, write_records
-from hrm_hf.data.arc_puzzles import SPLITS, ArcDraws, load_arc
+from hrm_hf.data.arc_puzzles import SPLITS, load_arc
 from hrm_hf.data.draws import Draws
-from hrm_hf.data.folder import parquet_path
-from hrm_hf.data.puzzles import (
-    PuzzleDraws,
-    encode,
-    load_rows,
-    maze_augmentation,
-    maze_processor,
-    sudoku_augmentation,
-    sudoku_processor,
-)
+from hrm_hf.data.folder import split_rows
+from hrm_hf.data.puzzle_sets import ArcSet, open_puzzles
 from processing_hrm import IGNORE_INDEX
 
 
@@ -42,29 +34,12 @@ def open_folder(folder: Path) -> tuple[Draws, dict]:
 
     `rows` counts the rows of all Parquet files of a data set, `examples` what these stand for.
     """
-    if parquet_path(folder, "tasks").is_file():
-        splits = {split: load_arc(folder, split) for split in SPLITS}
-        record = {
-            "rows": len(splits["train"].tasks) + sum(len(puzzles.plans) for puzzles in splits.values()),
-            "examples": sum(puzzles.num_examples for puzzles in splits.values()),
-            "augmentations": int(splits["train"].group_members.max()) - 1,
-        }
-        return ArcDraws(splits["train"], NUM_DRAWS, seed=0), record
-
-    rows = load_rows(str(folder), "train")
-    if "S" in rows[0]["question"]:  # a maze
-        processor = maze_processor(rows)
-        augment = maze_augmentation(processor.height, processor.width, seed=0)
-    else:
-        processor = sudoku_processor(rows)
-        augment = sudoku_augmentation(processor.height, seed=0)
-    num_rows = sum(
-        len(load_rows(str(folder), split))
-        for split in ("train", "validation", "test")
-        if parquet_path(folder, split).is_file()
-    )
-    record = {"rows": num_rows, "examples": num_rows, "augmentations": "drawn"}
-    return PuzzleDraws(encode(rows, processor), NUM_DRAWS, 0, augment), record
+    rows, puzzles = split_rows(folder), open_puzzles(str(folder), "train")
+    record = {"rows": sum(rows.values()), "examples": sum(rows.values()), "augmentations": "drawn"}
+    if isinstance(puzzles, ArcSet):
+        record["examples"] = sum(load_arc(folder, split).num_examples for split in SPLITS)
+        record["augmentations"] = int(puzzles.puzzles.group_members.max()) - 1
+    return puzzles.draws(NUM_DRAWS, seed=0), record
 
 
 def plain_read(draws: Draws, batch_size: int) -> Callable[[list[int]], dict[str, torch.Tensor]]:
