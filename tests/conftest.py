@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -69,6 +70,24 @@ def hrm_hf(monkeypatch, capsys):
         return exit_of.value.code or 0, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def launch():
+    """Runs a script on the CPU in one process or several."""
+
+    def run(script: object, *arguments: str, processes: int) -> subprocess.CompletedProcess:
+        # `accelerate launch --cpu --num_processes 2` starts one process, unless there is MPI
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        return subprocess.run(
+            [sys.executable, *(torchrun if processes > 1 else []), str(script), *arguments],
+            env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
 
 
 @pytest.fixture

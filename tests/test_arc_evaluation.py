@@ -1,8 +1,6 @@
 """ARC scoring: votes, ranks and pass@K against values worked out by hand, and end to end with known predictions."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,7 +285,7 @@ def test_a_real_model_votes(small_config):
     assert all(4 <= each.segments <= 8 for each in answers)
 
 
-def test_two_processes_share_the_tasks(tmp_path):
+def test_two_processes_share_the_tasks(tmp_path, launch):
     script = tmp_path / "vote.py"
     script.write_text(
         f"""
@@ -307,8 +305,7 @@ accelerator.wait_for_everyone()
 accelerator.end_training()
 """
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run([*command, script], capture_output=True, text=True, timeout=300, check=False)
+    done = launch(script, processes=2)
     assert done.returncode == 0, done.stderr
     results = [json.loads((tmp_path / f"{index}.json").read_text()) for index in range(2)]
     # 8 members: tasks a and c on the first, b on the second

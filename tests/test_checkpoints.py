@@ -23,7 +23,7 @@ from hrm_hf.training.stopping import Stopped
 from train_accelerate import main
 
 
-ROOT = Path(__file__).parent.parent
+TRAIN = Path(__file__).parent.parent / "train_accelerate.py"
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -136,7 +136,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(recipe, tmp_path, unbr
 
 def test_killed_at_random_moments_a_run_still_ends_the_same(recipe, tmp_path, unbroken):
     path = recipe(checkpoint_steps=1)
-    command = [sys.executable, "-u", str(ROOT / "train_accelerate.py"), path, "--resume", "auto"]
+    command = [sys.executable, "-u", str(TRAIN), path, "--resume", "auto"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
     moments = random.Random(int(time.time()))
     log = tmp_path / "run/log.jsonl"
@@ -372,28 +372,14 @@ def test_a_run_stops_when_it_knows_its_puzzles_by_heart(recipe, tmp_path):
 # --- several processes
 
 
-def launch(recipe: str, processes: int, *arguments: str) -> subprocess.CompletedProcess:
-    # `accelerate launch --cpu --num_processes 2` starts one process, unless there is MPI
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else [])]
-    return subprocess.run(
-        [*command, str(ROOT / "train_accelerate.py"), recipe, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=ROOT,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )
-
-
-def test_two_processes_learn_what_one_does(recipe, tmp_path):
+def test_two_processes_learn_what_one_does(recipe, launch, tmp_path):
     """Equal global batches in the same order: the same losses and weights, those of puzzle embeddings included."""
     # exploration and the staggered start draw other random numbers on every process
     options = {"halt_exploration_prob": 0.0, "staggered_start": False, "log_steps": 1, "max_steps": 20}
     options |= {"checkpoint_steps": 10, "eval_steps": 1000}
     folders = {processes: tmp_path / f"{processes}" for processes in (1, 2)}
     for processes, folder in folders.items():
-        process = launch(recipe(**options, output_dir=str(folder)), processes)
+        process = launch(TRAIN, recipe(**options, output_dir=str(folder)), processes=processes)
         assert process.returncode == 0, process.stderr[-3000:]
         assert json.loads((folder / "result.json").read_text())["processes"] == processes
     # each of the two has written its own part of the checkpoint
@@ -411,9 +397,9 @@ def test_two_processes_learn_what_one_does(recipe, tmp_path):
 
     # and two go on as two
     path = recipe(**(options | {"max_steps": 24}), output_dir=str(folders[2]))
-    process = launch(path, 2, "--resume", "auto")
+    process = launch(TRAIN, path, "--resume", "auto", processes=2)
     assert process.returncode == 0, process.stderr[-3000:]
     assert "resumes from" in process.stdout
-    process = launch(path, 1, "--resume", str(folders[2] / "checkpoints/step_00000020"))
+    process = launch(TRAIN, path, "--resume", str(folders[2] / "checkpoints/step_00000020"), processes=1)
     assert process.returncode == 1
     assert "it is of 2 processes, and these are 1" in process.stderr

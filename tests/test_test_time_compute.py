@@ -3,8 +3,6 @@
 import itertools
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -424,7 +422,7 @@ def test_a_point_of_the_curve_is_what_a_run_with_that_budget_gives():
     assert all(point.keeps_rules == point.exact_accuracy for point in curve)
 
 
-def test_two_processes_draw_what_one_does(tmp_path):
+def test_two_processes_draw_what_one_does(tmp_path, launch):
     script = tmp_path / "draw.py"
     script.write_text(
         f"""
@@ -441,8 +439,7 @@ accelerator.wait_for_everyone()
 accelerator.end_training()
 """
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run([*command, script], capture_output=True, text=True, timeout=300, check=False)
+    done = launch(script, processes=2)
     assert done.returncode == 0, done.stderr
     one, other = (json.loads((tmp_path / f"{index}.json").read_text()) for index in range(2))
     stub = Stub(right_if(lambda board: board[board > 1][0] == 2))
