@@ -11,6 +11,8 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
+from hrm_hf.data.folder import whole_file
+
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -57,9 +59,8 @@ def write_records(name: str, records: list[dict], commit: str | None = None, day
     stamp = {"commit": commit or current_commit(), "date": day or date.today().isoformat()}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps([record | stamp for record in records], indent=2) + "\n")
-    partial.rename(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps([record | stamp for record in records], indent=2) + "\n")
     return path
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hrm_hf.data.folder import whole_file
+
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "commands.md"
@@ -44,9 +46,8 @@ def fill(match: re.Match) -> str:
 def main():
     """Command line."""
     text = re.sub(r"```console\n(.*?)```", fill, PAGE.read_text(), flags=re.DOTALL)
-    partial = PAGE.with_suffix(".partial")
-    partial.write_text(text)
-    partial.rename(PAGE)
+    with whole_file(PAGE) as partial:
+        partial.write_text(text)
 
 
 if __name__ == "__main__":

@@ -68,11 +68,12 @@ def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: fl
 
 
 def _write_json(output: Path | None, text: str):
-    """Write a result beside its place, then rename it."""
+    """Write a result, if it is asked for."""
     if output is not None:
-        partial = output.with_name(output.name + ".partial")
-        partial.write_text(text + "\n")
-        partial.rename(output)
+        from hrm_hf.data.folder import whole_file
+
+        with whole_file(output) as partial:
+            partial.write_text(text + "\n")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.statistics import binomial_interval
 
 
@@ -130,12 +131,10 @@ def write_card(
     run = read_run(run_folder)
     card, curve = run_folder / "model" / CARD, run_folder / "model" / CURVE
     text = f"{run_card(run, repo_id, dataset_id, license)}\n"
-    partial = curve.with_name(f"partial-{CURVE}")
-    draw_curve(run).savefig(partial, dpi=130)
-    partial.rename(curve)
-    partial = card.with_name(f"{CARD}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(card)
+    with whole_file(curve) as partial:
+        draw_curve(run).savefig(partial, dpi=130)
+    with whole_file(card) as partial:
+        partial.write_text(text, encoding="utf-8")
     return [card, curve]
 
 

@@ -132,6 +132,18 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
     partial.rename(output_dir)
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, with the same ending, which replaces `path` at the end, or goes away after an error."""
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        yield partial
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.rename(path)
+
+
 def _is_full_disk(error: Exception) -> bool:
     """Whether an error says that a disk or a quota is full."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
 from hrm_hf.data.arc_tasks import ArcTask
+from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.voting import Candidate, Votes
 from modeling_hrm import HRMSolveOutput
 from processing_hrm import HRMGridProcessor
@@ -301,9 +302,8 @@ def submission(answers: Sequence[ArcAnswer]) -> dict[str, list[dict[str, list[li
 def write_submission(path: Path, answers: Sequence[ArcAnswer]) -> None:
     """Write `submission` as a JSON file: beside its place, then renamed."""
     text = json.dumps(submission(answers))
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n")
-    partial.rename(path)
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n")
 
 
 def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
 from hrm_hf.evaluation.statistics import binomial_interval
 from modeling_hrm import HRMForGridTask
@@ -219,9 +220,8 @@ def write_predictions(
     if processor.task != "arc":
         verdicts = processor.check_batch(puzzles["input_ids"], solved.predictions)
         columns["keeps_rules"] = [verdict.solved for verdict in verdicts]
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.table(columns), partial, compression="zstd")
-    partial.rename(path)
+    with whole_file(path) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
 
 
 def as_dicts(rows: Sequence) -> list[dict]:

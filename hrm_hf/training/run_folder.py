@@ -20,6 +20,7 @@ import yaml
 from transformers import PreTrainedModel, ProcessorMixin
 
 from hrm_hf.checkpoints import save_checkpoint
+from hrm_hf.data.folder import whole_file, whole_folder
 
 
 class RunFolder:
@@ -84,16 +85,10 @@ class RunFolder:
         """Write model and processor beside `model/`, then rename: the folder is whole or not there."""
         if not self.writes:
             return
-        partial = self.path / "model.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        save_checkpoint(partial, model, processor)
-        final = self.path / "model"
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
+        with whole_folder(self.path / "model") as partial:
+            save_checkpoint(partial, model, processor)
 
     def _write(self, name: str, text: str):
         if self.writes:
-            partial = self.path / f"{name}.partial"
-            partial.write_text(text)
-            partial.rename(self.path / name)
+            with whole_file(self.path / name) as partial:
+                partial.write_text(text)
