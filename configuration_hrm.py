@@ -55,6 +55,9 @@ class HRMConfig(PreTrainedConfig):
             Transformer blocks in the slow (high-level) and in the fast (low-level) module.
         H_cycles (`int`, defaults to 2), L_cycles (`int`, defaults to 2):
             In one segment the slow module is called `H_cycles` times, the fast one `L_cycles` times before each.
+        share_modules (`bool`, defaults to `False`):
+            Whether one stack of `H_layers` blocks plays both modules, as in TRM (arXiv 2510.04871), which halves the
+            parameters and none of the operations. `L_layers` must then be equal to `H_layers`.
         gradient_depth (`str`, defaults to `"last_step"`):
             What of a segment is differentiated: `"last_step"` is the last call of each module (one-step gradient of
             the original), `"last_cycle"` all calls of the last H cycle, `"all_cycles"` every call (back-propagation
@@ -124,6 +127,7 @@ class HRMConfig(PreTrainedConfig):
     L_layers: int = 4
     H_cycles: int = 2
     L_cycles: int = 2
+    share_modules: bool = False
     gradient_depth: str = "last_step"
     norm_position: str = "post"
     position_embedding_type: str = "rope"
@@ -199,6 +203,12 @@ class HRMConfig(PreTrainedConfig):
             "token_loss": ("stablemax", "softmax"),
         }.items():
             self._require(name, getattr(self, name) in allowed, " or ".join(map(repr, allowed)))
+        if self.share_modules:
+            self._require(
+                "L_layers",
+                self.L_layers == self.H_layers,
+                f"equal to H_layers={self.H_layers}, because with share_modules=True both are one and the same blocks",
+            )
         if self.position_embedding_type == "rope":
             self._require(
                 "hidden_size",
@@ -232,7 +242,7 @@ class HRMConfig(PreTrainedConfig):
             _is_number(self.halt_threshold) and 0 < self.halt_threshold < 1,
             "a probability above 0 and below 1",
         )
-        for name in ("is_causal", "use_cache", "tie_word_embeddings"):
+        for name in ("share_modules", "is_causal", "use_cache", "tie_word_embeddings"):
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)

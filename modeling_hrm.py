@@ -613,7 +613,8 @@ class HRMModel(HRMPreTrainedModel):
         else:
             self.rotary_emb = HRMRotaryEmbedding(config)
         self.H_module = HRMModule(config, config.H_layers, first_layer_idx=0)
-        self.L_module = HRMModule(config, config.L_layers, first_layer_idx=config.H_layers)
+        if not config.share_modules:
+            self.L_module = HRMModule(config, config.L_layers, first_layer_idx=config.H_layers)
         self.register_buffer("H_init", torch.empty(config.hidden_size))
         self.register_buffer("L_init", torch.empty(config.hidden_size))
         self.init_states()
@@ -758,10 +759,12 @@ class HRMModel(HRMPreTrainedModel):
                 past_key_values=past_key_values,
                 position_ids=position_ids,
             )
-        else:
+        elif attention_mask is not None:
             mask = create_bidirectional_mask(
                 config=self.config, inputs_embeds=embeddings, attention_mask=attention_mask
             )
+        else:
+            mask = None  # nothing to hide; the library would still make a mask while a CUDA graph is recorded
         position_embeddings = None
         if self.config.position_embedding_type == "rope":
             position_embeddings = self.rotary_emb(embeddings, position_ids)
@@ -815,12 +818,13 @@ class HRMModel(HRMPreTrainedModel):
         """
         z_H, z_L = state.z_H, state.z_L
         depth, call_idx = self.config.gradient_depth, 0
+        L_module = self.H_module if self.config.share_modules else self.L_module
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
             for L_cycle in range(self.config.L_cycles):
                 is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
                 with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
-                    z_L = self.L_module(z_L, z_H + embeddings, first_call_idx=call_idx, **kwargs)
+                    z_L = L_module(z_L, z_H + embeddings, first_call_idx=call_idx, **kwargs)
                 call_idx += self.config.L_layers
             with gradient_if(in_last_cycle or depth == "all_cycles"):
                 z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)

@@ -491,6 +491,7 @@ _FIXED = {
     "norm_position": "post",
     "is_causal": False,
     "hidden_act": "silu",
+    "share_modules": False,
 }
 
 

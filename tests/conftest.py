@@ -2,9 +2,12 @@
 
 import io
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 
 # before transformers and datasets are imported: they read these once
@@ -74,20 +77,45 @@ def hrm_hf(monkeypatch, capsys):
 
 @pytest.fixture
 def launch():
-    """Runs a script on the CPU in one process or several."""
+    """Runs a script on the CPU in one process or several, with the environment that `torchrun` gives to each."""
 
     def run(script: object, *arguments: str, processes: int) -> subprocess.CompletedProcess:
-        # `accelerate launch --cpu --num_processes 2` starts one process, unless there is MPI
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        return subprocess.run(
-            [sys.executable, *(torchrun if processes > 1 else []), str(script), *arguments],
-            env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        common = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+        if processes > 1:
+            common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            common |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+        started = [
+            subprocess.Popen(
+                [sys.executable, str(script), *arguments],
+                env=os.environ | common | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(processes)
+        ]
+        # a thread for each, because one that cannot write what it has to say waits for ever
+        with ThreadPoolExecutor(processes) as pool:
+            said = list(pool.map(_wait_for, started))
+        return subprocess.CompletedProcess(
+            started[0].args,
+            max((process.returncode for process in started), key=abs),
+            *("".join(streams) for streams in zip(*said, strict=True)),
         )
 
     return run
+
+
+def _wait_for(process: subprocess.Popen) -> tuple[str, str]:
+    """What a process writes until its end; one that hangs is made to say where (faulthandler)."""
+    try:
+        return process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        return process.communicate()
 
 
 @pytest.fixture

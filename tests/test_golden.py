@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from hrm_hf.convert import load_original
 from hrm_hf.original_checkpoint import rename_original_key
 from hrm_hf.training.grid_task import segment_sums
-from hrm_hf.training.optim import SignSGD, learning_rate_factor
+from hrm_hf.training.schedule import learning_rate_factor
+from hrm_hf.training.sign_sgd import SignSGD
 
 
 GOLDEN = Path(__file__).parent / "golden"

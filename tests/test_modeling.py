@@ -484,3 +484,21 @@ def test_a_state_can_be_given_to_the_base_model(small_config, batch):
     model = HRMModel(small_config())
     state = HRMState(z_H=torch.zeros(6, 18, 32), z_L=torch.zeros(6, 18, 32))
     assert model(input_ids=batch["input_ids"], state=state).last_hidden_state.shape == (6, 18, 32)
+
+
+# --- one network for both modules
+
+
+def test_shared_modules_halve_the_blocks_and_compute_what_equal_modules_do(small_model, batch):
+    options = {"H_layers": 2, "L_layers": 2}
+    apart, shared = small_model(**options).eval(), small_model(**options, share_modules=True).eval()
+    assert not any("L_module" in name for name in shared.state_dict())
+    weights = shared.state_dict()
+    weights |= {name.replace("H_module", "L_module"): value for name, value in weights.items() if "H_module" in name}
+    apart.load_state_dict(weights)
+    torch.testing.assert_close(shared(**batch).logits, apart(**batch).logits, rtol=0, atol=0)
+
+
+def test_shared_modules_must_be_equally_deep(small_config):
+    with pytest.raises(ValueError, match="L_layers=2 is not allowed; it must be equal to H_layers=1"):
+        small_config(share_modules=True)

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from hrm_hf.training.optim import AdamATan2, SignSGD, build_optimizers
+from hrm_hf.training.adam_atan2 import AdamATan2
+from hrm_hf.training.arguments import TrainArguments
+from hrm_hf.training.muon import Muon, orthogonal
+from hrm_hf.training.optim import build_optimizers
+from hrm_hf.training.schedule import learning_rate_factor
+from hrm_hf.training.sign_sgd import SignSGD
+
+
+def arguments(**options) -> TrainArguments:
+    return TrainArguments(output_dir="unused", learning_rate=1e-3, weight_decay=0.1, **options)
 
 
 def test_adam_atan2_by_hand():
@@ -72,7 +81,7 @@ def test_signsgd_refuses_a_dense_gradient():
 
 def test_puzzle_embeddings_go_to_signsgd_and_nothing_else(small_model, batch):
     model = small_model(halt_exploration_prob=0.0).train()
-    optimizers = build_optimizers(model, 1e-3, 0.1, (0.9, 0.95), 1e-2, 0.1)
+    optimizers = build_optimizers(model, arguments())
     assert [type(optimizer) for optimizer in optimizers] == [AdamATan2, SignSGD]
     (puzzle_weight,) = optimizers[1].param_groups[0]["params"]
     assert puzzle_weight is model.model.puzzle_embeddings.weight
@@ -84,7 +93,7 @@ def test_puzzle_embeddings_go_to_signsgd_and_nothing_else(small_model, batch):
 
 def test_positions_get_no_weight_decay(small_model):
     model = small_model(position_embedding_type="grid", grid_shape=[4, 4], block_shape=[2, 2], puzzle_emb_ndim=0)
-    (optimizer,) = build_optimizers(model, 1e-3, 0.1, (0.9, 0.95), 1e-2, 0.1)
+    (optimizer,) = build_optimizers(model, arguments())
     decayed, spared = optimizer.param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
     # rows, columns and blocks, at the input and in each of three layers
@@ -93,10 +102,136 @@ def test_positions_get_no_weight_decay(small_model):
 
 
 def test_no_puzzle_embeddings_no_signsgd(small_model):
-    assert len(build_optimizers(small_model(puzzle_emb_ndim=0), 1e-3, 0.1, (0.9, 0.95), 1e-2, 0.1)) == 1
+    assert len(build_optimizers(small_model(puzzle_emb_ndim=0), arguments())) == 1
 
 
-@pytest.mark.parametrize("arguments", [{"lr": -1.0}, {"betas": (0.9, 1.0)}, {"weight_decay": -0.1}])
-def test_bad_hyperparameters_are_refused(arguments):
+@pytest.mark.parametrize("options", [{"lr": -1.0}, {"betas": (0.9, 1.0)}, {"weight_decay": -0.1}])
+def test_bad_hyperparameters_are_refused(options):
     with pytest.raises(ValueError, match="not allowed"):
-        AdamATan2([nn.Parameter(torch.zeros(1))], **arguments)
+        AdamATan2([nn.Parameter(torch.zeros(1))], **options)
+
+
+# --- Muon
+
+
+def test_orthogonal_makes_singular_values_alike():
+    matrices = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0))
+    result = orthogonal(matrices)
+    singular = torch.linalg.svdvals(result)
+    assert ((singular > 0.6) & (singular < 1.3)).all()
+    # the singular vectors are those of the matrix: what remains between U V^T and the result is their length alone
+    u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
+    torch.testing.assert_close(u @ torch.diag_embed(torch.einsum("bij,bij->bj", u, result @ vh.mT)) @ vh, result)
+
+
+def test_muon_by_hand():
+    torch.manual_seed(0)
+    weight, before = nn.Parameter(torch.randn(6, 4)), None
+    optimizer = Muon([weight], lr=0.1, momentum=0.9, weight_decay=0.5)
+    momentum = torch.zeros(6, 4)
+    for _ in range(3):
+        before, weight.grad = weight.detach().clone(), torch.randn(6, 4)
+        optimizer.step()
+        momentum = 0.9 * momentum + 0.1 * weight.grad
+        direction = orthogonal((0.1 * weight.grad + 0.9 * momentum).T.unsqueeze(0))[0].T * 0.2 * math.sqrt(6)
+        torch.testing.assert_close(weight.detach(), before * (1 - 0.1 * 0.5) - 0.1 * direction)
+
+
+def test_muon_treats_parts_as_matrices_of_their_own():
+    torch.manual_seed(0)
+    whole, grad = nn.Parameter(torch.zeros(6, 4)), torch.randn(6, 4)
+    thirds = [nn.Parameter(torch.zeros(2, 4)) for _ in range(3)]
+    whole.grad = grad
+    for third, part in zip(thirds, grad.chunk(3), strict=True):
+        third.grad = part
+    Muon([{"params": [whole], "parts": 3}]).step()
+    Muon(thirds).step()
+    torch.testing.assert_close(whole.detach(), torch.cat([third.detach() for third in thirds]))
+
+
+def test_muon_gets_the_matrices_of_the_blocks(small_model):
+    model = small_model()
+    adam, muon, signsgd = build_optimizers(model, arguments(optimizer="muon"))
+    assert [type(optimizer) for optimizer in (adam, muon, signsgd)] == [AdamATan2, Muon, SignSGD]
+    names = {id(param): name for name, param in model.named_parameters()}
+    by_parts = {
+        group["parts"]: {names[id(param)].split(".")[-2] for param in group["params"]} for group in muon.param_groups
+    }
+    assert by_parts == {3: {"qkv_proj"}, 2: {"gate_up_proj"}, 1: {"o_proj", "down_proj"}}
+    assert sum(len(group["params"]) for group in muon.param_groups) == 4 * 3  # four matrices in each of three layers
+    handled = [
+        id(p) for optimizer in (adam, muon, signsgd) for group in optimizer.param_groups for p in group["params"]
+    ]
+    assert sorted(handled) == sorted(names)
+
+
+def test_muon_refuses_what_is_no_matrix():
+    with pytest.raises(ValueError, match=r"not a parameter of shape \(5,\)"):
+        Muon([nn.Parameter(torch.zeros(5))])
+
+
+# --- steps that are skipped
+
+
+@pytest.mark.parametrize("make", [AdamATan2, Muon])
+def test_a_skipped_step_leaves_weights_and_state_as_they_were(make):
+    torch.manual_seed(0)
+    weight, twin = nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(3, 4))
+    skipping, never = make([weight]), make([twin])
+    for number in range(4):
+        weight.grad = torch.randn(3, 4)
+        if number == 2:
+            weight.grad[0, 0] = torch.nan
+        else:
+            twin.grad = weight.grad.clone()
+            never.step()
+        skipping.found_inf = torch.tensor(number == 2)
+        skipping.step()
+    assert torch.equal(weight, twin)
+
+
+def test_a_skipped_step_leaves_puzzle_embeddings_as_they_were():
+    table = nn.Embedding(4, 3, sparse=True)
+    before = table.weight.detach().clone()
+    (table(torch.tensor([2, 0, 2])) * torch.inf).sum().backward()
+    optimizer = SignSGD([table.weight])
+    optimizer.found_inf = torch.tensor(True)
+    optimizer.step()
+    assert torch.equal(table.weight, before)
+
+
+# --- on the device
+
+
+@pytest.mark.parametrize("make", [AdamATan2, Muon])
+def test_a_compiled_update_is_the_same(make):
+    torch.manual_seed(0)
+    weights = [nn.Parameter(torch.ones(8, 4)) for _ in range(2)]
+    plain, compiled = (make([weight], lr=0.1) for weight in weights)
+    compiled.compile()
+    for number in range(1, 4):
+        grad = torch.randn(8, 4)
+        for weight, optimizer in zip(weights, (plain, compiled), strict=True):
+            weight.grad = grad
+            optimizer.found_inf = torch.tensor(False)
+            optimizer.set_learning_rate(1 / number)
+            optimizer.step()
+    torch.testing.assert_close(*weights)
+    # a checkpoint of the one goes on in the other, and the rate stays the tensor that compiled code reads
+    rate = compiled.param_groups[0]["lr"]
+    compiled.load_state_dict(plain.state_dict())
+    assert compiled.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.1 / 3)
+
+
+# --- schedule
+
+
+def test_the_rate_is_constant_and_then_falls_linearly_over_the_last_share():
+    factors = [learning_rate_factor(step, 10, 100, 0.02, decay_share=0.4) for step in (5, 10, 60, 80, 100, 120)]
+    assert factors == pytest.approx([0.5, 1.0, 1.0, 0.51, 0.02, 0.02])
+
+
+def test_the_rate_can_follow_the_time_instead_of_the_steps():
+    # a slow machine is at step 30 of 100 when 80 % of the time are over
+    assert learning_rate_factor(30, 10, 100, 0.02, decay_share=0.4, progress=0.8) == pytest.approx(0.51)
+    assert learning_rate_factor(5, 10, 100, 0.02, decay_share=0.4, progress=0.8) == 0.5  # warm-up is by steps

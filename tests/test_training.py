@@ -223,13 +223,13 @@ def test_moving_average_is_what_is_evaluated_and_saved(data_folder, tmp_path):
     options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "max_steps": 4, "ema_decay": 0.9}
     run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
     expected, snapshots = None, []
-    update = run.average.update_parameters
+    update = run.average.update
 
-    def recording_update(model):
+    def recording_update(model, found_inf):
         snapshots.append({name: param.detach().clone() for name, param in model.named_parameters()})
-        update(model)
+        update(model, found_inf)
 
-    run.average.update_parameters = recording_update
+    run.average.update = recording_update
     train(run)
     for index, weights in enumerate(snapshots):
         decay = min(0.9, (1 + index) / (10 + index))

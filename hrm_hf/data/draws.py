@@ -41,7 +41,13 @@ class EpochOrder:
 
     def items(self, draws: Sequence[int]) -> torch.LongTensor:
         """The items of some draws, of shape `(draws,)`."""
-        return torch.stack([self.order(draw // self.num_items)[draw % self.num_items] for draw in draws])
+        draws = torch.as_tensor(draws)
+        epochs, places = draws // self.num_items, draws % self.num_items
+        items = torch.empty_like(draws)
+        for epoch in epochs.unique().tolist():
+            is_here = epochs == epoch
+            items[is_here] = self.order(epoch)[places[is_here]]
+        return items
 
 
 class Draws(torch.utils.data.Dataset):

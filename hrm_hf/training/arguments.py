@@ -18,9 +18,9 @@ from configuration_hrm import HRMConfig
 
 # what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
 _ARCHITECTURE = (
-    "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles gradient_depth "
-    "norm_position position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps halt_exploration_prob halting "
-    "halting_pooling halt_threshold token_loss tie_word_embeddings"
+    "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles share_modules "
+    "gradient_depth norm_position position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps "
+    "halt_exploration_prob halting halting_pooling halt_threshold token_loss tie_word_embeddings"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 
@@ -86,12 +86,28 @@ class TrainArguments:
         default=None, metadata={"help": "Text: visits of every training row, instead of max_steps."}
     )
     max_minutes: float | None = field(default=None, metadata={"help": "Stop cleanly after this many minutes."})
-    learning_rate: float = field(default=1e-4, metadata={"help": "Of the network (AdamATan2)."})
+    gradient_accumulation_steps: int = field(
+        default=1, metadata={"help": "Parts that a batch is computed in, one after the other, to save memory."}
+    )
+    optimizer: str = field(
+        default="adam_atan2",
+        metadata={"help": "'adam_atan2', or 'muon': Muon for the matrices of the blocks and AdamATan2 for the rest."},
+    )
+    learning_rate: float = field(default=1e-4, metadata={"help": "Of the network."})
     weight_decay: float = field(default=0.1, metadata={"help": "Of the network, decoupled."})
     adam_beta1: float = field(default=0.9, metadata={"help": "Decay of the first moment."})
     adam_beta2: float = field(default=0.95, metadata={"help": "Decay of the second moment."})
+    muon_momentum: float = field(default=0.95, metadata={"help": "Decay of Muon's momentum."})
     warmup_steps: int = field(default=2000, metadata={"help": "Steps of linear warm-up."})
-    min_lr_ratio: float = field(default=1.0, metadata={"help": "End of the cosine, as a share of the rate."})
+    min_lr_ratio: float = field(default=1.0, metadata={"help": "Rate of the last step, as a share of the rate."})
+    lr_decay_share: float | None = field(
+        default=None,
+        metadata={"help": "Decay linearly over this last share of the steps, instead of along a cosine over all."},
+    )
+    schedule_by_minutes: bool = field(
+        default=False,
+        metadata={"help": "Let the rate follow max_minutes instead of max_steps, so that it ends low on any machine."},
+    )
     puzzle_emb_learning_rate: float = field(default=1e-2, metadata={"help": "Of the puzzle embeddings (SignSGD)."})
     puzzle_emb_weight_decay: float = field(default=0.1, metadata={"help": "Of the puzzle embeddings, decoupled."})
     max_grad_norm: float | None = field(default=None, metadata={"help": "Clip the network's gradient to this norm."})
@@ -103,7 +119,11 @@ class TrainArguments:
     cpu_threads: int | None = field(
         default=None, metadata={"help": "Threads of a process on the CPU; by default its share of all cores."}
     )
-    compile: bool = field(default=False, metadata={"help": "torch.compile every Transformer block."})
+    compile: bool = field(default=False, metadata={"help": "torch.compile the Transformer blocks and the optimizer."})
+    cuda_graph: bool = field(
+        default=False,
+        metadata={"help": "Record a whole step as one CUDA graph; small models then train several times faster."},
+    )
     log_steps: int = field(default=20, metadata={"help": "Steps between two lines of log.jsonl."})
     eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
     eval_batch_size: int = field(default=1024, metadata={"help": "Rows evaluated at a time, per process."})
@@ -137,12 +157,23 @@ class TrainArguments:
     def __post_init__(self):
         for name in (
             "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size "
-            "checkpoint_steps keep_checkpoints max_skipped_steps"
+            "checkpoint_steps keep_checkpoints max_skipped_steps gradient_accumulation_steps"
         ).split():
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
+        if self.optimizer not in ("adam_atan2", "muon"):
+            raise ValueError(f"optimizer={self.optimizer!r} is not allowed; it must be 'adam_atan2' or 'muon'.")
+        if self.lr_decay_share is not None and not 0 < self.lr_decay_share <= 1:
+            raise ValueError(f"lr_decay_share={self.lr_decay_share} is not allowed; it must be above 0 and at most 1.")
+        if self.schedule_by_minutes and self.max_minutes is None:
+            raise ValueError("schedule_by_minutes=True needs max_minutes; give the minutes of the run.")
+        if self.batch_size % self.gradient_accumulation_steps != 0:
+            raise ValueError(
+                f"batch_size={self.batch_size} does not divide into gradient_accumulation_steps="
+                f"{self.gradient_accumulation_steps} equal parts; give a multiple."
+            )
         if self.mixed_precision not in ("no", "bf16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:

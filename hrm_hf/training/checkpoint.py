@@ -1,7 +1,7 @@
 """Checkpoints of a run: everything that its further steps depend on, so that a resumed run ends as an unbroken one.
 
 checkpoints/step_00000120/
-    shared.pt           weights, moving average, optimizers, schedules
+    shared.pt           weights, moving average, optimizers
     process_00000.pt    of each process: random states, the task's own (carries), sums for the log
     manifest.json       written last: step, number of processes, and the SHA-256 of the other files
 

@@ -4,7 +4,7 @@ Each step is one segment. Sequences that have halted take a new puzzle from the 
 they have (the carry).
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from accelerate import Accelerator
@@ -15,8 +15,9 @@ from hrm_hf.data.draws import Draws
 from hrm_hf.data.puzzle_sets import open_puzzles
 from hrm_hf.evaluation.grid import evaluate_grid
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
+from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.task import Task
-from modeling_hrm import IGNORE_INDEX, HRMCarry, HRMForGridTask, HRMGridTaskOutput, HRMState
+from modeling_hrm import IGNORE_INDEX, HRMCarry, HRMForGridTask, HRMGridTaskOutput
 from processing_hrm import HRMGridProcessor
 
 
@@ -50,32 +51,26 @@ class GridTask(Task):
         return build_model(self.model_args, self.processing)
 
     def start(self, args: TrainArguments, model: HRMForGridTask):
-        self.carries: list[HRMCarry | None] = [None] * args.batches_in_work
-        self.halt_max_steps = model.config.halt_max_steps
-        self.staggered_start = args.staggered_start
+        # a part of a batch has carries of its own
+        size = args.batches_in_work * args.gradient_accumulation_steps
+        self.carries = CarryPool(size, args.staggered_start, model.config.halt_max_steps)
+        self.used: list[HRMCarry] = []  # in this step, to be put back at its end
 
-    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> HRMGridTaskOutput:
-        turn = step % len(self.carries)
-        is_first_segment = self.carries[turn] is None
-        output = network(**batch, carry=self.carries[turn])
-        self.carries[turn] = output.carry
-        if is_first_segment and self.staggered_start:
-            self.carries[turn] = staggered(output.carry, self.halt_max_steps)
+    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> HRMGridTaskOutput:
+        output = network(**batch, carry=self.carries.take(len(self.used)))
+        self.used.append(output.carry)
         return output
 
+    def finish(self, found_inf: torch.Tensor):
+        for carry in self.used:
+            self.carries.put(carry, found_inf)
+        self.used = []
+
     def state(self) -> dict:
-        return {"carries": [None if carry is None else asdict(carry) for carry in self.carries]}
+        return self.carries.state()
 
     def restore(self, state: dict, device: torch.device):
-        if len(state["carries"]) != len(self.carries):
-            raise ValueError(
-                f"The checkpoint has {len(state['carries'])} batches in work, and "
-                f"batches_in_work={len(self.carries)}; give the number it was made with."
-            )
-        self.carries = [None if carry is None else carry_of(carry, device) for carry in state["carries"]]
-
-    def discard(self, step: int):
-        self.carries[step % len(self.carries)] = None
+        self.carries.restore(state, device)
 
     def sums(self, output: HRMGridTaskOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return segment_sums(output)
@@ -136,19 +131,6 @@ def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
         "q_halt_loss": output.q_halt_loss.detach() * batch_size,
         "q_continue_loss": zero if output.q_continue_loss is None else output.q_continue_loss.detach() * batch_size,
     }
-
-
-def staggered(carry: HRMCarry, halt_max_steps: int) -> HRMCarry:
-    """The carry with random step counts, so that in every later step about equally many sequences halt."""
-    steps = torch.randint_like(carry.steps, 1, halt_max_steps + 1)
-    return replace(carry, steps=steps, halted=steps >= halt_max_steps)
-
-
-def carry_of(fields: dict, device: torch.device) -> HRMCarry:
-    """The carry with these fields, as `dataclasses.asdict` gives them, on a device."""
-    tensors = {name: value.to(device) for name, value in fields.items() if name != "state"}
-    state = HRMState(**{name: tensor.to(device) for name, tensor in fields["state"].items()})
-    return HRMCarry(state=state, **tensors)
 
 
 def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMForGridTask:

@@ -4,6 +4,7 @@
 `text_task`.
 """
 
+import gc
 import os
 import signal
 from dataclasses import dataclass
@@ -13,20 +14,22 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
+from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.checkpoint import Checkpoint, Checkpoints, random_states, restore_random_states
+from hrm_hf.training.compilation import compile_blocks
+from hrm_hf.training.device_optimizer import DeviceOptimizer
 from hrm_hf.training.meter import Meter, TrainingClock
-from hrm_hf.training.optim import build_optimizers, learning_rate_factor
+from hrm_hf.training.optim import build_optimizers
 from hrm_hf.training.run_folder import RunFolder
-from hrm_hf.training.stopping import SignalWatch, Stopped, any_process, gradients_are_finite
+from hrm_hf.training.schedule import learning_rate_factor
+from hrm_hf.training.sign_sgd import SignSGD
+from hrm_hf.training.step import GraphedStep, TrainingStep
+from hrm_hf.training.stopping import SignalWatch, Stopped, any_process
 from hrm_hf.training.task import Task
 
 
@@ -40,9 +43,8 @@ class Run:
     task: Task
     model: PreTrainedModel
     network: nn.Module  # what a step calls, wrapped by Accelerate
-    average: AveragedModel | None  # moving average of the weights
-    optimizers: list[Optimizer]
-    schedules: list[LambdaLR]
+    average: MovingAverage | None  # of the weights
+    optimizers: list[DeviceOptimizer]
     loader: DataLoader
     max_steps: int
     checkpoints: Checkpoints
@@ -81,7 +83,7 @@ def prepare(
     accelerator = Accelerator(
         mixed_precision=train_args.mixed_precision,
         # batch_size counts the sequences of all processes, each takes its slice of every batch
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
     )
     if data_args.task == "grid" and train_args.epochs is not None:
         raise ValueError(f"epochs={train_args.epochs} is for text; give max_steps to train on puzzles.")
@@ -89,10 +91,21 @@ def prepare(
         raise ValueError(
             f"stop_at_exact_accuracy={train_args.stop_at_exact_accuracy} is for puzzles; leave it out for text."
         )
-    if train_args.batch_size % accelerator.num_processes != 0:
+    parts = accelerator.num_processes * train_args.gradient_accumulation_steps
+    if train_args.batch_size % parts != 0:
         raise ValueError(
-            f"batch_size={train_args.batch_size} does not divide among {accelerator.num_processes} processes; give a "
-            "multiple."
+            f"batch_size={train_args.batch_size} does not divide among {accelerator.num_processes} processes with "
+            f"gradient_accumulation_steps={train_args.gradient_accumulation_steps}; give a multiple of {parts}."
+        )
+    if train_args.schedule_by_minutes and accelerator.num_processes > 1:
+        raise ValueError(
+            f"schedule_by_minutes=True is for one process, and these are {accelerator.num_processes}, whose clocks "
+            "differ; leave it out and give max_steps."
+        )
+    if train_args.cuda_graph and (accelerator.device.type != "cuda" or accelerator.num_processes > 1):
+        raise ValueError(
+            f"cuda_graph=True needs one process on a CUDA GPU, and this is {accelerator.num_processes} on "
+            f"{accelerator.device.type}; leave it out."
         )
     if accelerator.device.type == "cpu":
         torch.set_num_threads(train_args.cpu_threads or share_of_cores(accelerator))
@@ -117,40 +130,30 @@ def prepare(
         drop_last=True,
         num_workers=data_args.num_workers,
         collate_fn=_as_it_is,
+        pin_memory=accelerator.device.type == "cuda",
     )
 
     set_seed(train_args.seed)
     model = task.build_model()
     average = None
     if train_args.ema_decay is not None:
-        average = AveragedModel(model, accelerator.device, multi_avg_fn=moving_average(train_args.ema_decay))
+        average = MovingAverage(model, train_args.ema_decay).to(accelerator.device)
     if train_args.compile:
-        for module in model.modules():
-            if isinstance(module, GradientCheckpointingLayer):  # the Transformer blocks of any model
-                module.compile()
-    optimizers = build_optimizers(
-        model,
-        learning_rate=train_args.learning_rate,
-        weight_decay=train_args.weight_decay,
-        betas=(train_args.adam_beta1, train_args.adam_beta2),
-        puzzle_emb_learning_rate=train_args.puzzle_emb_learning_rate,
-        puzzle_emb_weight_decay=train_args.puzzle_emb_weight_decay,
-    )
-    if len(optimizers) == 2:
+        compile_blocks(model)
+    optimizers = build_optimizers(model, train_args)
+    if any(isinstance(optimizer, SignSGD) for optimizer in optimizers):
         # SignSGD sums its sparse gradient over the processes itself
         nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
             model, ["model.puzzle_embeddings.weight"]
         )
     # the weights are made, equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
-    network, loader, *optimizers = accelerator.prepare(task.network(model), loader, *optimizers)
-
-    def factor(updates_done: int) -> float:
-        return learning_rate_factor(updates_done + 1, train_args.warmup_steps, max_steps, train_args.min_lr_ratio)
-
-    schedules = [LambdaLR(optimizer.optimizer, factor) for optimizer in optimizers]
+    network, loader = accelerator.prepare(task.network(model), loader)
+    for optimizer in optimizers:
+        if train_args.compile or train_args.cuda_graph:
+            optimizer.compile()
     if resumed is not None:
-        restore_shared(resumed, model, average, optimizers, schedules)
+        restore_shared(resumed, model, average, optimizers)
     folder = RunFolder(
         train_args.output_dir,
         # a run that was killed before its first checkpoint starts anew
@@ -169,7 +172,6 @@ def prepare(
         network=network,
         average=average,
         optimizers=optimizers,
-        schedules=schedules,
         loader=loader,
         max_steps=max_steps,
         checkpoints=checkpoints,
@@ -187,7 +189,6 @@ def train(run: Run) -> dict:
         Stopped: if a signal or gradients that are not finite end the run; what can be gone on from is saved.
     """
     args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
-    dense_parameters = [param for group in run.optimizers[0].param_groups for param in group["params"]]
     meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes)
 
     task.start(args, run.model)
@@ -200,7 +201,19 @@ def train(run: Run) -> dict:
     progress = tqdm(
         total=max_steps, initial=steps_done, desc="train", disable=not accelerator.is_main_process, unit="step"
     )
-    skipped_in_a_row = 0
+    take_step = TrainingStep(
+        accelerator,
+        task,
+        run.model,
+        run.network,
+        run.optimizers,
+        run.average,
+        meter,
+        args.max_grad_norm,
+        args.gradient_accumulation_steps,
+    )
+    if args.cuda_graph:
+        take_step = GraphedStep(take_step)
     saved_at = clock.minutes()
     run.network.train()
     with SignalWatch() as watch:
@@ -208,38 +221,32 @@ def train(run: Run) -> dict:
             if run.resumed is not None and step == steps_done + 1:
                 # not before, because the loader itself draws random numbers when it starts
                 restore_random_states(run.resumed.own["random"])
-            output = task.forward(run.network, batch, step)
-            accelerator.backward(output.loss)
-            norm = gradient_norm(accelerator, dense_parameters, args.max_grad_norm)
-            if gradients_are_finite(accelerator, norm, run.optimizers):
-                skipped_in_a_row = 0
-                for optimizer in run.optimizers:
-                    optimizer.step()
-                if run.average is not None:
-                    run.average.update_parameters(run.model)
-                meter.add(task.sums(output, batch), norm)
-            else:
-                skipped_in_a_row += 1
-                meter.skip()
-                task.discard(step)
-            for optimizer, schedule in zip(run.optimizers, run.schedules, strict=True):
-                schedule.step()
-                optimizer.zero_grad()
+            factor = learning_rate_factor(
+                step,
+                args.warmup_steps,
+                max_steps,
+                args.min_lr_ratio,
+                args.lr_decay_share,
+                clock.minutes() / args.max_minutes if args.schedule_by_minutes else None,
+            )
+            for optimizer in run.optimizers:
+                optimizer.set_learning_rate(factor)
+            take_step(batch)
             progress.update()
-            if skipped_in_a_row == args.max_skipped_steps:
-                raise Stopped(
-                    f"The gradients of {skipped_in_a_row} steps in a row, up to step {step}, are not finite; lower "
-                    f"the learning rate or clip the gradient, and go on from a checkpoint, if there is one in "
-                    f"{run.checkpoints.folder}.",
-                    exit_code=1,
-                )
 
             is_last = step == max_steps or clock.is_over(accelerator)
             if step % args.log_steps == 0 or is_last:
                 minutes = clock.minutes()
-                record = {"step": step, "minutes": minutes, "lr": run.schedules[0].get_last_lr()[0]}
+                record = {"step": step, "minutes": minutes, "lr": args.learning_rate * factor}
                 record |= meter.read(minutes)
                 run.folder.log(record)
+                if record["skipped_in_a_row"] >= args.max_skipped_steps:
+                    raise Stopped(
+                        f"The gradients of {record['skipped_in_a_row']} steps in a row, up to step {step}, are not "
+                        "finite; lower the learning rate or clip the gradient, and go on from a checkpoint, if there "
+                        f"is one in {run.checkpoints.folder}.",
+                        exit_code=1,
+                    )
                 if "grad_norm" in record:  # not every step was skipped
                     progress.set_postfix({name: form.format(**record) for name, form in task.progress.items()})
                 known_by_heart = args.stop_at_train_exact_accuracy
@@ -289,17 +296,15 @@ def train(run: Run) -> dict:
         }
         | scores
     )
-    # a process group that one process has left while another still saves may never come to its end
+    # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any more:
+    # processes that leave it one by one, or at their very end, may wait for each other
+    del take_step
+    run.network = run.model
+    accelerator.free_memory()
+    gc.collect()
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return scores
-
-
-def gradient_norm(accelerator: Accelerator, parameters: list[nn.Parameter], max_norm: float | None) -> torch.Tensor:
-    """The norm of all gradients together, scalar, before they are clipped to `max_norm`, if there is one."""
-    if max_norm is not None:
-        return accelerator.clip_grad_norm_(parameters, max_norm)
-    return nn.utils.get_total_norm([param.grad for param in parameters if param.grad is not None])
 
 
 def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict]:
@@ -308,7 +313,6 @@ def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict
         "model": run.model.state_dict(),
         "average": None if run.average is None else run.average.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
-        "schedules": [schedule.state_dict() for schedule in run.schedules],
     }
     own = {
         "task": run.task.state(),
@@ -322,9 +326,8 @@ def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict
 def restore_shared(
     checkpoint: Checkpoint,
     model: PreTrainedModel,
-    average: AveragedModel | None,
-    optimizers: list[Optimizer],
-    schedules: list[LambdaLR],
+    average: MovingAverage | None,
+    optimizers: list[DeviceOptimizer],
 ):
     """Put the state that all processes share back.
 
@@ -340,7 +343,6 @@ def restore_shared(
     parts = [(model, shared["model"])]
     parts += [] if average is None else [(average, shared["average"])]
     parts += zip(optimizers, shared["optimizers"], strict=True)
-    parts += zip(schedules, shared["schedules"], strict=True)
     try:
         for part, state in parts:
             part.load_state_dict(state)
@@ -365,13 +367,3 @@ def share_of_cores(accelerator: Accelerator) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
     return max(1, cores // processes_here)
-
-
-def moving_average(decay: float):
-    """Update of an exponential moving average that forgets its start: the decay grows as (1 + n) / (10 + n)."""
-
-    def update(averages: list[torch.Tensor], weights: list[torch.Tensor], num_averaged: torch.Tensor):
-        updates = int(num_averaged)
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + updates) / (10 + updates)))
-
-    return torch.no_grad()(update)

@@ -19,56 +19,59 @@ class Meter:
     def __init__(self, accelerator: Accelerator, means: Callable[[dict[str, float], float], dict[str, float]]):
         self.accelerator = accelerator
         self.means = means
-        self.totals: dict[str, torch.Tensor] = {}
-        self.norms: torch.Tensor | float = 0.0  # sum of the gradient norms, equal on all processes
-        self.steps = self.skipped = 0
+        self.names: list[str] = []
+        # (sums,): of the task, of this process; and (steps taken, steps skipped, gradient norms), equal on all
+        self.sums = torch.zeros(0, device=accelerator.device)
+        self.common = torch.zeros(3, device=accelerator.device)
+        self.skipped_in_a_row = torch.zeros((), device=accelerator.device)
         self.minutes_at_last_reading = 0.0
 
-    def add(self, sums: dict[str, torch.Tensor], gradient_norm: torch.Tensor):
-        """Count one step, given as scalar tensors."""
-        for name, value in sums.items():
-            self.totals[name] = self.totals[name] + value if name in self.totals else value
-        self.norms = self.norms + gradient_norm.detach()
-        self.steps += 1
-
-    def skip(self):
-        """Count a step that was not taken."""
-        self.skipped += 1
+    def add(self, sums: dict[str, torch.Tensor], gradient_norm: torch.Tensor, found_inf: torch.Tensor):
+        """Count one step, given as scalar tensors on the device; one that was skipped as that alone."""
+        values = torch.stack([value.float() for value in sums.values()])
+        if not self.names:
+            self.names, self.sums = list(sums), torch.zeros_like(values)
+        self.sums += torch.where(found_inf, 0.0, values)
+        counts = torch.stack([1 - found_inf.float(), found_inf.float(), gradient_norm.detach().float()])
+        # a sum that is not finite is worth nothing, so only the last of the three is left out
+        self.common += torch.where(torch.isfinite(counts), counts, 0.0)
+        self.skipped_in_a_row.add_(1).mul_(found_inf.float())
 
     def state(self) -> dict:
         """What was counted since the last reading, as tensors and plain values."""
         return {
-            "totals": dict(self.totals),
-            "norms": torch.as_tensor(self.norms),
-            "counts": [self.steps, self.skipped],
+            "names": self.names,
+            "sums": self.sums,
+            "common": self.common,
+            "skipped_in_a_row": self.skipped_in_a_row,
             "minutes": self.minutes_at_last_reading,
         }
 
     def restore(self, state: dict, device: torch.device):
         """Go on counting from a `state`."""
-        self.totals = {name: total.to(device) for name, total in state["totals"].items()}
-        self.norms = state["norms"].to(device)
-        self.steps, self.skipped = state["counts"]
-        self.minutes_at_last_reading = state["minutes"]
+        self.names, self.minutes_at_last_reading = state["names"], state["minutes"]
+        self.sums, self.common, self.skipped_in_a_row = (
+            state[name].to(device) for name in ("sums", "common", "skipped_in_a_row")
+        )
 
     def read(self, minutes: float) -> dict[str, float]:
         """The record of the steps since the last reading, at this minute of training.
 
-        It has `skipped_steps`, and if any was taken, `grad_norm`, the mean norm of the gradient before clipping, and
-        what the task makes of its sums.
+        It has `skipped_steps` and `skipped_in_a_row`, and if any was taken, `grad_norm`, the mean norm of the gradient
+        before clipping, and what the task makes of its sums.
         """
-        record = {"skipped_steps": self.skipped}
-        if self.steps == 0:
-            self.skipped, self.minutes_at_last_reading = 0, minutes
-            return record
-        record["grad_norm"] = float(self.norms) / self.steps
-        self.norms, self.steps, self.skipped = 0.0, 0, 0
-        names = list(self.totals)
-        packed = torch.stack([self.totals[name].float() for name in names])
-        totals = dict(zip(names, self.accelerator.reduce(packed, reduction="sum").tolist(), strict=True))
+        taken, skipped, norms, in_a_row = torch.cat((self.common, self.skipped_in_a_row.view(1))).tolist()
+        record = {"skipped_steps": int(skipped), "skipped_in_a_row": int(in_a_row)}
         seconds = 60 * (minutes - self.minutes_at_last_reading)
-        self.totals, self.minutes_at_last_reading = {}, minutes
-        return record | self.means(totals, max(seconds, 1e-9))
+        if taken > 0:
+            totals = self.accelerator.reduce(self.sums.clone(), reduction="sum").tolist()
+            record["grad_norm"] = norms / taken
+            record |= self.means(dict(zip(self.names, totals, strict=True)), max(seconds, 1e-9))
+        # in place, because a recorded step writes into these very tensors
+        self.sums.zero_()
+        self.common.zero_()
+        self.minutes_at_last_reading = minutes
+        return record
 
 
 class TrainingClock:

@@ -54,20 +54,25 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     return votes.item() > 0
 
 
-def gradients_are_finite(accelerator: Accelerator, norm: torch.Tensor, optimizers: list[Optimizer]) -> bool:
-    """Whether a step may be taken; the same answer on all processes.
+def found_inf(accelerator: Accelerator, norm: torch.Tensor, optimizers: list[Optimizer]) -> torch.Tensor:
+    """Whether a step must be skipped because its gradients are not finite; the same answer on all processes.
 
     Args:
         accelerator: the processes.
         norm: of the dense gradients, scalar; equal on all processes.
         optimizers: their sparse gradients are looked at, too, which each process has its own of.
+
+    Returns:
+        Scalar bool tensor on the device, which is not waited for.
     """
-    flags = [torch.isfinite(norm).all()]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            flags += [
-                torch.isfinite(param.grad._values()).all()
-                for param in group["params"]
-                if param.grad is not None and param.grad.is_sparse
-            ]
-    return not any_process(accelerator, not bool(torch.stack(flags).all()))
+    sparse = [
+        param.grad._values()
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for param in group["params"]
+        if param.grad is not None and param.grad.is_sparse
+    ]
+    is_bad = ~torch.stack([torch.isfinite(values).all() for values in (norm, *sparse)]).all()
+    if sparse and accelerator.num_processes > 1:
+        is_bad = accelerator.reduce(is_bad.float(), reduction="sum") > 0
+    return is_bad

@@ -42,8 +42,12 @@ class Task(ABC):
         """Called once before the first step."""
 
     @abstractmethod
-    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> ModelOutput:
-        """One step forward: an output with a `loss`."""
+    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> ModelOutput:
+        """One step forward, or one part of a step: an output with a `loss`."""
+
+    def finish(self, found_inf: torch.Tensor) -> None:
+        """The end of a step; `found_inf`, a scalar bool tensor, says whether its numbers are not finite."""
+        return
 
     def state(self) -> dict:
         """What else the next step depends on, of this process: tensors and plain values."""
@@ -51,10 +55,6 @@ class Task(ABC):
 
     def restore(self, state: dict, device: torch.device) -> None:
         """Take up a `state`; called after `start`."""
-        return
-
-    def discard(self, step: int) -> None:
-        """Forget what a step that was skipped has left: its numbers are not finite."""
         return
 
     @abstractmethod

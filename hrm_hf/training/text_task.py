@@ -119,7 +119,7 @@ class TextTask(Task):
     def start(self, args: TrainArguments, model: PreTrainedModel):
         pass
 
-    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor], step: int) -> ModelOutput:
+    def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> ModelOutput:
         return network(**batch)
 
     def sums(self, output: ModelOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

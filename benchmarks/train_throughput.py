@@ -1,0 +1,247 @@
+"""How fast a grid model trains: milliseconds a step, samples/s, memory, arithmetic, for several shapes and settings.
+
+python -m benchmarks.train_throughput                                 # all variants that this machine can run
+python -m benchmarks.train_throughput --variant lean --batch-size 768 --profile profile.txt
+
+A step is that of train_accelerate.py (`TrainingStep`) on random boards that are on the device already. Variants:
+
+original    the published model: Q-learning, with the extra forward for the target of q_continue
+lean        the same network with lean halting: no q_continue, no extra forward
+small       1.9 M parameters, the network of recipes/sudoku_hard_1k.yaml
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import transformers
+import typer
+from accelerate import Accelerator
+
+from benchmarks.records import processor_name, write_records
+from configuration_hrm import HRMConfig
+from hrm_hf.training.arguments import TrainArguments
+from hrm_hf.training.average import MovingAverage
+from hrm_hf.training.compilation import compile_blocks
+from hrm_hf.training.grid_task import GridTask
+from hrm_hf.training.meter import Meter
+from hrm_hf.training.optim import build_optimizers
+from hrm_hf.training.step import GraphedStep, TrainingStep
+from modeling_hrm import HRMForGridTask
+
+
+PUBLISHED = {"vocab_size": 11, "max_position_embeddings": 81, "puzzle_emb_ndim": 512}
+LEAN = {"halting": "lean"}
+SMALL = LEAN | {
+    "vocab_size": 11,
+    "max_position_embeddings": 81,
+    "puzzle_emb_ndim": 0,
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "H_layers": 2,
+    "L_layers": 2,
+    "gradient_depth": "last_cycle",
+    "position_embedding_type": "grid",
+    "grid_shape": [9, 9],
+    "block_shape": [3, 3],
+    "token_loss": "softmax",
+}
+# what is trained, and how
+VARIANTS: dict[str, tuple[dict, dict]] = {
+    "original": (PUBLISHED, {}),
+    "lean": (PUBLISHED | LEAN, {}),
+    "small": (SMALL, {"batches_in_work": 16, "ema_decay": 0.999, "optimizer": "muon"}),
+}
+NUM_BATCHES = 4  # that are visited in turn, because one and the same could stay in a cache
+
+
+class RandomBoards(GridTask):
+    """The task of training on boards, without a data set."""
+
+    def __init__(self, config: HRMConfig):
+        self.config = config
+
+    def build_model(self) -> HRMForGridTask:
+        return HRMForGridTask(self.config)
+
+    def batch(self, size: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """Random `input_ids` and `labels`, `(size, tokens)`, and `puzzle_identifiers`, `(size,)`."""
+        shape = (size, self.config.max_position_embeddings)
+        return {
+            "input_ids": torch.randint(1, self.config.vocab_size, shape, device=device),
+            "labels": torch.randint(1, self.config.vocab_size, shape, device=device),
+            "puzzle_identifiers": torch.randint(self.config.num_puzzle_identifiers, shape[:1], device=device),
+        }
+
+
+def step_flop(config: HRMConfig, batch_size: int) -> float:
+    """Floating-point operations of the matrix products of a step, attention included; 2 for each multiply-add."""
+    positions = config.num_prefix_positions + config.max_position_embeddings
+    tokens = batch_size * positions
+    weights = 4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
+    block = 2 * tokens * weights + 4 * tokens * positions * config.hidden_size
+    calls = config.calls_per_segment
+    with_gradient = config.L_layers + config.H_layers
+    if config.gradient_depth == "last_cycle":
+        with_gradient = config.L_cycles * config.L_layers + config.H_layers
+    elif config.gradient_depth == "all_cycles":
+        with_gradient = calls
+    forwards = 2 * calls if config.halting == "q_learning" and config.halt_max_steps > 1 else calls
+    head = 3 * 2 * tokens * config.hidden_size * config.vocab_size
+    return block * (forwards + 2 * with_gradient) + head
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of a large matrix product of random numbers."""
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    seconds = statistics.median(_durations(lambda _: left @ right, 5, 10, device))
+    return 2 * size**3 / seconds / 1e12
+
+
+def _durations(call, warmup: int, repeats: int, device: torch.device) -> list[float]:
+    """Seconds of each of several calls, given their number, after a warm-up."""
+    for number in range(warmup):
+        call(number)
+    if device.type != "cuda":
+        seconds = []
+        for number in range(repeats):
+            start = time.perf_counter()
+            call(number)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
+    events[0].record()
+    for number in range(repeats):
+        call(number)
+        events[number + 1].record()
+    torch.cuda.synchronize()
+    return [first.elapsed_time(second) / 1e3 for first, second in zip(events[:-1], events[1:], strict=True)]
+
+
+def build_step(
+    task: RandomBoards, options: dict, batch_size: int, accelerator: Accelerator, compiled: bool, graph: bool
+) -> TrainingStep | GraphedStep:
+    """A step as `hrm_hf.training.loop` builds it."""
+    args = TrainArguments(output_dir="unused", batch_size=batch_size, **options)
+    torch.manual_seed(0)
+    model = task.build_model().to(accelerator.device)
+    average = None if args.ema_decay is None else MovingAverage(model, args.ema_decay)
+    if compiled:
+        compile_blocks(model)
+    optimizers = build_optimizers(model, args)
+    if compiled or graph:
+        for optimizer in optimizers:
+            optimizer.compile()
+    network = accelerator.prepare(model)
+    task.start(args, model)
+    network.train()
+    step = TrainingStep(accelerator, task, model, network, optimizers, average, Meter(accelerator, task.means))
+    return GraphedStep(step) if graph else step
+
+
+def measure(
+    variant: str,
+    changes: dict,
+    batch_size: int,
+    accelerator: Accelerator,
+    compiled: bool,
+    graph: bool,
+    repeats: int,
+    profile: Path | None = None,
+) -> dict:
+    """The record of one line: a variant with changes of its configuration at a batch size."""
+    fields, options = VARIANTS[variant]
+    config = HRMConfig(**(fields | changes))
+    task, device = RandomBoards(config), accelerator.device
+    torch._dynamo.reset()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    step = build_step(task, options, batch_size, accelerator, compiled, graph)
+    batches = [task.batch(batch_size, device) for _ in range(NUM_BATCHES)]
+    warmup = 20 if device.type == "cuda" else 2
+    seconds = statistics.median(
+        _durations(lambda number: step(batches[number % NUM_BATCHES]), warmup, repeats, device)
+    )
+    if profile is not None:
+        _write_profile(step, batches[0], profile, device)
+    flop = step_flop(config, batch_size)
+    return {
+        "batch_size": batch_size,
+        "positions": config.num_prefix_positions + config.max_position_embeddings,
+        "parameters": sum(param.numel() for param in task.build_model().parameters()),
+        "compiled": compiled,
+        "cuda_graph": graph,
+        "ms_per_step": round(1e3 * seconds, 2),
+        "samples_per_s": round(batch_size / seconds, 1),
+        "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2) if device.type == "cuda" else None,
+        "tflops": round(flop / seconds / 1e12, 4),
+        "repeats": repeats,
+    }
+
+
+def _write_profile(step, batch: dict[str, torch.Tensor], path: Path, device: torch.device):
+    """Which kernels take the time of three steps."""
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    with profile(activities=activities) as profiler:
+        for _ in range(3):
+            step(batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    key = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    path.write_text(profiler.key_averages().table(sort_by=key, row_limit=60, max_name_column_width=90))
+
+
+def main(
+    variant: Annotated[list[str] | None, typer.Option(help="Variants to measure; all by default.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(help="768 and 384 by default, 16 on a CPU.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="'plain', 'compiled' or 'graph' (compiled, recorded as a CUDA graph).")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Steps that are timed.")] = 30,
+    profile: Annotated[Path | None, typer.Option(help="Write what the kernels of the last line take.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+):
+    """Measure and write a record of each line."""
+    on_gpu = torch.cuda.is_available()
+    accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no")
+    device = accelerator.device
+    if on_gpu:
+        torch.set_float32_matmul_precision("high")
+    rate = matmul_rate(device, torch.bfloat16 if on_gpu else torch.float32)
+    records = []
+    for name in variant or list(VARIANTS):
+        for size in batch_size or ([768, 384] if on_gpu else [16]):
+            for how in setting or (["plain", "compiled", "graph"] if on_gpu else ["plain"]):
+                line = measure(name, {}, size, accelerator, how != "plain", how == "graph", repeats, profile)
+                records.append(
+                    {
+                        "benchmark": "train_throughput",
+                        "variant": name,
+                        "setting": how,
+                        "device": torch.cuda.get_device_name() if on_gpu else processor_name(),
+                        "torch": torch.__version__,
+                        "transformers": transformers.__version__,
+                        "dtype": "bfloat16" if on_gpu else "float32",
+                        **line,
+                        "matmul_tflops": round(rate, 2),
+                        "matmul_share": round(line["tflops"] / rate, 3),
+                    }
+                )
+                print(json.dumps(records[-1]), flush=True)
+    if output is None:
+        name = "train_throughput_gpu" if on_gpu else "train_throughput_cpu"
+        print(f"written to {write_records(name, records, commit=commit)}")
+    else:
+        output.write_text(json.dumps(records, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,111 @@
+"""Batches in work: the carries of several batches, visited in turn, in tensors that stay where they are."""
+
+import torch
+
+from modeling_hrm import HRMCarry, HRMState
+
+
+class CarryPool:
+    """Carries of `size` batches of equal shape.
+
+    The turn is kept on the device and the carries are one tensor a field, so that a recorded step (a CUDA graph)
+    visits another batch each time it is replayed.
+
+    Args:
+        size: how many.
+        staggered_start: give the sequences of each batch a random number of steps after their first segment, so that
+            in every later step about equally many halt.
+        halt_max_steps: of the model.
+    """
+
+    def __init__(self, size: int, staggered_start: bool, halt_max_steps: int):
+        self.size, self.staggered_start, self.halt_max_steps = size, staggered_start, halt_max_steps
+        self.fields: dict[str, torch.Tensor] = {}  # (size, batch, ...); empty before the first batch
+
+    def take(self, ahead: int = 0) -> HRMCarry | None:
+        """The carry whose turn it is, or comes so many turns later; `None` in the first step of a run."""
+        if not self.fields:
+            return None
+        return _carry_of(
+            {name: self._of_turn(tensor, ahead) for name, tensor in self.fields.items() if name != "turn"}
+        )
+
+    def put(self, carry: HRMCarry, found_inf: torch.Tensor):
+        """Put the carry back after its segment, and let it be the next one's turn.
+
+        Args:
+            carry: after the segment.
+            found_inf: scalar bool tensor: whether its numbers are not finite; its sequences are then given up.
+        """
+        if not self.fields:
+            self._make_room(carry)
+        steps, halted = carry.steps, carry.halted
+        if self.staggered_start:
+            is_fresh = self._of_turn(self.fields["is_fresh"])
+            drawn = torch.randint_like(steps, 1, self.halt_max_steps + 1)
+            steps = torch.where(is_fresh, drawn, steps)
+            halted = torch.where(is_fresh, drawn >= self.halt_max_steps, halted)
+        fields = _fields_of(carry) | {
+            "steps": steps,
+            "halted": halted | found_inf,
+            "is_fresh": torch.zeros_like(halted[:1]),
+        }
+        for name, tensor in self.fields.items():
+            if name != "turn":
+                value = fields[name].to(tensor.dtype)
+                if self.size == 1:
+                    tensor[0].copy_(value)
+                else:
+                    tensor.index_copy_(0, self.fields["turn"], value.unsqueeze(0))
+        self.fields["turn"].add_(1).remainder_(self.size)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything, as tensors."""
+        return dict(self.fields)
+
+    def restore(self, state: dict[str, torch.Tensor], device: torch.device):
+        """Take up a `state`.
+
+        Raises:
+            ValueError: if it is of another number of batches.
+        """
+        if state and len(state["steps"]) != self.size:
+            raise ValueError(
+                f"The checkpoint has {len(state['steps'])} batches in work, and batches_in_work={self.size}; give the "
+                "number it was made with."
+            )
+        self.fields = {name: tensor.to(device) for name, tensor in state.items()}
+
+    def _of_turn(self, tensor: torch.Tensor, ahead: int = 0) -> torch.Tensor:
+        if self.size == 1:
+            return tensor[0]
+        return tensor.index_select(0, (self.fields["turn"] + ahead) % self.size)[0]
+
+    def _make_room(self, carry: HRMCarry):
+        """Tensors for all batches; each of them starts with sequences that have halted, whatever they are."""
+        fields = _fields_of(carry)
+        self.fields = {
+            name: tensor.detach().unsqueeze(0).expand(self.size, *tensor.shape).clone()
+            for name, tensor in fields.items()
+        }
+        self.fields["halted"].fill_(True)
+        device = carry.halted.device
+        self.fields["is_fresh"] = torch.ones(self.size, 1, dtype=torch.bool, device=device)
+        self.fields["turn"] = torch.zeros(1, dtype=torch.long, device=device)
+
+
+def _fields_of(carry: HRMCarry) -> dict[str, torch.Tensor]:
+    return {
+        "z_H": carry.state.z_H,
+        "z_L": carry.state.z_L,
+        "steps": carry.steps,
+        "halted": carry.halted,
+        "input_ids": carry.input_ids,
+        "puzzle_identifiers": carry.puzzle_identifiers,
+        "labels": carry.labels,
+    }
+
+
+def _carry_of(fields: dict[str, torch.Tensor]) -> HRMCarry:
+    names = ("steps", "halted", "input_ids", "puzzle_identifiers", "labels")
+    return HRMCarry(state=HRMState(z_H=fields["z_H"], z_L=fields["z_L"]), **{name: fields[name] for name in names})

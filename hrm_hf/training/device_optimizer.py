@@ -1,0 +1,80 @@
+"""What our optimizers share: they never wait for the device, so that a GPU can record a whole step as a graph."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+
+class DeviceOptimizer(Optimizer):
+    """An optimizer whose state, number of updates and, where wanted, learning rate live on the device.
+
+    Attributes:
+        found_inf: scalar bool tensor: whether the next `step` is to change nothing, because gradients are not finite
+            (the name is that of torch's own fused optimizers). `None`: every step counts.
+
+    Args:
+        params: parameters or parameter groups.
+        lr (`float` or scalar tensor): learning rate.
+        weight_decay (`float`): decoupled weight decay.
+        **defaults: of the parameter groups.
+    """
+
+    found_inf: torch.Tensor | None = None
+
+    def __init__(self, params: Iterable, lr: float | torch.Tensor, weight_decay: float, **defaults: Any):
+        if lr < 0:
+            raise ValueError(f"lr={lr} is not allowed; it must be at least 0.")
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay={weight_decay} is not allowed; it must be at least 0.")
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, **defaults})
+        self._update: Callable = self.update
+
+    @staticmethod
+    def update(*args: Any):
+        """The arithmetic of one parameter group, on tensors alone."""
+        raise NotImplementedError
+
+    def compile(self):
+        """Let torch.compile fuse the update; the learning rate becomes a tensor, so that it is compiled once."""
+        for group in self.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
+        self._update = torch.compile(self.update, dynamic=False)
+
+    def set_learning_rate(self, factor: float):
+        """Use `factor` times the learning rate that each group was made with."""
+        for group in self.param_groups:
+            lr = group.setdefault("base_lr", float(group["lr"])) * factor
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        """As in torch; what is kept for a whole group goes to the device of its parameters, too."""
+        rates = [group["lr"] for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            device = group["params"][0].device
+            if "updates" in group:
+                group["updates"] = group["updates"].to(device)
+            # a rate that compiled or recorded code reads stays where that code looks for it
+            if isinstance(rate, torch.Tensor):
+                group["lr"] = rate.fill_(group["lr"])
+            else:
+                group["lr"] = float(group["lr"])
+
+    def _count_update(self, group: dict[str, Any], device: torch.device) -> torch.Tensor:
+        """Count one update of a group, unless it is skipped; gives their number, a scalar float tensor."""
+        if "updates" not in group:
+            group["updates"] = torch.zeros((), device=device)
+        group["updates"] += 1 if self.found_inf is None else torch.where(self.found_inf, 0.0, 1.0)
+        return group["updates"]
+
+    @staticmethod
+    def _loss(closure: Callable | None) -> torch.Tensor | None:
+        if closure is None:
+            return None
+        with torch.enable_grad():
+            return closure()
