@@ -12,7 +12,6 @@ small       1.9 M parameters, the network of recipes/sudoku_hard_1k.yaml
 
 import json
 import statistics
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ import typer
 from accelerate import Accelerator
 
 from benchmarks.records import processor_name, write_records
+from benchmarks.timing import durations
 from configuration_hrm import HRMConfig
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.average import MovingAverage
@@ -98,28 +98,8 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """TFLOP/s of a large matrix product of random numbers."""
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = statistics.median(_durations(lambda _: left @ right, 5, 10, device))
+    seconds = statistics.median(durations(lambda _: left @ right, 5, 10, device))
     return 2 * size**3 / seconds / 1e12
-
-
-def _durations(call, warmup: int, repeats: int, device: torch.device) -> list[float]:
-    """Seconds of each of several calls, given their number, after a warm-up."""
-    for number in range(warmup):
-        call(number)
-    if device.type != "cuda":
-        seconds = []
-        for number in range(repeats):
-            start = time.perf_counter()
-            call(number)
-            seconds.append(time.perf_counter() - start)
-        return seconds
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
-    events[0].record()
-    for number in range(repeats):
-        call(number)
-        events[number + 1].record()
-    torch.cuda.synchronize()
-    return [first.elapsed_time(second) / 1e3 for first, second in zip(events[:-1], events[1:], strict=True)]
 
 
 def build_step(
@@ -164,9 +144,7 @@ def measure(
     step = build_step(task, options, batch_size, accelerator, compiled, graph)
     batches = [task.batch(batch_size, device) for _ in range(NUM_BATCHES)]
     warmup = 20 if device.type == "cuda" else 2
-    seconds = statistics.median(
-        _durations(lambda number: step(batches[number % NUM_BATCHES]), warmup, repeats, device)
-    )
+    seconds = statistics.median(durations(lambda number: step(batches[number % NUM_BATCHES]), warmup, repeats, device))
     if profile is not None:
         _write_profile(step, batches[0], profile, device)
     flop = step_flop(config, batch_size)

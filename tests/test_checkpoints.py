@@ -26,6 +26,7 @@ from train_accelerate import main
 
 TRAIN = Path(__file__).parent.parent / "train_accelerate.py"
 TINY = {
+    "report_to": "none",
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_attention_heads": 2,
@@ -76,10 +77,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def training_log(run: Path) -> list[dict]:
-    """The lines on training, without what depends on the clock."""
+    """The lines on training, without what depends on the machine."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [
-        {name: value for name, value in line.items() if name != "minutes" and not name.endswith("_per_s")}
+        {
+            name: value
+            for name, value in line.items()
+            if name not in ("minutes", "memory_gb") and not name.endswith("_per_s")
+        }
         for line in lines
     ]
 

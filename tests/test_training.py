@@ -16,6 +16,7 @@ from hrm_hf.training.arguments import parse_recipe
 
 ROOT = Path(__file__).parent.parent
 TINY = {
+    "report_to": "none",
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_attention_heads": 2,

@@ -14,6 +14,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from configuration_hrm import HRMConfig
+from hrm_hf.training.trackers import TRACKERS
 
 
 # what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
@@ -145,6 +146,13 @@ class TrainArguments:
         default=15.0, metadata={"help": "Minutes between two checkpoints; there is one at SIGTERM and SIGINT, too."}
     )
     keep_checkpoints: int = field(default=2, metadata={"help": "How many of the newest checkpoints are kept."})
+    keep_best: bool = field(
+        default=False, metadata={"help": "Also keep the model of the best evaluation, in best_model/."}
+    )
+    report_to: str = field(
+        default="auto",
+        metadata={"help": "'trackio', 'wandb', 'tensorboard' or 'none'; 'auto': trackio where it is installed."},
+    )
     resume: str | None = field(
         default=None,
         metadata={"help": "'auto' goes on from the newest whole checkpoint in output_dir, or a checkpoint's folder."},
@@ -163,6 +171,11 @@ class TrainArguments:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
+        if self.report_to not in ("auto", "none", *TRACKERS):
+            raise ValueError(
+                f"report_to={self.report_to!r} is not allowed; it must be 'auto', 'none', "
+                f"{', '.join(map(repr, TRACKERS))}."
+            )
         if self.optimizer not in ("adam_atan2", "muon"):
             raise ValueError(f"optimizer={self.optimizer!r} is not allowed; it must be 'adam_atan2' or 'muon'.")
         if self.lr_decay_share is not None and not 0 < self.lr_decay_share <= 1:

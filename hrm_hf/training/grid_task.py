@@ -13,7 +13,7 @@ from torch import nn
 from configuration_hrm import HRMConfig
 from hrm_hf.data.draws import Draws
 from hrm_hf.data.puzzle_sets import open_puzzles
-from hrm_hf.evaluation.grid import evaluate_grid
+from hrm_hf.evaluation.grid import SolvedPuzzles, score, solve_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.task import Task
@@ -34,6 +34,9 @@ class GridTask(Task):
         "steps": "{mean_steps:.1f}",
         "samples_s": "{samples_per_s:.0f}",
     }
+
+    best = ("exact_accuracy", True)
+    shown = ("boards",)
 
     def __init__(self, model_args: ModelArguments, data_args: DataArguments, seed: int):
         self.model_args, self.seed = model_args, seed
@@ -85,17 +88,35 @@ class GridTask(Task):
             **{name: totals[name] / halted for name in ("cell_accuracy", "exact_accuracy", "halt_accuracy")},
             "mean_steps": totals["steps"] / halted,
             "samples_per_s": sequences / seconds,
+            "tokens_per_s": sequences * self.processing.seq_len / seconds,
         }
 
     def evaluate(self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments) -> dict:
-        return evaluate_grid(
+        max_segments = args.eval_max_segments or model.config.halt_max_steps
+        solved = solve_puzzles(
             model,
             self.eval_puzzles,
             accelerator,
             batch_size=args.eval_batch_size,
-            max_segments=args.eval_max_segments,
+            max_segments=max_segments,
             early_stop=args.eval_early_stop,
-        ).as_dict()
+            keep_predictions=True,
+        )
+        scores = score(solved, max_segments, args.eval_early_stop).as_dict()
+        if self.processing.task != "arc":  # whose boards are no lines of characters
+            scores["boards"] = self.boards(solved)
+        return scores
+
+    def boards(self, solved: SolvedPuzzles, count: int = 2) -> list[dict]:
+        """The first puzzles with what became of them, as lines of characters, to be looked at."""
+        count = min(count, len(solved))
+        rows = {name: self.eval_puzzles[name][:count] for name in ("input_ids", "labels")}
+        lines = {"puzzle": rows["input_ids"], "prediction": solved.predictions[:count], "answer": rows["labels"]}
+        texts = {name: self.processing.batch_decode(tokens) for name, tokens in lines.items()}
+        return [
+            {name: texts[name][row] for name in texts} | {"segments": int(solved.segments[row])}
+            for row in range(count)
+        ]
 
     def headline(self, scores: dict) -> str:
         return (

@@ -6,7 +6,9 @@
 
 import gc
 import os
+import resource
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from transformers import PreTrainedModel
 
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
+from hrm_hf.training.best import Best
 from hrm_hf.training.checkpoint import Checkpoint, Checkpoints, random_states, restore_random_states
 from hrm_hf.training.compilation import compile_blocks
 from hrm_hf.training.device_optimizer import DeviceOptimizer
@@ -31,6 +34,7 @@ from hrm_hf.training.sign_sgd import SignSGD
 from hrm_hf.training.step import GraphedStep, TrainingStep
 from hrm_hf.training.stopping import SignalWatch, Stopped, any_process
 from hrm_hf.training.task import Task
+from hrm_hf.training.trackers import choose_tracker, start_tracker, track
 
 
 @dataclass
@@ -80,8 +84,11 @@ def prepare(
     Raises:
         ValueError, FileNotFoundError, FileExistsError: for a recipe that cannot work.
     """
+    tracker = choose_tracker(train_args.report_to)
     accelerator = Accelerator(
         mixed_precision=train_args.mixed_precision,
+        log_with=tracker,
+        project_dir=train_args.output_dir,
         # batch_size counts the sequences of all processes, each takes its slice of every batch
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
     )
@@ -163,6 +170,7 @@ def prepare(
     )
     folder.forget_after(steps_done)
     folder.write_recipe(model_args, data_args, train_args)
+    start_tracker(accelerator, tracker, folder.path, [model_args, data_args, train_args])
     return Run(
         args=train_args,
         accelerator=accelerator,
@@ -188,8 +196,24 @@ def train(run: Run) -> dict:
     Raises:
         Stopped: if a signal or gradients that are not finite end the run; what can be gone on from is saved.
     """
+    try:
+        return run_loop(run)
+    finally:
+        # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any
+        # more: processes that leave it one by one, or at their very end, may wait for each other
+        run.network = run.model
+        run.accelerator.free_memory()
+        gc.collect()
+        if sys.exc_info()[0] is None:
+            run.accelerator.wait_for_everyone()
+        run.accelerator.end_training()
+
+
+def run_loop(run: Run) -> dict:
+    """The loop itself; what it returns and raises is said at `train`."""
     args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
     meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes)
+    best = Best(*task.best)
 
     task.start(args, run.model)
     steps_done = 0
@@ -198,6 +222,7 @@ def train(run: Run) -> dict:
         task.restore(run.resumed.own["task"], accelerator.device)
         meter.restore(run.resumed.own["meter"], accelerator.device)
         clock.go_on_from(run.resumed.own["minutes"])
+        best.restore(run.resumed.own["best"])
     progress = tqdm(
         total=max_steps, initial=steps_done, desc="train", disable=not accelerator.is_main_process, unit="step"
     )
@@ -238,8 +263,9 @@ def train(run: Run) -> dict:
             if step % args.log_steps == 0 or is_last:
                 minutes = clock.minutes()
                 record = {"step": step, "minutes": minutes, "lr": args.learning_rate * factor}
-                record |= meter.read(minutes)
+                record |= meter.read(minutes) | {"memory_gb": peak_memory_gb(accelerator.device)}
                 run.folder.log(record)
+                track(accelerator, record)
                 if record["skipped_in_a_row"] >= args.max_skipped_steps:
                     raise Stopped(
                         f"The gradients of {record['skipped_in_a_row']} steps in a row, up to step {step}, are not "
@@ -256,10 +282,12 @@ def train(run: Run) -> dict:
                 with clock.paused():
                     scores = task.evaluate(run.result, accelerator, args)
                     run.network.train()
-                run.folder.log(
-                    {"step": step, "minutes": clock.minutes()}
-                    | {f"eval_{name}": value for name, value in scores.items()}
-                )
+                    if best.update(step, scores) and args.keep_best:
+                        run.folder.save_model(run.result, task.processing, "best_model")
+                record = {"step": step, "minutes": clock.minutes()}
+                record |= {f"eval_{name}": value for name, value in scores.items()}
+                run.folder.log(record)
+                track(accelerator, record)
                 progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
                 good_enough = args.stop_at_exact_accuracy
                 if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
@@ -272,7 +300,7 @@ def train(run: Run) -> dict:
             is_stopped = asks and any_process(accelerator, watch.received is not None)
             if is_due or is_stopped or (args.checkpoint_steps is not None and step % args.checkpoint_steps == 0):
                 with clock.paused():
-                    path = run.checkpoints.save(step, *everything(run, meter, clock))
+                    path = run.checkpoints.save(step, *everything(run, meter, clock, best))
                 saved_at = clock.minutes()
             if is_stopped:
                 number = watch.received or signal.SIGTERM  # another process has got it
@@ -293,21 +321,15 @@ def train(run: Run) -> dict:
             "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
             "processes": accelerator.num_processes,
             "eval_split": task.eval_split,
+            f"best_{best.name}": best.value,
+            "best_step": best.step,
         }
-        | scores
+        | {name: value for name, value in scores.items() if name not in task.shown}
     )
-    # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any more:
-    # processes that leave it one by one, or at their very end, may wait for each other
-    del take_step
-    run.network = run.model
-    accelerator.free_memory()
-    gc.collect()
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
     return scores
 
 
-def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict]:
+def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best) -> tuple[dict, dict]:
     """What a checkpoint holds: the state that all processes share, and that of this one."""
     shared = {
         "model": run.model.state_dict(),
@@ -318,6 +340,7 @@ def everything(run: Run, meter: Meter, clock: TrainingClock) -> tuple[dict, dict
         "task": run.task.state(),
         "meter": meter.state(),
         "minutes": clock.minutes(),
+        "best": best.state(),
         "random": random_states(),
     }
     return shared, own
@@ -352,6 +375,14 @@ def restore_shared(
             f"{checkpoint.path} is of a model of another shape or of another recipe ({reason[:200]}); resume with the "
             "recipe.yaml of its run."
         ) from error
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Most memory so far, in GB: of the GPU that tensors took, or on a CPU of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    # in bytes on macOS, elsewhere in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

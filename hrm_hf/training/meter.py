@@ -57,11 +57,15 @@ class Meter:
     def read(self, minutes: float) -> dict[str, float]:
         """The record of the steps since the last reading, at this minute of training.
 
-        It has `skipped_steps` and `skipped_in_a_row`, and if any was taken, `grad_norm`, the mean norm of the gradient
-        before clipping, and what the task makes of its sums.
+        It has `skipped_steps`, `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the
+        mean norm of the gradient before clipping, and what the task makes of its sums.
         """
         taken, skipped, norms, in_a_row = torch.cat((self.common, self.skipped_in_a_row.view(1))).tolist()
-        record = {"skipped_steps": int(skipped), "skipped_in_a_row": int(in_a_row)}
+        record = {
+            "skipped_steps": int(skipped),
+            "skipped_share": skipped / max(taken + skipped, 1),
+            "skipped_in_a_row": int(in_a_row),
+        }
         seconds = 60 * (minutes - self.minutes_at_last_reading)
         if taken > 0:
             totals = self.accelerator.reduce(self.sums.clone(), reduction="sum").tolist()

@@ -4,6 +4,7 @@ checkpoints/  where the run can go on, see `checkpoint`
 recipe.yaml   every option of the run, defaults included: training again from it repeats the run
 log.jsonl     one line every `log_steps` and one for every evaluation
 model/        weights, configuration, processor and code: what `from_pretrained` takes
+best_model/   the same of the best evaluation, with keep_best
 result.json   the last evaluation and what it cost
 """
 
@@ -81,11 +82,11 @@ class RunFolder:
         }
         self._write("result.json", json.dumps(result | versions, indent=2) + "\n")
 
-    def save_model(self, model: PreTrainedModel, processor: ProcessorMixin):
-        """Write model and processor beside `model/`, then rename: the folder is whole or not there."""
+    def save_model(self, model: PreTrainedModel, processor: ProcessorMixin, name: str = "model"):
+        """Write model and processor beside their folder, then rename: the folder is whole or not there."""
         if not self.writes:
             return
-        with whole_folder(self.path / "model") as partial:
+        with whole_folder(self.path / name) as partial:
             save_checkpoint(partial, model, processor)
 
     def _write(self, name: str, text: str):

@@ -126,7 +126,8 @@ class GraphedStep:
                 for optimizer in self.step.optimizers:
                     optimizer.zero_grad()  # the recorded backward makes gradients of its own
                 self.graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self.graph, stream=self.stream):
+                # other threads go on using the device meanwhile: the one that pins the memory of the next batches
+                with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
                     self.step(self.inputs)
             for name, tensor in batch.items():
                 self.inputs[name].copy_(tensor, non_blocking=True)

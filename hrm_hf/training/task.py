@@ -19,11 +19,15 @@ class Task(ABC):
         processing: the processor or tokenizer to save beside the model.
         num_train_items: items that draws are taken from.
         eval_split: name of the split that is evaluated on.
+        best: name of the score that tells which evaluation is the best, and whether more of it is better.
+        shown: scores that are examples to look at, and no numbers.
     """
 
     processing: object
     num_train_items: int
     eval_split: str
+    best: tuple[str, bool]
+    shown: tuple[str, ...] = ()
 
     @abstractmethod
     def draws(self, num_draws: int) -> Draws:

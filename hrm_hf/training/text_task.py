@@ -75,6 +75,8 @@ class TextTask(Task):
 
     progress = {"loss": "{lm_loss:.3f}", "bits_per_byte": "{bits_per_byte:.3f}", "tokens_s": "{tokens_per_s:.0f}"}
 
+    best = ("bits_per_byte", False)
+
     def __init__(self, model_args: ModelArguments, data_args: DataArguments, seed: int):
         self.model_args, self.data_args, self.seed = model_args, data_args, seed
         self.processing: PreTrainedTokenizerBase = load_text_tokenizer(data_args.dataset)

@@ -1,0 +1,118 @@
+"""How fast puzzles are solved: puzzles/s and milliseconds a puzzle, with and without early stopping.
+
+python -m benchmarks.inference                          # the shipped model on the hard puzzles of this repository
+python -m benchmarks.inference --dataset data/sudoku-hard-50k --published
+
+Lines: the shipped model (1.7 M parameters) with `full` 16 segments, and with `early_stop`, where finished puzzles
+leave the batch; with --published also the published shape (27 M parameters, random weights), which is what the
+original's 1,612 puzzles/s on an H100 are about: 16 segments, no early stopping.
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import transformers
+import typer
+
+from benchmarks.records import ROOT, processor_name, write_records
+from benchmarks.timing import durations
+from benchmarks.train_throughput import PUBLISHED
+from configuration_hrm import HRMConfig
+from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.training.compilation import compile_blocks
+from modeling_hrm import HRMForGridTask
+
+
+SHIPPED = ROOT / "hrm_hf" / "pretrained" / "sudoku-hard"
+SEGMENTS = 16
+NUM_PUZZLES = 2048
+
+
+def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
+    """Token ids of 9x9 puzzles, `(count, 81)`: of a data set's test split, or generated ones."""
+    if dataset is not None:
+        from hrm_hf.data.puzzle_sets import open_puzzles
+
+        found = open_puzzles(str(dataset), "test").examples(count)["input_ids"]
+    else:
+        from hrm_hf.data.sudoku_generator import generate
+
+        found = torch.from_numpy(generate(64)[0]).long() + 1  # token 1 is a blank cell
+    return found.repeat(-(-count // len(found)), 1)[:count]
+
+
+def measure(
+    model: HRMForGridTask, puzzles: torch.Tensor, batch_size: int, early_stop: bool, repeats: int
+) -> dict[str, float]:
+    """Speed of solving batches of so many puzzles."""
+    device = model.device
+    batches = [batch.to(device) for batch in puzzles.split(batch_size) if len(batch) == batch_size][:8]
+    segments = []
+
+    def solve(number: int):
+        output = model.solve(batches[number % len(batches)], max_segments=SEGMENTS, early_stop=early_stop)
+        segments.append(output.segments.float().mean().item())
+
+    times = durations(solve, min(3, len(batches)), max(repeats, len(batches)), device)
+    seconds = statistics.fmean(times)  # puzzles differ, so it is the mean that tells how many are solved in a second
+    return {
+        "batch_size": batch_size,
+        "segments": SEGMENTS,
+        "mean_segments": round(statistics.fmean(segments), 2),
+        "puzzles_per_s": round(batch_size / seconds, 1),
+        "ms_per_puzzle": round(1e3 * seconds / batch_size, 3),
+    }
+
+
+def main(
+    dataset: Annotated[Path | None, typer.Option(help="Data set folder; its test split is solved.")] = None,
+    published: Annotated[bool, typer.Option(help="Also measure the published shape.")] = False,
+    batch_size: Annotated[list[int] | None, typer.Option(help="1, 64 and 2048 by default; on a CPU 1 and 64.")] = None,
+    repeats: Annotated[int, typer.Option(help="Batches that are timed.")] = 8,
+    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+):
+    """Measure and write a record of each line."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    puzzles = puzzles_of(dataset, NUM_PUZZLES if on_gpu else 64)
+    models = {"shipped": load_checkpoint(str(SHIPPED))[0]}
+    if published:
+        models["published"] = HRMForGridTask(HRMConfig(**PUBLISHED)).eval()
+    records = []
+    for name, model in models.items():
+        model.to(device)
+        for dtype in [torch.bfloat16] if on_gpu else [torch.float32, torch.bfloat16]:
+            model.to(dtype)
+            if on_gpu:
+                torch.compiler.reset()
+                compile_blocks(model)
+            for size in batch_size or ([1, 64, 2048] if on_gpu else [1, 64]):
+                for early_stop in (False, True):
+                    if early_stop and name == "published":
+                        continue  # random weights never believe themselves
+                    line = measure(model, puzzles, size, early_stop, repeats)
+                    records.append(
+                        {
+                            "benchmark": "inference",
+                            "variant": f"{name}, {'early_stop' if early_stop else 'full'}",
+                            "device": torch.cuda.get_device_name() if on_gpu else processor_name(),
+                            "torch": torch.__version__,
+                            "transformers": transformers.__version__,
+                            "parameters": model.num_parameters(),
+                            "dtype": str(dtype).removeprefix("torch."),
+                            **line,
+                        }
+                    )
+                    print(json.dumps(records[-1]), flush=True)
+    if output is None:
+        print(f"written to {write_records('inference_gpu' if on_gpu else 'inference_cpu', records, commit=commit)}")
+    else:
+        output.write_text(json.dumps(records, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
