@@ -79,7 +79,8 @@ def solve(client: Client, model: str, puzzle: str) -> tuple[float, bool]:
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=str(ROOT / "runs" / "demo"), help="folder with a 6x6 Sudoku model")
+    parser.add_argument("--models", default=str(ROOT / "runs" / "demo"), help="folder of models")
+    parser.add_argument("--model", default="model", help="name in it of a 6x6 Sudoku model")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--puzzles", type=int, default=4, help="of each client, one after the other")
     parser.add_argument("--rounds", type=int, default=3, help="memory is noted after each")
@@ -88,10 +89,9 @@ def main():
 
     with served(args.models) as (url, process_id, start_seconds):
         first = Client(url, verbose=False)
-        model = first.predict(api_name="/models")["sudoku"][0]
-        first_solve, _ = solve(first, model, puzzles[0])
+        first_solve, _ = solve(first, args.model, puzzles[0])
         time.sleep(_WARM_UP_SECONDS)
-        alone = [solve(first, model, puzzles[number % len(puzzles)])[0] for number in range(20)]
+        alone = [solve(first, args.model, puzzles[number % len(puzzles)])[0] for number in range(20)]
         memory = [memory_mb(process_id)]
         latencies, right, unanswered = [], 0, 0
         started = time.perf_counter()
@@ -102,7 +102,7 @@ def main():
                 done = []
                 for turn in range(args.puzzles):
                     try:
-                        done.append(solve(clients[number], model, puzzles[(number + turn) % len(puzzles)]))
+                        done.append(solve(clients[number], args.model, puzzles[(number + turn) % len(puzzles)]))
                     # whatever a client gets instead of an answer is counted
                     except Exception as error:
                         done.append(error)

@@ -95,7 +95,7 @@ def main(
     for axis, points in AXES.items():
         for changes in points:
             task = RandomBoards(HRMConfig(**(fields | (BASE_GPU if on_gpu else BASE_CPU) | changes)))
-            step = build_step(task, options, batch_size, accelerator, compiled=False, graph=False)
+            step = build_step(task, options, batch_size, accelerator, "plain")
             batch = task.batch(batch_size, accelerator.device)
             seconds = statistics.median(durations(partial(_again, step, batch), 2, repeats, accelerator.device))
             value = next(iter(changes.values()))

@@ -7,7 +7,15 @@ A step is that of train_accelerate.py (`TrainingStep`) on random boards that are
 
 original    the published model: Q-learning, with the extra forward for the target of q_continue
 lean        the same network with lean halting: no q_continue, no extra forward
-small       1.9 M parameters, the network of recipes/sudoku_hard_1k.yaml
+small       1.7 M parameters, the network of recipes/sudoku_hard_1k.yaml
+
+and settings, each with what the one before it has:
+
+plain       PyTorch as it is
+compiled    torch.compile of blocks and optimizers
+graph       the whole step recorded as one CUDA graph
+attention   a Triton kernel for rotary positions and attention
+fused       another for the SwiGLU of calls without gradient
 """
 
 import json
@@ -43,6 +51,8 @@ SMALL = LEAN | {
     "intermediate_size": 768,
     "H_layers": 2,
     "L_layers": 2,
+    "share_modules": True,
+    "halting_pooling": "mean",
     "gradient_depth": "last_cycle",
     "position_embedding_type": "grid",
     "grid_shape": [9, 9],
@@ -55,6 +65,7 @@ VARIANTS: dict[str, tuple[dict, dict]] = {
     "lean": (PUBLISHED | LEAN, {}),
     "small": (SMALL, {"batches_in_work": 16, "ema_decay": 0.999, "optimizer": "muon"}),
 }
+SETTINGS = ("plain", "compiled", "graph", "attention", "fused")
 NUM_BATCHES = 4  # that are visited in turn, because one and the same could stay in a cache
 
 
@@ -103,47 +114,49 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def build_step(
-    task: RandomBoards, options: dict, batch_size: int, accelerator: Accelerator, compiled: bool, graph: bool
+    task: RandomBoards, options: dict, batch_size: int, accelerator: Accelerator, setting: str
 ) -> TrainingStep | GraphedStep:
     """A step as `hrm_hf.training.loop` builds it."""
-    args = TrainArguments(output_dir="unused", batch_size=batch_size, **options)
+    args = TrainArguments(output_dir="unused", batch_size=batch_size, report_to="none", **options)
+    level = SETTINGS.index(setting)
     torch.manual_seed(0)
     model = task.build_model().to(accelerator.device)
     average = None if args.ema_decay is None else MovingAverage(model, args.ema_decay)
-    if compiled:
-        compile_blocks(model)
+    if level >= SETTINGS.index("attention"):
+        from hrm_hf.kernels import use_fused_kernels
+
+        use_fused_kernels(model, swiglu=setting == "fused")
     optimizers = build_optimizers(model, args)
-    if compiled or graph:
+    if level >= SETTINGS.index("compiled"):
+        compile_blocks(model)
         for optimizer in optimizers:
             optimizer.compile()
     network = accelerator.prepare(model)
     task.start(args, model)
     network.train()
     step = TrainingStep(accelerator, task, model, network, optimizers, average, Meter(accelerator, task.means))
-    return GraphedStep(step) if graph else step
+    return GraphedStep(step) if level >= SETTINGS.index("graph") else step
 
 
 def measure(
     variant: str,
-    changes: dict,
     batch_size: int,
     accelerator: Accelerator,
-    compiled: bool,
-    graph: bool,
+    setting: str,
     repeats: int,
     profile: Path | None = None,
 ) -> dict:
-    """The record of one line: a variant with changes of its configuration at a batch size."""
+    """The record of one line: a variant in a setting at a batch size."""
     fields, options = VARIANTS[variant]
-    config = HRMConfig(**(fields | changes))
+    config = HRMConfig(**fields)
     task, device = RandomBoards(config), accelerator.device
-    torch._dynamo.reset()
+    torch.compiler.reset()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    step = build_step(task, options, batch_size, accelerator, compiled, graph)
+    step = build_step(task, options, batch_size, accelerator, setting)
     batches = [task.batch(batch_size, device) for _ in range(NUM_BATCHES)]
-    warmup = 20 if device.type == "cuda" else 2
+    warmup = 20 if device.type == "cuda" else 1
     seconds = statistics.median(durations(lambda number: step(batches[number % NUM_BATCHES]), warmup, repeats, device))
     if profile is not None:
         _write_profile(step, batches[0], profile, device)
@@ -152,8 +165,6 @@ def measure(
         "batch_size": batch_size,
         "positions": config.num_prefix_positions + config.max_position_embeddings,
         "parameters": sum(param.numel() for param in task.build_model().parameters()),
-        "compiled": compiled,
-        "cuda_graph": graph,
         "ms_per_step": round(1e3 * seconds, 2),
         "samples_per_s": round(batch_size / seconds, 1),
         "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2) if device.type == "cuda" else None,
@@ -180,7 +191,7 @@ def main(
     variant: Annotated[list[str] | None, typer.Option(help="Variants to measure; all by default.")] = None,
     batch_size: Annotated[list[int] | None, typer.Option(help="768 and 384 by default, 16 on a CPU.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option(help="'plain', 'compiled' or 'graph' (compiled, recorded as a CUDA graph).")
+        list[str] | None, typer.Option(help="As listed above; all by default, on a CPU 'plain'.")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Steps that are timed.")] = 30,
     profile: Annotated[Path | None, typer.Option(help="Write what the kernels of the last line take.")] = None,
@@ -197,8 +208,8 @@ def main(
     records = []
     for name in variant or list(VARIANTS):
         for size in batch_size or ([768, 384] if on_gpu else [16]):
-            for how in setting or (["plain", "compiled", "graph"] if on_gpu else ["plain"]):
-                line = measure(name, {}, size, accelerator, how != "plain", how == "graph", repeats, profile)
+            for how in setting or (list(SETTINGS) if on_gpu else ["plain"]):
+                line = measure(name, size, accelerator, how, repeats, profile)
                 records.append(
                     {
                         "benchmark": "train_throughput",

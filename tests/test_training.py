@@ -309,3 +309,94 @@ def test_the_carry_keeps_the_dtype_of_mixed_precision(data_folder, tmp_path):
     output = run.network(**batch, carry=None)
     assert output.carry.state.z_H.dtype == output.carry.state.z_L.dtype == torch.bfloat16
     assert output.logits.dtype == torch.float32  # outputs are cast by Accelerate
+
+
+# --- several parts of a batch, trackers, the best evaluation
+
+
+def losses_of(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_a_batch_in_parts_learns_what_a_whole_one_does(data_folder, tmp_path):
+    from hrm_hf.training.loop import prepare, train
+
+    common = TINY | {"dataset": data_folder, "halt_exploration_prob": 0.0, "log_steps": 1, "staggered_start": False}
+    for parts in (1, 4):
+        options = common | {"output_dir": str(tmp_path / f"{parts}"), "gradient_accumulation_steps": parts}
+        train(prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])))
+    assert losses_of(tmp_path / "4") == pytest.approx(losses_of(tmp_path / "1"), rel=1e-5)
+
+
+def test_a_batch_that_does_not_divide_into_parts_is_refused(tmp_path):
+    recipe = write_recipe(
+        tmp_path / "r.yaml", dataset="d", output_dir="o", batch_size=10, gradient_accumulation_steps=4
+    )
+    with pytest.raises(ValueError, match="batch_size=10 does not divide into gradient_accumulation_steps=4"):
+        parse_recipe([recipe])
+
+
+def test_a_cuda_graph_needs_a_gpu(data_folder, tmp_path):
+    from hrm_hf.training.loop import prepare
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "cuda_graph": True}
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(ValueError, match="cuda_graph=True needs one process on a CUDA GPU"):
+        prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
+
+
+def test_a_run_is_tracked(data_folder, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "report_to": "tensorboard"}
+    train(prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])))
+    (events,) = (tmp_path / "run/hrm-hf").glob("events*")
+    tracked = EventAccumulator(str(events)).Reload()
+    wanted = {"lm_loss", "q_halt_loss", "cell_accuracy", "exact_accuracy", "halt_accuracy", "mean_steps", "lr"}
+    wanted |= {"grad_norm", "samples_per_s", "tokens_per_s", "memory_gb", "skipped_share", "eval_exact_accuracy"}
+    assert wanted <= set(tracked.Tags()["scalars"])
+    logged = [scalar.value for scalar in tracked.Scalars("lm_loss")]
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert logged == pytest.approx([line["lm_loss"] for line in lines if "lm_loss" in line])
+
+
+def test_an_unknown_tracker_is_refused(tmp_path):
+    recipe = write_recipe(tmp_path / "r.yaml", dataset="d", output_dir="o", report_to="paper")
+    with pytest.raises(ValueError, match="report_to='paper' is not allowed; it must be 'auto', 'none', 'trackio'"):
+        parse_recipe([recipe])
+
+
+def test_the_model_of_the_best_evaluation_is_kept(data_folder, tmp_path):
+    from safetensors.torch import load_file
+
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "eval_steps": 4, "keep_best": True}
+    run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
+    scores = iter([0.25, 0.5, 0.125])
+    evaluate, kept = run.task.evaluate, []
+
+    def scripted(model, *args):
+        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return evaluate(model, *args) | {"exact_accuracy": next(scores)}
+
+    run.task.evaluate = scripted
+    train(run)
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert (result["best_exact_accuracy"], result["best_step"]) == (0.5, 8)
+    best, last = (load_file(tmp_path / "run" / name / "model.safetensors") for name in ("best_model", "model"))
+    assert torch.equal(best["lm_head.weight"], kept[1]["lm_head.weight"])
+    assert not torch.equal(best["lm_head.weight"], last["lm_head.weight"])
+
+
+def test_evaluations_leave_boards_to_look_at(run_folder):
+    lines = [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()]
+    boards = [line["eval_boards"] for line in lines if "eval_boards" in line]
+    assert boards and all(len(board) == 2 for board in boards)
+    board = boards[-1][0]
+    assert len(board["puzzle"]) == len(board["prediction"]) == len(board["answer"]) == 16
+    assert "boards" not in json.loads((run_folder / "result.json").read_text())

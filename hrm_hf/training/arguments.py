@@ -125,6 +125,10 @@ class TrainArguments:
         default=False,
         metadata={"help": "Record a whole step as one CUDA graph; small models then train several times faster."},
     )
+    fused_kernels: bool = field(
+        default=False,
+        metadata={"help": "Use the Triton kernels of hrm_hf.kernels where they apply: on a CUDA GPU, in bf16."},
+    )
     log_steps: int = field(default=20, metadata={"help": "Steps between two lines of log.jsonl."})
     eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
     eval_batch_size: int = field(default=1024, metadata={"help": "Rows evaluated at a time, per process."})

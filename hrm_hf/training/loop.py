@@ -84,6 +84,8 @@ def prepare(
     Raises:
         ValueError, FileNotFoundError, FileExistsError: for a recipe that cannot work.
     """
+    if train_args.fused_kernels and not torch.cuda.is_available():
+        raise ValueError("fused_kernels=True needs a CUDA GPU, and there is none here; leave it out.")
     tracker = choose_tracker(train_args.report_to)
     accelerator = Accelerator(
         mixed_precision=train_args.mixed_precision,
@@ -145,6 +147,10 @@ def prepare(
     average = None
     if train_args.ema_decay is not None:
         average = MovingAverage(model, train_args.ema_decay).to(accelerator.device)
+    if train_args.fused_kernels:
+        from hrm_hf.kernels import use_fused_kernels  # imports Triton, which is there for GPUs only
+
+        use_fused_kernels(model)
     if train_args.compile:
         compile_blocks(model)
     optimizers = build_optimizers(model, train_args)

@@ -1,0 +1,116 @@
+"""Put the fused kernels to work in a model: bound methods in place of the forward of attention and SwiGLU."""
+
+from types import MethodType
+
+import torch
+import triton
+from torch import nn
+from transformers.activations import ACT2FN
+
+from hrm_hf.kernels.rope_attention import HEAD_DIMS, MAX_POSITIONS, rope_attention
+from hrm_hf.kernels.swiglu import swiglu_matmul
+from modeling_hrm import HRMMLP, HRMAttention, HRMBlock
+
+
+SILU = type(ACT2FN["silu"])
+# on import, because torch.compile cannot look at the environment; in the interpreter kernels run on the CPU
+DEVICE_TYPE = "cpu" if triton.knobs.runtime.interpret else "cuda"
+
+
+def use_fused_kernels(model: nn.Module, swiglu: bool = True):
+    """Let the blocks of a model use `rope_attention` and `swiglu_matmul` wherever these apply.
+
+    Before torch.compile. Weights, their names and what is saved stay as they are. A call uses
+
+    - `rope_attention` on a GPU in bfloat16 (hidden states or autocast), in a bidirectional model, over at most 128
+      positions with heads of 32 or 64, without mask, cache, stopped positions, `output_attentions` or position
+      ids that differ between sequences; with gradient and without;
+    - `swiglu_matmul` on a GPU in bfloat16, without gradient, with silu, a hidden size that is a multiple of 64 and an
+      intermediate size that is a multiple of 128;
+
+    and otherwise the forward of its class. Which of them is seen from shapes and settings alone, so torch.compile
+    decides it once and breaks no graph.
+
+    Args:
+        model (`nn.Module`): changed in place.
+        swiglu (`bool`, defaults to `True`): `False` leaves the SwiGLU as it is.
+
+    Raises:
+        ValueError: if the model has no `HRMBlock` (for instance because its code came from the Hub).
+    """
+    blocks = [module for module in model.modules() if isinstance(module, HRMBlock)]
+    if not blocks:
+        raise ValueError(
+            f"{type(model).__name__} has no HRMBlock of modeling_hrm.py to use the fused kernels in; build or load "
+            "the model with the classes of this package instead of remote code."
+        )
+    for block in blocks:
+        block.self_attn.forward = MethodType(_attention_forward, block.self_attn)
+        if swiglu:
+            block.mlp.forward = MethodType(_mlp_forward, block.mlp)
+
+
+def _computes_in_bfloat16(hidden_states: torch.Tensor) -> bool:
+    """Whether the linear layers return bfloat16, on a device that Triton runs on."""
+    if hidden_states.device.type != DEVICE_TYPE:
+        return False
+    if torch.is_autocast_enabled(DEVICE_TYPE):
+        return torch.get_autocast_dtype(DEVICE_TYPE) == torch.bfloat16
+    return hidden_states.dtype == torch.bfloat16
+
+
+def _attention_forward(
+    self: HRMAttention,
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+    past_key_values=None,
+    frozen=None,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """As `HRMAttention.forward`: `(batch, positions, hidden_size)` in and out, and no attention weights."""
+    length = hidden_states.shape[1]
+    wants_weights = kwargs.get("output_attentions", getattr(self.config, "output_attentions", False))
+    if (
+        not _computes_in_bfloat16(hidden_states)
+        or self.is_causal
+        or length > MAX_POSITIONS
+        or self.head_dim not in HEAD_DIMS
+        or attention_mask is not None
+        or past_key_values is not None
+        or frozen is not None
+        or wants_weights
+        or (position_embeddings is not None and position_embeddings[0].shape[0] != 1)
+    ):
+        return HRMAttention.forward(
+            self,
+            hidden_states,
+            attention_mask=attention_mask,
+            position_embeddings=position_embeddings,
+            past_key_values=past_key_values,
+            frozen=frozen,
+            **kwargs,
+        )
+    qkv = self.qkv_proj(hidden_states)
+    if self.config.position_embedding_type == "grid":
+        qkv = qkv + self.grid_offsets(length).to(qkv.dtype).flatten(1)
+    cos = sin = None
+    if position_embeddings is not None:
+        cos, sin = position_embeddings[0][0], position_embeddings[1][0]
+    return self.o_proj(rope_attention(qkv, cos, sin, self.config.num_attention_heads)), None
+
+
+def _mlp_forward(self: HRMMLP, hidden_states: torch.Tensor) -> torch.Tensor:
+    """As `HRMMLP.forward`: `(batch, positions, hidden_size)` in and out."""
+    width, hidden_size = self.gate_up_proj.weight.shape
+    if (
+        torch.is_grad_enabled()
+        or not _computes_in_bfloat16(hidden_states)
+        or not isinstance(self.act_fn, SILU)
+        or width % 256
+        or hidden_size % 64
+    ):
+        return HRMMLP.forward(self, hidden_states)
+    x = hidden_states.to(torch.bfloat16).flatten(0, -2)
+    h = swiglu_matmul(x, self.gate_up_proj.weight.to(torch.bfloat16))
+    return self.down_proj(h.unflatten(0, hidden_states.shape[:-1]))
