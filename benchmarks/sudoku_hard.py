@@ -45,6 +45,27 @@ def draw_curve(run: Path, picture: Path):
     figure.savefig(picture, dpi=130)
 
 
+def lines_of(test: dict) -> list[dict]:
+    """What a result on a test split says: of single passes, or of each number of symmetric copies."""
+    split = {"split": test["split"], "n": test["n"], "segments": test["max_segments"]}
+    lines = []
+    for line in test.get("by_samples", [test | {"max_samples": 1}]):
+        copies = line["max_samples"]
+        lines.append(
+            split
+            | {
+                "mean_segments": line["mean_segments"],
+                # the first copy whose answer keeps the rules is taken; labels are not looked at
+                "method": "single" if copies == 1 else "rule_check",
+                "samples": copies,
+                "exact_accuracy": round(line["exact_accuracy"], 6),
+                "cell_accuracy": round(line["cell_accuracy"], 6),
+                "ci95": line["exact_ci95"],
+            }
+        )
+    return lines
+
+
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,35 +80,22 @@ def main():
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
     _, evaluations = read_log(args.run)
     best = max(evaluations, key=lambda line: line["eval_exact_accuracy"])
-    records = []
-    for file in args.evaluation:
-        test = json.loads(file.read_text())
-        records.append(
-            {
-                "benchmark": "sudoku_hard",
-                "variant": args.variant,
-                "device": result["device"],
-                "torch": result["torch"],
-                "transformers": result["transformers"],
-                "train_puzzles": result["train_puzzles"],
-                "split": test["split"],
-                "n": test["n"],
-                "segments": test["max_segments"],
-                "mean_segments": test["mean_segments"],
-                "method": "single",
-                "samples": 1,
-                "exact_accuracy": round(test["exact_accuracy"], 6),
-                "cell_accuracy": round(test["cell_accuracy"], 6),
-                "ci95": test["exact_ci95"],
-                "gpu_minutes": round(result["train_minutes"], 2),
-                "parameters": result["parameters"],
-                "seed": recipe["seed"],
-                "checkpoint": "last",
-                "best_validation_exact_accuracy": best["eval_exact_accuracy"],
-                "best_validation_minutes": round(best["minutes"], 2),
-                "validation_n": best["eval_n"],
-            }
-        )
+    common = {
+        "benchmark": "sudoku_hard",
+        "variant": args.variant,
+        "device": result["device"],
+        "torch": result["torch"],
+        "transformers": result["transformers"],
+        "train_puzzles": result["train_puzzles"],
+        "gpu_minutes": round(result["train_minutes"], 2),
+        "parameters": result["parameters"],
+        "seed": recipe["seed"],
+        "checkpoint": "last",
+        "best_validation_exact_accuracy": best["eval_exact_accuracy"],
+        "best_validation_minutes": round(best["minutes"], 2),
+        "validation_n": best["eval_n"],
+    }
+    records = [common | line for file in args.evaluation for line in lines_of(json.loads(file.read_text()))]
     path = write_records(f"sudoku_hard_{args.variant}", records, args.commit, args.date)
     shutil.copyfile(args.run / "log.jsonl", path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))

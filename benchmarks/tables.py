@@ -40,8 +40,9 @@ def sudoku_table() -> str:
     for name, task, minutes in (
         ("demo", "6x6, 22 clues, generated", "train_minutes"),
         ("sudoku_hard_first_run", "9x9, sudoku-hard", "gpu_minutes"),
+        ("sudoku_hard_default", "9x9, sudoku-hard", "gpu_minutes"),
     ):
-        for record in read_records(name):
+        for record in read_records(name)[:1]:  # the others are of more segments, or of several copies
             rows.append(
                 [
                     task,
@@ -141,6 +142,59 @@ def samples_table() -> str:
     )
 
 
+def hard_samples_table() -> str:
+    """The shipped model against segments and symmetric copies at test time."""
+    rows = [
+        [
+            str(record["segments"]),
+            str(record["samples"]),
+            accuracy(record),
+            percent(record["cell_accuracy"]),
+            f"{record['mean_segments']:.1f}",
+        ]
+        for record in read_records("sudoku_hard_default")
+    ]
+    header = ["segments at most", "copies at most", "exactly solved (95 % interval)", "cells right"]
+    return markdown_table([*header, "segments on average, all copies"], rows)
+
+
+def throughput_table() -> str:
+    """Training steps on a GPU."""
+    rows = [
+        [
+            record["variant"],
+            record["setting"],
+            f"{record['batch_size']}",
+            f"**{record['ms_per_step']:.1f}**",
+            f"{record['samples_per_s']:,.0f}",
+            f"{record['peak_gb']:.1f}",
+            f"{record['tflops']:.0f} ({percent(record['matmul_share'])} of the card's matrix product)",
+        ]
+        for record in read_records("train_throughput_gpu")
+    ]
+    card = read_records("train_throughput_gpu")[0]["device"]
+    header = [f"variant ({card})", "setting", "batch", "ms a step", "samples/s", "peak GB", "TFLOP/s"]
+    return markdown_table(header, rows)
+
+
+def inference_table() -> str:
+    """Puzzles solved per second, on a GPU and on a CPU."""
+    rows = [
+        [
+            record["variant"],
+            record["device"],
+            record["dtype"],
+            f"{record['batch_size']:,}",
+            f"{record['mean_segments']:.1f}",
+            f"{record['puzzles_per_s']:,.1f}",
+            f"{record['ms_per_puzzle']:,.2f}",
+        ]
+        for name in ("inference_gpu", "inference_cpu")
+        for record in read_records(name)
+    ]
+    return markdown_table(["model", "device", "dtype", "batch", "mean segments", "puzzles/s", "ms a puzzle"], rows)
+
+
 DATA_SETS = {
     "sudoku-9x9": "Sudoku 9x9",
     "maze-30x30": "mazes 30x30, at least 111 steps",
@@ -176,6 +230,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_sweep": text_sweep_table,
     "samples": samples_table,
+    "hard_samples": hard_samples_table,
+    "throughput": throughput_table,
+    "inference": inference_table,
     "data": data_table,
 }
 

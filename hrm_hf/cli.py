@@ -11,6 +11,7 @@ hrm-hf convert sapientinc/HRM-checkpoint-sudoku-extreme --out models/sudoku-extr
 hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
 hrm-hf card runs/demo
 hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
+hrm-hf app --models runs --data data
 hrm-hf env
 """
 
@@ -545,6 +546,29 @@ def push(
         print(f"left here: {', '.join(plan.left_here)}")
     if url is not None:
         print(url)
+
+
+@app.command("app")
+def serve_app(
+    models: Annotated[Path, typer.Option(help="Folder under which model folders are offered.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder of training runs to watch.")] = Path("runs"),
+    data: Annotated[Path, typer.Option(help="Folder of data sets to explore.")] = Path("data"),
+    hub_model: Annotated[
+        list[str] | None, typer.Option(help="A model of the Hub that is offered too; repeat it for more.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.")] = 7860,
+):
+    """Play with puzzles and text, watch runs and look at data, in a browser."""
+    try:
+        from hrm_hf.app.main import launch
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("The app needs Gradio; install it with pip install 'hrm-hf[app]'.") from error
+    from hrm_hf.app.context import AppSettings
+
+    launch(AppSettings(models, runs, data, tuple(hub_model or ())), host, port)
 
 
 @app.command()

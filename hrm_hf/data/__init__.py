@@ -26,6 +26,7 @@ bad_input          bad rows, tasks and files: stop, or leave them out and count 
 script             functions as the command line of dataset_scripts/
 draws              the sequence of training examples, of single ones and of groups
 puzzles            rows as tensors, and the sequence of training examples of Sudoku and mazes
+row_filter         rows of a split by source and rating
 explorer           a figure of rows of any data set: input, label and prediction
 original_layout    directories of arrays as the original code reads them
 original_converter data set folders as such directories, and back

@@ -16,6 +16,7 @@ from hrm_hf.data.puzzle_sets import ArcSet, BoardSet, open_puzzles
 from hrm_hf.data.puzzles import encode
 from hrm_hf.data.text_blocks import load_text_blocks, load_text_tokenizer
 from hrm_hf.drawing import draw_arc_task, draw_puzzles, draw_texts
+from processing_hrm import HRMGridProcessor
 
 
 # (input_ids, puzzle_identifiers) -> predictions, (puzzles, tokens) each
@@ -46,10 +47,12 @@ def explore(
         return _explore_text(dataset, split, rows)
     puzzles = open_puzzles(dataset, split)
     if isinstance(puzzles, ArcSet):
-        return _explore_arc(puzzles, dataset, rows, member, predict)
+        if len(rows) > 1:
+            raise ValueError(f"{len(rows)} rows of {dataset} were asked for; ARC tasks are drawn one at a time.")
+        return draw_arc_member(puzzles.puzzles, rows[0], member, dataset, puzzles.processor, predict)
     if member:
         raise ValueError(f"member={member} is for ARC tasks, but {dataset} has none; leave it out.")
-    return _explore_boards(puzzles, dataset, rows, predict)
+    return draw_board_rows(puzzles, rows, dataset, predict)
 
 
 def _check_rows(rows: Sequence[int], num_rows: int, what: str):
@@ -78,7 +81,18 @@ def _explore_text(dataset: str, split: str, rows: Sequence[int]) -> Figure:
     )
 
 
-def _explore_boards(puzzles: BoardSet, dataset: str, rows: Sequence[int], predict: Predict | None) -> Figure:
+def draw_board_rows(puzzles: BoardSet, rows: Sequence[int], dataset: str, predict: Predict | None = None) -> Figure:
+    """Draw rows of Sudoku or mazes that are open already.
+
+    Args:
+        puzzles: the split.
+        rows: which.
+        dataset: its name, for messages.
+        predict: as for `explore`.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
     _check_rows(rows, len(puzzles.rows), dataset)
     chosen = puzzles.rows.select(rows)
     examples = encode(chosen, puzzles.processor)
@@ -89,12 +103,27 @@ def _explore_boards(puzzles: BoardSet, dataset: str, rows: Sequence[int], predic
     return draw_puzzles(puzzles.processor, examples["input_ids"], examples["labels"], predictions, titles)
 
 
-def _explore_arc(puzzles: ArcSet, dataset: str, rows: Sequence[int], member: int, predict: Predict | None) -> Figure:
-    if len(rows) > 1:
-        raise ValueError(f"{len(rows)} rows of {dataset} were asked for; ARC tasks are drawn one at a time.")
-    (group,) = rows
-    arc: ArcPuzzles = puzzles.puzzles
-    _check_rows(rows, arc.num_groups, f"the split {arc.split!r} of {dataset}")
+def draw_arc_member(
+    arc: ArcPuzzles,
+    group: int,
+    member: int,
+    dataset: str,
+    processor: HRMGridProcessor | None = None,
+    predict: Predict | None = None,
+) -> Figure:
+    """Draw a task of a split of ARC that is open already, or one of its augmentations.
+
+    Args:
+        arc: the split.
+        group: which task of it.
+        member: which augmentation; 0 is the task as it is.
+        dataset: its name, for messages.
+        processor, predict: both or none; `predict` as for `explore`.
+
+    Raises:
+        ValueError: if there is no such task or augmentation.
+    """
+    _check_rows([group], arc.num_groups, f"the split {arc.split!r} of {dataset}")
     if not 0 <= member < arc.group_members[group]:
         raise ValueError(
             f"There is no member {member} of the task in row {group}, which has the members 0 to "
@@ -104,7 +133,7 @@ def _explore_arc(puzzles: ArcSet, dataset: str, rows: Sequence[int], member: int
     task = plan.apply_to_task(arc.tasks[arc.group_tasks[group]])
     attempts = ()
     if predict is not None:
-        inputs = puzzles.processor([pair.input.tolist() for pair in task.test], identifiers=plan.name)
+        inputs = processor([pair.input.tolist() for pair in task.test], identifiers=plan.name)
         predictions = predict(inputs["input_ids"], inputs["puzzle_identifiers"])
-        attempts = [[np.array(grid, dtype=np.uint8)] for grid in puzzles.processor.batch_decode(predictions, "grid")]
+        attempts = [[np.array(grid, dtype=np.uint8)] for grid in processor.batch_decode(predictions, "grid")]
     return draw_arc_task(task, attempts, title=f"{plan.name} ({task.source}, {task.role})")

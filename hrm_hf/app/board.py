@@ -1,0 +1,124 @@
+"""The board: one component for Sudoku, mazes and ARC, to look at, edit and watch the model think on.
+
+Its value is plain JSON:
+
+    kind        "sudoku", "maze" or "arc"; "gallery" is boards to look at, with `groups` of them alone
+    title       what it is called, for those who listen
+    rows, columns, and for Sudoku box: rows and columns of a box
+    given       the puzzle as a line, row by row: `.` and digits, `# SG`, or colours 0 to 9
+    truth       the right answer in the same form, or null
+    steps       the model's board after each segment: cells (as `given`), sure (probability of each cell, or null),
+                halt (halting probability), title (or null)
+    editable    whether the reader may change `given`, which drops the steps
+
+board.js draws it and lets it be edited; what comes back from a page is checked here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hrm_hf.data.sudoku_rules import BOX_SHAPES
+
+
+_HERE = Path(__file__).parent
+_MAX_CELLS = 40 * 40
+
+
+def make_board(value: dict[str, Any] | None, elem_id: str) -> gr.HTML:
+    """The component; `input` is its event for an edit by the reader.
+
+    Args:
+        value: as above, or `None` for nothing.
+        elem_id: of the page's element.
+    """
+    # no subclass of gr.HTML: for each, Gradio writes a .pyi file beside its source when it is imported
+    return gr.HTML(
+        value=value,
+        # empty and constant: gr.HTML runs as code what a template makes of a text with ${ }
+        html_template='<div class="hrm-board"></div>',
+        css_template=(_HERE / "board.css").read_text(),
+        js_on_load=(_HERE / "board.js").read_text(),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def puzzle_on(board: Any) -> str:
+    """The puzzle that stands on a board, as a line.
+
+    Args:
+        board: value of the component, as a page sent it.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    given = board.get("given") if isinstance(board, dict) else None
+    if not isinstance(given, str) or len(given) > _MAX_CELLS:
+        raise ValueError("There is no puzzle on the board; put one there first.")
+    return given
+
+
+def sudoku_board(given: str, steps: Sequence[dict] = (), box: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Value of a Sudoku board.
+
+    Args:
+        given: the puzzle as a line.
+        steps: boards after each segment.
+        box: rows and columns of a box, where these are not the usual ones.
+    """
+    size = round(len(given) ** 0.5)
+    return {
+        "kind": "sudoku",
+        "title": f"Sudoku, {size} by {size}",
+        "rows": size,
+        "columns": size,
+        "box": list(box or BOX_SHAPES[size]),
+        "given": given,
+        "truth": None,
+        "steps": list(steps),
+        "editable": True,
+    }
+
+
+def maze_board(given: str, height: int, width: int, steps: Sequence[dict] = ()) -> dict[str, Any]:
+    """Value of a maze board; arguments as of `sudoku_board`."""
+    return {
+        "kind": "maze",
+        "title": f"Maze, {height} by {width}",
+        "rows": height,
+        "columns": width,
+        "given": given,
+        "truth": None,
+        "steps": list(steps),
+        "editable": True,
+    }
+
+
+def arc_board(grid: Sequence[Sequence[int]], title: str, truth: Sequence[Sequence[int]] | None = None) -> dict:
+    """Value of an ARC grid, to look at.
+
+    Args:
+        grid: rows of colours; none if the model gave no grid.
+        title: shown above it.
+        truth: the right grid; cells that differ are marked, if it is of the same shape.
+    """
+    shape = (len(grid), len(grid[0]) if len(grid) else 0)
+    comparable = truth is not None and shape == (len(truth), len(truth[0]))
+    return {
+        "kind": "arc",
+        "title": title,
+        "rows": shape[0],
+        "columns": shape[1],
+        "given": "".join(str(colour) for row in grid for colour in row),
+        "truth": "".join(str(colour) for row in truth for colour in row) if comparable else None,
+        "steps": [],
+        "editable": False,
+    }
+
+
+def gallery(groups: Sequence[Sequence[dict]]) -> dict[str, Any]:
+    """Value of boards to look at; those of a group stay together."""
+    return {"kind": "gallery", "groups": [list(group) for group in groups]}

@@ -1,0 +1,77 @@
+"""What the pages of the app share: its settings, and how an error of the library becomes a sentence on the page."""
+
+import html
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+_MAX_SENTENCE = 500  # characters
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """What the person who starts the app decides; nothing of it can be changed from a page.
+
+    Attributes:
+        models_root: model folders under it are offered: those with a config.json, up to 3 levels deep.
+        runs_root: run folders that train_accelerate.py writes, for the monitor.
+        data_root: data set folders, for the explorer and ARC.
+        hub_models: the models of the Hub that are offered, by name (`owner/name`).
+        max_concurrency: requests that are worked on at a time; the others wait in the queue.
+        max_queue: requests that may wait; further ones are told to come back.
+        seconds_per_request: time after which a request that works in steps gives up.
+    """
+
+    models_root: Path
+    runs_root: Path
+    data_root: Path
+    hub_models: tuple[str, ...] = ()
+    max_concurrency: int = 2
+    max_queue: int = 64
+    seconds_per_request: float = 60.0
+
+
+class Deadline:
+    """The time that a request may take, looked at before every segment: `perturb` of `HRMForGridTask.solve`.
+
+    model.solve(**inputs, perturb=Deadline(60))
+
+    Args:
+        seconds: from now on.
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def __call__(self, state, rows, segment: int):
+        """The states as they are.
+
+        Raises:
+            TimeoutError: if the time is over.
+        """
+        if time.monotonic() > self._end:
+            raise TimeoutError(
+                f"This took more than the {self._seconds:g} seconds that a request may take; ask for fewer segments, "
+                "copies or augmentations."
+            )
+        return state
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Errors that the library words for its user appear as such on the page, not as "Error".
+
+    with sentences():
+        processor(puzzle)
+    """
+    import gradio as gr
+
+    try:
+        yield
+    except (ValueError, TypeError, FileNotFoundError, TimeoutError) as error:
+        # the page shows it as HTML, and it may quote what the user wrote
+        raise gr.Error(html.escape(str(error)[:_MAX_SENTENCE], quote=False), print_exception=False) from error

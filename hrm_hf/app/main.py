@@ -1,0 +1,121 @@
+"""The app as a whole: its pages and how it is served. `hrm-hf app` and spaces_app/app.py start it."""
+
+import threading
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from hrm_hf.app import data_page, monitor_page, puzzles_page, text_page
+from hrm_hf.app.context import AppSettings
+from hrm_hf.app.endpoints import add_endpoint
+from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, RequestLimits
+from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.theme import CSS, HEAD, make_theme
+
+
+_PAGES = (("Puzzles", puzzles_page), ("Text", text_page), ("Training", monitor_page), ("Data", data_page))
+_CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS))
+_HEAD = """# Hierarchical Reasoning Model
+
+A small recurrent network that thinks again until it believes its answer. Press *Solve* and watch it.
+"""
+_API = """Everything on these pages can be called from a program. *Use via API* at the foot of the page lists all
+endpoints with their arguments; this solves a Sudoku:
+
+```python
+from gradio_client import Client
+
+client = Client("http://127.0.0.1:7860")  # the address of this page
+model = client.predict(api_name="/models")["sudoku"][0]
+puzzle = client.predict(size=6, difficulty="hard", api_name="/random_sudoku")
+result = client.predict(model=model, puzzle=puzzle, api_name="/solve_puzzle")
+print(result["answer"], result["solved"], result["reason"])
+```
+
+Answers are plain JSON: strings, numbers, lists. What is not allowed comes back as an error of one sentence.
+"""
+
+
+def build_app(settings: AppSettings) -> gr.Blocks:
+    """The app with all its pages, not yet served.
+
+    Args:
+        settings: where things are and how much is allowed.
+    """
+    shelf = ModelShelf(settings)
+
+    def models() -> dict[str, list[str]]:
+        """Names of the models that are here, by what they are for: "sudoku", "maze", "arc" and "text"."""
+        return {task: shelf.grid_models(task) for task in ("sudoku", "maze", "arc")} | {"text": shelf.text_models()}
+
+    def describe_model(model: str) -> str:
+        """What is known of a model, as Markdown: task, parameters, device, and the beginning of its card.
+
+        Args:
+            model: one of `models`.
+        """
+        return shelf.describe(model)
+
+    with gr.Blocks(title="Hierarchical Reasoning Model", analytics_enabled=False) as app:
+        gr.Markdown(_HEAD, elem_classes="app-head")
+        with gr.Tabs():
+            for name, page in _PAGES:
+                with gr.Tab(name):
+                    page.add_page(settings, shelf)
+            with gr.Tab("API"):
+                gr.Markdown(_API)
+                add_endpoint(models, settings)
+                add_endpoint(describe_model, settings)
+    app.queue(max_size=settings.max_queue, default_concurrency_limit=4 * settings.max_concurrency)
+    return app
+
+
+def launch(
+    settings: AppSettings, host: str = "127.0.0.1", port: int | None = None, wait: bool = True, quiet: bool = False
+) -> gr.Blocks:
+    """Build the app and serve it.
+
+    Args:
+        settings: where things are and how much is allowed.
+        host: address to listen at; `"0.0.0.0"` for all.
+        port: by default a free one from 7860 on.
+        wait: do not return before the server is stopped.
+        quiet: print no address.
+    """
+    app = build_app(settings)
+    app.launch(
+        server_name=host,
+        server_port=port,
+        theme=make_theme(),
+        css=_CSS,
+        head=HEAD,
+        show_error=True,
+        quiet=quiet,
+        share=False,
+        ssr_mode=False,
+        allowed_paths=[],
+        max_file_size=MAX_REQUEST_BYTES,
+        footer_links=["api", "settings"],
+        enable_monitoring=False,
+        app_kwargs={"middleware": [Middleware(RequestLimits)], "exception_handlers": BAD_REQUESTS},
+        prevent_thread_lock=True,
+    )
+    threading.Thread(target=warm_up, args=(settings,), daemon=True).start()
+    if wait:
+        app.block_thread()
+    return app
+
+
+def warm_up(settings: AppSettings) -> None:
+    """Import and compile what the first visitor would wait for, once the pages can be opened.
+
+    Args:
+        settings: of the app.
+    """
+    import accelerate  # noqa: F401  takes seconds
+
+    from hrm_hf.app.solving import PuzzleDesk
+
+    desk = PuzzleDesk(settings, ModelShelf(settings))
+    desk.random_sudoku(4, "easy", seed=0)
+    desk.random_maze(8, 8, "easy", seed=0)

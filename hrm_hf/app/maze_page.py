@@ -1,0 +1,115 @@
+"""The page of mazes: draw one or have one made, let the model solve it, and watch the path appear."""
+
+from functools import cache
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from hrm_hf.app.board import make_board, maze_board, puzzle_on
+from hrm_hf.app.context import AppSettings, sentences
+from hrm_hf.app.controls import model_picker, thinking_controls
+from hrm_hf.app.endpoints import add_endpoint, model_slots
+from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.solving import DIFFICULTIES, PuzzleDesk, verdict_text
+
+
+_NO_MODEL = (
+    "There is no maze model under the models folder yet; `accelerate launch train_accelerate.py` with a maze recipe "
+    "trains one. Drawing works without."
+)
+_HELP = "Drag to draw. Keys: arrows move, space puts or removes a wall, S and G set start and goal."
+# a maze has 8 symmetries, with itself
+_MAX_COPIES = 8
+# without a model, whose size it would be
+_SIDE = 12
+
+
+def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None:
+    """Add the page to the tab that is open."""
+
+    def models() -> list[str]:
+        return shelf.grid_models("maze")
+
+    def shape_of(model: str | None) -> tuple[int, int]:
+        """Rows and columns of the mazes that a model is for."""
+        if not model:
+            return _SIDE, _SIDE
+        processor = shelf.grid_processor(model)
+        if processor.task != "maze":
+            raise ValueError(f"The model {model} is for {processor.task}; choose one for mazes.")
+        return processor.height, processor.width
+
+    @cache
+    def first_maze(height: int, width: int) -> str:
+        return desk.random_maze(height, width, "hard", seed=0)
+
+    def open_page(model: str | None) -> dict[str, Any]:
+        with sentences():
+            return maze_board(first_maze(*shape_of(model)), *shape_of(model))
+
+    def new_maze(model: str | None, difficulty: str) -> tuple[dict, str]:
+        with sentences():
+            return maze_board(desk.random_maze(*shape_of(model), difficulty), *shape_of(model)), ""
+
+    def clear(model: str | None) -> tuple[dict, str]:
+        with sentences():
+            return maze_board(empty_maze(*shape_of(model)), *shape_of(model)), ""
+
+    def fit(model: str | None, shown: dict) -> tuple[dict, str]:
+        """The board for another model: the same maze, if it is of its size."""
+        with sentences():
+            height, width = shape_of(model)
+            line = puzzle_on(shown)
+            return maze_board(line if len(line) == height * width else first_maze(height, width), height, width), ""
+
+    def solve(model: str | None, shown: dict, segments: float, copies: float, early_stop: bool) -> tuple[dict, str]:
+        with sentences():
+            if not model:
+                raise ValueError(_NO_MODEL)
+            height, width = shape_of(model)
+            # 8 symmetries of a square, 4 of another rectangle
+            most = _MAX_COPIES if height == width else _MAX_COPIES // 2
+            result = desk.solve_puzzle(model, puzzle_on(shown), segments, min(copies, most), early_stop)
+            return maze_board(result["puzzle"], height, width, result["steps"]), verdict_text(result)
+
+    first = next(iter(models()), None)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            solve_button = gr.Button("Solve", variant="primary", elem_id="maze-solve", interactive=first is not None)
+            verdict = gr.Markdown(_HELP, elem_id="maze-verdict", elem_classes="verdict")
+            board = make_board(maze_board(empty_maze(*shape_of(first)), *shape_of(first)), "maze-board")
+        with gr.Column(scale=2, min_width=280):
+            model = model_picker(shelf, models, _NO_MODEL)
+            difficulty = gr.Radio(list(DIFFICULTIES), value="hard", label="Difficulty: length of the path")
+            with gr.Row():
+                random_button = gr.Button("Random", min_width=90)
+                clear_button = gr.Button("Clear", min_width=90)
+            segments, copies, early_stop = thinking_controls(
+                _MAX_COPIES, "If an answer breaks the rules, turned and mirrored copies of the maze are tried."
+            )
+
+    quick = {"api_visibility": "private", "show_progress": "hidden"}
+    to_board = {"outputs": [board, verdict], **quick}
+    slots = model_slots(settings)
+    Context.root_block.load(open_page, model, board, **quick, **slots)
+    board.input(lambda: "", None, verdict, queue=False, **quick)
+    random_button.click(new_maze, [model, difficulty], **to_board, **slots)
+    difficulty.input(new_maze, [model, difficulty], **to_board, **slots)
+    clear_button.click(clear, model, **to_board)
+    model.change(fit, [model, board], **to_board)
+    model.change(lambda name: gr.Button(interactive=bool(name)), model, solve_button, **quick)
+    solve_button.click(
+        solve,
+        [model, board, segments, copies, early_stop],
+        [board, verdict],
+        api_visibility="private",
+        show_progress_on=verdict,
+        **slots,
+    )
+    add_endpoint(desk.random_maze, settings)
+
+
+def empty_maze(height: int, width: int) -> str:
+    """A field without walls, with the start in its first and the goal in its last corner."""
+    return f"S{' ' * (height * width - 2)}G"

@@ -1,0 +1,186 @@
+"""The models that the app offers: found under one folder and in an allow-list, loaded when first asked for."""
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hrm_hf.app.context import AppSettings
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from modeling_hrm import HRMForGridTask
+    from processing_hrm import HRMGridProcessor
+
+# models that come with the package
+_SHIPPED = Path(__file__).parents[1] / "pretrained"
+_LEVELS = 3
+_MAX_LOADED = 6  # models and processors
+_CARD_CHARACTERS = 1500
+
+
+class ModelShelf:
+    """Names of models and, on demand, the models. A name from a page is looked up, never used as a path.
+
+    Args:
+        settings: of the app.
+    """
+
+    def __init__(self, settings: AppSettings):
+        self._settings = settings
+        self._lock, self._loading = threading.Lock(), threading.Lock()
+        self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def grid_models(self, task: str | None = None) -> list[str]:
+        """Models that solve puzzles: shipped ones, then folders by their path under the root, then Hub names.
+
+        Args:
+            task: `"sudoku"`, `"maze"` or `"arc"`; by default all. What a model of the Hub is for is not known before
+                it is loaded, so those are always named.
+        """
+        local = [
+            name
+            for name, folder in self._folders().items()
+            if (settings := _read_json(folder / "processor_config.json")) and task in (None, settings.get("task"))
+        ]
+        return [*local, *self._settings.hub_models]
+
+    def text_models(self) -> list[str]:
+        """Models that continue text, in the same order."""
+        local = [name for name, folder in self._folders().items() if (folder / "tokenizer_config.json").is_file()]
+        return [*local, *self._settings.hub_models]
+
+    def load_grid(self, name: str) -> tuple["HRMForGridTask", "HRMGridProcessor"]:
+        """A model that solves puzzles, and its processor, on the GPU if there is one.
+
+        Raises:
+            ValueError, FileNotFoundError: if no such model is offered, or it cannot be loaded.
+        """
+        from hrm_hf.checkpoints import load_checkpoint
+
+        return self._get(name, "grid", self.grid_models(), lambda where: _on_device(load_checkpoint(where)))
+
+    def load_text(self, name: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+        """A causal language model and its tokenizer; place and errors as of `load_grid`."""
+        from hrm_hf.checkpoints import load_causal_lm
+
+        return self._get(name, "text", self.text_models(), lambda where: _on_device(load_causal_lm(where)))
+
+    def grid_processor(self, name: str) -> "HRMGridProcessor":
+        """The processor of a model alone, which is quick; errors as of `load_grid`."""
+        from processing_hrm import HRMGridProcessor
+
+        return self._get(name, "processor", self.grid_models(), HRMGridProcessor.from_pretrained)
+
+    def describe(self, name: str) -> str:
+        """What a page says of a model, as Markdown: task, parameters, device, and the beginning of its card.
+
+        Raises:
+            ValueError: if no such model is offered.
+        """
+        self._check_offered(name, {*self.grid_models(), *self.text_models()})
+        folder = self._folders().get(name)
+        if folder is None:
+            return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is fetched when it is first used."
+        facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
+        card = folder / "README.md"
+        excerpt = _excerpt(card.read_text(errors="replace")) if card.is_file() else "It has no card."
+        return f"{' · '.join(facts)}\n\n{excerpt}"
+
+    def _folders(self) -> dict[str, Path]:
+        """Folders of models by name: those with a configuration and weights."""
+        found = {f"shipped/{config.parent.name}": config.parent for config in sorted(_SHIPPED.glob("*/config.json"))}
+        root = self._settings.models_root
+        for level in range(1, _LEVELS + 1):
+            for config in sorted(root.glob("*/" * level + "config.json")):
+                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
+        return {name: folder for name, folder in found.items() if any(folder.glob("*.safetensors"))}
+
+    def _check_offered(self, name: str, offered: list[str] | set[str]) -> None:
+        if not isinstance(name, str) or name not in offered:
+            raise ValueError(f"There is no model {str(name)[:80]!r} here; choose one of the list.")
+
+    def _get(self, name: str, kind: str, offered: list[str], load: Callable[[str], Any]) -> Any:
+        """What `load` makes of the folder or Hub name of a model, or what it made of it before."""
+        self._check_offered(name, offered)
+        loaded = self._loaded_before(name, kind)
+        if loaded is not None:
+            return loaded
+        # one at a time, so that two visitors do not load the same; those of loaded models do not wait for it
+        with self._loading:
+            loaded = self._loaded_before(name, kind)
+            if loaded is not None:
+                return loaded
+            folder = self._folders().get(name)
+            try:
+                loaded = load(name if folder is None else str(folder))
+            except (ValueError, FileNotFoundError) as error:
+                # where the folder is on this machine is nothing for a page
+                raise type(error)(str(error).replace(str(folder), name)) from error
+            with self._lock:
+                self._loaded[name, kind] = loaded
+                if len(self._loaded) > _MAX_LOADED:
+                    self._loaded.popitem(last=False)
+            return loaded
+
+    def _loaded_before(self, name: str, kind: str) -> Any | None:
+        with self._lock:
+            if (name, kind) in self._loaded:
+                self._loaded.move_to_end((name, kind))
+            return self._loaded.get((name, kind))
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _on_device(loaded: tuple[Any, Any]) -> tuple[Any, Any]:
+    model, processing = loaded
+    return model.to(_device()), processing
+
+
+def _read_json(path: Path) -> dict:
+    """A JSON file; nothing if it is not there, or is being written."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _task(folder: Path) -> str:
+    processor = _read_json(folder / "processor_config.json")
+    if processor:
+        return f"{processor.get('task')} {processor.get('height')}x{processor.get('width')}"
+    return f"text ({_read_json(folder / 'config.json').get('model_type')})"
+
+
+def _num_parameters(folder: Path) -> int:
+    """Of the weights, by the headers of their files alone."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as weights:
+            for key in weights.keys():
+                size = 1
+                for side in weights.get_slice(key).get_shape():
+                    size *= side
+                total += size
+    return total
+
+
+def _excerpt(card: str) -> str:
+    """The beginning of a model card, without its metadata, headings and pictures."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    text = re.sub(r"^#.*\n|!\[[^\]]*\]\([^)]*\)", "", text, flags=re.MULTILINE).strip()
+    if len(text) <= _CARD_CHARACTERS:
+        return text
+    # whole paragraphs, so that no table or code block is cut in two
+    return text[: text.rfind("\n\n", 0, _CARD_CHARACTERS)].rstrip() + "\n\n..."

@@ -1,0 +1,51 @@
+"""How all pages look: one quiet theme, light and dark, with fonts of the reader's system."""
+
+import gradio as gr
+
+
+_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
+_MONO_FONTS = ("ui-monospace", "Menlo", "Consolas", "monospace")
+
+CSS = """
+.app-head h1 { font-size: 1.5rem; margin: 0.4rem 0 0.2rem; }
+.app-head p { color: var(--body-text-color-subdued); margin: 0; }
+.verdict { min-height: 3.2rem; }
+.verdict p { margin: 0; }
+footer { opacity: 0.7; }
+"""
+
+# for the frame around the pages, which Gradio keeps CSS out of
+HEAD = """<style>
+.gradio-container > .main.fillable { max-width: 1080px !important; }
+@media (max-width: 640px) { .gradio-container > .main.fillable { padding: 12px !important; } }
+</style>"""
+
+
+def make_theme() -> gr.themes.Base:
+    """The theme."""
+    return gr.themes.Base(
+        primary_hue="blue",
+        secondary_hue="slate",
+        neutral_hue="slate",
+        radius_size="md",
+        font=_FONTS,
+        font_mono=_MONO_FONTS,
+    ).set(
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        block_border_width="0px",
+        block_shadow="none",
+        body_background_fill="white",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_950",
+        block_padding="*spacing_md 0",
+        block_label_text_color="*body_text_color",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        input_border_width="1px",
+    )

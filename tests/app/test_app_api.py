@@ -1,0 +1,267 @@
+"""The app as programs use it: endpoints of puzzles and models, and what it refuses."""
+
+import http.client
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ANSWER, MAZE_SIDE, PUZZLE
+from gradio_client.exceptions import AppError
+
+from hrm_hf.app.context import Deadline
+from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.solving import PuzzleDesk, verdict_text
+from hrm_hf.evaluation.trace import trace_thinking
+
+
+SUDOKU = "sudoku/model"
+RUBBISH = ["", "\x00\x1b[31m\x07", "../../../etc/passwd", "<script>alert(1)</script>", "9" * 100_000, "🙂" * 50]
+
+
+# --- solving
+
+
+def test_a_puzzle_is_solved_and_its_thinking_told(app_client):
+    result = app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")
+    assert (result["puzzle"], result["answer"], result["solved"]) == (PUZZLE, ANSWER, True)
+    assert len(result["steps"]) == result["segments"] and result["copies"] == 1
+    last = result["steps"][-1]
+    assert last["cells"] == ANSWER and len(last["sure"]) == 16 and 0 <= last["halt"] <= 1
+    assert all(0 < share <= 1 for share in last["sure"])
+
+
+def test_a_printed_board_is_a_puzzle_too(app_client):
+    drawn = "\n".join("|".join((PUZZLE[row : row + 2], PUZZLE[row + 2 : row + 4])) for row in range(0, 16, 4))
+    assert app_client.predict(model=SUDOKU, puzzle=drawn, api_name="/solve_puzzle")["answer"] == ANSWER
+
+
+def test_copies_are_asked_when_the_first_answer_breaks_the_rules(app_client):
+    result = app_client.predict(model=SUDOKU, puzzle="." * 16, max_segments=2, copies=3, api_name="/solve_puzzle")
+    assert 1 < result["copies"] <= 3
+    assert result["steps"][-1]["title"] == f"The best of {result['copies']} copies"
+    assert result["steps"][-1]["cells"] == result["answer"] and result["steps"][-1]["sure"] is None
+
+
+def test_a_maze_is_judged_by_the_rules(app_client):
+    maze = app_client.predict(height=MAZE_SIDE, width=MAZE_SIDE, difficulty="easy", seed=1, api_name="/random_maze")
+    assert len(maze) == MAZE_SIDE**2 and maze.count("S") == maze.count("G") == 1
+    result = app_client.predict(model="maze", puzzle=maze, max_segments=2, early_stop=False, api_name="/solve_puzzle")
+    assert len(result["steps"]) == 2 and not result["solved"] and result["reason"]
+
+
+def test_the_trace_is_what_solve_gives(app_settings):
+    model, processor = ModelShelf(app_settings).load_grid("maze")
+    inputs = processor(PuzzleDesk(app_settings, None).random_maze(MAZE_SIDE, MAZE_SIDE, "easy", seed=2))
+    thinking = trace_thinking(model, **inputs, max_segments=5, early_stop=False)
+    solved = model.solve(**inputs, max_segments=5, early_stop=False, return_history=True)
+    assert torch.equal(thinking.boards, solved.prediction_history[0])
+    torch.testing.assert_close(thinking.halt_probabilities, solved.halt_probability_history[0])
+    assert thinking.halted == solved.halted[0]
+    one = trace_thinking(model, **inputs, max_segments=1)
+    logits = model(**inputs).logits[0]
+    torch.testing.assert_close(one.confidence[0], logits.softmax(-1).max(-1).values)
+    assert (thinking.norm_H > 0).all() and (thinking.change_L > 0).all()
+
+
+def test_a_verdict_names_what_is_wrong():
+    result = {"solved": False, "reason": "row 1 has two 1s", "segments": 1, "copies": 1}
+    assert verdict_text(result).startswith("**Not solved** in 1 segment. Row 1 has two 1s.")
+    assert verdict_text(result | {"solved": True, "segments": 5, "copies": 2}).startswith(
+        "**Solved** in 5 segments on 2 copies."
+    )
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "hard"])
+def test_random_sudoku_have_one_solution(app_client, difficulty):
+    from hrm_hf.data.sudoku_rules import SYMBOLS
+    from hrm_hf.data.sudoku_solver import solve
+
+    line = app_client.predict(size=6, difficulty=difficulty, seed=3, api_name="/random_sudoku")
+    assert line == app_client.predict(size=6, difficulty=difficulty, seed=3, api_name="/random_sudoku")
+    import numpy as np
+
+    _, counts, _ = solve(np.array([[SYMBOLS.index(cell) for cell in line]], dtype=np.uint8), 6)
+    assert counts.tolist() == [1]
+
+
+# --- ARC
+
+
+def test_arc_votes_on_a_task_that_the_model_knows(app_client):
+    assert app_client.predict(api_name="/arc_data_sets") == ["known", "other"]
+    assert app_client.predict(data_set="known", api_name="/arc_tasks") == ["turn-known"]
+    task = app_client.predict(data_set="known", task="turn-known", api_name="/arc_task")
+    assert task["test"] == [{"input": [[7, 1]], "output": [[1], [7]]}]
+    result = app_client.predict(
+        model="arc", data_set="known", task="turn-known", augmentations=1, max_segments=1, api_name="/solve_arc"
+    )
+    assert result["task"] == task and result["notice"] == ""
+    (answer,) = result["answers"]
+    assert answer["votes"] == 2 and len(answer["attempts"]) <= 2
+
+
+def test_a_task_that_the_model_does_not_know_is_a_sentence(app_client):
+    with pytest.raises(AppError, match="does not know"):
+        app_client.predict(model="arc", data_set="other", task="turn-other", api_name="/solve_arc")
+
+
+# --- models
+
+
+def test_models_are_named_by_task_and_described(app_client):
+    models = app_client.predict(api_name="/models")
+    assert (models["sudoku"], models["maze"], models["arc"]) == ([SUDOKU], ["maze"], ["arc"])
+    card = app_client.predict(model="maze", api_name="/describe_model")
+    assert "maze 6x6" in card and "parameters" in card and "A card" in card and "license" not in card
+
+
+def test_shipped_models_come_first_and_models_of_the_hub_last(app_settings, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(app_settings.models_root / "maze", tmp_path / "best")
+    monkeypatch.setattr("hrm_hf.app.models._SHIPPED", tmp_path)
+    shelf = ModelShelf(replace(app_settings, hub_models=("owner/name",)))
+    assert shelf.grid_models("maze") == ["shipped/best", "maze", "owner/name"]
+    assert shelf.load_grid("shipped/best")[1].task == "maze"
+    assert "huggingface.co/owner/name" in shelf.describe("owner/name")
+
+
+def test_few_models_stay_loaded(app_settings, monkeypatch):
+    monkeypatch.setattr("hrm_hf.app.models._MAX_LOADED", 1)
+    shelf = ModelShelf(app_settings)
+    first = shelf.load_grid("maze")
+    assert shelf.load_grid("maze") is first
+    shelf.load_grid(SUDOKU)
+    assert shelf.load_grid("maze") is not first
+
+
+@pytest.mark.parametrize("name", ["../models/maze", "/etc", "maze/../maze", "", "maze\x00", ".", "..", "owner/name"])
+def test_a_model_is_a_name_of_the_list_and_no_path(app_client, name):
+    for call in ({"puzzle": PUZZLE, "api_name": "/solve_puzzle"}, {"api_name": "/describe_model"}):
+        with pytest.raises(AppError, match="no model"):
+            app_client.predict(model=name, **call)
+
+
+def test_a_damaged_model_does_not_tell_where_it_is(app_settings, tmp_path):
+    import shutil
+
+    shutil.copytree(app_settings.models_root / "maze", tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="The weights of broken are damaged") as caught:
+        ModelShelf(replace(app_settings, models_root=tmp_path)).load_grid("broken")
+    assert str(tmp_path) not in str(caught.value)
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"puzzle": "11.............."}, "row 1 has two 1s"),
+        ({"puzzle": "12"}, "2 cells"),
+        ({"max_segments": 0}, "max_segments=0"),
+        ({"max_segments": 10_000}, "from 1 to 64"),
+        ({"copies": 1.5}, "copies=1.5"),
+        ({"copies": "many"}, "copies=many"),
+        ({"model": "arc"}, "is for ARC"),
+        ({"puzzle": ["1"] * 16}, "must be text"),
+    ],
+)
+def test_what_is_not_allowed_is_one_sentence(app_client, arguments, sentence):
+    with pytest.raises(AppError, match=sentence):
+        app_client.predict(**({"model": SUDOKU, "puzzle": PUZZLE, "api_name": "/solve_puzzle"} | arguments))
+
+
+@pytest.mark.parametrize("text", RUBBISH, ids=range(len(RUBBISH)))
+def test_rubbish_is_refused_and_the_app_lives_on(app_client, text):
+    for arguments in (
+        {"model": SUDOKU, "puzzle": text, "api_name": "/solve_puzzle"},
+        {"model": text, "puzzle": PUZZLE, "api_name": "/solve_puzzle"},
+        {"data_set": text, "task": text, "api_name": "/arc_task"},
+        {"size": text, "difficulty": text, "api_name": "/random_sudoku"},
+    ):
+        with pytest.raises(AppError) as caught:
+            app_client.predict(**arguments)
+        assert len(str(caught.value)) < 700 and "<script" not in str(caught.value)
+    assert app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")["solved"]
+
+
+def fetch(url: str, data: bytes | None = None, kind: str = "application/json") -> int:
+    """Status of a request."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": kind}), timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "../../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "setup.py", "README.md"],
+)
+def test_no_file_can_be_read(app_url, path):
+    assert fetch(f"{app_url}gradio_api/file={path}") in (400, 403, 404)
+
+
+def test_no_file_of_the_models_can_be_read(app_url, app_settings):
+    for path in (app_settings.models_root / "maze" / "config.json", app_settings.models_root.parent / "secret.txt"):
+        assert fetch(f"{app_url}gradio_api/file={path}") in (400, 403, 404)
+
+
+def test_uploads_are_refused(app_url):
+    assert fetch(f"{app_url}gradio_api/upload", b"file") == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(("Content-Length", "1100000"), 413), (("Content-Length", "x"), 400), (("Transfer-Encoding", "chunked"), 411)],
+)
+def test_large_requests_are_refused_before_they_are_read(app_url, header, status):
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(app_url).netloc, timeout=20)
+    connection.putrequest("POST", "/gradio_api/call/solve_puzzle")
+    connection.putheader(*header)
+    connection.endheaders()
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b'{"data": 5}', b'{"data": []}', b'{"data": [[[[]]]]}', b"\xff\xfe", b'{"data": null}'],
+)
+def test_requests_of_wrong_shapes_are_no_error_of_the_server(app_url, body):
+    for name in ("solve_puzzle", "random_sudoku", "models", "nothing"):
+        assert fetch(f"{app_url}gradio_api/call/{name}", body) < 500
+
+
+def test_events_of_the_page_with_wrong_boards_are_no_error_of_the_server(app_url, app_client):
+    boards = {part["id"] for part in app_client.config["components"] if part["type"] == "html"}
+    functions = [each for each in app_client.config["dependencies"] if boards & set(each["inputs"])]
+    assert len(functions) >= 4  # solve and change the model, of Sudoku and mazes
+    for board in (None, 5, "x", [], {}, {"given": 5}, {"given": "x" * 90_000}):
+        for function in functions:
+            data = [board if part in boards else None for part in function["inputs"]]
+            body = {"data": data, "fn_index": function["id"], "session_hash": "test"}
+            assert fetch(f"{app_url}gradio_api/queue/join", json.dumps(body).encode()) < 500
+    assert app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")["solved"]
+
+
+def test_a_request_has_a_time_limit(app_settings):
+    desk = PuzzleDesk(replace(app_settings, seconds_per_request=0.0), ModelShelf(app_settings))
+    with pytest.raises(TimeoutError, match="0 seconds"):
+        desk.solve_puzzle(SUDOKU, PUZZLE)
+    assert Deadline(60)("state", None, 0) == "state"
+
+
+def test_the_command_serves_what_it_is_told(hrm_hf, monkeypatch, tmp_path):
+    served = []
+    monkeypatch.setattr("hrm_hf.app.main.launch", lambda *arguments: served.append(arguments))
+    code, _, _ = hrm_hf("app", "--models", tmp_path, "--hub-model", "owner/name", "--port", "7999")
+    ((settings, host, port),) = served
+    assert (code, host, port) == (0, "127.0.0.1", 7999)
+    assert settings.models_root == tmp_path and settings.hub_models == ("owner/name",)

@@ -1,0 +1,167 @@
+"""The app as people use it, in a real browser: puzzles, by mouse, keyboard and paste, on a screen and on a phone."""
+
+import re
+
+import pytest
+from conftest import ANSWER, MAZE_SIDE, PUZZLE
+
+
+expect = pytest.importorskip("playwright.sync_api", reason="there is no playwright").expect
+
+
+@pytest.fixture
+def page(chromium, app_url):
+    """The app, just opened; at the end it must have made no errors."""
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app_url)
+    yield page
+    page.close()
+    assert errors == []
+
+
+def cells(page, board: str) -> str:
+    """What stands on a Sudoku board, as a line."""
+    return "".join(text or "." for text in page.locator(f"#{board} .cell").all_text_contents())
+
+
+def paste(page, board: str, text: str) -> None:
+    """Paste into the first cell."""
+    page.locator(f"#{board} .cell").first.evaluate(
+        """(cell, text) => { const data = new DataTransfer(); data.setData("text", text);
+        cell.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true})); }""",
+        text,
+    )
+
+
+def test_one_click_solves_and_the_slider_replays(page, screenshots):
+    board = page.locator("#sudoku-board")
+    expect(board.locator(".cell.given").first).to_be_visible()
+    paste(page, "sudoku-board", PUZZLE)
+    page.get_by_role("button", name="Solve", exact=True).first.click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in")
+    slider = board.get_by_role("slider")
+    expect(slider).to_have_value(slider.get_attribute("max"))
+    assert cells(page, "sudoku-board") == ANSWER
+    assert board.locator(".cell.filled").count() == PUZZLE.count(".")
+    expect(board.locator(".cell.filled").first).to_have_attribute(
+        "aria-label", re.compile(r"row 1, column 3: 3, .* sure")
+    )
+    page.screenshot(path=screenshots / "sudoku.png", full_page=True)
+    slider.fill("0")
+    assert cells(page, "sudoku-board") == PUZZLE
+    slider.fill("1")
+    expect(board.locator(".replay-label")).to_contain_text("After segment 1 of")
+    assert board.get_by_role("img").get_attribute("aria-label").startswith("Halting probability by segment: 1: ")
+
+
+def test_the_board_is_a_grid_that_the_keyboard_fills(page):
+    page.get_by_role("button", name="Clear").first.click()
+    board = page.locator("#sudoku-board")
+    expect(board.locator(".cell.given")).to_have_count(0)
+    assert board.get_by_role("grid").get_attribute("aria-label") == "Sudoku, 4 by 4"
+    assert board.get_by_role("gridcell").count() == 16
+    board.get_by_role("gridcell").first.click()
+    for key in ("1", "ArrowRight", "2", "ArrowDown", "ArrowLeft", "3", "ArrowUp", "9"):
+        page.keyboard.press(key)
+    assert cells(page, "sudoku-board") == "12..3..........."
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("1")
+    expect(board.locator(".cell.wrong")).to_have_count(2)
+    expect(board.locator(".cell").nth(1)).to_have_attribute("aria-label", "row 1, column 2: 1, given, breaks a rule")
+    page.keyboard.press("Backspace")
+    assert cells(page, "sudoku-board") == "1...3..........."
+    board.get_by_role("button", name="digit 4").click()
+    assert cells(page, "sudoku-board") == "14..3..........."
+    assert board.locator(".cell:focus").get_attribute("data-index") == "1"
+
+
+def test_a_puzzle_that_contradicts_itself_is_a_sentence_on_the_page(page):
+    paste(page, "sudoku-board", "11" + "." * 14)
+    page.locator("#sudoku-solve").click()
+    expect(page.get_by_text("row 1 has two 1s")).to_be_visible()
+
+
+def test_text_is_pasted_and_what_is_no_puzzle_is_told_without_becoming_html(page):
+    paste(page, "sudoku-board", "<img src=x onerror=document.title='hit'>")
+    expect(page.locator("#sudoku-board .status")).to_contain_text("this board has 16")
+    box = page.locator("#sudoku-text textarea, #sudoku-text input").first
+    box.fill("<img src=x onerror=document.title='hit'>")
+    box.press("Enter")
+    expect(page.get_by_text("a 4x4 Sudoku has 16")).to_be_visible()
+    paste(page, "sudoku-board", "12|..\n34|..\n--+--\n21|43\n43|2.")
+    assert cells(page, "sudoku-board") == PUZZLE
+    box.fill("${document.title='hit'}`")
+    box.press("Enter")
+    box.fill(ANSWER.replace("1", "."))
+    box.press("Enter")
+    expect(page.locator("#sudoku-board .cell.given")).to_have_count(12)
+    assert "hit" not in page.title()
+
+
+def test_examples_and_random_puzzles(page):
+    given = page.locator("#sudoku-board .cell.given")
+    page.locator("#sudoku-difficulty").get_by_text("easy").click()
+    expect(given).to_have_count(9)
+    page.get_by_role("button", name="Random").first.click()
+    expect(given).to_have_count(9)
+    page.locator("#sudoku-difficulty").get_by_text("hard").click()
+    expect(given).to_have_count(5)
+
+
+def test_a_maze_is_drawn_by_mouse_and_keyboard_and_its_path_appears(page, screenshots):
+    page.get_by_role("tab", name="Maze").click()
+    board = page.locator("#maze-board")
+    expect(board.locator(".cell.c-wall").first).to_be_visible()
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    cell = board.locator(".cell")
+    start, end = cell.nth(2 * MAZE_SIDE).bounding_box(), cell.nth(2 * MAZE_SIDE + 4).bounding_box()
+    page.mouse.move(start["x"] + 10, start["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(end["x"] + 10, end["y"] + 10, steps=12)
+    page.mouse.up()
+    expect(board.locator(".cell.c-wall")).to_have_count(5)
+    cell.nth(MAZE_SIDE - 1).click()  # the tool is the wall
+    page.keyboard.press("s")
+    expect(board.locator(".cell.c-start")).to_have_count(1)
+    expect(cell.nth(MAZE_SIDE - 1)).to_have_text("S")
+    board.get_by_role("button", name="Goal").click()
+    cell.nth(3 * MAZE_SIDE).click()
+    expect(cell.nth(3 * MAZE_SIDE)).to_have_attribute("aria-label", "row 4, column 1: goal")
+    page.locator("#maze-solve").click()
+    expect(page.locator("#maze-verdict")).to_contain_text("olved in")
+    board.get_by_role("slider").fill("1")
+    expect(board.locator(".replay-label")).to_contain_text("After segment 1 of")
+    page.screenshot(path=screenshots / "maze.png", full_page=True)
+
+
+def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):
+    page.get_by_role("tab", name="ARC").click()
+    expect(page.locator("#arc-demonstrations figure")).to_have_count(4)
+    expect(page.locator("#arc-demonstrations").get_by_label("row 1, column 1: green").first).to_be_visible()
+    page.locator("#arc-solve").click()
+    expect(page.locator("#arc-verdict")).to_contain_text("in two attempts each")
+    page.screenshot(path=screenshots / "arc.png", full_page=True)
+    page.get_by_label("Data set").locator("visible=true").click()
+    page.get_by_role("option", name="other").click()
+    expect(page.locator("#arc-verdict")).to_contain_text("does not know the task turn-other")
+
+
+def test_the_model_picker_tells_what_a_model_is(page):
+    page.get_by_role("button", name="About this model").first.click()
+    expect(page.get_by_text("sudoku 4x4").first).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1200, "dark")])
+def test_pages_fit_phones_and_dark_screens(chromium, app_url, screenshots, width, theme):
+    page = chromium.new_page(viewport={"width": width, "height": 844})
+    page.goto(f"{app_url}?__theme={theme}")
+    page.locator("#sudoku-solve").click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("olved in")
+    page.screenshot(path=screenshots / f"sudoku_{theme}_{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
