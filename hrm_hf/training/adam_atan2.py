@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from hrm_hf.training.device_optimizer import DeviceOptimizer
+from hrm_hf.training.device_optimizer import DeviceOptimizer, write
 
 
 class AdamATan2(DeviceOptimizer):
@@ -76,4 +76,4 @@ class AdamATan2(DeviceOptimizer):
             direction = torch.atan2(mean / correction1, (square / correction2).sqrt())
             value = param * (1 - lr * weight_decay) - lr * direction
             for old, new in ((param, value), (exp_avg, mean), (exp_avg_sq, square)):
-                old.copy_(new if found_inf is None else torch.where(found_inf, old, new))
+                write(old, new, found_inf)

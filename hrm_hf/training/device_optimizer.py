@@ -7,6 +7,11 @@ import torch
 from torch.optim import Optimizer
 
 
+def write(old: torch.Tensor, new: torch.Tensor, found_inf: torch.Tensor | None):
+    """Put `new` into `old`, unless `found_inf`, a scalar bool tensor, is true."""
+    old.copy_(new if found_inf is None else torch.where(found_inf, old, new))
+
+
 class DeviceOptimizer(Optimizer):
     """An optimizer whose state, number of updates and, where wanted, learning rate live on the device.
 

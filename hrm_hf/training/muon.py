@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from hrm_hf.training.device_optimizer import DeviceOptimizer
+from hrm_hf.training.device_optimizer import DeviceOptimizer, write
 
 
 class Muon(DeviceOptimizer):
@@ -91,8 +91,8 @@ class Muon(DeviceOptimizer):
         directions = orthogonal_all(nesterov, parts, num_iterations)
         for param, direction, old, average in zip(params, directions, momenta, averages, strict=True):
             value = param * (1 - lr * weight_decay) - lr * direction
-            for before, after in ((param, value), (old, average)):
-                before.copy_(after if found_inf is None else torch.where(found_inf, before, after))
+            write(param, value, found_inf)
+            write(old, average, found_inf)
 
 
 def orthogonal_all(matrices: list[torch.Tensor], parts: list[int], num_iterations: int) -> list[torch.Tensor]:
