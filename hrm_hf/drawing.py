@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hrm_hf.colours import ARC_FILLS
 from hrm_hf.data.arc_tasks import ArcTask
 from processing_hrm import IGNORE_INDEX, HRMGridProcessor
 
@@ -22,11 +23,6 @@ from processing_hrm import IGNORE_INDEX, HRMGridProcessor
 _GIVEN, _RIGHT, _WRONG = "#1f2937", "#0f62b5", "#b42318"  # dark grey, blue, red: text of a cell
 _GIVEN_FILL, _WRONG_FILL = "#eef0f3", "#fde2df"
 _MAZE_FILLS = {"#": "#334155", " ": "#ffffff", "S": "#1a7f4b", "G": "#c2570c", "o": "#6ba3e0", "?": "#d4d4d8"}
-# the colours of the official task viewer, which people describe tasks with
-ARC_FILLS = (
-    *("#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00"),
-    *("#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25"),
-)
 _PANEL = 2.3  # inches
 
 Tokens = Sequence[int] | np.ndarray | torch.Tensor

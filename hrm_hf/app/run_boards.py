@@ -8,14 +8,11 @@ import math
 from html import escape
 from typing import Any
 
+from hrm_hf.colours import ARC_FILLS
+
 
 _MAX_CELLS = 1600
 _MAZE_FILLS = {"#": "#64748b", "S": "#1a7f4b", "G": "#c2570c", "o": "#6ba3e0"}
-# as in hrm_hf/drawing.py, which is slow to import
-_ARC_FILLS = (
-    *("#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00"),
-    *("#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25"),
-)
 
 CSS = """
 .run-boards { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 12px; }
@@ -134,7 +131,7 @@ def _coloured(cells: list[list[str]], kind: str) -> list[str]:
             if kind == "maze":
                 fill = _MAZE_FILLS.get(cell)
             else:
-                fill = _ARC_FILLS[int(cell)] if cell.isdecimal() and int(cell) < len(_ARC_FILLS) else None
+                fill = ARC_FILLS[int(cell)] if cell.isdecimal() and int(cell) < len(ARC_FILLS) else None
             if fill is not None:
                 parts.append(f'<rect x="{column}" y="{row}" width="1.02" height="1.02" fill="{fill}"/>')
     return parts
