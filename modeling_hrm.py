@@ -821,10 +821,11 @@ class HRMModel(HRMPreTrainedModel):
         L_module = self.H_module if self.config.share_modules else self.L_module
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
+            injection = z_H + embeddings  # the same for all steps of L in this cycle
             for L_cycle in range(self.config.L_cycles):
                 is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
                 with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
-                    z_L = L_module(z_L, z_H + embeddings, first_call_idx=call_idx, **kwargs)
+                    z_L = L_module(z_L, injection, first_call_idx=call_idx, **kwargs)
                 call_idx += self.config.L_layers
             with gradient_if(in_last_cycle or depth == "all_cycles"):
                 z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)

@@ -69,7 +69,9 @@ def packed():
     return make
 
 
-def attention_in_float64(qkv, cos, sin, num_heads):
+def attention_in_float64(qkv, cos, sin, num_heads, offsets=None):
+    if offsets is not None:
+        qkv = qkv + torch.nn.functional.pad(offsets, (0, offsets.shape[1] // 2))
     batch, length, _ = qkv.shape
     query, key, value = qkv.view(batch, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
     if cos is not None:
@@ -101,19 +103,27 @@ def test_kernels_in_the_interpreter():
 
 
 @needs_kernels
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "not moved"])
 @pytest.mark.parametrize("rotate", [True, False], ids=["rotated", "not rotated"])
 @pytest.mark.parametrize("head_dim", [64, 32])
 @pytest.mark.parametrize("length", [5, 64, 81, 82, 128])
-def test_attention_and_its_gradient_are_those_of_float64(packed, length, head_dim, rotate):
+def test_attention_and_its_gradient_are_those_of_float64(packed, length, head_dim, rotate, moved):
     from hrm_hf.kernels import rope_attention
 
     qkv, cos, sin = packed(length, 3, head_dim, rotate)
-    out = rope_attention(qkv, cos, sin, num_heads=3)
-    d_out = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).bfloat16().to(DEVICE)
+    generator = torch.Generator().manual_seed(1)
+    offsets = exact_offsets = None
+    if moved:
+        offsets = torch.randn(length, 6 * head_dim, generator=generator).bfloat16().to(DEVICE).requires_grad_()
+        exact_offsets = offsets.detach().double().requires_grad_()
+    out = rope_attention(qkv, cos, sin, num_heads=3, offsets=offsets)
+    d_out = torch.randn(out.shape, generator=generator).bfloat16().to(DEVICE)
     out.backward(d_out)
     exact_qkv = qkv.detach().double().requires_grad_()
-    exact_out = attention_in_float64(exact_qkv, cos, sin, 3)
+    exact_out = attention_in_float64(exact_qkv, cos, sin, 3, exact_offsets)
     exact_out.backward(d_out.double())
+    if moved:
+        assert relative_error(offsets.grad, exact_offsets.grad) < 1e-2
     assert out.dtype == torch.bfloat16 and out.shape == (2, length, 3 * head_dim)
     assert relative_error(out, exact_out) < 1e-2
     for part, exact in zip(qkv.grad.chunk(3, -1), exact_qkv.grad.chunk(3, -1), strict=True):
@@ -151,7 +161,12 @@ def test_the_attention_operator_is_registered_as_torch_compile_wants_it(packed):
     import hrm_hf.kernels  # noqa: F401
 
     qkv, cos, sin = packed(17, 2, 32, True)
-    for arguments in ((qkv, cos, sin, 2, True), (qkv.detach(), None, None, 2, False)):
+    offsets = torch.zeros(17, 2 * 2 * 32, dtype=torch.bfloat16, device=DEVICE, requires_grad=True)
+    for arguments in (
+        (qkv, None, cos, sin, 2, True),
+        (qkv, offsets, None, None, 2, True),
+        (qkv.detach(), None, None, None, 2, False),
+    ):
         torch.library.opcheck(torch.ops.hrm_hf.rope_attention, arguments)
 
 

@@ -92,12 +92,12 @@ def _attention_forward(
             **kwargs,
         )
     qkv = self.qkv_proj(hidden_states)
+    cos = sin = offsets = None
     if self.config.position_embedding_type == "grid":
-        qkv = qkv + self.grid_offsets(length).to(qkv.dtype).flatten(1)
-    cos = sin = None
+        offsets = self.grid_offsets(length)[:, :2].flatten(1).to(qkv.dtype)
     if position_embeddings is not None:
         cos, sin = position_embeddings[0][0], position_embeddings[1][0]
-    return self.o_proj(rope_attention(qkv, cos, sin, self.config.num_attention_heads)), None
+    return self.o_proj(rope_attention(qkv, cos, sin, self.config.num_attention_heads, offsets)), None
 
 
 def _mlp_forward(self: HRMMLP, hidden_states: torch.Tensor) -> torch.Tensor:

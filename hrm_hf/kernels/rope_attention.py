@@ -9,6 +9,7 @@ backward    recomputes the softmax weights from the saved logsumexp and writes i
 Notable choices:
 - At most 128 positions, so keys and values of a head stay on chip: no running maximum, no atomics, no second pass.
 - Keys come as 64 and a rest of 16, 32 or 64 (blocks are powers of 2): 82 positions cost 96 columns instead of 128.
+- Offsets of positions are added on the way, too: a sum outside would read and write all of `qkv` once more.
 - A rotated vector is kept as two halves, because that is how half-split RoPE mixes them: query times key is the sum
   of two products with half the depth, and no half ever has to be moved.
 - Rotation, softmax and sums in float32; what enters a product is in bfloat16, rounded where the model rounds it.
@@ -30,37 +31,61 @@ FIRST_KEYS = tl.constexpr(64)
 
 
 @triton.jit
-def _load_halves(base, cos, sin, rows, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr, ROTATE: tl.constexpr):
-    """Query or key at some positions, rotated: its halves, each `(rows, D / 2)`; 0 from position S on."""
-    columns = tl.arange(0, D // 2)[None, :]
+def _load_moved(
+    base, offsets, rows, columns, ROW: tl.constexpr, OFFSETS_ROW: tl.constexpr, S: tl.constexpr, MOVE: tl.constexpr
+):
+    """Some columns at some positions, with their offsets added; 0 from position S on."""
     inside = rows[:, None] < S
-    first = tl.load(base + rows[:, None] * ROW + columns, mask=inside, other=0.0)
-    second = tl.load(base + rows[:, None] * ROW + D // 2 + columns, mask=inside, other=0.0)
+    values = tl.load(base + rows[:, None] * ROW + columns, mask=inside, other=0.0)
+    if MOVE:
+        moves = tl.load(offsets + rows[:, None] * OFFSETS_ROW + columns, mask=inside, other=0.0)
+        values = (values.to(tl.float32) + moves.to(tl.float32)).to(values.dtype)
+    return values
+
+
+@triton.jit
+def _load_vectors(
+    base, offsets, cos, sin, rows, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr, MOVE: tl.constexpr,
+    ROTATE: tl.constexpr,
+):  # fmt: skip
+    """Query or key at some positions, moved by its offsets and rotated; 0 from position S on.
+
+    Its halves, each `(rows, D / 2)`, if it is rotated, else the whole of it, `(rows, D)`, twice.
+    """
+    OFFSETS_ROW: tl.constexpr = ROW // 3 * 2
     if ROTATE:
+        columns = tl.arange(0, D // 2)[None, :]
+        inside = rows[:, None] < S
+        first = _load_moved(base, offsets, rows, columns, ROW, OFFSETS_ROW, S, MOVE)
+        second = _load_moved(base, offsets, rows, D // 2 + columns, ROW, OFFSETS_ROW, S, MOVE)
         c = tl.load(cos + rows[:, None] * D + columns, mask=inside, other=0.0)
         s = tl.load(sin + rows[:, None] * D + columns, mask=inside, other=0.0)
         x, y = first.to(tl.float32), second.to(tl.float32)
         first = (x * c - y * s).to(first.dtype)
         second = (y * c + x * s).to(second.dtype)
+    else:
+        first = _load_moved(base, offsets, rows, tl.arange(0, D)[None, :], ROW, OFFSETS_ROW, S, MOVE)
+        second = first
     return first, second
 
 
 @triton.jit
-def _store_halves(
+def _store_gradient(
     base, cos, sin, rows, x, y, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr, ROTATE: tl.constexpr
 ):
-    """Store the gradient before the rotation, given the halves `(rows, D / 2)` of the one after it, in float32."""
-    columns = tl.arange(0, D // 2)[None, :]
+    """Store the gradient before the rotation, given the one after it; parts as of `_load_vectors`, in float32."""
     inside = rows[:, None] < S
     if ROTATE:
+        columns = tl.arange(0, D // 2)[None, :]
         c = tl.load(cos + rows[:, None] * D + columns, mask=inside, other=0.0)
         s = tl.load(sin + rows[:, None] * D + columns, mask=inside, other=0.0)
         first = x * c + y * s
         second = y * c - x * s
+        tl.store(base + rows[:, None] * ROW + columns, first.to(base.dtype.element_ty), mask=inside)
+        tl.store(base + rows[:, None] * ROW + D // 2 + columns, second.to(base.dtype.element_ty), mask=inside)
     else:
-        first, second = x, y
-    tl.store(base + rows[:, None] * ROW + columns, first.to(base.dtype.element_ty), mask=inside)
-    tl.store(base + rows[:, None] * ROW + D // 2 + columns, second.to(base.dtype.element_ty), mask=inside)
+        columns = tl.arange(0, D)[None, :]
+        tl.store(base + rows[:, None] * ROW + columns, x.to(base.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -70,16 +95,18 @@ def _load_rows(base, rows, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr):
 
 
 @triton.jit
-def _masked_scores(q1, q2, k1, k2, keys, S: tl.constexpr):
+def _masked_scores(q1, q2, k1, k2, keys, S: tl.constexpr, ROTATE: tl.constexpr):
     """Query times key without the scale, `(rows, keys)` in float32; -inf at keys from position S on."""
     scores = tl.dot(q1, tl.trans(k1))
-    scores = tl.dot(q2, tl.trans(k2), scores)
+    if ROTATE:
+        scores = tl.dot(q2, tl.trans(k2), scores)
     return tl.where(keys[None, :] < S, scores, float("-inf"))
 
 
 @triton.jit
 def _forward_kernel(
     qkv,  # (batch, S, 3 * H * D)
+    offsets,  # (S, 2 * H * D), added to query and key; anything if not MOVE
     cos,  # (S, D), or anything if not ROTATE
     sin,  # (S, D)
     out,  # (batch, S, H * D)
@@ -89,6 +116,7 @@ def _forward_kernel(
     H: tl.constexpr,
     D: tl.constexpr,
     LAST_KEYS: tl.constexpr,
+    MOVE: tl.constexpr,
     ROTATE: tl.constexpr,
     SAVE_LOGSUMEXP: tl.constexpr,
     BLOCK_Q: tl.constexpr,
@@ -98,22 +126,23 @@ def _forward_kernel(
     ROW: tl.constexpr = 3 * H * D
     query = qkv + sequence.to(tl.int64) * (S * ROW) + head * D
     key, value = query + H * D, query + 2 * H * D
+    q_offsets, k_offsets = offsets + head * D, offsets + H * D + head * D
     out += sequence.to(tl.int64) * (S * H * D) + head * D
     logsumexp += tl.program_id(0).to(tl.int64) * S
     scale_log2 = scale * LOG2_E
 
     keys_a = tl.arange(0, FIRST_KEYS)
     keys_b = FIRST_KEYS + tl.arange(0, LAST_KEYS)
-    k1_a, k2_a = _load_halves(key, cos, sin, keys_a, ROW, S, D, ROTATE)
-    k1_b, k2_b = _load_halves(key, cos, sin, keys_b, ROW, S, D, ROTATE)
+    k1_a, k2_a = _load_vectors(key, k_offsets, cos, sin, keys_a, ROW, S, D, MOVE, ROTATE)
+    k1_b, k2_b = _load_vectors(key, k_offsets, cos, sin, keys_b, ROW, S, D, MOVE, ROTATE)
     v_a = _load_rows(value, keys_a, ROW, S, D)
     v_b = _load_rows(value, keys_b, ROW, S, D)
 
     for start in range(0, S, BLOCK_Q):
         rows = start + tl.arange(0, BLOCK_Q)
-        q1, q2 = _load_halves(query, cos, sin, rows, ROW, S, D, ROTATE)
-        scores_a = _masked_scores(q1, q2, k1_a, k2_a, keys_a, S)
-        scores_b = _masked_scores(q1, q2, k1_b, k2_b, keys_b, S)
+        q1, q2 = _load_vectors(query, q_offsets, cos, sin, rows, ROW, S, D, MOVE, ROTATE)
+        scores_a = _masked_scores(q1, q2, k1_a, k2_a, keys_a, S, ROTATE)
+        scores_b = _masked_scores(q1, q2, k1_b, k2_b, keys_b, S, ROTATE)
         # position 0 exists, so the maximum is finite
         maximum = tl.maximum(tl.max(scores_a, 1), tl.max(scores_b, 1)) * scale_log2
         weights_a = tl.exp2(scores_a * scale_log2 - maximum[:, None])
@@ -131,6 +160,7 @@ def _forward_kernel(
 @triton.jit
 def _backward_kernel(
     qkv,  # (batch, S, 3 * H * D)
+    offsets,  # (S, 2 * H * D), added to query and key; anything if not MOVE
     cos,  # (S, D), or anything if not ROTATE
     sin,  # (S, D)
     out,  # (batch, S, H * D)
@@ -142,6 +172,7 @@ def _backward_kernel(
     H: tl.constexpr,
     D: tl.constexpr,
     BLOCK_Q: tl.constexpr,  # at least S
+    MOVE: tl.constexpr,
     ROTATE: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
@@ -149,6 +180,7 @@ def _backward_kernel(
     ROW: tl.constexpr = 3 * H * D
     packed = sequence.to(tl.int64) * (S * ROW) + head * D
     query, key, value = qkv + packed, qkv + packed + H * D, qkv + packed + 2 * H * D
+    q_offsets, k_offsets = offsets + head * D, offsets + H * D + head * D
     d_query, d_key, d_value = d_qkv + packed, d_qkv + packed + H * D, d_qkv + packed + 2 * H * D
     out += sequence.to(tl.int64) * (S * H * D) + head * D
     d_out += sequence.to(tl.int64) * (S * H * D) + head * D
@@ -156,38 +188,40 @@ def _backward_kernel(
     scale_log2 = scale * LOG2_E
 
     rows = tl.arange(0, BLOCK_Q)
-    q1, q2 = _load_halves(query, cos, sin, rows, ROW, S, D, ROTATE)
+    q1, q2 = _load_vectors(query, q_offsets, cos, sin, rows, ROW, S, D, MOVE, ROTATE)
     # rows that do not exist have a gradient of 0: whatever their weights are adds nothing
     d_o = _load_rows(d_out, rows, H * D, S, D)
     o = _load_rows(out, rows, H * D, S, D)
     delta = tl.sum(d_o.to(tl.float32) * o.to(tl.float32), 1)
     lse_log2 = tl.load(logsumexp + rows, mask=rows < S, other=0.0) * LOG2_E
-    dq1 = tl.zeros((BLOCK_Q, D // 2), tl.float32)
-    dq2 = tl.zeros((BLOCK_Q, D // 2), tl.float32)
+    dq1 = tl.zeros((BLOCK_Q, q1.shape[1]), tl.float32)
+    dq2 = tl.zeros((BLOCK_Q, q1.shape[1]), tl.float32)
 
     for start in range(0, S, BLOCK_K):
         keys = start + tl.arange(0, BLOCK_K)
-        k1, k2 = _load_halves(key, cos, sin, keys, ROW, S, D, ROTATE)
+        k1, k2 = _load_vectors(key, k_offsets, cos, sin, keys, ROW, S, D, MOVE, ROTATE)
         v = _load_rows(value, keys, ROW, S, D)
-        scores = _masked_scores(q1, q2, k1, k2, keys, S)
+        scores = _masked_scores(q1, q2, k1, k2, keys, S, ROTATE)
         weights = tl.exp2(scores * scale_log2 - lse_log2[:, None])
         d_weights = tl.dot(d_o, tl.trans(v))
         dv = tl.dot(tl.trans(weights.to(d_o.dtype)), d_o)
         d_scores = (weights * (d_weights - delta[:, None])).to(q1.dtype)
-        dq1 = tl.dot(d_scores, k1, dq1)
-        dq2 = tl.dot(d_scores, k2, dq2)
         d_scores_t = tl.trans(d_scores)
+        dq1 = tl.dot(d_scores, k1, dq1)
         dk1 = tl.dot(d_scores_t, q1)
-        dk2 = tl.dot(d_scores_t, q2)
-        _store_halves(d_key, cos, sin, keys, dk1 * scale, dk2 * scale, ROW, S, D, ROTATE)
+        dk2 = dk1
+        if ROTATE:
+            dq2 = tl.dot(d_scores, k2, dq2)
+            dk2 = tl.dot(d_scores_t, q2)
+        _store_gradient(d_key, cos, sin, keys, dk1 * scale, dk2 * scale, ROW, S, D, ROTATE)
         offsets = keys[:, None] * ROW + tl.arange(0, D)[None, :]
         tl.store(d_value + offsets, dv.to(d_qkv.dtype.element_ty), mask=keys[:, None] < S)
 
-    _store_halves(d_query, cos, sin, rows, dq1 * scale, dq2 * scale, ROW, S, D, ROTATE)
+    _store_gradient(d_query, cos, sin, rows, dq1 * scale, dq2 * scale, ROW, S, D, ROTATE)
 
 
 def _configurations(*choices: tuple[dict, dict]) -> list[triton.Config]:
-    """What the autotuner measures, once for each length and width of heads; the interpreter takes the first."""
+    """What the autotuner measures, once for each key; the interpreter takes the first."""
     configs = [triton.Config(blocks, **options) for blocks, options in choices]
     return configs[:1] if triton.knobs.runtime.interpret else configs
 
@@ -198,18 +232,21 @@ _forward = triton.autotune(
     _configurations(
         ({"BLOCK_Q": 64}, {"num_warps": 4, "num_stages": 1}),
         ({"BLOCK_Q": 64}, {"num_warps": 4, "num_stages": 2}),
+        ({"BLOCK_Q": 128}, {"num_warps": 4, "num_stages": 1}),
         ({"BLOCK_Q": 128}, {"num_warps": 8, "num_stages": 1}),
     ),
-    key=["S", "D"],
+    key=["S", "D", "ROTATE"],
 )(_forward_kernel)
 _backward = triton.autotune(
     _configurations(
         ({"BLOCK_K": 64}, {"num_warps": 8, "num_stages": 1, "maxnreg": 128}),
         ({"BLOCK_K": 64}, {"num_warps": 8, "num_stages": 2, "maxnreg": 128}),
         ({"BLOCK_K": 64}, {"num_warps": 8, "num_stages": 1}),
+        ({"BLOCK_K": 32}, {"num_warps": 4, "num_stages": 1}),
+        ({"BLOCK_K": 64}, {"num_warps": 4, "num_stages": 1}),
         ({"BLOCK_K": 128}, {"num_warps": 8, "num_stages": 1}),
     ),
-    key=["S", "D"],
+    key=["S", "D", "ROTATE"],
 )(_backward_kernel)
 
 
@@ -219,16 +256,19 @@ _backward = triton.autotune(
 @torch.library.custom_op(
     "hrm_hf::rope_attention",
     mutates_args=(),
-    schema="(Tensor qkv, Tensor? cos, Tensor? sin, int num_heads, bool save_logsumexp) -> (Tensor, Tensor)",
+    schema=(
+        "(Tensor qkv, Tensor? offsets, Tensor? cos, Tensor? sin, int num_heads, bool save_logsumexp) "
+        "-> (Tensor, Tensor)"
+    ),
 )
-def _rope_attention(qkv, cos, sin, num_heads, save_logsumexp):
+def _rope_attention(qkv, offsets, cos, sin, num_heads, save_logsumexp):
     batch, length, width = qkv.shape
     head_dim = width // 3 // num_heads
     qkv = qkv.contiguous()
-    out, logsumexp = _empty_outputs(qkv, cos, sin, num_heads, save_logsumexp)
+    out, logsumexp = _empty_outputs(qkv, offsets, cos, sin, num_heads, save_logsumexp)
     _forward[(batch * num_heads,)](
         qkv,
-        *_angles(qkv, cos, sin),
+        *_or_any(qkv, offsets, cos, sin),
         out,
         logsumexp,
         head_dim**-0.5,
@@ -237,6 +277,7 @@ def _rope_attention(qkv, cos, sin, num_heads, save_logsumexp):
         D=head_dim,
         # without keys beyond the first 64 a block of 16 that are all masked
         LAST_KEYS=max(16, triton.next_power_of_2(length - FIRST_KEYS.value)),
+        MOVE=offsets is not None,
         ROTATE=cos is not None,
         SAVE_LOGSUMEXP=save_logsumexp,
     )
@@ -244,7 +285,7 @@ def _rope_attention(qkv, cos, sin, num_heads, save_logsumexp):
 
 
 @_rope_attention.register_fake
-def _empty_outputs(qkv, cos, sin, num_heads, save_logsumexp):
+def _empty_outputs(qkv, offsets, cos, sin, num_heads, save_logsumexp):
     batch, length, width = qkv.shape
     out = qkv.new_empty(batch, length, width // 3)
     shape = (batch, num_heads, length) if save_logsumexp else (0,)
@@ -255,17 +296,18 @@ def _empty_outputs(qkv, cos, sin, num_heads, save_logsumexp):
     "hrm_hf::rope_attention_backward",
     mutates_args=(),
     schema=(
-        "(Tensor d_out, Tensor qkv, Tensor? cos, Tensor? sin, Tensor out, Tensor logsumexp, int num_heads) -> Tensor"
+        "(Tensor d_out, Tensor qkv, Tensor? offsets, Tensor? cos, Tensor? sin, Tensor out, Tensor logsumexp, "
+        "int num_heads) -> Tensor"
     ),
 )
-def _rope_attention_backward(d_out, qkv, cos, sin, out, logsumexp, num_heads):
+def _rope_attention_backward(d_out, qkv, offsets, cos, sin, out, logsumexp, num_heads):
     batch, length, width = qkv.shape
     head_dim = width // 3 // num_heads
     qkv = qkv.contiguous()
     d_qkv = torch.empty_like(qkv)
     _backward[(batch * num_heads,)](
         qkv,
-        *_angles(qkv, cos, sin),
+        *_or_any(qkv, offsets, cos, sin),
         out.contiguous(),
         logsumexp.contiguous(),
         d_out.contiguous(),
@@ -276,44 +318,50 @@ def _rope_attention_backward(d_out, qkv, cos, sin, out, logsumexp, num_heads):
         D=head_dim,
         # the products of a warp group have 64 rows
         BLOCK_Q=max(64, triton.next_power_of_2(length)),
+        MOVE=offsets is not None,
         ROTATE=cos is not None,
     )
     return d_qkv
 
 
 @_rope_attention_backward.register_fake
-def _(d_out, qkv, cos, sin, out, logsumexp, num_heads):
+def _(d_out, qkv, offsets, cos, sin, out, logsumexp, num_heads):
     return qkv.new_empty(qkv.shape)
 
 
-def _angles(
-    qkv: torch.Tensor, cos: torch.Tensor | None, sin: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tensors to point a kernel to, which does not look at them if there is no rotation."""
-    return (qkv, qkv) if cos is None else (cos.contiguous(), sin.contiguous())
+def _or_any(qkv: torch.Tensor, *tensors: torch.Tensor | None) -> list[torch.Tensor]:
+    """Tensors to point a kernel to, which does not look at those that are `None`."""
+    return [qkv if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
 def _save_for_backward(ctx, inputs, output):
-    qkv, cos, sin, ctx.num_heads, ctx.has_logsumexp = inputs
-    ctx.save_for_backward(qkv, cos, sin, *output)
+    qkv, offsets, cos, sin, ctx.num_heads, ctx.has_logsumexp = inputs
+    ctx.save_for_backward(qkv, offsets, cos, sin, *output)
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(ctx, d_out, _):
     if not ctx.has_logsumexp:
         raise RuntimeError("This rope_attention was called with save_logsumexp=False, so it has no gradient to give.")
-    qkv, cos, sin, out, logsumexp = ctx.saved_tensors
-    d_qkv = torch.ops.hrm_hf.rope_attention_backward(d_out, qkv, cos, sin, out, logsumexp, ctx.num_heads)
-    return d_qkv, None, None, None, None
+    qkv, offsets, cos, sin, out, logsumexp = ctx.saved_tensors
+    d_qkv = torch.ops.hrm_hf.rope_attention_backward(d_out, qkv, offsets, cos, sin, out, logsumexp, ctx.num_heads)
+    d_offsets = None
+    if ctx.needs_input_grad[1]:
+        d_offsets = d_qkv[..., : offsets.shape[1]].sum(0)
+    return d_qkv, d_offsets, None, None, None, None
 
 
 _rope_attention.register_autograd(_differentiate, setup_context=_save_for_backward)
 
 
 def rope_attention(
-    qkv: torch.Tensor, cos: torch.Tensor | None, sin: torch.Tensor | None, num_heads: int
+    qkv: torch.Tensor,
+    cos: torch.Tensor | None,
+    sin: torch.Tensor | None,
+    num_heads: int,
+    offsets: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Softmax attention of every position to all positions, with rotary positions (half-split form).
+    """Softmax attention of every position to all positions, with rotary positions (half-split form) or offsets.
 
     One operator for torch.compile, forward and backward, that can be captured in a CUDA graph once a first call with
     the same shapes has chosen the kernels. Scores are scaled by `1 / sqrt(D)`.
@@ -323,13 +371,15 @@ def rope_attention(
         cos, sin (`torch.FloatTensor` of shape `(S, D)`): of the angles; both halves of a row are the same, and only
             the first is read. `None`: nothing is rotated. They get no gradient.
         num_heads (`int`): heads, each of width D.
+        offsets (`torch.Bfloat16Tensor` of shape `(S, 2 * heads * D)`, *optional*): added to query and key of every
+            sequence, before a rotation.
 
     Returns:
         `torch.Bfloat16Tensor` of shape `(batch, S, heads * D)`.
 
     Raises:
-        ValueError: if the dtype, the length, the width of the heads or the shape of the angles is not as above, with
-            S at most 128 and D 32 or 64.
+        ValueError: if the dtype, the length, the width of the heads or the shape of the angles or offsets is not as
+            above, with S at most 128 and D 32 or 64.
     """
     length, width = qkv.shape[-2:]
     if qkv.dim() != 3 or width % (3 * num_heads) or width // 3 // num_heads not in HEAD_DIMS:
@@ -350,5 +400,10 @@ def rope_attention(
                 f"{name} has the shape {tuple(angles.shape)} and {angles.dtype}, but must be "
                 f"{(length, width // 3 // num_heads)} of torch.float32."
             )
-    with_gradient = torch.is_grad_enabled() and qkv.requires_grad
-    return torch.ops.hrm_hf.rope_attention(qkv, cos, sin, num_heads, with_gradient)[0]
+    if offsets is not None and (offsets.shape != (length, width // 3 * 2) or offsets.dtype != qkv.dtype):
+        raise ValueError(
+            f"offsets has the shape {tuple(offsets.shape)} and {offsets.dtype}, but must be "
+            f"{(length, width // 3 * 2)} of torch.bfloat16."
+        )
+    with_gradient = torch.is_grad_enabled() and (qkv.requires_grad or (offsets is not None and offsets.requires_grad))
+    return torch.ops.hrm_hf.rope_attention(qkv, offsets, cos, sin, num_heads, with_gradient)[0]
