@@ -26,7 +26,8 @@ from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.text_task import TextTask
 
 
-# blocks are those of one Transformer of `layers` layers; HRM gives half of them to each module
+# blocks are those of one Transformer of `layers` layers; HRM gives half of them to each module, or has them all in the
+# one network that both modules share
 SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
     | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
@@ -35,6 +36,10 @@ SIZES = {
     "gpu": {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "layers": 8}
     | {"batch_size": 16, "train_tokens": 8_000_000, "warmup_steps": 50, "eval_rows": None}
     | {"learning_rate_factor": 1 / 3},
+    # the text model that comes with the package: at most 16 MB with its tokenizer
+    "default": {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "layers": 2}
+    | {"batch_size": 32, "train_tokens": 56_000_000, "warmup_steps": 100, "eval_rows": None}
+    | {"optimizer": "muon", "lr_decay_share": 0.5},
 }
 SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
 # what differs from the seed's settings: HRM as published, and what was found to help
@@ -47,6 +52,8 @@ HRM_VARIANTS = {
     "hrm_post_norm": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles"},
     "hrm_last_cycle": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "last_cycle", "norm_position": "pre"},
     "hrm_zero_states": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"},
+    "hrm_shared": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
+    | {"share_modules": True},
     "hrm_two_segments": {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
     | {"halt_max_steps": 2, "halting": "lean"},
 }
@@ -60,6 +67,7 @@ LEARNING_RATES = {
     "hrm_post_norm": 1e-3,
     "hrm_last_cycle": 3e-3,
     "hrm_zero_states": 3e-3,
+    "hrm_shared": 3e-3,
     "hrm_two_segments": 3e-3,
     "llama": 3e-3,
     "llama_scaled_init": 3e-3,
@@ -116,6 +124,8 @@ class ComparedModel(TextTask):
 
 def recipe(variant: str, size: dict, learning_rate: float, args: argparse.Namespace, folder: Path) -> list[str]:
     """The options of a variant's run, as a command line."""
+    changes = HRM_VARIANTS.get(variant, {})
+    layers = size["layers"] if changes.get("share_modules") else size["layers"] // 2
     options = {
         "task": "text",
         "dataset": args.dataset,
@@ -126,8 +136,8 @@ def recipe(variant: str, size: dict, learning_rate: float, args: argparse.Namesp
         "hidden_size": size["hidden_size"],
         "intermediate_size": size["intermediate_size"],
         "num_attention_heads": size["num_attention_heads"],
-        "H_layers": size["layers"] // 2,
-        "L_layers": size["layers"] // 2,
+        "H_layers": layers,
+        "L_layers": layers,
         "halt_max_steps": 1,
         "token_loss": "softmax",
         "tie_word_embeddings": "true",
@@ -141,7 +151,8 @@ def recipe(variant: str, size: dict, learning_rate: float, args: argparse.Namesp
         "eval_steps": 10**9,
         "log_steps": 10,
         "sample_tokens": 40,
-    } | HRM_VARIANTS.get(variant, {})
+    } | changes
+    options |= {name: size[name] for name in ("optimizer", "lr_decay_share") if name in size}
     if torch.cuda.is_available():
         options |= {"mixed_precision": "bf16", "compile": "true"}
     if args.cpu_threads is not None:
@@ -219,6 +230,7 @@ def compare(variant: str, size_name: str, args: argparse.Namespace) -> dict:
         "val_loss": round(scores["loss"], 5),
         "val_tokens": scores["n_tokens"],
         "generate_tokens_per_s": round(generation_speed(run.model), 1),
+        "optimizer": train_args.optimizer,
         "learning_rate": learning_rate,
         "dtype": train_args.mixed_precision,
         "threads": None if on_gpu else torch.get_num_threads(),
