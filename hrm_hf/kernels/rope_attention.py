@@ -151,8 +151,8 @@ def _forward_kernel(
         acc = tl.dot(weights_a.to(v_a.dtype), v_a)
         acc = tl.dot(weights_b.to(v_b.dtype), v_b, acc)
         acc = acc / total[:, None]
-        offsets = rows[:, None] * (H * D) + tl.arange(0, D)[None, :]
-        tl.store(out + offsets, acc.to(out.dtype.element_ty), mask=rows[:, None] < S)
+        places = rows[:, None] * (H * D) + tl.arange(0, D)[None, :]
+        tl.store(out + places, acc.to(out.dtype.element_ty), mask=rows[:, None] < S)
         if SAVE_LOGSUMEXP:
             tl.store(logsumexp + rows, (maximum + tl.log2(total)) * LN_2, mask=rows < S)
 
@@ -214,8 +214,8 @@ def _backward_kernel(
             dq2 = tl.dot(d_scores, k2, dq2)
             dk2 = tl.dot(d_scores_t, q2)
         _store_gradient(d_key, cos, sin, keys, dk1 * scale, dk2 * scale, ROW, S, D, ROTATE)
-        offsets = keys[:, None] * ROW + tl.arange(0, D)[None, :]
-        tl.store(d_value + offsets, dv.to(d_qkv.dtype.element_ty), mask=keys[:, None] < S)
+        places = keys[:, None] * ROW + tl.arange(0, D)[None, :]
+        tl.store(d_value + places, dv.to(d_qkv.dtype.element_ty), mask=keys[:, None] < S)
 
     _store_gradient(d_query, cos, sin, rows, dq1 * scale, dq2 * scale, ROW, S, D, ROTATE)
 
