@@ -56,7 +56,7 @@ class Run:
     folder: RunFolder
     task: Task
     model: PreTrainedModel
-    network: nn.Module  # what a step calls, wrapped by Accelerate
+    network: nn.Module  # what a step calls, wrapped by Accelerate or sharded
     average: MovingAverage | None  # of the weights
     empty: PreTrainedModel | None  # to put slices of weights together in, if they are sharded
     optimizers: list[DeviceOptimizer]
@@ -102,7 +102,6 @@ def prepare(
     """
     if train_args.fused_kernels and not torch.cuda.is_available():
         raise ValueError("fused_kernels=True needs a CUDA GPU, and there is none here; leave it out.")
-    sharding = sharding_wanted(train_args)
     tracker = choose_tracker(train_args.report_to)
     accelerator = Accelerator(
         mixed_precision=train_args.mixed_precision,
@@ -111,6 +110,7 @@ def prepare(
         # batch_size counts the sequences of all processes, each takes its slice of every batch
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
     )
+    sharding = sharding_wanted(train_args, accelerator)
     if data_args.task == "grid" and train_args.epochs is not None:
         raise ValueError(f"epochs={train_args.epochs} is for text; give max_steps to train on puzzles.")
     if data_args.task == "text" and train_args.stop_at_exact_accuracy is not None:
@@ -173,18 +173,17 @@ def prepare(
     sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
-    if sharding is None:
-        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-            model, [] if sparse is None else ["model.puzzle_embeddings.weight"]
-        )
-        network, loader = accelerator.prepare(task.network(model), loader)
-    else:
-        network = shard(
-            task.network(model), sharding, accelerator, kept_whole=set() if sparse is None else {sparse.weight}
-        )
+    if sharding is not None:
+        network = shard(task.network(model), sharding, accelerator, kept_whole=sparse)
         loader = accelerator.prepare(loader)
         if average is not None:
             shard_like(average.module, model)
+    else:
+        if sparse is not None:
+            nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                model, ["model.puzzle_embeddings.weight"]
+            )
+        network, loader = accelerator.prepare(task.network(model), loader)
     if average is not None:
         average.to(accelerator.device)
     # not before: sharding replaces the parameters

@@ -14,6 +14,7 @@ Notable choices:
 - The puzzle embedding stays whole, because its gradient is sparse: SignSGD adds it up over the processes, as with DDP.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,17 +35,19 @@ from hrm_hf.training.arguments import TrainArguments
 # --- what the launcher asks for
 
 
-def sharding_wanted(args: TrainArguments) -> FullyShardedDataParallelPlugin | None:
+def sharding_wanted(args: TrainArguments, accelerator: Accelerator) -> FullyShardedDataParallelPlugin | None:
     """The FSDP2 settings that `accelerate launch` put into the environment; `None`: weights stay whole.
 
     Args:
         args: of the run.
+        accelerator: the processes.
 
     Raises:
         ValueError: for settings or options of the recipe that training with sharded weights does not know.
     """
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return None
+    # on a CPU Accelerate does not keep the one that it makes
     plugin = FullyShardedDataParallelPlugin()
     if plugin.fsdp_version != 2:
         raise ValueError(f"fsdp_version: {plugin.fsdp_version} is not supported; give 2 in the file of accelerate.")
@@ -60,9 +63,10 @@ def sharding_wanted(args: TrainArguments) -> FullyShardedDataParallelPlugin | No
     }.items():
         if is_set:
             raise ValueError(f"{option} is not supported; leave it out of the file of accelerate.")
-    for option in ("compile", "fused_kernels", "cuda_graph"):
-        if getattr(args, option):
-            raise ValueError(f"{option}=True does not work with weights that FSDP2 has sharded; leave it out.")
+    if args.fused_kernels:
+        raise ValueError("fused_kernels=True is not supported with FSDP2; leave it out, or train with DDP.")
+    if accelerator.num_processes == 1:
+        raise ValueError("FSDP2 shards weights among processes, and this is one; give num_processes of at least 2.")
     return plugin
 
 
@@ -73,7 +77,7 @@ def shard(
     network: nn.Module,
     plugin: FullyShardedDataParallelPlugin,
     accelerator: Accelerator,
-    kept_whole: set[nn.Parameter],
+    kept_whole: nn.Module | None = None,
 ) -> nn.Module:
     """Cut the parameters of a network into slices, in place, and move what this process keeps to its device.
 
@@ -81,16 +85,14 @@ def shard(
         network: what a step calls, on the CPU and equal on all processes.
         plugin: from `sharding_wanted`.
         accelerator: the processes; gives mixed precision, as autocast.
-        kept_whole: parameters that are not sharded, whose gradients the processes do not share.
+        kept_whole: a module whose parameters are not sharded and whose gradients are not shared by FSDP2.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: for one process, or if the network has no module of a class that is to be gathered by itself.
+        ValueError: if the network has no module of a class that is to be gathered by itself.
     """
-    if accelerator.num_processes == 1:
-        raise ValueError("FSDP2 shards weights among processes, and this is one; give num_processes of at least 2.")
     names = plugin.transformer_cls_names_to_wrap or ["HRMBlock"]
     blocks = [module for module in network.modules() if type(module).__name__ in names]
     missing = set(names) - {type(block).__name__ for block in blocks}
@@ -99,12 +101,15 @@ def shard(
             f"fsdp_transformer_layer_cls_to_wrap: {', '.join(names)} names modules that the model has not "
             f"({', '.join(sorted(missing))}); the blocks of an HRM are HRMBlock."
         )
-    for param in kept_whole:
-        param.data = param.data.to(accelerator.device)
+    ignored = set()
+    if kept_whole is not None:
+        ignored = set(kept_whole.to(accelerator.device).parameters())
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     for block in blocks:
-        fully_shard(block, mesh=mesh, reshard_after_forward=plugin.reshard_after_forward, ignored_params=kept_whole)
-    fully_shard(network, mesh=mesh, ignored_params=kept_whole)
+        fully_shard(block, mesh=mesh, reshard_after_forward=plugin.reshard_after_forward, ignored_params=ignored)
+    # it warns that outputs which are views must not be written into, and nothing here writes into an output
+    warnings.filterwarnings("ignore", f"FSDP2-wrapped module .FSDP{type(network).__name__}. returned a view")
+    fully_shard(network, mesh=mesh, ignored_params=ignored)
     # nothing but autocast is left for Accelerate to put around it
     return accelerator.prepare_model(network, evaluation_mode=True)
 
