@@ -53,7 +53,7 @@ GRID = COMMON | {
     "keep_best": True,
     "checkpoint_steps": 7,
 }
-# Muon, parts of a batch, tied weights and their average, a halting head whose bias has less rows than there are processes
+# Muon, parts of a batch, tied weights and their average, a halting head with fewer rows than there are processes
 TEXT = COMMON | {
     "task": "text",
     "eval_split": "validation",
