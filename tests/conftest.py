@@ -77,13 +77,16 @@ def hrm_hf(monkeypatch, capsys):
 
 @pytest.fixture
 def launch():
-    """Runs a script on the CPU in one process or several, with the environment that `torchrun` gives to each."""
+    """Runs a script on the CPU in one process or several, with the environment that `torchrun` gives to each.
 
-    def run(script: object, *arguments: str, processes: int) -> subprocess.CompletedProcess:
+    `extra` variables go to all of them.
+    """
+
+    def run(script: object, *arguments: str, processes: int, **extra: str) -> subprocess.CompletedProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        common = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+        common = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"} | extra
         if processes > 1:
             common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             common |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}

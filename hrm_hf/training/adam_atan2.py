@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from hrm_hf.training.device_optimizer import DeviceOptimizer, write
+from hrm_hf.training.sharding import local
 
 
 class AdamATan2(DeviceOptimizer):
@@ -43,10 +44,11 @@ class AdamATan2(DeviceOptimizer):
                 if not self.state[param]:
                     self.state[param].update(exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
             self._update(
-                params,
-                [param.grad for param in params],
-                [self.state[param]["exp_avg"] for param in params],
-                [self.state[param]["exp_avg_sq"] for param in params],
+                # it is arithmetic of single entries, so a slice is as good as the whole
+                [local(param) for param in params],
+                [local(param.grad) for param in params],
+                [local(self.state[param]["exp_avg"]) for param in params],
+                [local(self.state[param]["exp_avg_sq"]) for param in params],
                 self._count_update(group, params[0].device),
                 group["lr"],
                 *group["betas"],

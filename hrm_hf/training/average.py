@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from hrm_hf.training.sharding import local
+
 
 class MovingAverage(nn.Module):
     """A copy of a model that follows its weights, without ever waiting for the device.
@@ -31,7 +33,7 @@ class MovingAverage(nn.Module):
         ramp = torch.where(self.updates == 0, 0.0, (1 + self.updates) / (10 + self.updates))
         weight = 1 - ramp.clamp(max=self.decay)
         is_taken = torch.ones_like(weight) if found_inf is None else 1 - found_inf.float()
-        averages, weights = list(self.module.parameters()), list(model.parameters())
+        averages, weights = ([local(param) for param in module.parameters()] for module in (self.module, model))
         distances = torch._foreach_sub(weights, averages)
         torch._foreach_mul_(distances, weight * is_taken)
         torch._foreach_add_(averages, distances)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from hrm_hf.training.sharding import slice_like
+
 
 def write(old: torch.Tensor, new: torch.Tensor, found_inf: torch.Tensor | None):
     """Put `new` into `old`, unless `found_inf`, a scalar bool tensor, is true."""
@@ -57,9 +59,17 @@ class DeviceOptimizer(Optimizer):
                 group["lr"] = lr
 
     def load_state_dict(self, state_dict: dict[str, Any]):
-        """As in torch; what is kept for a whole group goes to the device of its parameters, too."""
+        """As in torch; what is kept for a whole group goes to the device of its parameters, too.
+
+        Of the state of a sharded parameter, given as whole tensors, this process takes its slice.
+        """
         rates = [group["lr"] for group in self.param_groups]
-        super().load_state_dict(state_dict)
+        params = dict(enumerate(param for group in self.param_groups for param in group["params"]))
+        state = {
+            index: {name: slice_like(value, params.get(index)) for name, value in values.items()}
+            for index, values in state_dict["state"].items()
+        }
+        super().load_state_dict(state_dict | {"state": state})
         for group, rate in zip(self.param_groups, rates, strict=True):
             device = group["params"][0].device
             if "updates" in group:

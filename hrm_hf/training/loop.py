@@ -4,11 +4,14 @@
 `text_task`.
 """
 
+import copy
 import gc
 import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +30,17 @@ from hrm_hf.training.checkpoint import Checkpoint, Checkpoints, random_states, r
 from hrm_hf.training.compilation import compile_blocks
 from hrm_hf.training.device_optimizer import DeviceOptimizer
 from hrm_hf.training.meter import Meter, TrainingClock
-from hrm_hf.training.optim import build_optimizers
+from hrm_hf.training.optim import build_optimizers, puzzle_embedding
 from hrm_hf.training.run_folder import RunFolder
 from hrm_hf.training.schedule import learning_rate_factor
-from hrm_hf.training.sign_sgd import SignSGD
+from hrm_hf.training.sharding import (
+    load_whole_state,
+    shard,
+    shard_like,
+    sharding_wanted,
+    whole_model,
+    whole_state,
+)
 from hrm_hf.training.step import GraphedStep, TrainingStep
 from hrm_hf.training.stopping import SignalWatch, Stopped, any_process
 from hrm_hf.training.task import Task
@@ -46,18 +56,24 @@ class Run:
     folder: RunFolder
     task: Task
     model: PreTrainedModel
-    network: nn.Module  # what a step calls, wrapped by Accelerate
+    network: nn.Module  # what a step calls, wrapped by Accelerate or sharded
     average: MovingAverage | None  # of the weights
+    empty: PreTrainedModel | None  # to put slices of weights together in, if they are sharded
     optimizers: list[DeviceOptimizer]
     loader: DataLoader
     max_steps: int
     checkpoints: Checkpoints
     resumed: Checkpoint | None  # where the run goes on
 
-    @property
-    def result(self) -> PreTrainedModel:
-        """The model to evaluate and to save: the moving average, if there is one."""
-        return self.model if self.average is None else self.average.module
+    @contextmanager
+    def result(self) -> Iterator[PreTrainedModel]:
+        """The model to evaluate and to save: the moving average, if there is one. Entered by all processes."""
+        model = self.model if self.average is None else self.average.module
+        if self.empty is None:
+            yield model
+        else:
+            with whole_model(self.empty, model, self.accelerator.device) as model:
+                yield model
 
 
 def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -> Task:
@@ -94,6 +110,7 @@ def prepare(
         # batch_size counts the sequences of all processes, each takes its slice of every batch
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
     )
+    sharding = sharding_wanted(train_args, accelerator)
     if data_args.task == "grid" and train_args.epochs is not None:
         raise ValueError(f"epochs={train_args.epochs} is for text; give max_steps to train on puzzles.")
     if data_args.task == "text" and train_args.stop_at_exact_accuracy is not None:
@@ -144,24 +161,33 @@ def prepare(
 
     set_seed(train_args.seed)
     model = task.build_model()
-    average = None
-    if train_args.ema_decay is not None:
-        average = MovingAverage(model, train_args.ema_decay).to(accelerator.device)
+    average = None if train_args.ema_decay is None else MovingAverage(model, train_args.ema_decay)
+    empty = None if sharding is None else copy.deepcopy(model)
     if train_args.fused_kernels:
         from hrm_hf.kernels import use_fused_kernels  # imports Triton, which is there for GPUs only
 
         use_fused_kernels(model)
     if train_args.compile:
         compile_blocks(model)
-    optimizers = build_optimizers(model, train_args)
-    if any(isinstance(optimizer, SignSGD) for optimizer in optimizers):
-        # SignSGD sums its sparse gradient over the processes itself
-        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-            model, ["model.puzzle_embeddings.weight"]
-        )
+    # SignSGD sums the sparse gradient over the processes itself
+    sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
-    network, loader = accelerator.prepare(task.network(model), loader)
+    if sharding is not None:
+        network = shard(task.network(model), sharding, accelerator, kept_whole=sparse)
+        loader = accelerator.prepare(loader)
+        if average is not None:
+            shard_like(average.module, model)
+    else:
+        if sparse is not None:
+            nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                model, ["model.puzzle_embeddings.weight"]
+            )
+        network, loader = accelerator.prepare(task.network(model), loader)
+    if average is not None:
+        average.to(accelerator.device)
+    # not before: sharding replaces the parameters
+    optimizers = build_optimizers(model, train_args)
     for optimizer in optimizers:
         if train_args.compile or train_args.cuda_graph:
             optimizer.compile()
@@ -185,6 +211,7 @@ def prepare(
         model=model,
         network=network,
         average=average,
+        empty=empty,
         optimizers=optimizers,
         loader=loader,
         max_steps=max_steps,
@@ -285,11 +312,11 @@ def run_loop(run: Run) -> dict:
                 if known_by_heart is not None and record.get("exact_accuracy", 0.0) >= known_by_heart:
                     is_last = True
             if step % args.eval_steps == 0 or is_last:
-                with clock.paused():
-                    scores = task.evaluate(run.result, accelerator, args)
+                with clock.paused(), run.result() as result:
+                    scores = task.evaluate(result, accelerator, args)
                     run.network.train()
                     if best.update(step, scores) and args.keep_best:
-                        run.folder.save_model(run.result, task.processing, "best_model")
+                        run.folder.save_model(result, task.processing, "best_model")
                 record = {"step": step, "minutes": clock.minutes()}
                 record |= {f"eval_{name}": value for name, value in scores.items()}
                 run.folder.log(record)
@@ -317,7 +344,8 @@ def run_loop(run: Run) -> dict:
                 )
     progress.close()
 
-    run.folder.save_model(run.result, task.processing)
+    with run.result() as result:
+        run.folder.save_model(result, task.processing)
     run.folder.write_result(
         {
             "steps": step,
@@ -342,6 +370,7 @@ def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best) -> tupl
         "average": None if run.average is None else run.average.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
     }
+    shared = whole_state(shared, keep=run.accelerator.is_main_process)
     own = {
         "task": run.task.state(),
         "meter": meter.state(),
@@ -369,12 +398,12 @@ def restore_shared(
             f"{checkpoint.path} is of a recipe with {'a' if average is None else 'no'} moving average, or with other "
             "optimizers; resume with the recipe.yaml of its run."
         )
-    parts = [(model, shared["model"])]
-    parts += [] if average is None else [(average, shared["average"])]
-    parts += zip(optimizers, shared["optimizers"], strict=True)
     try:
-        for part, state in parts:
-            part.load_state_dict(state)
+        load_whole_state(model, shared["model"])
+        if average is not None:
+            load_whole_state(average, shared["average"])
+        for optimizer, state in zip(optimizers, shared["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

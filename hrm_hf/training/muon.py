@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from hrm_hf.training.device_optimizer import DeviceOptimizer, write
+from hrm_hf.training.sharding import join_like, local, slice_like
 
 
 class Muon(DeviceOptimizer):
@@ -15,6 +16,9 @@ class Muon(DeviceOptimizer):
     Nesterov momentum, made orthogonal by Newton-Schulz steps and scaled by `0.2 * sqrt(largest dimension)`, so that
     entries are about as large as those of Adam's updates and the same learning rate fits both (arXiv 2502.16982); with
     decoupled weight decay. Matrices of equal shape are made orthogonal together.
+
+    Of sharded matrices (FSDP2) each process keeps a slice of the momentum; to be made orthogonal they are put
+    together, on every process alike.
 
     Args:
         params: matrices, or parameter groups of them. A group may say by `parts` of how many matrices, one below the
@@ -86,12 +90,16 @@ class Muon(DeviceOptimizer):
         found_inf: torch.Tensor | None,
     ):
         """One update in place; with `found_inf` true it changes nothing."""
-        averages = [old.lerp(grad, 1 - momentum) for old, grad in zip(momenta, grads, strict=True)]
-        nesterov = [grad.lerp(average, momentum) for grad, average in zip(grads, averages, strict=True)]
-        directions = orthogonal_all(nesterov, parts, num_iterations)
-        for param, direction, old, average in zip(params, directions, momenta, averages, strict=True):
-            value = param * (1 - lr * weight_decay) - lr * direction
-            write(param, value, found_inf)
+        old_averages = [local(old) for old in momenta]
+        slices = [local(grad) for grad in grads]
+        averages = [old.lerp(grad, 1 - momentum) for old, grad in zip(old_averages, slices, strict=True)]
+        nesterov = [grad.lerp(average, momentum) for grad, average in zip(slices, averages, strict=True)]
+        matrices = [join_like(part, param) for part, param in zip(nesterov, params, strict=True)]
+        directions = orthogonal_all(matrices, parts, num_iterations)
+        for param, direction, old, average in zip(params, directions, old_averages, averages, strict=True):
+            weight = local(param)
+            value = weight * (1 - lr * weight_decay) - lr * local(slice_like(direction, param))
+            write(weight, value, found_inf)
             write(old, average, found_inf)
 
 

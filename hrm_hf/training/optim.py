@@ -13,6 +13,11 @@ from hrm_hf.training.sign_sgd import SignSGD
 _PARTS = {"qkv_proj": 3, "gate_up_proj": 2}
 
 
+def puzzle_embedding(model: nn.Module) -> nn.Embedding | None:
+    """The embedding of puzzle identifiers, whose gradient is sparse in training; `None` in a model without one."""
+    return getattr(model.base_model, "puzzle_embeddings", None)
+
+
 def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptimizer]:
     """SignSGD for the puzzle embeddings, if the model has any; with `optimizer="muon"` Muon for the matrices of the
     blocks; AdamATan2 for the rest, or for everything else.
@@ -23,7 +28,7 @@ def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptim
     Returns:
         AdamATan2 first; the puzzle embeddings' last.
     """
-    puzzle_embeddings = getattr(model.base_model, "puzzle_embeddings", None)
+    puzzle_embeddings = puzzle_embedding(model)
     decayed, spared = [], []
     matrices: dict[int, list[nn.Parameter]] = {}
     for name, param in model.named_parameters():

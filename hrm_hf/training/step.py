@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.device_optimizer import DeviceOptimizer
 from hrm_hf.training.meter import Meter
+from hrm_hf.training.optim import puzzle_embedding
+from hrm_hf.training.sharding import whole
 from hrm_hf.training.stopping import found_inf
 from hrm_hf.training.task import Task
 
@@ -50,12 +52,9 @@ class TrainingStep:
         self.accelerator, self.task, self.model, self.network = accelerator, task, model, network
         self.optimizers, self.average, self.meter = optimizers, average, meter
         self.max_grad_norm, self.num_parts = max_grad_norm, num_parts
-        self.dense = [
-            param
-            for param in model.parameters()
-            # the one parameter with a sparse gradient is the puzzle embedding
-            if param is not getattr(getattr(model.base_model, "puzzle_embeddings", None), "weight", None)
-        ]
+        # the one parameter with a sparse gradient is the puzzle embedding
+        sparse = puzzle_embedding(model)
+        self.dense = [param for param in model.parameters() if sparse is None or param is not sparse.weight]
 
     def __call__(self, batch: dict[str, torch.Tensor]):
         """Take one step on a batch of this process."""
@@ -83,8 +82,8 @@ class TrainingStep:
     def gradient_norm(self) -> torch.Tensor:
         """The norm of all dense gradients together, scalar, before they are clipped."""
         if self.max_grad_norm is not None:
-            return self.accelerator.clip_grad_norm_(self.dense, self.max_grad_norm)
-        return nn.utils.get_total_norm([param.grad for param in self.dense if param.grad is not None])
+            return whole(self.accelerator.clip_grad_norm_(self.dense, self.max_grad_norm))
+        return whole(nn.utils.get_total_norm([param.grad for param in self.dense if param.grad is not None]))
 
 
 def parts_of(batch: dict[str, torch.Tensor], num_parts: int) -> list[dict[str, torch.Tensor]]:
