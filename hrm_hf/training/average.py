@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from hrm_hf.training.optim import puzzle_embedding
 from hrm_hf.training.sharding import local
 
 
@@ -13,6 +14,10 @@ class MovingAverage(nn.Module):
     """A copy of a model that follows its weights, without ever waiting for the device.
 
     It forgets its start: after n updates the decay is at most (1 + n) / (10 + n), and the first update copies.
+
+    The puzzle embeddings are not averaged but shared with the model: a step changes a few rows of what may be
+    millions, and an average would have to touch all of them. Between two visits of a row, which lie far apart in a
+    large table, it would have come to the row anyway.
 
     Args:
         model: to follow; its weights now are the first average.
@@ -23,7 +28,12 @@ class MovingAverage(nn.Module):
 
     def __init__(self, model: PreTrainedModel, decay: float):
         super().__init__()
-        self.module = copy.deepcopy(model).requires_grad_(False)
+        table = puzzle_embedding(model)
+        shared = [] if table is None else [table.weight]
+        self.module = copy.deepcopy(model, {id(param): param for param in shared})
+        for param, original in zip(self.module.parameters(), model.parameters(), strict=True):
+            if param is not original:
+                param.requires_grad_(False)
         self.decay = decay
         self.register_buffer("updates", torch.zeros((), device=model.device))
 
@@ -33,7 +43,8 @@ class MovingAverage(nn.Module):
         ramp = torch.where(self.updates == 0, 0.0, (1 + self.updates) / (10 + self.updates))
         weight = 1 - ramp.clamp(max=self.decay)
         is_taken = torch.ones_like(weight) if found_inf is None else 1 - found_inf.float()
-        averages, weights = ([local(param) for param in module.parameters()] for module in (self.module, model))
+        pairs = zip(self.module.parameters(), model.parameters(), strict=True)
+        averages, weights = zip(*[(local(old), local(new)) for old, new in pairs if old is not new], strict=True)
         distances = torch._foreach_sub(weights, averages)
         torch._foreach_mul_(distances, weight * is_taken)
         torch._foreach_add_(averages, distances)

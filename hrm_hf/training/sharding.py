@@ -120,6 +120,8 @@ def shard_like(copied: nn.Module, model: nn.Module):
     slices: dict[nn.Parameter, nn.Parameter] = {}  # tied parameters stay tied
     params = dict(model.named_parameters(remove_duplicate=False))
     for name, param in list(copied.named_parameters(remove_duplicate=False)):
+        if not isinstance(params[name], DTensor):
+            continue
         if param not in slices:
             slices[param] = nn.Parameter(slice_like(param.detach(), params[name]), param.requires_grad)
         owner, _, attribute = name.rpartition(".")
