@@ -236,8 +236,12 @@ def test_moving_average_is_what_is_evaluated_and_saved(data_folder, tmp_path):
         decay = min(0.9, (1 + index) / (10 + index))
         expected = weights if index == 0 else {n: decay * expected[n] + (1 - decay) * weights[n] for n in weights}
     saved = load_file(tmp_path / "run/model/model.safetensors")
-    for name, value in expected.items():
-        torch.testing.assert_close(saved[name], value)
+    # rows of puzzles are not averaged, because that would touch all of a large table in every step
+    table = "model.puzzle_embeddings.weight"
+    assert run.average.module.get_parameter(table) is run.model.get_parameter(table)
+    assert torch.equal(saved[table], snapshots[-1][table]) and not torch.equal(saved[table], snapshots[0][table])
+    for name in expected.keys() - {table}:
+        torch.testing.assert_close(saved[name], expected[name])
     assert not torch.equal(saved["lm_head.weight"], snapshots[-1]["lm_head.weight"])
 
 
