@@ -29,7 +29,7 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "no_pool": (SMALL, {"batches_in_work": 1, "staggered_start": False}),
     "rope": (SMALL, {"position_embedding_type": "rope"}),
     "adam_atan2": (SMALL, {"optimizer": "adam_atan2"}),
-    "published": (PUBLISHED, {"eval_max_segments": 16, "cuda_graph": True, "fused_kernels": True}),
+    "published": (PUBLISHED, {"eval_max_segments": 16}),
     "q_learning": (SMALL, {"halting": "q_learning"}),
     "two_networks": (SMALL, {"share_modules": False}),
     "gradient_of_last_step": (SMALL, {"gradient_depth": "last_step"}),
@@ -54,6 +54,8 @@ def measure(variant: str, dataset: Path, minutes: float, output_dir: Path, extra
         "eval_steps": 250_000,
         "checkpoint_minutes": 1000,
         "report_to": "none",
+        "cuda_graph": True,
+        "fused_kernels": True,
         "num_workers": 8,
     } | changes
     argv = [str(ROOT / "recipes" / f"{name}.yaml")]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/text.md"]
+FILES = ["README.md", "docs/text.md", "docs/training.md"]
 
 
 def percent(share: float) -> str:
@@ -78,6 +78,7 @@ TEXT_VARIANTS = {
     "hrm_two_segments": "HRM, 1 x 2 cycles, 2 segments, gradient of all cycles, pre-norm",
     "hrm_no_recurrence": "HRM, no recurrence, pre-norm",
     "hrm_recurrent": "HRM, 2 x 2 cycles, gradient of all cycles, pre-norm",
+    "hrm_shared": "HRM, 2 x 2 cycles of one shared network, gradient of all cycles, pre-norm",
     "hrm_last_step": "HRM, 2 x 2 cycles, gradient of the last step, pre-norm",
     "hrm_last_cycle": "HRM, 2 x 2 cycles, gradient of the last H cycle, pre-norm",
     "hrm_post_norm": "HRM, 2 x 2 cycles, gradient of all cycles, post-norm",
@@ -195,6 +196,23 @@ def inference_table() -> str:
     return markdown_table(["model", "device", "dtype", "batch", "mean segments", "puzzles/s", "ms a puzzle"], rows)
 
 
+def puzzle_table_table() -> str:
+    """Steps with tables of puzzle embeddings of several sizes."""
+    rows = [
+        [
+            f"{record['rows']:,}",
+            f"{record['table_mb']:,.0f} MB",
+            f"{record['gradient_mb']:.2f} MB",
+            f"{record['optimizer_state_mb']:.0f} MB",
+            f"{record['peak_mb']:,} MB",
+            f"{record['ms_per_step']:,.0f}",
+        ]
+        for record in read_records("puzzle_table_cpu")
+    ]
+    header = ["rows", "table", "its gradient", "its optimizer state", "peak memory of the process"]
+    return markdown_table([*header, f"ms a step ({read_records('puzzle_table_cpu')[0]['device']})"], rows)
+
+
 DATA_SETS = {
     "sudoku-9x9": "Sudoku 9x9",
     "maze-30x30": "mazes 30x30, at least 111 steps",
@@ -228,11 +246,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
+    "text_default": lambda: text_table("text_default"),
     "text_sweep": text_sweep_table,
     "samples": samples_table,
     "hard_samples": hard_samples_table,
     "throughput": throughput_table,
     "inference": inference_table,
+    "puzzle_table": puzzle_table_table,
     "data": data_table,
 }
 
