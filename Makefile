@@ -1,5 +1,6 @@
 # make install   an environment in .venv with the tested versions (constraints.txt)
-# make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo
+# make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo;
+#                last a hard 9x9 Sudoku with the shipped model
 # make test      style check and all tests
 # make tables    render the tables of README.md from benchmarks/results
 
@@ -25,6 +26,7 @@ demo: install
 	$(BIN)/hrm-hf evaluate runs/demo/model data/sudoku-6x6 --max-segments 16 --output runs/demo/test.json
 	cd "$$(mktemp -d)" && $(BIN)/python $(CURDIR)/examples/solve_sudoku.py $(CURDIR)/runs/demo/model --dataset $(CURDIR)/data/sudoku-6x6 --max-segments 16
 	$(BIN)/python examples/draw_thinking.py runs/demo/model data/sudoku-6x6 runs/demo/thinking.png --max-segments 16
+	$(BIN)/hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
 
 test: install
 	$(BIN)/ruff check .

@@ -13,6 +13,10 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
+# the model for hard 9x9 Sudoku that comes with the package
+SHIPPED_SUDOKU = Path(__file__).parent / "pretrained" / "sudoku-hard"
+
+
 def save_checkpoint(
     folder: Path, model: PreTrainedModel, processing: HRMGridProcessor | PreTrainedTokenizerBase
 ) -> None:

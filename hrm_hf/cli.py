@@ -1,6 +1,7 @@
 """The command `hrm-hf`: a thin layer over the library.
 
-hrm-hf solve runs/demo/model 4...2..1....3.24
+hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
+hrm-hf solve --model runs/demo/model 613.2..4.36.4.125..2.143354..21.2..4
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
 hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
 hrm-hf data maze data/maze-30x30
@@ -16,6 +17,7 @@ hrm-hf env
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +41,8 @@ Samples = Annotated[
         help="Sudoku and mazes: answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules."
     ),
 ]
+# of `solve` with the shipped model: what its table in README.md says to be worth it
+SHIPPED_SAMPLES, SHIPPED_SEGMENTS = 8, 64
 EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
 
 
@@ -79,55 +83,83 @@ def _write_json(output: Path | None, text: str):
 
 @app.command()
 def solve(
-    model: ModelFolder,
-    puzzles: Annotated[list[str] | None, typer.Argument(help="Puzzles as lines; - reads them from stdin.")] = None,
-    max_segments: MaxSegments = None,
+    puzzles: Annotated[
+        list[str] | None, typer.Argument(help="Puzzles as lines, . for a blank cell; - or none reads stdin.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder of a model, or its name on the Hub; by default the one for hard 9x9 Sudoku here."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules; by default "
+            f"{SHIPPED_SAMPLES}, with --model or --show-steps 1."
+        ),
+    ] = None,
+    max_segments: Annotated[
+        int | None,
+        typer.Option(help=f"Most segments of an answer; by default {SHIPPED_SEGMENTS}, with --model as in training."),
+    ] = None,
     halt_threshold: HaltThreshold = None,
-    samples: Samples = 1,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
-    """Solve puzzles and check every answer by the rules. Exit code 2 if one is not solved."""
-    if puzzles in (None, [], ["-"]):
-        puzzles = [line.strip() for line in sys.stdin if line.strip()]
-    if samples > 1 and show_steps:
+    """Solve puzzles and check every answer by the rules. Exit code 2 if one is not solved.
+
+    Example: hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
+    """
+    puzzles = _puzzles_of(puzzles)
+    if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
-    hrm_model, processor = _load(model)
-    depth = {"max_segments": max_segments, "halt_threshold": halt_threshold}
-    if samples > 1:
-        from accelerate import Accelerator
+    if model is None:
+        from hrm_hf.checkpoints import SHIPPED_SUDOKU
 
-        from hrm_hf.evaluation.test_time_compute import solve_with_samples
-
-        accelerator = Accelerator()
-        hrm_model.to(accelerator.device)
-        output = solve_with_samples(
-            hrm_model.solve, dict(processor(puzzles)), processor, accelerator, samples, **depth
-        )
+        hrm_model, processor = _load(str(SHIPPED_SUDOKU))
+        samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
+        max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
     else:
-        output = hrm_model.solve(**processor(puzzles), **depth, return_history=show_steps)
-    answers = processor.batch_decode(output.predictions)
-    verdicts = [processor.check(puzzle, answer) for puzzle, answer in zip(puzzles, answers, strict=True)]
-    for row, (puzzle, answer, verdict) in enumerate(zip(puzzles, answers, verdicts, strict=True)):
-        result = {
-            "puzzle": puzzle,
-            "answer": answer if verdict.solved else None,
-            "solved": verdict.solved,
-            "reason": verdict.reason,
-            "segments": output.segments[row].item(),
-            "halt_probability": output.halt_probabilities[row].item(),
-        }
-        if show_steps:
-            result["steps"] = processor.batch_decode(output.prediction_history[row, : result["segments"]])
+        hrm_model, processor = _load(model)
+    from hrm_hf.evaluation.checked_solving import solve_checked
+
+    results = solve_checked(
+        hrm_model,
+        processor,
+        puzzles,
+        num_samples=1 if samples is None else samples,
+        max_segments=max_segments,
+        halt_threshold=halt_threshold,
+        keep_steps=show_steps,
+    )
+    for result in results:
         if as_json:
-            print(json.dumps(result))
+            print(json.dumps(result.as_dict()))
             continue
-        for number, board in enumerate(result.get("steps", []), start=1):
-            print(f"after segment {number}:\n{processor.pretty(board, given=puzzle)}\n")
-        print(processor.pretty(answer, given=puzzle))
-        print(f"{'solved' if verdict.solved else f'not solved: {verdict.reason}'} ({result['segments']} segments)\n")
-    if not all(verdict.solved for verdict in verdicts):
+        for number, board in enumerate(result.steps or [], start=1):
+            print(f"after segment {number}:\n{processor.pretty(board, given=result.puzzle)}\n")
+        # without a solution the clues alone, so that no wrong board can be taken for one
+        print(processor.pretty(result.answer or result.puzzle, given=result.puzzle))
+        effort = f"{result.segments} segments{f' on {result.copies} copies' if result.copies > 1 else ''}"
+        print(f"{'solved' if result.solved else f'{result.outcome}: {result.reason}'} ({effort})\n")
+    if not all(result.solved for result in results):
         raise typer.Exit(2)
+
+
+def _puzzles_of(arguments: list[str] | None) -> list[str]:
+    """The puzzles of the command line, or of stdin, one a line."""
+    if arguments in (None, [], ["-"]):
+        puzzles = [] if not arguments and sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
+        if not puzzles:
+            raise ValueError("There is no puzzle to solve; give one as an argument, or puzzles on stdin, one a line.")
+        return puzzles
+    for argument in arguments:
+        # not a character of any puzzle
+        if "/" in argument or os.path.isdir(argument):
+            raise ValueError(
+                f"{argument} is no puzzle; if it is a model, name it by the option: hrm-hf solve PUZZLE --model "
+                f"{argument}"
+            )
+    return arguments
 
 
 @app.command()

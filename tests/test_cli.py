@@ -51,28 +51,42 @@ def model_folder(tmp_path_factory) -> str:
 
 
 def test_a_solved_puzzle_is_shown_and_called_solved(hrm_hf, model_folder):
-    code, out, _ = hrm_hf("solve", model_folder, PUZZLE)
+    code, out, _ = hrm_hf("solve", PUZZLE, "--model", model_folder)
     assert code == 0
     assert "[1][2] |  3  4" in out and "solved (" in out and "not solved" not in out
 
 
-def test_an_answer_that_breaks_the_rules_is_called_not_solved(hrm_hf, model_folder):
-    code, out, _ = hrm_hf("solve", model_folder, PUZZLE, "4...............", "--json")
-    solved, unsolved = map(json.loads, out.splitlines())
+def test_no_wrong_board_is_shown_as_an_answer(hrm_hf, model_folder):
+    arguments = ("solve", PUZZLE, "4...............", "--model", model_folder)
+    code, out, _ = hrm_hf(*arguments, "--json")
+    solved, several = map(json.loads, out.splitlines())
     assert code == 2
     assert (solved["solved"], solved["answer"]) == (True, ANSWER)
-    assert (unsolved["solved"], unsolved["answer"]) == (False, None)
-    assert unsolved["reason"]
+    assert (several["solved"], several["answer"]) == (False, None)
+    assert several["outcome"] == "more than one solution" and several["reason"]
+    code, out, _ = hrm_hf(*arguments)
+    _, board = out.split("solved (")
+    assert code == 2 and "more than one solution: " in board
+    # the clue, and no digit beside it
+    assert board.count("[4]") == 1 and board.split("more than")[0].count(" . ") == 15
 
 
 def test_puzzles_come_from_stdin_too(hrm_hf, model_folder):
-    code, out, _ = hrm_hf("solve", model_folder, "-", "--json", stdin=f"{PUZZLE}\n\n{PUZZLE}\n")
-    assert code == 0 and len(out.splitlines()) == 2
+    for dash in ([], ["-"]):
+        code, out, _ = hrm_hf("solve", *dash, "--model", model_folder, "--json", stdin=f"{PUZZLE}\n\n{PUZZLE}\n")
+        assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_a_board_of_several_lines_is_one_puzzle(hrm_hf, model_folder):
+    rows = [PUZZLE[start : start + 4] for start in range(0, 16, 4)]
+    code, out, _ = hrm_hf("solve", "--model", model_folder, "--json", stdin="\n".join(rows))
+    assert code == 0 and json.loads(out)["puzzle"] == PUZZLE
 
 
 def test_steps_are_shown_on_request(hrm_hf, model_folder):
     code, out, _ = hrm_hf(
-        "solve", model_folder, PUZZLE, "--show-steps", "--max-segments", "3", "--halt-threshold", "1.0"
+        *("solve", PUZZLE, "--model", model_folder, "--show-steps"),
+        *("--max-segments", "3", "--halt-threshold", "1.0"),
     )
     assert code == 0
     assert [number for number in range(1, 5) if f"after segment {number}:" in out] == [1, 2, 3]
@@ -83,23 +97,32 @@ def test_steps_are_shown_on_request(hrm_hf, model_folder):
     [
         (["12..34"], "6 cells"),
         (["1x.............."], "'x'"),
-        (["11.............."], "row 1 has two 1s"),
         ([PUZZLE, "--max-segments", "0"], "max_segments=0"),
+        ([PUZZLE, "--samples", "0"], "num_samples=0"),
         ([PUZZLE, "--halt-threshold", "2"], "halt_threshold=2"),
-        ([], "no puzzle|empty"),
+        ([], "no puzzle to solve; give one"),
+        (["-"], "no puzzle to solve; give one"),
+        (["some/model", PUZZLE], "some/model is no puzzle; .* hrm-hf solve PUZZLE --model some/model$"),
     ],
 )
 def test_bad_puzzles_are_one_sentence(hrm_hf, model_folder, arguments, sentence):
     import re
 
-    code, out, err = hrm_hf("solve", model_folder, *arguments)
+    code, out, err = hrm_hf("solve", "--model", model_folder, *arguments)
     assert code == 1 and out == ""
-    assert err.startswith("hrm-hf: ") and re.search(sentence, err), err
+    assert err.startswith("hrm-hf: ") and re.search(sentence, err.strip()), err
     assert len(err.strip().splitlines()) == 1
 
 
+def test_a_model_folder_in_place_of_a_puzzle_is_one_sentence(hrm_hf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    code, out, err = hrm_hf("solve", "model", PUZZLE)
+    assert code == 1 and out == "" and "hrm-hf solve PUZZLE --model model" in err
+
+
 def test_a_missing_model_is_one_sentence(hrm_hf):
-    code, _, err = hrm_hf("solve", "./nowhere", PUZZLE)
+    code, _, err = hrm_hf("solve", PUZZLE, "--model", "./nowhere")
     assert code == 1 and "no folder ./nowhere" in err and len(err.strip().splitlines()) == 1
 
 
@@ -156,9 +179,9 @@ def test_data_has_the_builders(hrm_hf, tmp_path):
 
 
 def test_more_samples(hrm_hf, model_folder, tmp_path):
-    code, out, _ = hrm_hf("solve", model_folder, PUZZLE, "--samples", "3", "--json")
+    code, out, _ = hrm_hf("solve", PUZZLE, "--model", model_folder, "--samples", "3", "--json")
     assert code == 0 and json.loads(out)["answer"] == ANSWER
-    code, _, err = hrm_hf("solve", model_folder, PUZZLE, "--samples", "3", "--show-steps")
+    code, _, err = hrm_hf("solve", PUZZLE, "--model", model_folder, "--samples", "3", "--show-steps")
     assert code == 1 and "--show-steps is for one answer" in err
     build_sudoku(tmp_path / "data", size=4, num_train=3, num_test=5)
     code, out, _ = hrm_hf("evaluate", model_folder, str(tmp_path / "data"), "--samples", "4")

@@ -74,6 +74,7 @@ def draw_samples(
     noise_std: float = 0.0,
     seed: int = 0,
     stop_when_solved: bool = True,
+    worth_more: Callable[[torch.Tensor], torch.Tensor] | None = None,
     samples_at_once: int = 1,
     batch_size: int = 1024,
     max_segments: int | None = None,
@@ -97,6 +98,8 @@ def draw_samples(
             sample. The states of a model with post-norm have a mean square of 1.
         seed: of copies and noise.
         stop_when_solved: draw no more samples for a puzzle once one keeps the rules.
+        worth_more: asked once, after the first samples, for the numbers `(rows,)` of the puzzles that they have not
+            solved; those for which it answers `False` in the mask `(rows,)` get no more.
         samples_at_once: samples of a puzzle that are drawn before it is looked whether one keeps the rules. More fill
             the batches when there are few puzzles, and are all paid for.
         batch_size: answers drawn at a time, per process.
@@ -164,6 +167,8 @@ def draw_samples(
                 samples.keeps_rules[rows, columns] = torch.tensor([verdict.solved for verdict in verdicts])
         if stop_when_solved:
             unsolved = unsolved[~samples.keeps_rules[unsolved].any(1)]
+            if first == 0 and worth_more is not None and len(unsolved) > 0:
+                unsolved = unsolved[worth_more(unsolved)]
             if len(unsolved) == 0:
                 break
     return _gather(samples, own_rows)
