@@ -37,7 +37,7 @@ def processor_name() -> str:
     if cpuinfo.is_file():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    return f"{cores} cores of {model}"
+    return f"{cores} core{'' if cores == 1 else 's'} of {model}"
 
 
 def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:

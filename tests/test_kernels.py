@@ -102,6 +102,48 @@ def test_kernels_in_the_interpreter():
     assert "passed" in tests.stdout
 
 
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    [
+        ("_forward", {"D": 64, "ROTATE": True, "MOVE": False}),
+        ("_forward", {"D": 32, "ROTATE": False, "MOVE": True}),
+        ("_backward", {"D": 64, "ROTATE": True, "MOVE": False}),
+        ("_backward", {"D": 32, "ROTATE": False, "MOVE": True}),
+        ("_swiglu", {"K": 512, "N": 1536}),
+    ],
+)
+def test_kernels_compile_for_an_h100(name, positions):
+    """What the interpreter lets pass and the compiler does not: types and shapes that change in a loop."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from hrm_hf.kernels import rope_attention, swiglu_matmul
+
+    module = sys.modules[(swiglu_matmul if name == "_swiglu" else rope_attention).__module__]
+    tuned = getattr(module, name)
+    config, kernel = tuned.configs[0], tuned.fn
+    constants = {"S": 82, "H": 8, "LAST_KEYS": 32, "SAVE_LOGSUMEXP": True, "BLOCK_Q": 128}
+    constants = {
+        key: value for key, value in (constants | positions | config.kwargs).items() if key in kernel.arg_names
+    }
+    types = {"scale": "fp32", "tokens": "i32", "cos": "*fp32", "sin": "*fp32", "logsumexp": "*fp32"}
+    signature = {arg: "constexpr" if arg in constants else types.get(arg, "*bf16") for arg in kernel.arg_names}
+    compiled = triton.compile(
+        ASTSource(
+            fn=kernel,
+            signature=signature,
+            constexprs={(kernel.arg_names.index(arg),): value for arg, value in constants.items()},
+            attrs={(i,): [["tt.divisibility", 16]] for i, arg in enumerate(kernel.arg_names) if "*" in signature[arg]},
+        ),
+        target=GPUTarget("cuda", 90, 32),
+        options={"num_warps": config.num_warps, "num_stages": config.num_stages, "maxnreg": config.maxnreg},
+    )
+    assert "wgmma" in compiled.asm["ptx"]  # the tensor cores of an H100
+    assert compiled.metadata.shared <= 227 * 1024
+
+
 @needs_kernels
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "not moved"])
 @pytest.mark.parametrize("rotate", [True, False], ids=["rotated", "not rotated"])
