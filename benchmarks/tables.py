@@ -38,6 +38,7 @@ def sudoku_table() -> str:
     """What our runs reached, one line an evaluation."""
     rows = []
     for name, task, minutes in (
+        ("sudoku_sizes", "4x4, 6 clues, generated", "train_minutes"),
         ("demo", "6x6, 22 clues, generated", "train_minutes"),
         ("sudoku_hard_first_run", "9x9, sudoku-hard", "gpu_minutes"),
         ("sudoku_hard_default", "9x9, sudoku-hard", "gpu_minutes"),
@@ -160,22 +161,23 @@ def hard_samples_table() -> str:
 
 
 def throughput_table() -> str:
-    """Training steps on a GPU."""
+    """Training steps, on a GPU and on a CPU."""
     rows = [
         [
             record["variant"],
+            f"{record['device']}, {record['dtype']}",
             record["setting"],
             f"{record['batch_size']}",
-            f"**{record['ms_per_step']:.1f}**",
-            f"{record['samples_per_s']:,.0f}",
-            f"{record['peak_gb']:.1f}",
-            f"{record['tflops']:.0f} ({percent(record['matmul_share'])} of the card's matrix product)",
+            f"**{record['ms_per_step']:,.1f}**",
+            f"{record['samples_per_s']:,.{0 if record['samples_per_s'] >= 100 else 1}f}",
+            "" if record["peak_gb"] is None else f"{record['peak_gb']:.1f}",
+            f"{record['tflops']:.3g} ({percent(record['matmul_share'])})",
         ]
-        for record in read_records("train_throughput_gpu")
+        for name in ("train_throughput_gpu", "train_throughput_cpu")
+        for record in read_records(name)
     ]
-    card = read_records("train_throughput_gpu")[0]["device"]
-    header = [f"variant ({card})", "setting", "batch", "ms a step", "samples/s", "peak GB", "TFLOP/s"]
-    return markdown_table(header, rows)
+    header = ["variant", "device", "setting", "batch", "ms a step", "samples/s", "peak GB"]
+    return markdown_table([*header, "TFLOP/s (share of the device's matrix product)"], rows)
 
 
 def inference_table() -> str:

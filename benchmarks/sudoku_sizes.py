@@ -1,0 +1,90 @@
+"""One family, other sizes: generate, train and test a small model on 4x4 Sudoku (6x6 is `make demo`).
+
+python -m benchmarks.sudoku_sizes
+
+The recipe is that of the demo, recipes/sudoku_demo.yaml, with the options below. No test puzzle equals a training
+puzzle up to symmetry.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import transformers
+import typer
+
+from benchmarks.records import ROOT, processor_name, write_records
+
+
+# of the data set, and of training
+SIZES: dict[int, tuple[dict, dict]] = {
+    4: (
+        {"clues": 6, "num-train": 250, "num-validation": 20, "num-test": 100},
+        {"max_steps": 400, "eval_steps": 200, "max_eval_rows": 20},
+    ),
+}
+SEGMENTS = 16
+
+
+def run(*command: str | Path):
+    """Run a command of this repository with this Python."""
+    subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=True)
+
+
+def measure(size: int, folder: Path) -> dict:
+    """Generate, train, test: the record of a size."""
+    data, options = SIZES[size]
+    dataset, output = folder / f"sudoku-{size}x{size}", folder / f"run-{size}x{size}"
+    choices = [part for name, value in data.items() for part in (f"--{name}", value)]
+    run("dataset_scripts/build_sudoku.py", dataset, "--size", size, *choices, "--overwrite")
+    options = {
+        "dataset": dataset,
+        "output_dir": output,
+        "overwrite_output_dir": True,
+        "report_to": "none",
+    } | options
+    choices = [part for name, value in options.items() for part in (f"--{name}", value)]
+    run("train_accelerate.py", "recipes/sudoku_demo.yaml", *choices)
+    test_file = output / "test.json"
+    run("-m", "hrm_hf.cli", "evaluate", output / "model", dataset, "--max-segments", SEGMENTS, "--output", test_file)
+    test, result = json.loads(test_file.read_text()), json.loads((output / "result.json").read_text())
+    return {
+        "benchmark": "sudoku_sizes",
+        "variant": f"sudoku_{size}x{size}",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "clues": data["clues"],
+        "train_puzzles": result["train_puzzles"],
+        "train_minutes": result["train_minutes"],
+        "parameters": result["parameters"],
+        "split": test["split"],
+        "n": test["n"],
+        "segments": test["max_segments"],
+        "mean_segments": test["mean_segments"],
+        "method": "single",
+        "samples": 1,
+        "exact_accuracy": test["exact_accuracy"],
+        "ci95": test["exact_ci95"],
+        "cell_accuracy": test["cell_accuracy"],
+        "seed": 0,
+        "checkpoint": "last",
+    }
+
+
+def main(
+    size: Annotated[list[int] | None, typer.Option(help="Sizes; all by default.")] = None,
+    folder: Annotated[Path, typer.Option(help="For data and runs.")] = Path("runs/sudoku_sizes"),
+):
+    """Measure and write a record of each size."""
+    folder = folder.resolve()
+    records = [measure(each, folder) for each in size or list(SIZES)]
+    print(json.dumps(records, indent=2))
+    print(f"written to {write_records('sudoku_sizes', records)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
