@@ -240,7 +240,7 @@ def main():
         "parameters": model.num_parameters(),
         "seed": args.seed,
     }
-    records = [common | {"variant": "time of one hard puzzle"} | time_hard_puzzles(args.processes)]
+    records = [common | {"variant": "time of one hard puzzle"} | time_hard_puzzles(args.processes, args.seed)]
     print(records[0], flush=True)
     for variant, make in (("easy", easy_puzzles), ("17 clues", seventeen_clue_puzzles)):
         boards, groups = make(args.number, args.seed)
