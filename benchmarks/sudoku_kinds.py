@@ -166,7 +166,7 @@ def scores(found: dict[str, np.ndarray], boards: np.ndarray, solutions: np.ndarr
         "mean_segments": round(float(found["segments"].mean()), 2),
         "mean_copies": round(float(found["copies"].mean()), 3),
         "exact_accuracy": round(accuracy, 5),
-        "ci95": binomial_interval(accuracy, len(boards)),
+        "ci95_as_if_copies_were_independent": binomial_interval(accuracy, len(boards)),
         "cell_accuracy": round(float((answers == solutions).mean()), 6),
         "unsolved": int((~kept).sum()),
         # 0, since each puzzle has one solution: what keeps the rules is that

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/text.md", "docs/training.md"]
+FILES = ["README.md", "docs/text.md", "docs/training.md", "hrm_hf/pretrained/sudoku-hard/README.md"]
 
 
 def percent(share: float) -> str:
@@ -160,6 +160,51 @@ def hard_samples_table() -> str:
     return markdown_table([*header, "segments on average, all copies"], rows)
 
 
+def sudoku_kinds_table() -> str:
+    """The shipped model on easy puzzles and on those of 17 clues."""
+    rows = []
+    for record in read_records("sudoku_kinds"):
+        if record["variant"] not in ("easy", "17 clues"):
+            continue
+        copies = record["samples"]
+        low, high = record["distinct_ci95"]
+        rows.append(
+            [
+                f"{record['clues']} clues, rating {record['mean_rating']:.1f} (at most {record['max_rating']})",
+                f"at most {record['segments']}{f', {copies} copies' if copies > 1 else ''}",
+                f"{record['mean_segments']:.1f}",
+                f"{percent(record['exact_accuracy'])} of {record['n']:,}",
+                f"**{percent(record['distinct_accuracy'])}** ({100 * low:.1f} to {100 * high:.1f}) of "
+                f"{record['distinct']:,}",
+                str(record["wrong_boards_that_keep_the_rules"]),
+            ]
+        )
+    header = ["9x9 puzzles", "segments", "mean of all copies", "exactly solved, with symmetric copies"]
+    return markdown_table(
+        [*header, "exactly solved of distinct ones (95 % interval)", "wrong boards that keep the rules"], rows
+    )
+
+
+def sudoku_wait_table() -> str:
+    """How long `hrm-hf solve` takes for one hard puzzle."""
+    rows = [
+        [
+            str(record["n"]),
+            f"{record['mean_rating']:.0f} ({record['max_rating']})",
+            str(record["solved"]),
+            f"**{record['seconds_median']:.2f}**",
+            f"{record['within_2_seconds']} of {record['n']}",
+            f"{record['seconds_mean']:.2f}",
+            f"{record['seconds_most']:.1f}",
+            record["device"],
+        ]
+        for record in read_records("sudoku_kinds")
+        if record["variant"] == "time of one hard puzzle"
+    ]
+    header = ["hard puzzles", "mean rating (most)", "solved", "median seconds", "within 2 seconds", "mean", "most"]
+    return markdown_table([*header, "on"], rows)
+
+
 def throughput_table() -> str:
     """Training steps, on a GPU and on a CPU."""
     rows = [
@@ -252,6 +297,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "text_sweep": text_sweep_table,
     "samples": samples_table,
     "hard_samples": hard_samples_table,
+    "sudoku_kinds": sudoku_kinds_table,
+    "sudoku_wait": sudoku_wait_table,
     "throughput": throughput_table,
     "inference": inference_table,
     "puzzle_table": puzzle_table_table,
