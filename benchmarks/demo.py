@@ -12,7 +12,7 @@ import torch
 import transformers
 import yaml
 
-from benchmarks.records import RESULTS, ROOT, processor_name, write_records
+from benchmarks.records import RESULTS, ROOT, processor_name, single_pass, write_records
 
 
 def main():
@@ -32,21 +32,9 @@ def main():
                 "device": processor_name(),
                 "torch": torch.__version__,
                 "transformers": transformers.__version__,
-                "train_puzzles": result["train_puzzles"],
-                "split": test["split"],
-                "n": test["n"],
-                "segments": test["max_segments"],
-                "mean_segments": test["mean_segments"],
-                "method": "single",
-                "samples": 1,
-                "exact_accuracy": test["exact_accuracy"],
-                "cell_accuracy": test["cell_accuracy"],
-                "ci95": test["exact_ci95"],
-                "train_minutes": result["train_minutes"],
                 "total_minutes": minutes,
-                "parameters": result["parameters"],
                 "seed": yaml.safe_load((run / "recipe.yaml").read_text())["seed"],
-                "checkpoint": "last",
+                **single_pass(result, test),
             }
         ],
     )

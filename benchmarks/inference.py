@@ -17,16 +17,15 @@ import torch
 import transformers
 import typer
 
-from benchmarks.records import ROOT, processor_name, write_records
+from benchmarks.records import processor_name, write_records
 from benchmarks.timing import durations
 from benchmarks.train_throughput import PUBLISHED
 from configuration_hrm import HRMConfig
-from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
 from hrm_hf.training.compilation import compile_blocks
 from modeling_hrm import HRMForGridTask
 
 
-SHIPPED = ROOT / "hrm_hf" / "pretrained" / "sudoku-hard"
 SEGMENTS = 16
 NUM_PUZZLES = 2048
 
@@ -79,7 +78,7 @@ def main(
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     puzzles = puzzles_of(dataset, NUM_PUZZLES if on_gpu else 64)
-    models = {"shipped": load_checkpoint(str(SHIPPED))[0]}
+    models = {"shipped": load_checkpoint(str(SHIPPED_SUDOKU))[0]}
     if published:
         models["published"] = HRMForGridTask(HRMConfig(**PUBLISHED)).eval()
     records = []

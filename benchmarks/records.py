@@ -40,6 +40,30 @@ def processor_name() -> str:
     return f"{cores} core{'' if cores == 1 else 's'} of {model}"
 
 
+def single_pass(result: dict, test: dict) -> dict:
+    """Fields of a record of a Sudoku model that was trained and then tested once on every puzzle.
+
+    Args:
+        result: what training wrote into result.json.
+        test: what `hrm-hf evaluate --output` wrote.
+    """
+    return {
+        "train_puzzles": result["train_puzzles"],
+        "train_minutes": result["train_minutes"],
+        "parameters": result["parameters"],
+        "split": test["split"],
+        "n": test["n"],
+        "segments": test["max_segments"],
+        "mean_segments": test["mean_segments"],
+        "method": "single",
+        "samples": 1,
+        "exact_accuracy": test["exact_accuracy"],
+        "cell_accuracy": test["cell_accuracy"],
+        "ci95": test["exact_ci95"],
+        "checkpoint": "last",
+    }
+
+
 def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:
     """Write records with commit and date added, beside and then renamed.
 

@@ -16,7 +16,7 @@ import torch
 import transformers
 import typer
 
-from benchmarks.records import ROOT, processor_name, write_records
+from benchmarks.records import ROOT, processor_name, single_pass, write_records
 
 
 # of the data set, and of training
@@ -58,20 +58,8 @@ def measure(size: int, folder: Path) -> dict:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "clues": data["clues"],
-        "train_puzzles": result["train_puzzles"],
-        "train_minutes": result["train_minutes"],
-        "parameters": result["parameters"],
-        "split": test["split"],
-        "n": test["n"],
-        "segments": test["max_segments"],
-        "mean_segments": test["mean_segments"],
-        "method": "single",
-        "samples": 1,
-        "exact_accuracy": test["exact_accuracy"],
-        "ci95": test["exact_ci95"],
-        "cell_accuracy": test["cell_accuracy"],
         "seed": 0,
-        "checkpoint": "last",
+        **single_pass(result, test),
     }
 
 
