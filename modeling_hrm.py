@@ -1100,24 +1100,10 @@ class HRMForGridTask(HRMPreTrainedModel):
                 `halt_threshold` outside of 0 to 1, or weights that give values that are not finite.
         """
         max_segments = self.config.halt_max_steps if max_segments is None else max_segments
-        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
-            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
-        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
-            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
-        if input_ids.dim() != 2 or input_ids.shape[0] == 0:
-            raise ValueError(
-                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
-            )
-        if input_ids.shape[1] != self.config.max_position_embeddings:
-            raise ValueError(
-                f"Each puzzle has {input_ids.shape[1]} cells, but this model was made for "
-                f"{self.config.max_position_embeddings}; use the processor that was saved with it."
-            )
-        check_ids("input_ids", input_ids.cpu(), self.config.vocab_size)
         batch_size = input_ids.shape[0]
         if puzzle_identifiers is None:
             puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
-        check_ids("puzzle_identifiers", puzzle_identifiers.cpu(), self.config.num_puzzle_identifiers)
+        self.check_puzzles(input_ids, puzzle_identifiers, max_segments, halt_threshold)
 
         device = input_ids.device
         predictions = torch.empty_like(input_ids)
@@ -1136,7 +1122,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             )
             logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
             if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
-                raise ValueError(self._describe_non_finite())
+                raise ValueError(self.describe_non_finite())
             predictions[rows] = logits.argmax(-1)
             halt_probabilities[rows] = torch.sigmoid(q_halt)
             segments[rows] += 1
@@ -1163,7 +1149,32 @@ class HRMForGridTask(HRMPreTrainedModel):
             halt_probability_history=torch.stack(probability_history, dim=1) if return_history else None,
         )
 
-    def _describe_non_finite(self) -> str:
+    def check_puzzles(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor,
+        max_segments: int,
+        halt_threshold: float | None,
+    ):
+        """Raise a `ValueError` for what `solve` cannot solve; its arguments."""
+        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
+        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
+            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
+        if input_ids.dim() != 2 or input_ids.shape[0] == 0:
+            raise ValueError(
+                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
+            )
+        if input_ids.shape[1] != self.config.max_position_embeddings:
+            raise ValueError(
+                f"Each puzzle has {input_ids.shape[1]} cells, but this model was made for "
+                f"{self.config.max_position_embeddings}; use the processor that was saved with it."
+            )
+        check_ids("input_ids", input_ids.cpu(), self.config.vocab_size)
+        check_ids("puzzle_identifiers", puzzle_identifiers.cpu(), self.config.num_puzzle_identifiers)
+
+    def describe_non_finite(self) -> str:
+        """What to tell the user if values are not finite."""
         for name, tensor in self.state_dict().items():
             if not torch.isfinite(tensor).all():
                 return f"The weight {name} has values that are not finite: the checkpoint is damaged."

@@ -3,11 +3,14 @@
 python -m benchmarks.inference                          # the shipped model on the hard puzzles of this repository
 python -m benchmarks.inference --dataset data/sudoku-hard-50k --published
 
-Lines: the shipped model (1.7 M parameters) with `full` 16 segments, and with `early_stop`, where finished puzzles
-leave the batch; with --published also the published shape (27 M parameters, random weights), which is what the
-original's 1,612 puzzles/s on an H100 are about: 16 segments, no early stopping.
+Lines: the shipped model (1.7 M parameters) with `full` 16 segments, and with `early_stop`; with --published also the
+published shape (27 M parameters, random weights), which is what the original's 1,612 puzzles/s on an H100 are about:
+16 segments, no early stopping. On a CPU by `HRMForGridTask.solve`, batch by batch, where finished puzzles leave the
+batch. On a GPU by `solve_in_slots`, where they make room for the next, a segment is one CUDA graph, and blocks are
+compiled; `fused` with the Triton kernels beside.
 """
 
+import functools
 import json
 import statistics
 from pathlib import Path
@@ -22,12 +25,14 @@ from benchmarks.timing import durations
 from benchmarks.train_throughput import PUBLISHED
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
+from hrm_hf.evaluation.slots import solve_in_slots
 from hrm_hf.training.compilation import compile_blocks
 from modeling_hrm import HRMForGridTask
 
 
 SEGMENTS = 16
 NUM_PUZZLES = 2048
+SETTINGS = ("compiled", "fused")  # in this order, because the kernels stay in a model
 
 
 def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
@@ -46,31 +51,50 @@ def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
 def measure(
     model: HRMForGridTask, puzzles: torch.Tensor, batch_size: int, early_stop: bool, repeats: int
 ) -> dict[str, float]:
-    """Speed of solving batches of so many puzzles."""
+    """Speed of solving so many puzzles at a time."""
     device = model.device
-    batches = [batch.to(device) for batch in puzzles.split(batch_size) if len(batch) == batch_size][:8]
+    if device.type == "cuda":
+        # enough that the recording, and the slots that run dry at the end, weigh little
+        count = max(256, 4 * batch_size)
+        rounds = [puzzles.repeat(-(-count // len(puzzles)), 1)[:count].to(device)]
+        solve = functools.partial(solve_in_slots, model, num_slots=batch_size)
+    else:
+        rounds = [batch for batch in puzzles.split(batch_size) if len(batch) == batch_size][:8]
+        solve = model.solve
     segments = []
 
-    def solve(number: int):
-        output = model.solve(batches[number % len(batches)], max_segments=SEGMENTS, early_stop=early_stop)
+    def solve_round(number: int):
+        output = solve(rounds[number % len(rounds)], max_segments=SEGMENTS, early_stop=early_stop)
         segments.append(output.segments.float().mean().item())
 
-    times = durations(solve, min(3, len(batches)), max(repeats, len(batches)), device)
+    times = durations(solve_round, min(3, len(rounds)), max(repeats, len(rounds)), device)
     seconds = statistics.fmean(times)  # puzzles differ, so it is the mean that tells how many are solved in a second
     return {
         "batch_size": batch_size,
+        "puzzles": len(rounds[0]),
         "segments": SEGMENTS,
         "mean_segments": round(statistics.fmean(segments), 2),
-        "puzzles_per_s": round(batch_size / seconds, 1),
-        "ms_per_puzzle": round(1e3 * seconds / batch_size, 3),
+        "puzzles_per_s": round(len(rounds[0]) / seconds, 1),
+        "ms_per_puzzle": round(1e3 * seconds / len(rounds[0]), 3),
     }
+
+
+def prepare_for_gpu(model: HRMForGridTask, setting: str):
+    """Compile the blocks anew, so that they are for one size of batch; with the Triton kernels within if `fused`."""
+    torch.compiler.reset()
+    if setting == "fused":
+        from hrm_hf.kernels import use_fused_kernels
+
+        use_fused_kernels(model)
+    compile_blocks(model)
 
 
 def main(
     dataset: Annotated[Path | None, typer.Option(help="Data set folder; its test split is solved.")] = None,
     published: Annotated[bool, typer.Option(help="Also measure the published shape.")] = False,
     batch_size: Annotated[list[int] | None, typer.Option(help="1, 64 and 2048 by default; on a CPU 1 and 64.")] = None,
-    repeats: Annotated[int, typer.Option(help="Batches that are timed.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Batches that are timed; on a GPU rounds of 4 batches.")] = 4,
+    setting: Annotated[list[str] | None, typer.Option(help="On a GPU: 'compiled', 'fused'; both by default.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
     commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
 ):
@@ -86,27 +110,27 @@ def main(
         model.to(device)
         for dtype in [torch.bfloat16] if on_gpu else [torch.float32, torch.bfloat16]:
             model.to(dtype)
-            if on_gpu:
-                torch.compiler.reset()
-                compile_blocks(model)
-            for size in batch_size or ([1, 64, 2048] if on_gpu else [1, 64]):
-                for early_stop in (False, True):
-                    if early_stop and name == "published":
-                        continue  # random weights never believe themselves
-                    line = measure(model, puzzles, size, early_stop, repeats)
-                    records.append(
-                        {
-                            "benchmark": "inference",
-                            "variant": f"{name}, {'early_stop' if early_stop else 'full'}",
-                            "device": torch.cuda.get_device_name() if on_gpu else processor_name(),
-                            "torch": torch.__version__,
-                            "transformers": transformers.__version__,
-                            "parameters": model.num_parameters(),
-                            "dtype": str(dtype).removeprefix("torch."),
-                            **line,
-                        }
-                    )
-                    print(json.dumps(records[-1]), flush=True)
+            for how in (setting or list(SETTINGS)) if on_gpu else ["plain"]:
+                for size in batch_size or ([1, 64, 2048] if on_gpu else [1, 64]):
+                    if on_gpu:
+                        prepare_for_gpu(model, how)
+                    for early_stop in (False, True):
+                        if early_stop and name == "published":
+                            continue  # random weights never believe themselves
+                        kind = ("early_stop" if early_stop else "full") + (", fused" if how == "fused" else "")
+                        records.append(
+                            {
+                                "benchmark": "inference",
+                                "variant": f"{name}, {kind}",
+                                "device": torch.cuda.get_device_name() if on_gpu else processor_name(),
+                                "torch": torch.__version__,
+                                "transformers": transformers.__version__,
+                                "parameters": model.num_parameters(),
+                                "dtype": str(dtype).removeprefix("torch."),
+                                **measure(model, puzzles, size, early_stop, repeats),
+                            }
+                        )
+                        print(json.dumps(records[-1]), flush=True)
     if output is None:
         print(f"written to {write_records('inference_gpu' if on_gpu else 'inference_cpu', records, commit=commit)}")
     else:

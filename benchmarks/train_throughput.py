@@ -31,13 +31,14 @@ from accelerate import Accelerator
 from benchmarks.records import processor_name, write_records
 from benchmarks.timing import durations
 from configuration_hrm import HRMConfig
+from hrm_hf.cuda_graph import GraphedCall
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.compilation import compile_blocks
 from hrm_hf.training.grid_task import GridTask
 from hrm_hf.training.meter import Meter
 from hrm_hf.training.optim import build_optimizers
-from hrm_hf.training.step import GraphedStep, TrainingStep
+from hrm_hf.training.step import TrainingStep
 from modeling_hrm import HRMForGridTask
 
 
@@ -115,7 +116,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def build_step(
     task: RandomBoards, options: dict, batch_size: int, accelerator: Accelerator, setting: str
-) -> TrainingStep | GraphedStep:
+) -> TrainingStep | GraphedCall:
     """A step as `hrm_hf.training.loop` builds it."""
     args = TrainArguments(output_dir="unused", batch_size=batch_size, report_to="none", **options)
     level = SETTINGS.index(setting)
@@ -135,7 +136,9 @@ def build_step(
     task.start(args, model)
     network.train()
     step = TrainingStep(accelerator, task, model, network, optimizers, average, Meter(accelerator, task.means))
-    return GraphedStep(step) if level >= SETTINGS.index("graph") else step
+    if level >= SETTINGS.index("graph"):
+        return GraphedCall(step, prepare=step.drop_gradients)
+    return step
 
 
 def measure(

@@ -215,6 +215,7 @@ def evaluate(
         halt_threshold=halt_threshold,
         keep_predictions=predictions is not None,
         progress=True,
+        in_slots=accelerator.device.type == "cuda",
     )
     result = {"model": model, "dataset": dataset, "split": split}
     result |= score(solved, max_segments, early_stop, halt_threshold).as_dict()

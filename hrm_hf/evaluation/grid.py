@@ -4,6 +4,7 @@
 puzzle. The names are used for nothing else.
 """
 
+import functools
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -11,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from hrm_hf.evaluation.slots import solve_in_slots
 from hrm_hf.evaluation.statistics import binomial_interval
 from modeling_hrm import IGNORE_INDEX, HRMForGridTask
 
@@ -83,6 +85,7 @@ def solve_puzzles(
     halt_threshold: float | None = None,
     keep_predictions: bool = False,
     progress: bool = False,
+    in_slots: bool = False,
 ) -> SolvedPuzzles:
     """Solve labelled puzzles and compare with the labels. With several processes each takes its share of the puzzles.
 
@@ -94,6 +97,7 @@ def solve_puzzles(
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
         keep_predictions: whether to return them too.
         progress: show a progress bar on the main process.
+        in_slots: solve all puzzles of a process by `solve_in_slots`, `batch_size` at a time: faster on a GPU.
 
     Returns:
         All puzzles, in order, on every process.
@@ -111,12 +115,16 @@ def solve_puzzles(
     parts: list[tuple[torch.Tensor, ...]] = []
     start = time.perf_counter()
     batches = tqdm(
-        rows.split(batch_size), desc="evaluate", disable=not (progress and accelerator.is_main_process), leave=False
+        rows.split(per_process if in_slots else batch_size),
+        desc="evaluate",
+        disable=not (progress and accelerator.is_main_process),
+        leave=False,
     )
+    solve = functools.partial(solve_in_slots, model, num_slots=batch_size) if in_slots else model.solve
     for batch_rows in batches:
         batch = {name: tensor[batch_rows].to(accelerator.device) for name, tensor in puzzles.items()}
         with accelerator.autocast():
-            solved = model.solve(
+            solved = solve(
                 batch["input_ids"],
                 batch["puzzle_identifiers"],
                 max_segments=max_segments,

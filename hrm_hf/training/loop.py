@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from hrm_hf.cuda_graph import GraphedCall
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.best import Best
@@ -41,7 +42,7 @@ from hrm_hf.training.sharding import (
     whole_model,
     whole_state,
 )
-from hrm_hf.training.step import GraphedStep, TrainingStep
+from hrm_hf.training.step import TrainingStep
 from hrm_hf.training.stopping import SignalWatch, Stopped, any_process
 from hrm_hf.training.task import Task
 from hrm_hf.training.trackers import choose_tracker, start_tracker, track
@@ -271,7 +272,7 @@ def run_loop(run: Run) -> dict:
         args.gradient_accumulation_steps,
     )
     if args.cuda_graph:
-        take_step = GraphedStep(take_step)
+        take_step = GraphedCall(take_step, prepare=take_step.drop_gradients)
     saved_at = clock.minutes()
     run.network.train()
     with SignalWatch() as watch:

@@ -1,6 +1,6 @@
 """One step of training, on the device from its beginning to its end: nothing in it waits for the device.
 
-So the host runs ahead of a GPU, and a GPU can record the whole step (`GraphedStep`).
+So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/cuda_graph.py).
 """
 
 from collections.abc import Sequence
@@ -58,8 +58,7 @@ class TrainingStep:
 
     def __call__(self, batch: dict[str, torch.Tensor]):
         """Take one step on a batch of this process."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        self.drop_gradients()
         sums: dict[str, torch.Tensor] = {}
         for number, part in enumerate(parts_of(batch, self.num_parts), start=1):
             # the processes add up their gradients once, in the last part
@@ -79,6 +78,11 @@ class TrainingStep:
         self.task.finish(is_bad)
         self.meter.add(sums, norm, is_bad)
 
+    def drop_gradients(self):
+        """Free the gradients of the last step; a recorded backward must make its own."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
     def gradient_norm(self) -> torch.Tensor:
         """The norm of all dense gradients together, scalar, before they are clipped."""
         if self.max_grad_norm is not None:
@@ -92,43 +96,3 @@ def parts_of(batch: dict[str, torch.Tensor], num_parts: int) -> list[dict[str, t
         return [batch]
     chunks = {name: tensor.chunk(num_parts) for name, tensor in batch.items()}
     return [{name: tensors[index] for name, tensors in chunks.items()} for index in range(num_parts)]
-
-
-class GraphedStep:
-    """A step that is recorded once as a CUDA graph and then replayed: the host launches one thing a step.
-
-    The first steps are taken as they are, because memory and compiled code must be there when the recording begins.
-
-    Args:
-        step: what to record.
-        warmup_steps: steps before the recording.
-    """
-
-    def __init__(self, step: TrainingStep, warmup_steps: int = 5):
-        self.step, self.warmup_steps = step, warmup_steps
-        self.steps_done = 0
-        self.stream = torch.cuda.Stream()
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: dict[str, torch.Tensor] = {}
-
-    def __call__(self, batch: dict[str, torch.Tensor]):
-        """Take one step on a batch, which has the shapes of all others."""
-        if self.steps_done < self.warmup_steps:
-            # on the stream that records, as https://docs.pytorch.org/docs/stable/notes/cuda.html asks for
-            self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream):
-                self.step(batch)
-            torch.cuda.current_stream().wait_stream(self.stream)
-        else:
-            if self.graph is None:
-                self.inputs = {name: tensor.clone() for name, tensor in batch.items()}
-                for optimizer in self.step.optimizers:
-                    optimizer.zero_grad()  # the recorded backward makes gradients of its own
-                self.graph = torch.cuda.CUDAGraph()
-                # other threads go on using the device meanwhile: the one that pins the memory of the next batches
-                with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
-                    self.step(self.inputs)
-            for name, tensor in batch.items():
-                self.inputs[name].copy_(tensor, non_blocking=True)
-            self.graph.replay()
-        self.steps_done += 1
