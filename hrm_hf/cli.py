@@ -533,6 +533,7 @@ def card(
     repo: Annotated[str | None, typer.Option(help="Name of the model on the Hub, for the code that loads it.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it is there.")] = None,
     license: Annotated[str, typer.Option(help="Of the model.")] = "apache-2.0",
+    notes: Annotated[Path | None, typer.Option(help="Markdown file to put below the results.")] = None,
     as_json: AsJson = False,
 ):
     """Write the model card of a run, README.md and curve.png, into its model folder.
@@ -541,7 +542,7 @@ def card(
     """
     from hrm_hf.model_card import write_card
 
-    files = [str(path) for path in write_card(run, repo, dataset, license)]
+    files = [str(path) for path in write_card(run, repo, dataset, license, notes)]
     print(json.dumps({"files": files}) if as_json else "\n".join(files))
 
 

@@ -33,6 +33,7 @@ _TITLES = {
     "arc": "HRM for ARC",
     "text": "HRM for text",
 }
+_OPTIMIZERS = {"adam_atan2": "AdamATan2", "muon": "Muon for the matrices of blocks, AdamATan2 for the rest"}
 # entries of a recipe that are of one machine and say nothing of the training
 _LOCAL_ENTRIES = ("output_dir", "overwrite_output_dir")
 
@@ -112,7 +113,11 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def write_card(
-    run_folder: Path, repo_id: str | None = None, dataset_id: str | None = None, license: str = "apache-2.0"
+    run_folder: Path,
+    repo_id: str | None = None,
+    dataset_id: str | None = None,
+    license: str = "apache-2.0",
+    notes: Path | None = None,
 ) -> list[Path]:
     """Write README.md and curve.png into the model folder of a run.
 
@@ -121,6 +126,7 @@ def write_card(
         repo_id: name of the model on the Hub, for the code that loads it.
         dataset_id: name of the data set on the Hub, if it is there.
         license: for the metadata.
+        notes: a Markdown file that goes below the results: what was measured besides.
 
     Returns:
         The two files.
@@ -129,8 +135,10 @@ def write_card(
         FileNotFoundError, ValueError: as `read_run`.
     """
     run = read_run(run_folder)
+    if notes is not None and not notes.is_file():
+        raise FileNotFoundError(f"There is no file {notes}; give a Markdown file, or leave the notes out.")
     card, curve = run_folder / "model" / CARD, run_folder / "model" / CURVE
-    text = f"{run_card(run, repo_id, dataset_id, license)}\n"
+    text = f"{run_card(run, repo_id, dataset_id, license, notes and notes.read_text(encoding='utf-8'))}\n"
     with whole_file(curve) as partial:
         draw_curve(run).savefig(partial, dpi=130)
     with whole_file(card) as partial:
@@ -138,8 +146,10 @@ def write_card(
     return [card, curve]
 
 
-def run_card(run: RunRecord, repo_id: str | None, dataset_id: str | None, license: str) -> ModelCard:
-    """The card of a trained model; arguments as `write_card`."""
+def run_card(
+    run: RunRecord, repo_id: str | None, dataset_id: str | None, license: str, notes: str | None = None
+) -> ModelCard:
+    """The card of a trained model; arguments as `write_card`, but `notes` is the text itself."""
     name = repo_id or THIS_FOLDER
     # the test split if it was measured, else what the run itself measured
     measured = {run.result["eval_split"]: run.result}
@@ -171,6 +181,7 @@ def run_card(run: RunRecord, repo_id: str | None, dataset_id: str | None, licens
         command=command,
         curve=CURVE,
         caption=_caption(run),
+        notes=notes and notes.strip(),
         code=_code(run.kind, name, run.processor, run.result.get("max_segments")),
         run=True,
         seed=run.recipe["seed"],
@@ -215,6 +226,7 @@ def converted_card(
         command=None,
         curve=None,
         caption=None,
+        notes=None,
         code=_code(kind, THIS_FOLDER, processor.to_dict(), config.halt_max_steps),
         run=False,
         seed=None,
@@ -370,7 +382,8 @@ def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
         ("steps", f"{result['steps']:,} of batch {recipe['batch_size']:,}"),
         (
             "optimizer",
-            f"AdamATan2, learning rate {recipe['learning_rate']:g}, weight decay {recipe['weight_decay']:g}",
+            f"{_OPTIMIZERS[recipe['optimizer']]}, learning rate {recipe['learning_rate']:g}, "
+            f"weight decay {recipe['weight_decay']:g}",
         ),
         ("compute", f"{minutes:.1f} minutes on {processes} x {device} ({minutes * processes / 60:.2f} device hours)"),
         ("parameters", f"{result['parameters']:,}"),

@@ -104,6 +104,27 @@ def test_the_text_says_what_the_files_say(hrm_hf, run, sudoku_run):
     assert not re.search(r"\n\n\n|[{}]|None|undefined", card)
 
 
+def test_notes_stand_below_the_results(hrm_hf, run, tmp_path):
+    notes = tmp_path / "notes.md"
+    notes.write_text("\nMeasured besides: `{{ kept }}` as it is.\n\n")
+    assert hrm_hf("card", run, "--notes", notes)[0] == 0
+    card = (run / "model/README.md").read_text()
+    assert "split test.*\n\nMeasured besides: `{{ kept }}` as it is.\n\n## How to load it" in card
+    code, _, err = hrm_hf("card", run, "--notes", tmp_path / "other.md")
+    assert code == 1 and "There is no file" in err and "give a Markdown file, or leave the notes out" in err
+
+
+def test_the_optimizer_is_the_one_of_the_recipe(hrm_hf, run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for optimizer, words in (
+        ("adam_atan2", "| optimizer | AdamATan2, "),
+        ("muon", "| optimizer | Muon for the matrices of blocks, AdamATan2 for the rest, "),
+    ):
+        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"optimizer": optimizer}))
+        assert hrm_hf("card", run)[0] == 0
+        assert words in (run / "model/README.md").read_text()
+
+
 def test_a_run_without_a_test_shows_its_own_evaluation(hrm_hf, run):
     (run / "test.json").unlink()
     code, out, _ = hrm_hf("card", run, "--json")
