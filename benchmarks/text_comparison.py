@@ -36,9 +36,9 @@ SIZES = {
     "gpu": {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "layers": 8}
     | {"batch_size": 16, "train_tokens": 8_000_000, "warmup_steps": 50, "eval_rows": None}
     | {"learning_rate_factor": 1 / 3},
-    # the text model that comes with the package: at most 16 MB with its tokenizer
-    "default": {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "layers": 2}
-    | {"batch_size": 32, "train_tokens": 56_000_000, "warmup_steps": 100, "eval_rows": None}
+    # the text model that comes with the package: at most 16 MB with its tokenizer, as bfloat16
+    "default": {"hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 6, "layers": 2}
+    | {"batch_size": 32, "train_tokens": 112_000_000, "warmup_steps": 100, "eval_rows": None}
     | {"optimizer": "muon", "lr_decay_share": 0.5},
 }
 SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
@@ -54,6 +54,7 @@ HRM_VARIANTS = {
     "hrm_zero_states": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"},
     "hrm_shared": {"H_cycles": 2, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
     | {"share_modules": True},
+    "hrm_shared_once": SEED_SETTINGS | {"norm_position": "pre", "share_modules": True},
     "hrm_two_segments": {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
     | {"halt_max_steps": 2, "halting": "lean"},
 }
@@ -68,6 +69,7 @@ LEARNING_RATES = {
     "hrm_last_cycle": 3e-3,
     "hrm_zero_states": 3e-3,
     "hrm_shared": 3e-3,
+    "hrm_shared_once": 3e-3,
     "hrm_two_segments": 3e-3,
     "llama": 3e-3,
     "llama_scaled_init": 3e-3,
