@@ -13,8 +13,9 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# the model for hard 9x9 Sudoku that comes with the package
+# models that come with the package: for hard 9x9 Sudoku, and a small one for English text
 SHIPPED_SUDOKU = Path(__file__).parent / "pretrained" / "sudoku-hard"
+SHIPPED_TEXT = Path(__file__).parent / "pretrained" / "text"
 
 
 def save_checkpoint(

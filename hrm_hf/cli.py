@@ -6,7 +6,7 @@ hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.js
 hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
 hrm-hf data maze data/maze-30x30
 hrm-hf explore data/maze-30x30 mazes.png --row 0 --row 1
-hrm-hf generate runs/text/model "The king said"
+hrm-hf generate "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
 hrm-hf convert sapientinc/HRM-checkpoint-sudoku-extreme --out models/sudoku-extreme
 hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
@@ -354,8 +354,12 @@ def explore(
 
 @app.command()
 def generate(
-    model: ModelFolder,
-    prompts: Annotated[list[str] | None, typer.Argument(help="Texts to continue; - reads one from stdin.")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to continue; - or none reads one from stdin.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of a model, or its name on the Hub; by default the small one here.")
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 100,
     temperature: Annotated[float, typer.Option(help="Of sampling; 0 takes the likeliest token.")] = 0.8,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 0.95,
@@ -367,11 +371,18 @@ def generate(
         bool, typer.Option("--json", help="One JSON object a prompt, with the depth of tokens.")
     ] = False,
 ):
-    """Continue texts with a causal language model."""
+    """Continue texts with a causal language model.
+
+    Example: hrm-hf generate "The king said"
+    """
     if prompts in (None, [], ["-"]):
         prompts = [sys.stdin.read()]
     if temperature < 0:
         raise ValueError(f"--temperature {temperature} is not allowed; it must be at least 0.")
+    if model is None:
+        from hrm_hf.checkpoints import SHIPPED_TEXT
+
+        model = str(SHIPPED_TEXT)
     language_model, tokenizer = _load(model, "causal_lm")
     import torch
     from transformers import TextStreamer

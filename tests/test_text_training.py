@@ -306,20 +306,21 @@ def command(monkeypatch, capsys):
 
 
 def test_generate_streams_the_continuation(run_folder, command):
-    code, first, _ = command("generate", str(run_folder / "model"), "The story", "--max-new-tokens", "6")
-    _, again, _ = command("generate", str(run_folder / "model"), "-", "--max-new-tokens", "6", stdin="The story")
+    code, first, _ = command("generate", "The story", "--model", str(run_folder / "model"), "--max-new-tokens", "6")
+    _, again, _ = command(
+        "generate", "-", "--model", str(run_folder / "model"), "--max-new-tokens", "6", stdin="The story"
+    )
     assert code == 0 and first.startswith("The story") and len(first) > len("The story\n")
     assert first == again  # the same seed
 
 
 def test_generate_reports_the_depth_of_every_token(run_folder, command):
-    model = str(run_folder / "model")
-    options = ("--max-new-tokens", "6", "--temperature", "0", "--json")
-    _, out, _ = command("generate", model, "The story", *options, "--halt-threshold", "0")
+    options = ("--model", str(run_folder / "model"), "--max-new-tokens", "6", "--temperature", "0", "--json")
+    _, out, _ = command("generate", "The story", *options, "--halt-threshold", "0")
     result = json.loads(out)
     assert len(result["tokens"]) == len(result["segments"]) <= 6
     assert set(result["segments"]) == {1}
-    _, out, _ = command("generate", model, "The story", *options, "--max-segments", "3")
+    _, out, _ = command("generate", "The story", *options, "--max-segments", "3")
     assert set(json.loads(out)["segments"]) == {3}
 
 
@@ -333,7 +334,7 @@ def test_generate_reports_the_depth_of_every_token(run_folder, command):
     ],
 )
 def test_generate_says_what_is_wrong_in_one_sentence(run_folder, command, arguments, sentence):
-    code, _, error = command("generate", str(run_folder / "model"), *arguments)
+    code, _, error = command("generate", *arguments, "--model", str(run_folder / "model"))
     assert code == 1 and sentence in error and "Traceback" not in error
 
 
