@@ -1,9 +1,10 @@
-"""One family, other sizes: generate, train and test a small model on 4x4 Sudoku (6x6 is `make demo`).
+"""One family, other sizes: generate, train and test a model on 4x4 and 16x16 Sudoku (6x6 is `make demo`).
 
-python -m benchmarks.sudoku_sizes
+    python -m benchmarks.sudoku_sizes --size 4         # two cores
+    python -m benchmarks.sudoku_sizes --size 16        # one H100
 
-The recipe is that of the demo, recipes/sudoku_demo.yaml, with the options below. No test puzzle equals a training
-puzzle up to symmetry.
+The recipes are those of the demo and of the shipped model for 9x9, with the options below. No test puzzle equals a
+training puzzle up to symmetry.
 """
 
 import json
@@ -19,11 +20,18 @@ import typer
 from benchmarks.records import ROOT, processor_name, single_pass, write_records
 
 
-# of the data set, and of training
-SIZES: dict[int, tuple[dict, dict]] = {
+# options of the data set, recipe, and what departs from it
+SIZES: dict[int, tuple[dict, str, dict]] = {
     4: (
         {"clues": 6, "num-train": 250, "num-validation": 20, "num-test": 100},
+        "sudoku_demo",
         {"max_steps": 400, "eval_steps": 200, "max_eval_rows": 20},
+    ),
+    16: (
+        {"clues": 150, "num-train": 20_000, "num-validation": 256, "num-test": 1000},
+        "sudoku_hard",
+        # as many cells in a batch as with 384 boards of 9x9
+        {"batch_size": 128, "max_minutes": 2.5, "eval_steps": 2000, "max_eval_rows": 256, "eval_batch_size": 256},
     ),
 }
 SEGMENTS = 16
@@ -36,7 +44,7 @@ def run(*command: str | Path):
 
 def measure(size: int, folder: Path) -> dict:
     """Generate, train, test: the record of a size."""
-    data, options = SIZES[size]
+    data, recipe, options = SIZES[size]
     dataset, output = folder / f"sudoku-{size}x{size}", folder / f"run-{size}x{size}"
     choices = [part for name, value in data.items() for part in (f"--{name}", value)]
     run("dataset_scripts/build_sudoku.py", dataset, "--size", size, *choices, "--overwrite")
@@ -47,7 +55,7 @@ def measure(size: int, folder: Path) -> dict:
         "report_to": "none",
     } | options
     choices = [part for name, value in options.items() for part in (f"--{name}", value)]
-    run("train_accelerate.py", "recipes/sudoku_demo.yaml", *choices)
+    run("train_accelerate.py", f"recipes/{recipe}.yaml", *choices)
     test_file = output / "test.json"
     run("-m", "hrm_hf.cli", "evaluate", output / "model", dataset, "--max-segments", SEGMENTS, "--output", test_file)
     test, result = json.loads(test_file.read_text()), json.loads((output / "result.json").read_text())
@@ -66,12 +74,13 @@ def measure(size: int, folder: Path) -> dict:
 def main(
     size: Annotated[list[int] | None, typer.Option(help="Sizes; all by default.")] = None,
     folder: Annotated[Path, typer.Option(help="For data and runs.")] = Path("runs/sudoku_sizes"),
+    commit: Annotated[str | None, typer.Option(help="Of the code, where there is no git.")] = None,
 ):
-    """Measure and write a record of each size."""
-    folder = folder.resolve()
-    records = [measure(each, folder) for each in size or list(SIZES)]
-    print(json.dumps(records, indent=2))
-    print(f"written to {write_records('sudoku_sizes', records)}")
+    """Measure each size and write its record, benchmarks/results/sudoku_SIZE.json."""
+    for each in size or list(SIZES):
+        record = measure(each, folder.resolve())
+        print(json.dumps(record, indent=2))
+        print(f"written to {write_records(record['variant'], [record], commit=commit)}")
 
 
 if __name__ == "__main__":
