@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hrm_hf.cli import main as hrm_hf_main
 from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.maze_builder import build_maze
 from hrm_hf.data.puzzle_sets import open_puzzles
+from hrm_hf.data.puzzles import board_processor
 from hrm_hf.data.sudoku_builder import build_sudoku
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
@@ -58,6 +60,14 @@ def test_the_kind_is_told_by_the_data(folders, kind, task, shape, items):
         assert tensors["puzzle_identifiers"].shape == (num,)
         assert tensors["puzzle_identifiers"].max() < puzzles.processor.num_puzzle_identifiers
     assert len(puzzles.examples(3)["input_ids"]) == 3
+
+
+def test_the_letters_of_16x16_sudoku_make_no_maze():
+    """G is the sixteenth digit, and the goal of a maze."""
+    sudoku = datasets.Dataset.from_dict({"question": ["G" + "." * 255]})
+    assert board_processor(sudoku).task == "sudoku"
+    maze = datasets.Dataset.from_dict({"question": ["SG##"]})
+    assert board_processor(maze).task == "maze"
 
 
 def test_arc_is_evaluated_on_the_tasks_as_they_are(folders):

@@ -61,7 +61,8 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
 
 def board_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
     """The processor for the puzzles of a data set with questions and answers: mazes, or else Sudoku."""
-    is_maze = len(rows) > 0 and not set(rows[0]["question"]).isdisjoint("# SG")
+    # not by the goal: G is a digit of 16x16 Sudoku
+    is_maze = len(rows) > 0 and not set(rows[0]["question"]).isdisjoint("# S")
     return maze_processor(rows) if is_maze else sudoku_processor(rows)
 
 
