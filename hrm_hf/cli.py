@@ -16,6 +16,7 @@ hrm-hf app --models runs --data data
 hrm-hf env
 """
 
+import functools
 import json
 import os
 import sys
@@ -205,6 +206,7 @@ def evaluate(
     hrm_model.to(accelerator.device)
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
+    in_slots = accelerator.device.type == "cuda"
     solved = solve_puzzles(
         hrm_model,
         examples,
@@ -215,7 +217,7 @@ def evaluate(
         halt_threshold=halt_threshold,
         keep_predictions=predictions is not None,
         progress=True,
-        in_slots=accelerator.device.type == "cuda",
+        in_slots=in_slots,
     )
     result = {"model": model, "dataset": dataset, "split": split}
     result |= score(solved, max_segments, early_stop, halt_threshold).as_dict()
@@ -237,17 +239,22 @@ def evaluate(
         )
         result["by_segments"] = breakdown.as_dicts(points)
     if samples > 1:
+        from hrm_hf.evaluation.slots import solve_in_slots
         from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples
 
+        solve_copies, at_once = hrm_model.solve, batch_size
+        if in_slots and noise == 0:  # slots cannot add noise
+            solve_copies = functools.partial(solve_in_slots, hrm_model, num_slots=batch_size)
+            at_once = len(examples["input_ids"])
         drawn = draw_samples(
-            hrm_model.solve,
+            solve_copies,
             examples,
             processor,
             accelerator,
             samples,
             noise_std=noise,
             seed=seed,
-            batch_size=batch_size,
+            batch_size=at_once,
             max_segments=max_segments,
             early_stop=early_stop,
             halt_threshold=halt_threshold,

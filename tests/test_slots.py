@@ -1,11 +1,16 @@
 """Solving in slots against `HRMForGridTask.solve`; the recording as a CUDA graph is for GPUs and not tested here."""
 
+import functools
+
 import pytest
 import torch
+from accelerate import Accelerator
 
 from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.slots import solve_in_slots
+from hrm_hf.evaluation.test_time_compute import draw_samples
 from modeling_hrm import HRMForGridTask
+from processing_hrm import HRMGridProcessor
 
 
 NUM_PUZZLES = 11
@@ -48,6 +53,20 @@ def test_results_are_those_of_solve(model, puzzles, num_slots, options):
 def test_identifiers_may_be_left_out(model, puzzles):
     wanted = model.solve(puzzles[0])
     assert torch.equal(solve_in_slots(model, puzzles[0], num_slots=3).predictions, wanted.predictions)
+
+
+def test_symmetric_copies_are_solved_in_slots_too(small_model):
+    model, generator = small_model(halting="lean"), torch.Generator().manual_seed(0)
+    puzzles = {
+        "input_ids": torch.randint(1, 6, (7, 16), generator=generator),
+        "puzzle_identifiers": torch.zeros(7, dtype=torch.long),
+    }
+    processor, accelerator = HRMGridProcessor.for_sudoku(4), Accelerator(cpu=True)
+    wanted = draw_samples(model.solve, puzzles, processor, accelerator, num_samples=3)
+    in_slots = functools.partial(solve_in_slots, model, num_slots=2)
+    got = draw_samples(in_slots, puzzles, processor, accelerator, num_samples=3)
+    assert torch.equal(got.predictions, wanted.predictions) and torch.equal(got.segments, wanted.segments)
+    assert (got.segments > 0).all()
 
 
 @pytest.mark.parametrize(
