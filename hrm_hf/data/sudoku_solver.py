@@ -139,12 +139,12 @@ def _choices(masks, members, shuffled, cells, bits):
 
 
 @numba.njit(cache=True)
-def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
+def find_solutions(puzzle, units, size, limit, shuffled, found, guesses):
     """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
 
-    The first solution goes into `solution`. `guesses[0]` grows by one for each choice beyond the first that is tried
-    at a branching point. With `shuffled`, choices are tried in random order. The stack is our own, because numba
-    cannot load a recursive function from its cache.
+    The first ones go into `found`, as many as it has rows. `guesses[0]` grows by one for each choice beyond the first
+    that is tried at a branching point. With `shuffled`, choices are tried in random order. The stack is our own,
+    because numba cannot load a recursive function from its cache.
     """
     num_cells = size * size
     members = np.empty((3, size, size), dtype=np.int64)  # cells of each unit, ascending
@@ -175,10 +175,10 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
             counts[depth] = _choices(masks[depth], members, shuffled, cells[depth], bits[depth])
             tried[depth] = 0
             if counts[depth] == 0:
-                solutions += 1
-                if solutions == 1:
+                if solutions < len(found):
                     for cell in range(num_cells):
-                        solution[cell] = _bits(masks[depth, cell] - 1) + 1
+                        found[solutions, cell] = _bits(masks[depth, cell] - 1) + 1
+                solutions += 1
                 if solutions == limit:
                     break
         if tried[depth] == counts[depth]:
@@ -194,6 +194,15 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
         if new_level:
             depth += 1
     return solutions
+
+
+@numba.njit(cache=True)
+def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
+    """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
+
+    The first solution goes into `solution`; the rest is as in `find_solutions`.
+    """
+    return find_solutions(puzzle, units, size, limit, shuffled, solution.reshape(1, size * size), guesses)
 
 
 @numba.njit(cache=True, nogil=True)
