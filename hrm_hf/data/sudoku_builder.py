@@ -48,8 +48,8 @@ _MAKING_OF_NEIGHBOURS = [
     "",
     "Neighbours: a random clue of a given training puzzle is taken away (more, if the solution stays unique), and a",
     "clue that only one of the then possible solutions has is added, never that of the solution before; clues that",
-    "are not needed are taken away; up to eight such exchanges follow each other. What comes of an exchange is kept if",
-    "it is not easier, in the solver's count, than the given puzzle, and new up to symmetry.",
+    "are not needed are taken away; up to eight such exchanges follow each other. What comes of an exchange is kept",
+    "if it is not easier, in the solver's count, than the given puzzle, and new up to symmetry.",
 ]
 
 
