@@ -25,18 +25,20 @@ def _settle_naked(masks, units, members, queue, pending):
         pending -= 1
         cell = queue[pending]
         bit = masks[cell]
+        masks[cell] = 0  # it keeps its digit: put back below
         for kind in range(3):
-            unit = units[kind, cell]
-            for place in range(members.shape[2]):
-                peer = members[kind, unit, place]
-                if masks[peer] & bit and peer != cell:
-                    left = masks[peer] ^ bit
+            line = members[kind, units[kind, cell]]
+            for peer in line:
+                mask = masks[peer]
+                if mask & bit:
+                    left = mask ^ bit
                     masks[peer] = left
-                    if left == 0:
-                        return False
                     if left & (left - 1) == 0:
+                        if left == 0:
+                            return False
                         queue[pending] = peer
                         pending += 1
+        masks[cell] = bit
     return True
 
 
@@ -56,14 +58,16 @@ def _settle(masks, units, members, queue, pending):
         changed = False
         for kind in range(3):
             for unit in range(size):
-                seen, seen_twice = 0, 0
-                for place in range(size):
-                    mask = masks[members[kind, unit, place]]
+                seen, seen_twice, filled = 0, 0, 0
+                for cell in members[kind, unit]:
+                    mask = masks[cell]
                     seen_twice |= seen & mask
                     seen |= mask
+                    if mask & (mask - 1) == 0:
+                        filled |= mask
                 if seen != full:
                     return False
-                hidden = full & ~seen_twice
+                hidden = full & ~seen_twice & ~filled
                 if hidden == 0:
                     continue
                 for place in range(size):
