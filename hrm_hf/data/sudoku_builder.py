@@ -31,10 +31,26 @@ from hrm_hf.data.puzzle_builder import (
     without_leaks,
 )
 from hrm_hf.data.sudoku_generator import generate
+from hrm_hf.data.sudoku_grids import solution_fingerprint
+from hrm_hf.data.sudoku_neighbours import neighbours
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
 from processing_hrm import HRMGridProcessor
+
+
+_NEIGHBOUR = "neighbour-of-given"
+_FORM_OF_NEIGHBOURS = [
+    f"Rows whose `source` is `{_NEIGHBOUR}` are new puzzles, made of the given training puzzles; their",
+    "`rating` is in the count of hrm_hf.data.sudoku_solver, which is not that of the file.",
+]
+_MAKING_OF_NEIGHBOURS = [
+    "",
+    "Neighbours: a random clue of a given training puzzle is taken away (more, if the solution stays unique), and a",
+    "clue that only one of the then possible solutions has is added, never that of the solution before; clues that",
+    "are not needed are taken away; up to eight such exchanges follow each other. What comes of an exchange is kept",
+    "if it is not easier, in the solver's count, than the given puzzle, and new up to symmetry.",
+]
 
 
 @pushes
@@ -50,6 +66,9 @@ def build_sudoku(
     num_test: Annotated[int | None, typer.Option(help="Test puzzles; generate: 1000, csv and hub: all.")] = None,
     min_rating: Annotated[int, typer.Option(help="Least rating (the original's min_difficulty).")] = 0,
     max_rating: Annotated[int | None, typer.Option(help="Greatest rating.")] = None,
+    num_neighbours: Annotated[
+        int, typer.Option(help="csv, hub: new training puzzles made of the given ones by exchanging clues; 9x9.")
+    ] = 0,
     train_csv: Annotated[Path | None, typer.Option(help="csv: file with source,question,answer,rating.")] = None,
     test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split; .gz works.")] = None,
     random_subset: Annotated[
@@ -69,6 +88,9 @@ def build_sudoku(
     another: of a pair the one in the test split stays. The symmetries themselves are drawn while training. A
     data set that the same command has made of the same files is left as it is.
 
+    `num_neighbours` new puzzles, not easier than the given ones, follow these in the training split
+    (`hrm_hf.data.sudoku_neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
+
     Returns:
         Number of puzzles by split.
 
@@ -78,12 +100,15 @@ def build_sudoku(
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
+    if num_neighbours < 0:
+        raise ValueError(f"num_neighbours={num_neighbours} is not allowed; it must be at least 0.")
     num_threads = num_threads_of(num_proc)
     check_source_options(
         build_sudoku,
         options,
         {"size": ("generate",), "clues": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",)}
-        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)},
+        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)}
+        | {"num_neighbours": ("csv", "hub")},
     )
 
     if source == "generate":
@@ -91,7 +116,7 @@ def build_sudoku(
         origin = ["Generated: random solved boards, cells removed in random order while the solution stays unique."]
     else:
         files = csv_files(source, hub_name, train_csv, test_csv)
-        origin = files_origin(source, files)
+        origin = files_origin(source, files) + (_MAKING_OF_NEIGHBOURS if num_neighbours else [])
     recipe = recipe_text(origin, command_line("build_sudoku.py", build_sudoku, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished
@@ -113,9 +138,20 @@ def build_sudoku(
             num_threads=num_threads,
         )
         train, test = read_splits(files, read, num_train, num_validation, num_test)
-    splits, removed = without_leaks(split_puzzles(train, test, num_validation), sudoku_fingerprint)
-
     side = math.isqrt(test.questions.shape[1])
+    if num_neighbours and side != 9:
+        raise ValueError(
+            f"num_neighbours={num_neighbours} is for puzzles of size 9, these are of size {side}; leave it out."
+        )
+    splits, removed = without_leaks(split_puzzles(train, test, num_validation), sudoku_fingerprint)
+    rows, about_neighbours = splits, []
+    if num_neighbours:
+        given = splits["train"]
+        new, about_neighbours = neighbours_apart(splits, num_neighbours, seed, num_threads)
+        splits["train"] = joined(given, new)
+        others = {name: puzzles for name, puzzles in splits.items() if name != "train"}
+        rows = {"train, given": given, "train, neighbours": new} | others
+
     example = format_boards(splits["train"].questions[:1])[0]
     write_dataset_folder(
         output_dir,
@@ -128,10 +164,12 @@ def build_sudoku(
                 "with `.` for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0:",
                 f"none), in the count of {'hrm_hf.data.sudoku_solver' if source == 'generate' else 'its file'};",
                 "`clues` counts the given cells.",
+                *(_FORM_OF_NEIGHBOURS if num_neighbours else []),
             ],
             recipe=recipe,
             statistics=[
-                *statistics_table(splits),
+                *statistics_table(rows),
+                *(["", *about_neighbours] if about_neighbours else []),
                 *left_out_lines(train.left_out + test.left_out, "rows of the files"),
             ],
             symmetries="digits relabelled, rows, columns, bands and stacks permuted, transposed",
@@ -159,8 +197,10 @@ def build_sudoku(
             )
         ],
     )
-    for name, puzzles in splits.items():
+    for name, puzzles in rows.items():
         print(f"{name}: {len(puzzles)} puzzles, {(puzzles.questions > 0).sum(1).mean():.1f} clues on average")
+    for line in about_neighbours:
+        print(line)
     print(f"{removed} removed because they equal one of a later split up to symmetry; written to {output_dir}")
     return {name: len(puzzles) for name, puzzles in splits.items()}
 
@@ -171,6 +211,47 @@ def generated_puzzles(
     """Puzzles of [`~hrm_hf.data.sudoku_generator.generate`], with the generator as their source."""
     questions, answers, ratings = generate(num, size, clues, min_rating, max_rating, seed, num_threads=num_threads)
     return Puzzles(questions, answers, ratings, np.full(num, f"generated-{size}x{size}", dtype=object))
+
+
+def neighbours_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads: int) -> tuple[Puzzles, list[str]]:
+    """Neighbours of the training puzzles that share no puzzle and no solution with the other splits, up to symmetry.
+
+    Args:
+        splits: given puzzles of size 9 by split.
+        num, seed, num_threads: as in [`~hrm_hf.data.sudoku_neighbours.neighbours`].
+
+    Returns:
+        The neighbours, and lines on them for the card.
+    """
+    given = splits["train"]
+    others = [puzzles for name, puzzles in splits.items() if name != "train"]
+    apart = tuple(np.concatenate([getattr(other, part) for other in others]) for part in ("questions", "answers"))
+    new = neighbours(given.questions, num, seed, num_threads, apart=apart)
+    grids, given_grids = (
+        len(np.unique(solution_fingerprint(answers, num_threads))) for answers in (new.answers, given.answers)
+    )
+    given_ratings = solve(given.questions, 9, num_threads=num_threads)[2]
+    lines = [
+        f"Rating in the solver's count: neighbours {spread(new.ratings)}, given training puzzles "
+        f"{spread(given_ratings)}.",
+        f"Solved boards up to symmetry: {grids} of {num} neighbours, {given_grids} of {len(given)} given training "
+        f"puzzles. Neighbours come from {len(np.unique(new.ancestors))} given puzzles.",
+        "No neighbour equals a puzzle of another split or has its solution, up to symmetry; "
+        f"{new.removed} were left out for that.",
+    ]
+    sources = np.full(num, _NEIGHBOUR, dtype=object)
+    return Puzzles(new.questions, new.answers, new.ratings, sources), lines
+
+
+def spread(ratings: np.ndarray) -> str:
+    """Ratings `(puzzles,)` in words."""
+    return f"{ratings.mean():.1f} on average (median {np.median(ratings):.0f}, most {ratings.max()})"
+
+
+def joined(first: Puzzles, second: Puzzles) -> Puzzles:
+    """Puzzles of both, in this order."""
+    parts = ("questions", "answers", "ratings", "sources")
+    return Puzzles(*(np.concatenate([getattr(first, part), getattr(second, part)]) for part in parts))
 
 
 def read_sudoku_csv(

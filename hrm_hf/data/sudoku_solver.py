@@ -16,144 +16,197 @@ _CHUNK = 500  # puzzles; of the hardest a second or so
 
 
 @numba.njit(cache=True)
-def _most_constrained(board, candidates_row, candidates_column, candidates_box, units, size):
-    """Blank cell or place of a digit in a unit with the fewest choices.
+def _settle_naked(masks, units, members, queue, pending):
+    """Take the digits of the cells in `queue` from their peers, and so on with peers that are left with one digit.
 
-    Returns its number of choices, the cell (or -1) and, for a place, digit and unit kind and number.
+    Returns whether every cell keeps a digit.
     """
-    best, best_cell, best_digit, best_kind, best_unit = 99, -1, -1, -1, -1
-    cells = size * size
-    for cell in range(cells):
-        if board[cell] == 0:
-            mask = candidates_row[units[0, cell]] & candidates_column[units[1, cell]] & candidates_box[units[2, cell]]
-            count = 0
-            while mask:
-                mask &= mask - 1
-                count += 1
-            if count < best:
-                best, best_cell = count, cell
-                if count <= 1:
-                    return best, best_cell, best_digit, best_kind, best_unit
-    # no naked single: look for digits with few places in a unit (hidden singles)
-    places = np.zeros((3, size, size), dtype=np.int64)
-    for cell in range(cells):
-        if board[cell] == 0:
-            mask = candidates_row[units[0, cell]] & candidates_column[units[1, cell]] & candidates_box[units[2, cell]]
-            for digit in range(size):
-                if mask >> digit & 1:
-                    for kind in range(3):
-                        places[kind, units[kind, cell], digit] += 1
-    for kind in range(3):
-        for unit in range(size):
-            missing = (
-                candidates_row[unit] if kind == 0 else candidates_column[unit] if kind == 1 else candidates_box[unit]
-            )
-            for digit in range(size):
-                if missing >> digit & 1 and places[kind, unit, digit] < best:
-                    best, best_cell = places[kind, unit, digit], -1
-                    best_digit, best_kind, best_unit = digit, kind, unit
-    return best, best_cell, best_digit, best_kind, best_unit
+    while pending:
+        pending -= 1
+        cell = queue[pending]
+        bit = masks[cell]
+        masks[cell] = 0  # it keeps its digit: put back below
+        for kind in range(3):
+            line = members[kind, units[kind, cell]]
+            for peer in line:
+                mask = masks[peer]
+                if mask & bit:
+                    left = mask ^ bit
+                    masks[peer] = left
+                    if left & (left - 1) == 0:
+                        if left == 0:
+                            return False
+                        queue[pending] = peer
+                        pending += 1
+        masks[cell] = bit
+    return True
 
 
 @numba.njit(cache=True)
-def _choices(board, rows, columns, boxes, units, size, shuffled, cells, digits):
-    """Fill in the choices at the most constrained place: digits of a cell, or cells of a digit.
+def _settle(masks, units, members, queue, pending):
+    """Fill in naked and hidden singles until there is none; `queue` has cells with one digit to begin with.
 
-    Returns their number, or -1 if no cell is blank.
+    The order of singles does not matter: each stays one while others are filled in, and so does a contradiction.
+
+    Returns whether the board is free of contradictions: each cell has a digit and each digit a place in each unit.
     """
-    count, cell, digit, kind, unit = _most_constrained(board, rows, columns, boxes, units, size)
-    if count == 99:
-        return -1
-    found = 0
-    if cell >= 0:
-        mask = rows[units[0, cell]] & columns[units[1, cell]] & boxes[units[2, cell]]
-        for choice in range(size):
-            if mask >> choice & 1:
-                cells[found], digits[found] = cell, choice
-                found += 1
-    elif count > 0:
-        for place in range(size * size):
-            if board[place] == 0 and units[kind, place] == unit:
-                mask = rows[units[0, place]] & columns[units[1, place]] & boxes[units[2, place]]
-                if mask >> digit & 1:
-                    cells[found], digits[found] = place, digit
-                    found += 1
-    if shuffled:
-        for last in range(count - 1, 0, -1):
-            other = np.random.randint(last + 1)
-            cells[last], cells[other] = cells[other], cells[last]
-            digits[last], digits[other] = digits[other], digits[last]
+    if not _settle_naked(masks, units, members, queue, pending):
+        return False
+    size = members.shape[2]
+    full, changed = (1 << size) - 1, True
+    while changed:
+        changed = False
+        for kind in range(3):
+            for unit in range(size):
+                seen, seen_twice, filled = 0, 0, 0
+                for cell in members[kind, unit]:
+                    mask = masks[cell]
+                    seen_twice |= seen & mask
+                    seen |= mask
+                    if mask & (mask - 1) == 0:
+                        filled |= mask
+                if seen != full:
+                    return False
+                hidden = full & ~seen_twice & ~filled
+                if hidden == 0:
+                    continue
+                for place in range(size):
+                    cell = members[kind, unit, place]
+                    single = masks[cell] & hidden
+                    if single & (single - 1):
+                        return False
+                    if single and single != masks[cell]:
+                        masks[cell], queue[0] = single, cell
+                        if not _settle_naked(masks, units, members, queue, 1):
+                            return False
+                        changed = True
+    return True
+
+
+@numba.njit(cache=True)
+def _bits(mask):
+    count = 0
+    while mask:
+        mask &= mask - 1
+        count += 1
     return count
 
 
 @numba.njit(cache=True)
-def _search(board, rows, columns, boxes, units, size, limit, shuffled, solution, guesses):
-    """Count solutions up to `limit` by depth-first search; the first one goes into `solution`.
+def _choices(masks, members, shuffled, cells, bits):
+    """Fill in the choices at the most constrained place of a board without singles: digits of a cell with the fewest,
+    or, where that is fewer, cells of a digit in a unit.
 
-    `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point. The stack is our
-    own, because numba cannot load a recursive function from its cache.
+    Returns their number, 0 if no cell is blank.
     """
-    levels = size * size + 1
-    cells = np.empty((levels, size), dtype=np.int64)
-    digits = np.empty((levels, size), dtype=np.int64)
-    counts = np.empty(levels, dtype=np.int64)
-    tried = np.empty(levels, dtype=np.int64)
+    size = members.shape[2]
+    best, best_cell, best_kind, best_unit, best_bit = 99, -1, -1, -1, 0
+    for cell in range(size * size):
+        mask = masks[cell]
+        if mask & (mask - 1):
+            count = _bits(mask)
+            if count < best:
+                best, best_cell = count, cell
+                if count == 2:  # there are no singles
+                    break
+    if best == 99:
+        return 0
+    if best > 2:
+        for kind in range(3):
+            for unit in range(size):
+                for digit in range(size):
+                    count = 0
+                    for place in range(size):
+                        count += masks[members[kind, unit, place]] >> digit & 1
+                    # one place: that of a filled cell
+                    if 1 < count < best:
+                        best, best_kind, best_unit, best_bit = count, kind, unit, 1 << digit
+    found = 0
+    if best_kind < 0:
+        for digit in range(size):
+            if masks[best_cell] >> digit & 1:
+                cells[found], bits[found] = best_cell, 1 << digit
+                found += 1
+    else:
+        # cells of a unit ascend
+        for place in range(size):
+            cell = members[best_kind, best_unit, place]
+            if masks[cell] & best_bit:
+                cells[found], bits[found] = cell, best_bit
+                found += 1
+    if shuffled:
+        for last in range(found - 1, 0, -1):
+            other = np.random.randint(last + 1)
+            cells[last], cells[other] = cells[other], cells[last]
+            bits[last], bits[other] = bits[other], bits[last]
+    return found
+
+
+@numba.njit(cache=True)
+def find_solutions(puzzle, units, size, limit, shuffled, found, guesses):
+    """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
+
+    The first ones go into `found`, as many as it has rows. `guesses[0]` grows by one for each choice beyond the first
+    that is tried at a branching point. With `shuffled`, choices are tried in random order. The stack is our own,
+    because numba cannot load a recursive function from its cache.
+    """
+    num_cells = size * size
+    members = np.empty((3, size, size), dtype=np.int64)  # cells of each unit, ascending
+    filled = np.zeros((3, size), dtype=np.int64)
+    # by level: digits that each cell can have, as bits
+    masks = np.empty((num_cells + 1, num_cells), dtype=np.int64)
+    queue, pending = np.empty(num_cells, dtype=np.int64), 0
+    for cell in range(num_cells):
+        for kind in range(3):
+            unit = units[kind, cell]
+            members[kind, unit, filled[kind, unit]] = cell
+            filled[kind, unit] += 1
+        masks[0, cell] = (1 << size) - 1
+        if puzzle[cell]:
+            masks[0, cell] = 1 << (puzzle[cell] - 1)
+            queue[pending] = cell
+            pending += 1
+    if not _settle(masks[0], units, members, queue, pending):
+        return 0
+
+    cells = np.empty((num_cells + 1, size), dtype=np.int64)
+    bits = np.empty((num_cells + 1, size), dtype=np.int64)
+    counts = np.empty(num_cells + 1, dtype=np.int64)
+    tried = np.empty(num_cells + 1, dtype=np.int64)
     solutions, depth, new_level = 0, 0, True
     while depth >= 0:
         if new_level:
-            count = _choices(board, rows, columns, boxes, units, size, shuffled, cells[depth], digits[depth])
-            if count == -1:
+            counts[depth] = _choices(masks[depth], members, shuffled, cells[depth], bits[depth])
+            tried[depth] = 0
+            if counts[depth] == 0:
+                if solutions < len(found):
+                    for cell in range(num_cells):
+                        found[solutions, cell] = _bits(masks[depth, cell] - 1) + 1
                 solutions += 1
-                if solutions == 1:
-                    solution[:] = board
                 if solutions == limit:
                     break
-            counts[depth], tried[depth] = max(count, 0), 0
-        else:
-            place, digit = cells[depth, tried[depth] - 1], digits[depth, tried[depth] - 1]
-            board[place] = 0
-            _toggle(place, digit, rows, columns, boxes, units)
         if tried[depth] == counts[depth]:
             depth, new_level = depth - 1, False
             continue
         if tried[depth] > 0:
             guesses[0] += 1
-        place, digit = cells[depth, tried[depth]], digits[depth, tried[depth]]
-        board[place] = digit + 1
-        _toggle(place, digit, rows, columns, boxes, units)
+        cell, bit = cells[depth, tried[depth]], bits[depth, tried[depth]]
         tried[depth] += 1
-        depth, new_level = depth + 1, True
+        masks[depth + 1] = masks[depth]
+        masks[depth + 1, cell], queue[0] = bit, cell
+        new_level = _settle(masks[depth + 1], units, members, queue, 1)
+        if new_level:
+            depth += 1
     return solutions
-
-
-@numba.njit(cache=True)
-def _toggle(place, digit, rows, columns, boxes, units):
-    """Take a digit from what the units of a cell still miss, or give it back."""
-    bit = 1 << digit
-    rows[units[0, place]] ^= bit
-    columns[units[1, place]] ^= bit
-    boxes[units[2, place]] ^= bit
 
 
 @numba.njit(cache=True)
 def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
     """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
 
-    The first solution goes into `solution`, `guesses[0]` grows by the guesses. With `shuffled`, choices are tried in
-    random order.
+    The first solution goes into `solution`; the rest is as in `find_solutions`.
     """
-    full = (1 << size) - 1
-    rows = np.full(size, full, dtype=np.int64)
-    columns = np.full(size, full, dtype=np.int64)
-    boxes = np.full(size, full, dtype=np.int64)
-    for cell in range(size * size):
-        if puzzle[cell]:
-            bit = 1 << (puzzle[cell] - 1)
-            row, column, box = units[0, cell], units[1, cell], units[2, cell]
-            if not (rows[row] & columns[column] & boxes[box] & bit):
-                return 0
-            _toggle(cell, puzzle[cell] - 1, rows, columns, boxes, units)
-    return _search(puzzle.copy(), rows, columns, boxes, units, size, limit, shuffled, solution, guesses)
+    return find_solutions(puzzle, units, size, limit, shuffled, solution.reshape(1, size * size), guesses)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -84,7 +84,8 @@ def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
     few, which is the safe side for a check that two splits share nothing.
 
     Cells, lines (rows and columns alike), boxes, bands (and stacks) and digits are nodes of a graph whose colours are
-    refined by those of their neighbours (Weisfeiler and Leman, 1968), with sums for the unordered neighbours.
+    refined by those of their neighbours (Weisfeiler and Leman, 1968), with sums for the unordered neighbours. That
+    tells nothing of solved boards: `hrm_hf.data.sudoku_grids.solution_fingerprint` is for these.
 
     Args:
         boards: `(boards, cells)` of digits, 0 for blank.
