@@ -8,18 +8,30 @@ Data: build_sudoku.py data/sudoku-hard --source csv (see the recipe). The run ca
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import yaml
 
 from benchmarks.records import write_records
+from hrm_hf.data.folder import whole_file
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:
     """Lines of training and lines of evaluation of a run's log.jsonl."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
+
+
+def write_log(run: Path, target: Path):
+    """Copy a run's log: all evaluations, and every tenth line of training."""
+    kept, num_training = [], 0
+    for line in (run / "log.jsonl").read_text().splitlines(keepends=True):
+        is_training = "loss" in json.loads(line)
+        num_training += is_training
+        if not is_training or num_training % 10 == 0:
+            kept.append(line)
+    with whole_file(target) as partial:
+        partial.write_text("".join(kept))
 
 
 def draw_curve(run: Path, picture: Path):
@@ -97,7 +109,7 @@ def main():
     }
     records = [common | line for file in args.evaluation for line in lines_of(json.loads(file.read_text()))]
     path = write_records(f"sudoku_hard_{args.variant}", records, args.commit, args.date)
-    shutil.copyfile(args.run / "log.jsonl", path.with_suffix(".log.jsonl"))
+    write_log(args.run, path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))
     print(path.read_text())
 

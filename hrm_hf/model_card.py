@@ -240,6 +240,7 @@ def converted_card(
 def draw_curve(run: RunRecord) -> "Figure":
     """Loss and accuracy (text: bits per byte) over the steps of a run."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     training = [line for line in run.log if "lm_loss" in line]
     evaluations = [line for line in run.log if any(key.startswith("eval_") for key in line)]
@@ -272,6 +273,7 @@ def draw_curve(run: RunRecord) -> "Figure":
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.set(xlabel="step")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 25k: 25000 would run into its neighbour
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     return figure
