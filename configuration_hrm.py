@@ -66,15 +66,16 @@ class HRMConfig(PreTrainedConfig):
             Where a block normalises: `"post"`, after each residual sum (the original), or `"pre"`, before attention
             and SwiGLU, with one more norm at the end of each module (as in transformers' HrmText).
         position_embedding_type (`str`, defaults to `"rope"`):
-            `"rope"` (rotary, over prefix and tokens), `"learned"` (one trained vector per position) or `"grid"`
-            (trained vectors for row, column and block, at the input and in the queries and keys of every layer).
+            `"rope"` (rotary, over prefix and tokens), `"rope_2d"` (rotary, half of each head by the row of a cell and
+            half by its column), `"learned"` (one trained vector per position) or `"grid"` (trained vectors for row,
+            column and block, at the input and in the queries and keys of every layer).
         grid_shape (`list[int]`, *optional*):
-            Rows and columns of the board, for `"grid"` positions; their product is `max_position_embeddings`.
+            Rows and columns of the board, for `"grid"` and `"rope_2d"`; their product is `max_position_embeddings`.
         block_shape (`list[int]`, *optional*):
             Rows and columns of a block of the board (a Sudoku box), for `"grid"` positions; `None` for no blocks.
         rope_parameters (`dict`, *optional*):
             Rotary embedding in the form of transformers; by default
-            `{"rope_type": "default", "rope_theta": 10000.0}`.
+            `{"rope_type": "default", "rope_theta": 10000.0}`, and 100.0 for `"rope_2d"`, since boards are short.
         rms_norm_eps (`float`, defaults to 1e-5):
             Epsilon of the weightless RMSNorm.
         is_causal (`bool`, defaults to `False`):
@@ -151,6 +152,8 @@ class HRMConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
+        if self.rope_parameters is None and self.position_embedding_type == "rope_2d":
+            self.rope_parameters = {"rope_type": "default", "rope_theta": 100.0}
         super().__post_init__(**kwargs)
         self.validate_architecture()
 
@@ -197,7 +200,7 @@ class HRMConfig(PreTrainedConfig):
         for name, allowed in {
             "gradient_depth": ("last_step", "last_cycle", "all_cycles"),
             "norm_position": ("post", "pre"),
-            "position_embedding_type": ("rope", "learned", "grid"),
+            "position_embedding_type": ("rope", "learned", "grid", "rope_2d"),
             "halting": ("q_learning", "lean"),
             "halting_pooling": ("first", "mean"),
             "token_loss": ("stablemax", "softmax"),
@@ -216,12 +219,25 @@ class HRMConfig(PreTrainedConfig):
                 f"such that each of the {self.num_attention_heads} heads has an even width for rotary embeddings "
                 f"(now {self.head_dim})",
             )
-        if self.position_embedding_type == "grid":
+        if self.position_embedding_type == "rope_2d":
+            self._require(
+                "hidden_size",
+                self.head_dim % 4 == 0,
+                f"such that the width of each of the {self.num_attention_heads} heads is a multiple of 4 for rotary "
+                f"embeddings of rows and columns (now {self.head_dim})",
+            )
+            self._require(
+                "rope_parameters",
+                self.rope_parameters["rope_type"] == "default",
+                "of the rope_type 'default', since boards do not grow",
+            )
+        if self.position_embedding_type in ("grid", "rope_2d"):
             self._require(
                 "grid_shape",
                 _is_pair(self.grid_shape) and math.prod(self.grid_shape) == self.max_position_embeddings,
                 f"[rows, columns] of the board, with {self.max_position_embeddings} cells (max_position_embeddings)",
             )
+        if self.position_embedding_type == "grid":
             self._require(
                 "block_shape",
                 self.block_shape is None

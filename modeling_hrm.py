@@ -219,7 +219,7 @@ class HRMRMSNorm(nn.Module):
 
 
 class HRMRotaryEmbedding(nn.Module):
-    """Rotary position angles, in the half-split form."""
+    """Rotary position angles, in the half-split form; on a board half of them by row and half by column."""
 
     inv_freq: torch.Tensor
 
@@ -239,15 +239,26 @@ class HRMRotaryEmbedding(nn.Module):
 
     @staticmethod
     def compute_default_rope_parameters(config: HRMConfig, **kwargs) -> tuple[torch.Tensor, float]:
-        """Inverse frequencies of shape `(head_dim / 2,)` and the scaling of attention (unused here: 1)."""
-        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
+        """
+        Inverse frequencies of shape `(head_dim / 2,)`, on a board `(head_dim / 4,)`, which rows and columns share, and
+        the scaling of attention (unused here: 1).
+        """
+        step = 4 if config.position_embedding_type == "rope_2d" else 2
+        exponents = torch.arange(0, config.head_dim, step, dtype=torch.float) / config.head_dim
         return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
 
     @torch.no_grad()
     @dynamic_rope_update
     def forward(self, x: torch.Tensor, position_ids: torch.LongTensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`cos` and `sin` in float32, each of shape `(batch or 1, positions, head_dim)`."""
-        angles = position_ids[..., None].float() * self.inv_freq.to(device=x.device, dtype=torch.float)
+        inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
+        if self.config.position_embedding_type == "rope_2d":
+            # the prefix has negative numbers, which are cells of rows above the board
+            cells, columns = position_ids - self.config.num_prefix_positions, self.config.grid_shape[1]
+            parts = (cells.div(columns, rounding_mode="floor"), cells.remainder(columns))
+            angles = torch.cat([part[..., None].float() * inv_freq for part in parts], dim=-1)
+        else:
+            angles = position_ids[..., None].float() * inv_freq
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
 
@@ -766,7 +777,7 @@ class HRMModel(HRMPreTrainedModel):
         else:
             mask = None  # nothing to hide; the library would still make a mask while a CUDA graph is recorded
         position_embeddings = None
-        if self.config.position_embedding_type == "rope":
+        if self.config.position_embedding_type in ("rope", "rope_2d"):
             position_embeddings = self.rotary_emb(embeddings, position_ids)
         kwargs.update(attention_mask=mask, position_embeddings=position_embeddings, past_key_values=past_key_values)
 

@@ -156,13 +156,13 @@ def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
 
 def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMForGridTask:
     """A new model for the puzzles of a processor."""
-    grid = {}
-    if model_args.position_embedding_type == "grid":
-        block = (processor.box_height, processor.box_width)
-        grid = {
-            "grid_shape": [processor.height, processor.width],
-            "block_shape": None if None in block else list(block),
-        }
+    block = (processor.box_height, processor.box_width)
+    grid = {
+        "grid_shape": [processor.height, processor.width],
+        "block_shape": None if None in block else list(block),
+    }
+    wanted = {"grid": ("grid_shape", "block_shape"), "rope_2d": ("grid_shape",)}
+    grid = {name: grid[name] for name in wanted.get(model_args.position_embedding_type, ())}
     return HRMForGridTask(
         HRMConfig(
             **asdict(model_args),

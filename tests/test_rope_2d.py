@@ -1,0 +1,82 @@
+"""`position_embedding_type="rope_2d"`: rotation by row and by column."""
+
+import pytest
+import torch
+
+from modeling_hrm import HRMForGridTask, HRMRotaryEmbedding, apply_rotary_pos_emb
+
+
+BOARD = {"position_embedding_type": "rope_2d", "grid_shape": [2, 8]}
+PREFIX = 2  # positions: conftest's puzzle embedding is wider than its network
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"grid_shape": None}, ["grid_shape=None", "16 cells"]),
+        ({"grid_shape": [4, 5]}, ["grid_shape=[4, 5]", "16 cells"]),
+        ({"hidden_size": 24, "num_attention_heads": 4}, ["hidden_size=24", "multiple of 4", "now 6"]),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100.0}}, ["rope_type 'default'"]),
+    ],
+)
+def test_what_does_not_fit_is_named(small_config, changes, words):
+    with pytest.raises(ValueError) as error:
+        small_config(**(BOARD | changes))
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_the_base_is_short_for_boards_and_can_be_chosen(small_config):
+    assert small_config(**BOARD).rope_parameters["rope_theta"] == 100.0
+    chosen = {"rope_type": "default", "rope_theta": 30.0}
+    assert small_config(**BOARD, rope_parameters=chosen).rope_parameters["rope_theta"] == 30.0
+    assert small_config().rope_parameters["rope_theta"] == 10000.0
+
+
+def test_angles_are_those_of_row_and_column(small_config):
+    config = small_config(**BOARD)
+    assert config.num_prefix_positions == PREFIX and config.head_dim == 16
+    rotary = HRMRotaryEmbedding(config)
+    cos, sin = rotary(torch.zeros(1), torch.arange(PREFIX + 16).unsqueeze(0))
+    assert cos.shape == (1, PREFIX + 16, 16)
+    frequencies = 100.0 ** -torch.tensor([0.0, 0.25, 0.5, 0.75])
+    for row in range(2):
+        for column in range(8):
+            angles = torch.cat((row * frequencies, column * frequencies)).repeat(2)
+            place = PREFIX + row * 8 + column
+            torch.testing.assert_close(cos[0, place], angles.cos())
+            torch.testing.assert_close(sin[0, place], angles.sin())
+    # the prefix lies above the board, each of its positions in a place of its own
+    assert not torch.equal(cos[0, 0], cos[0, 1]) and not torch.allclose(sin[0, 0], sin[0, PREFIX])
+
+
+def test_scores_depend_on_the_way_from_cell_to_cell_alone(small_config):
+    torch.manual_seed(0)
+    config = small_config(**(BOARD | {"grid_shape": [4, 4]}), puzzle_emb_ndim=0)
+    cos, sin = HRMRotaryEmbedding(config)(torch.zeros(1), torch.arange(16).unsqueeze(0))
+    query, key = (torch.randn(1, 1, 1, 16).expand(1, 1, 16, 16) for _ in range(2))
+    query, key = apply_rotary_pos_emb(query, key, cos, sin)
+    scores = (query @ key.transpose(-1, -2))[0, 0].view(4, 4, 4, 4)
+    torch.testing.assert_close(scores[0, 0, 1, 2], scores[2, 1, 3, 3])
+    torch.testing.assert_close(scores[3, 3, 3, 2], scores[0, 1, 0, 0])
+    # one column further is another way than one row further, and the end of a row is far from the start of the next
+    assert (scores[0, 0, 0, 1] - scores[0, 0, 1, 0]).abs() > 1e-3
+    assert (scores[0, 3, 1, 0] - scores[0, 0, 0, 1]).abs() > 1e-3
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+def test_attention_implementations_agree(small_model, batch, implementation):
+    eager = small_model(**BOARD, attn_implementation="eager")
+    other = small_model(**BOARD, attn_implementation=implementation)
+    other.load_state_dict(eager.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            other(batch["input_ids"]).logits, eager(batch["input_ids"]).logits, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_it_survives_saving_and_loading(small_model, batch, tmp_path):
+    model = small_model(**BOARD)
+    model.save_pretrained(tmp_path)
+    loaded = HRMForGridTask.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(loaded(batch["input_ids"]).logits, model(batch["input_ids"]).logits)
