@@ -28,10 +28,10 @@ SIZES: dict[int, tuple[dict, str, dict]] = {
         {"max_steps": 400, "eval_steps": 200, "max_eval_rows": 20},
     ),
     16: (
-        {"clues": 150, "num-train": 20_000, "num-validation": 256, "num-test": 1000},
+        {"clues": 150, "num-train": 10_000, "num-validation": 256, "num-test": 1000},
         "sudoku_hard",
         # as many cells in a batch as with 384 boards of 9x9
-        {"batch_size": 128, "max_minutes": 2.5, "eval_steps": 2000, "max_eval_rows": 256, "eval_batch_size": 256},
+        {"batch_size": 128, "max_minutes": 2.0, "eval_steps": 2000, "max_eval_rows": 256, "eval_batch_size": 256},
     ),
 }
 SEGMENTS = 16

@@ -38,7 +38,7 @@ SIZES = {
     | {"learning_rate_factor": 1 / 3},
     # the text model that comes with the package: at most 16 MB with its tokenizer, as bfloat16
     "default": {"hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 6, "layers": 2}
-    | {"batch_size": 32, "train_tokens": 112_000_000, "warmup_steps": 100, "eval_rows": None}
+    | {"batch_size": 32, "train_tokens": 96_000_000, "warmup_steps": 100, "eval_rows": None}
     | {"optimizer": "muon", "lr_decay_share": 0.5},
 }
 SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
