@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/text.md", "docs/training.md", "hrm_hf/pretrained/sudoku-hard/README.md"]
+FILES = ["README.md", "docs/text.md", "docs/training.md"]
+FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "text")]
 
 
 def percent(share: float) -> str:
@@ -80,6 +81,7 @@ TEXT_VARIANTS = {
     "hrm_no_recurrence": "HRM, no recurrence, pre-norm",
     "hrm_recurrent": "HRM, 2 x 2 cycles, gradient of all cycles, pre-norm",
     "hrm_shared": "HRM, 2 x 2 cycles of one shared network, gradient of all cycles, pre-norm",
+    "hrm_shared_once": "HRM, one shared network without recurrence, pre-norm",
     "hrm_last_step": "HRM, 2 x 2 cycles, gradient of the last step, pre-norm",
     "hrm_last_cycle": "HRM, 2 x 2 cycles, gradient of the last H cycle, pre-norm",
     "hrm_post_norm": "HRM, 2 x 2 cycles, gradient of all cycles, post-norm",
@@ -109,6 +111,20 @@ def text_table(name: str) -> str:
     ]
     header = ["model", "training FLOP", "bits per byte", "nats per token", "tokens/s in training"]
     return markdown_table([*header, "tokens/s generated, with cache", "learning rate"], rows)
+
+
+def text_shipped_table() -> str:
+    """The text model of the package before and after its weights were rounded."""
+    rows = [
+        [
+            record["variant"],
+            f"{record['megabytes']:.1f} MB",
+            f"**{record['val_bits_per_byte']:.4f}**",
+            record["device"],
+        ]
+        for record in read_records("text_shipped")
+    ]
+    return markdown_table(["weights", "files", "bits per byte", "on"], rows)
 
 
 def text_sweep_table() -> str:
@@ -294,6 +310,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_default": lambda: text_table("text_default"),
+    "text_shipped": text_shipped_table,
     "text_sweep": text_sweep_table,
     "samples": samples_table,
     "hard_samples": hard_samples_table,
