@@ -1,4 +1,4 @@
-"""New Sudoku puzzles made of given ones by exchanging clues, none easier than its ancestor: the search is compiled by numba.
+"""New Sudoku puzzles made of given ones by exchanging clues, none easier than its ancestor; compiled by numba.
 
 Random puzzles are easy: removing clues of a random solved board (`sudoku_generator`) hardly ever gives one as hard as
 those that people collect. Near a hard puzzle, other hard ones are not rare.
