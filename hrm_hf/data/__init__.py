@@ -4,7 +4,7 @@ sudoku_rules       geometry, text form, broken rules
 sudoku_symmetry    symmetries for training, a fingerprint that they keep
 sudoku_solver      solutions and ratings
 sudoku_generator   new puzzles with one solution
-sudoku_neighbours  new puzzles made of given ones by exchanging clues, as hard as these
+sudoku_neighbours  new puzzles made of given ones by exchanging clues, not easier
 sudoku_grids       solved boards up to symmetry
 sudoku_builder     data set folders from the generator, CSV files or the Hub
 

@@ -88,7 +88,7 @@ def build_sudoku(
     another: of a pair the one in the test split stays. The symmetries themselves are drawn while training. A
     data set that the same command has made of the same files is left as it is.
 
-    `num_neighbours` new puzzles, not easier than the given ones, follow these in the training split
+    `num_neighbours` new puzzles, each not easier than a given one, follow these in the training split
     (`hrm_hf.data.sudoku_neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
 
     Returns:

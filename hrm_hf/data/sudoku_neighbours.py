@@ -1,4 +1,4 @@
-"""New Sudoku puzzles made of given ones by exchanging clues, about as hard as these: the search is compiled by numba.
+"""New Sudoku puzzles made of given ones by exchanging clues, none easier than its ancestor; compiled by numba.
 
 Random puzzles are easy: removing clues of a random solved board (`sudoku_generator`) hardly ever gives one as hard as
 those that people collect. Near a hard puzzle, other hard ones are not rare.
@@ -160,8 +160,8 @@ def neighbours(
     then has, and adds a clue that only one of them has; that is never the solution it had before. Clues that the new
     puzzle does not need are taken away. It is kept, and the walk may go on from it, if its rating is at least
     `hardness` times that of the given puzzle, by default: if it is not easier. Without this rule most would be much
-    easier; with it, their ratings are spread about as those of the given ones are, because few are harder by much. A
-    neighbour is one to eight exchanges away from its ancestor.
+    easier. All together are still somewhat easier than the given ones, because walks from the easier of these succeed
+    more often, and from the hardest ones may never. A neighbour is one to eight exchanges away from its ancestor.
 
     No two of them, and none of them and a given one, are equal up to symmetry.
 
