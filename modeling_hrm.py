@@ -243,9 +243,10 @@ class HRMRotaryEmbedding(nn.Module):
         Inverse frequencies of shape `(head_dim / 2,)`, on a board `(head_dim / 4,)`, which rows and columns share, and
         the scaling of attention (unused here: 1).
         """
-        step = 4 if config.position_embedding_type == "rope_2d" else 2
+        # on a board up to 2.5 radians a cell, so that a head can tell the next cell from this one
+        step, fastest = (4, 2.5) if config.position_embedding_type == "rope_2d" else (2, 1.0)
         exponents = torch.arange(0, config.head_dim, step, dtype=torch.float) / config.head_dim
-        return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
+        return fastest / (config.rope_parameters["rope_theta"] ** exponents), 1.0
 
     @torch.no_grad()
     @dynamic_rope_update

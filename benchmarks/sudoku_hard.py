@@ -59,7 +59,12 @@ def draw_curve(run: Path, picture: Path):
 
 def lines_of(test: dict) -> list[dict]:
     """What a result on a test split says: of single passes, or of each number of symmetric copies."""
-    split = {"split": test["split"], "n": test["n"], "segments": test["max_segments"]}
+    split = {
+        "split": test["split"],
+        "n": test["n"],
+        "segments": test["max_segments"],
+        "halt_threshold": test["halt_threshold"],
+    }
     lines = []
     for line in test.get("by_samples", [test | {"max_samples": 1}]):
         copies = line["max_samples"]
@@ -83,7 +88,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--variant", required=True, help="name of the record")
-    parser.add_argument("--evaluation", type=Path, action="append", required=True, help="result on the test split")
+    parser.add_argument(
+        "--evaluation", type=Path, action="append", required=True, help="result of the last model on the test split"
+    )
+    parser.add_argument(
+        "--best-evaluation", type=Path, action="append", default=[], help="result of best_model on the test split"
+    )
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
     args = parser.parse_args()
@@ -102,12 +112,16 @@ def main():
         "gpu_minutes": round(result["train_minutes"], 2),
         "parameters": result["parameters"],
         "seed": recipe["seed"],
-        "checkpoint": "last",
         "best_validation_exact_accuracy": best["eval_exact_accuracy"],
         "best_validation_minutes": round(best["minutes"], 2),
         "validation_n": best["eval_n"],
     }
-    records = [common | line for file in args.evaluation for line in lines_of(json.loads(file.read_text()))]
+    records = [
+        common | {"checkpoint": checkpoint} | line
+        for checkpoint, files in (("last", args.evaluation), ("best", args.best_evaluation))
+        for file in files
+        for line in lines_of(json.loads(file.read_text()))
+    ]
     path = write_records(f"sudoku_hard_{args.variant}", records, args.commit, args.date)
     write_log(args.run, path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))

@@ -41,6 +41,7 @@ def sudoku_table() -> str:
     for name, task, minutes in (
         ("sudoku_4x4", "4x4, 6 clues, generated", "train_minutes"),
         ("demo", "6x6, 22 clues, generated", "train_minutes"),
+        ("sudoku_16x16", "16x16, 150 clues, generated", "train_minutes"),
         ("sudoku_hard_first_run", "9x9, sudoku-hard", "gpu_minutes"),
         ("sudoku_hard_default", "9x9, sudoku-hard", "gpu_minutes"),
     ):

@@ -38,7 +38,7 @@ def test_angles_are_those_of_row_and_column(small_config):
     rotary = HRMRotaryEmbedding(config)
     cos, sin = rotary(torch.zeros(1), torch.arange(PREFIX + 16).unsqueeze(0))
     assert cos.shape == (1, PREFIX + 16, 16)
-    frequencies = 100.0 ** -torch.tensor([0.0, 0.25, 0.5, 0.75])
+    frequencies = 2.5 * 100.0 ** -torch.tensor([0.0, 0.25, 0.5, 0.75])
     for row in range(2):
         for column in range(8):
             angles = torch.cat((row * frequencies, column * frequencies)).repeat(2)
