@@ -35,7 +35,8 @@ def solver():
         )
     )
     optimizer, inputs, carry = torch.optim.Adam(model.parameters(), lr=3e-3), processor(PUZZLE, ANSWER), None
-    for _ in range(100):
+    # longer than it takes: how fast it learns differs from processor to processor
+    for _ in range(400):
         output = model(**inputs, carry=carry)
         carry = output.carry
         output.loss.backward()
