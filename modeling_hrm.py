@@ -641,6 +641,11 @@ class HRMModel(HRMPreTrainedModel):
             truncated_normal_(values, std=1.0, generator=torch.Generator().manual_seed(seed))
             init.copy_(buffer, values)
 
+    @property
+    def low_level_module(self) -> HRMModule:
+        """The network of L: with `share_modules` it is that of H."""
+        return self.H_module if self.config.share_modules else self.L_module
+
     def compute_dtype(self) -> torch.dtype:
         """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
         device_type = self.H_init.device.type
@@ -830,14 +835,13 @@ class HRMModel(HRMPreTrainedModel):
         """
         z_H, z_L = state.z_H, state.z_L
         depth, call_idx = self.config.gradient_depth, 0
-        L_module = self.H_module if self.config.share_modules else self.L_module
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
             injection = z_H + embeddings  # the same for all steps of L in this cycle
             for L_cycle in range(self.config.L_cycles):
                 is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
                 with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
-                    z_L = L_module(z_L, injection, first_call_idx=call_idx, **kwargs)
+                    z_L = self.low_level_module(z_L, injection, first_call_idx=call_idx, **kwargs)
                 call_idx += self.config.L_layers
             with gradient_if(in_last_cycle or depth == "all_cycles"):
                 z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)

@@ -24,14 +24,11 @@ def read_log(run: Path) -> tuple[list[dict], list[dict]]:
 
 def write_log(run: Path, target: Path):
     """Copy a run's log: all evaluations, and every tenth line of training."""
-    kept, num_training = [], 0
-    for line in (run / "log.jsonl").read_text().splitlines(keepends=True):
-        is_training = "loss" in json.loads(line)
-        num_training += is_training
-        if not is_training or num_training % 10 == 0:
-            kept.append(line)
+    training, evaluations = read_log(run)
+    # at the same step training comes first, as in the log
+    kept = sorted([*training[9::10], *evaluations], key=lambda line: line["step"])
     with whole_file(target) as partial:
-        partial.write_text("".join(kept))
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def draw_curve(run: Path, picture: Path):

@@ -520,7 +520,10 @@ def original_arch(model: HRMForGridTask) -> dict[str, Any]:
                 f"The model has {name}={getattr(config, name)!r}, but the original knows {value!r} only, so it cannot "
                 "be exported."
             )
-    if config.position_embedding_type in ("grid", "rope_2d") or config.rope_parameters.get("rope_type") != "default":
+    if (
+        config.position_embedding_type not in ("learned", "rope")
+        or config.rope_parameters.get("rope_type") != "default"
+    ):
         raise ValueError(
             f"The model has position_embedding_type={config.position_embedding_type!r} with rope_parameters="
             f"{config.rope_parameters}, but the original knows 'learned' and plain 'rope' only, so it cannot be "

@@ -60,6 +60,22 @@ def small_model(small_config):
 
 
 @pytest.fixture
+def agrees_with_eager(small_model, batch):
+    """Checks that an attention implementation gives the logits of eager attention; changes of the model by keyword."""
+
+    def check(implementation: str, **changes):
+        eager = small_model(**changes, attn_implementation="eager")
+        other = small_model(**changes, attn_implementation=implementation)
+        other.load_state_dict(eager.state_dict())
+        with torch.no_grad():
+            torch.testing.assert_close(
+                other(batch["input_ids"]).logits, eager(batch["input_ids"]).logits, rtol=1e-4, atol=1e-5
+            )
+
+    return check
+
+
+@pytest.fixture
 def hrm_hf(monkeypatch, capsys):
     """Calls the command `hrm-hf`; gives exit code, stdout and stderr."""
 

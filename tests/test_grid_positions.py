@@ -77,14 +77,8 @@ def test_missing_position_vectors_are_initialized_on_load(small_model, tmp_path)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
-def test_attention_implementations_agree_with_grid_positions(small_model, batch, implementation):
-    eager = small_model(**GRID, attn_implementation="eager")
-    other = small_model(**GRID, attn_implementation=implementation)
-    other.load_state_dict(eager.state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(
-            other(batch["input_ids"]).logits, eager(batch["input_ids"]).logits, rtol=1e-4, atol=1e-5
-        )
+def test_attention_implementations_agree_with_grid_positions(agrees_with_eager, implementation):
+    agrees_with_eager(implementation, **GRID)
 
 
 def test_a_part_of_a_board_is_refused(small_model):

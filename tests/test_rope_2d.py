@@ -64,14 +64,8 @@ def test_scores_depend_on_the_way_from_cell_to_cell_alone(small_config):
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
-def test_attention_implementations_agree(small_model, batch, implementation):
-    eager = small_model(**BOARD, attn_implementation="eager")
-    other = small_model(**BOARD, attn_implementation=implementation)
-    other.load_state_dict(eager.state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(
-            other(batch["input_ids"]).logits, eager(batch["input_ids"]).logits, rtol=1e-4, atol=1e-5
-        )
+def test_attention_implementations_agree(agrees_with_eager, implementation):
+    agrees_with_eager(implementation, **BOARD)
 
 
 def test_it_survives_saving_and_loading(small_model, batch, tmp_path):

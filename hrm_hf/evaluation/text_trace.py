@@ -311,8 +311,7 @@ def _trace_states(
     model: PreTrainedModel, hidden_states: tuple[torch.Tensor, ...], segments: torch.LongTensor
 ) -> list[StateTrace]:
     """States after every module call, from the outputs of all block calls, in the order of `HRMModel.run_cycles`."""
-    config, modules = model.config, {"H": model.model.H_module}
-    modules["L"] = modules["H"] if config.share_modules else model.model.L_module
+    config, modules = model.config, {"L": model.model.low_level_module, "H": model.model.H_module}
     outputs = hidden_states[1:]  # the first is the input of the first block call
     initial = model.model.initial_state(1, segments.shape[0])
     state = {"L": initial.z_L[0].float(), "H": initial.z_H[0].float()}

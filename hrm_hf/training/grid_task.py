@@ -156,13 +156,12 @@ def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
 
 def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMForGridTask:
     """A new model for the puzzles of a processor."""
+    grid, positions = {}, model_args.position_embedding_type
     block = (processor.box_height, processor.box_width)
-    grid = {
-        "grid_shape": [processor.height, processor.width],
-        "block_shape": None if None in block else list(block),
-    }
-    wanted = {"grid": ("grid_shape", "block_shape"), "rope_2d": ("grid_shape",)}
-    grid = {name: grid[name] for name in wanted.get(model_args.position_embedding_type, ())}
+    if positions in ("grid", "rope_2d"):
+        grid["grid_shape"] = [processor.height, processor.width]
+    if positions == "grid" and None not in block:
+        grid["block_shape"] = list(block)
     return HRMForGridTask(
         HRMConfig(
             **asdict(model_args),
