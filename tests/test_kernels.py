@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,31 +105,35 @@ def test_kernels_in_the_interpreter():
 
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 @pytest.mark.parametrize(
-    ("name", "positions"),
+    ("module", "name", "shapes"),
     [
-        ("_forward", {"D": 64, "ROTATE": True, "MOVE": False}),
-        ("_forward", {"D": 32, "ROTATE": False, "MOVE": True}),
-        ("_backward", {"D": 64, "ROTATE": True, "MOVE": False}),
-        ("_backward", {"D": 32, "ROTATE": False, "MOVE": True}),
-        ("_swiglu", {"K": 512, "N": 1536}),
+        ("rope_attention", "_forward", {"D": 64, "ROTATE": True, "MOVE": False}),
+        ("rope_attention", "_forward", {"D": 32, "ROTATE": False, "MOVE": True}),
+        ("rope_attention", "_backward", {"D": 64, "ROTATE": True, "MOVE": False}),
+        ("rope_attention", "_backward", {"D": 32, "ROTATE": False, "MOVE": True}),
+        ("swiglu", "_forward", {"K": 512, "N": 1536, "SAVE": False}),
+        ("swiglu", "_forward", {"K": 256, "N": 768, "SAVE": True}),
+        ("swiglu", "_backward", {"K": 512, "N": 1536}),
     ],
 )
-def test_kernels_compile_for_an_h100(name, positions):
+def test_kernels_compile_for_an_h100(module, name, shapes):
     """What the interpreter lets pass and the compiler does not: types and shapes that change in a loop."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from hrm_hf.kernels import rope_attention, swiglu_matmul
+    import hrm_hf.kernels  # noqa: F401
 
-    module = sys.modules[(swiglu_matmul if name == "_swiglu" else rope_attention).__module__]
-    tuned = getattr(module, name)
+    tuned = getattr(sys.modules[f"hrm_hf.kernels.{module}"], name)
     config, kernel = tuned.configs[0], tuned.fn
     constants = {"S": 82, "H": 8, "LAST_KEYS": 32, "SAVE_LOGSUMEXP": True, "BLOCK_Q": 128}
-    constants = {
-        key: value for key, value in (constants | positions | config.kwargs).items() if key in kernel.arg_names
-    }
+    constants |= {"MULTIPROCESSORS": 132, "ALTERNATE": 64}
+    constants = {key: value for key, value in (constants | shapes | config.kwargs).items() if key in kernel.arg_names}
     types = {"scale": "fp32", "tokens": "i32", "cos": "*fp32", "sin": "*fp32", "logsumexp": "*fp32"}
+    if config.pre_hook is not None:  # it gives descriptors their blocks
+        descriptors = {arg: SimpleNamespace() for arg in kernel.arg_names if arg not in constants | types}
+        config.pre_hook(descriptors | config.kwargs)
+        types |= {arg: "tensordesc<bf16[{},{}]>".format(*made.block_shape) for arg, made in descriptors.items()}
     signature = {arg: "constexpr" if arg in constants else types.get(arg, "*bf16") for arg in kernel.arg_names}
     compiled = triton.compile(
         ASTSource(
@@ -246,12 +251,60 @@ def test_swiglu_is_that_of_float64(shape):
 
 
 @needs_kernels
+@pytest.mark.parametrize("shape", [(300, 128, 256), (64, 192, 128), (1, 64, 128)])
+def test_the_feed_forward_layer_and_its_gradient_are_those_of_float64(shape):
+    from hrm_hf.kernels import swiglu_mlp
+
+    tokens, hidden_size, intermediate_size = shape
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(tokens, hidden_size, generator=generator)
+    weight = torch.randn(2 * intermediate_size, hidden_size, generator=generator) * hidden_size**-0.5
+    down = torch.randn(hidden_size, intermediate_size, generator=generator) * intermediate_size**-0.5
+    arguments = [values.bfloat16().to(DEVICE).requires_grad_() for values in (x, weight, down)]
+    out = swiglu_mlp(*arguments)
+    d_out = torch.randn(out.shape, generator=generator).bfloat16().to(DEVICE)
+    out.backward(d_out)
+
+    exact = [values.detach().double().requires_grad_() for values in arguments]
+    gate, up = (exact[0] @ exact[1].T).chunk(2, -1)
+    exact_out = (torch.nn.functional.silu(gate) * up) @ exact[2].T
+    exact_out.backward(d_out.double())
+    assert out.dtype == torch.bfloat16 and out.shape == (tokens, hidden_size)
+    assert relative_error(out, exact_out) < 1e-2
+    for values, wanted in zip(arguments, exact, strict=True):
+        assert relative_error(values.grad, wanted.grad) < 1e-2
+
+
+@needs_kernels
+def test_the_operators_of_swiglu_are_registered_as_torch_compile_wants_them():
+    import hrm_hf.kernels  # noqa: F401
+
+    generator = torch.Generator().manual_seed(0)
+    x, weight, down = (
+        torch.randn(shape, generator=generator).bfloat16().to(DEVICE).requires_grad_()
+        for shape in ((17, 64), (256, 64), (64, 128))
+    )
+    torch.library.opcheck(torch.ops.hrm_hf.swiglu_matmul, (x.detach(), weight.detach()))
+    # in bfloat16 a difference of two ways to sum is no error
+    torch.library.opcheck(torch.ops.hrm_hf.swiglu_mlp, (x, weight, down), rtol=1e-2, atol=1e-2)
+
+
+@needs_kernels
 def test_swiglu_has_no_gradient():
     from hrm_hf.kernels import swiglu_matmul
 
     x = torch.zeros(2, 64, dtype=torch.bfloat16, device=DEVICE, requires_grad=True)
     with pytest.raises(ValueError, match="no gradient"):
         swiglu_matmul(x, torch.zeros(256, 64, dtype=torch.bfloat16, device=DEVICE))
+
+
+@needs_kernels
+def test_the_feed_forward_layer_names_a_wrong_matrix():
+    from hrm_hf.kernels import swiglu_mlp
+
+    x, weight, down = (torch.zeros(shape, dtype=torch.bfloat16) for shape in ((2, 64), (256, 64), (128, 64)))
+    with pytest.raises(ValueError, match=r"\(128, 64\).* must be \(64, 128\)"):
+        swiglu_mlp(x, weight, down)
 
 
 def loss_and_gradients(model, batch, bfloat16: bool) -> tuple[float, dict[str, torch.Tensor]]:
@@ -279,13 +332,13 @@ def test_a_model_learns_the_same_with_the_kernels(small_model, batch, changes, m
     loss, gradients = loss_and_gradients(model, batch, bfloat16=True)
 
     calls = []
-    for kernel in (patch.rope_attention, patch.swiglu_matmul):
+    for kernel in (patch.rope_attention, patch.swiglu_matmul, patch.swiglu_mlp):
         name = kernel.__name__
         monkeypatch.setattr(patch, name, lambda *args, kernel=kernel, name=name: calls.append(name) or kernel(*args))
     use_fused_kernels(model)
     fused_loss, fused_gradients = loss_and_gradients(model, batch, bfloat16=True)
 
-    assert set(calls) == {"rope_attention", "swiglu_matmul"}
+    assert set(calls) == {"rope_attention", "swiglu_matmul", "swiglu_mlp"}
     assert fused_loss == pytest.approx(loss, rel=1e-2)
     assert fused_loss == pytest.approx(exact_loss, rel=3e-2)
     assert fused_gradients.keys() == gradients.keys()

@@ -1,7 +1,7 @@
 """Triton kernels for the slow parts of a Transformer block in bfloat16; `use_fused_kernels(model)` puts them to work.
 
 rope_attention  rotary positions, softmax attention and the packed layout of its gradient, in one kernel each way
-swiglu          gate and up projection with the SwiGLU between them, for calls without gradient
+swiglu          the feed-forward layer, with SwiGLU inside the product before it, forward and backward
 patch           exchanges the forward of attention and SwiGLU in the blocks of a model
 
 Triton comes with PyTorch for CUDA; without it the import of this package raises an `ImportError`.
@@ -17,7 +17,7 @@ except ImportError as error:
 
 from hrm_hf.kernels.patch import use_fused_kernels
 from hrm_hf.kernels.rope_attention import rope_attention
-from hrm_hf.kernels.swiglu import swiglu_matmul
+from hrm_hf.kernels.swiglu import swiglu_matmul, swiglu_mlp
 
 
-__all__ = ["rope_attention", "swiglu_matmul", "use_fused_kernels"]
+__all__ = ["rope_attention", "swiglu_matmul", "swiglu_mlp", "use_fused_kernels"]

@@ -8,7 +8,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from hrm_hf.kernels.rope_attention import HEAD_DIMS, MAX_POSITIONS, rope_attention
-from hrm_hf.kernels.swiglu import swiglu_matmul
+from hrm_hf.kernels.swiglu import swiglu_matmul, swiglu_mlp
 from modeling_hrm import HRMMLP, HRMAttention, HRMBlock
 
 
@@ -18,15 +18,15 @@ DEVICE_TYPE = "cpu" if triton.knobs.runtime.interpret else "cuda"
 
 
 def use_fused_kernels(model: nn.Module, swiglu: bool = True):
-    """Let the blocks of a model use `rope_attention` and `swiglu_matmul` wherever these apply.
+    """Let the blocks of a model use `rope_attention`, `swiglu_matmul` and `swiglu_mlp` wherever these apply.
 
     Before torch.compile. Weights, their names and what is saved stay as they are. A call uses
 
     - `rope_attention` on a GPU in bfloat16 (hidden states or autocast), in a bidirectional model, over at most 128
       positions with heads of 32 or 64, without mask, cache, stopped positions, `output_attentions` or position
       ids that differ between sequences; with gradient and without;
-    - `swiglu_matmul` on a GPU in bfloat16, without gradient, with silu, a hidden size that is a multiple of 64 and an
-      intermediate size that is a multiple of 128;
+    - `swiglu_mlp`, or without gradient `swiglu_matmul`, on a GPU in bfloat16, with silu, a hidden size that is a
+      multiple of 64 and an intermediate size that is a multiple of 128;
 
     and otherwise the forward of its class. Which of them is seen from shapes and settings alone, so torch.compile
     decides it once and breaks no graph.
@@ -104,13 +104,16 @@ def _mlp_forward(self: HRMMLP, hidden_states: torch.Tensor) -> torch.Tensor:
     """As `HRMMLP.forward`: `(batch, positions, hidden_size)` in and out."""
     width, hidden_size = self.gate_up_proj.weight.shape
     if (
-        torch.is_grad_enabled()
-        or not _computes_in_bfloat16(hidden_states)
+        not _computes_in_bfloat16(hidden_states)
         or not isinstance(self.act_fn, SILU)
         or width % 256
         or hidden_size % 64
     ):
         return HRMMLP.forward(self, hidden_states)
     x = hidden_states.to(torch.bfloat16).flatten(0, -2)
-    h = swiglu_matmul(x, self.gate_up_proj.weight.to(torch.bfloat16))
-    return self.down_proj(h.unflatten(0, hidden_states.shape[:-1]))
+    weight = self.gate_up_proj.weight.to(torch.bfloat16)
+    if torch.is_grad_enabled():
+        out = swiglu_mlp(x, weight, self.down_proj.weight.to(torch.bfloat16))
+    else:
+        out = self.down_proj(swiglu_matmul(x, weight))
+    return out.unflatten(0, hidden_states.shape[:-1])
