@@ -964,9 +964,11 @@ class HRMForGridTask(HRMPreTrainedModel):
 
     def read_out(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Token logits `(batch, tokens, vocab_size)` and float32 values q_halt and q_continue, each `(batch,)`."""
-        logits = self.lm_head(z_H[:, self.config.num_prefix_positions :])
-        q_halt, q_continue = self.q_head(z_H[:, 0] if self.config.halting_pooling == "first" else z_H.mean(1))
-        return logits, q_halt, q_continue
+        return self.lm_head(z_H[:, self.config.num_prefix_positions :]), *self.halting_values(z_H)
+
+    def halting_values(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Float32 values q_halt and q_continue, each `(batch,)`, of position 0 or of the mean over positions."""
+        return self.q_head(z_H[:, 0] if self.config.halting_pooling == "first" else z_H.mean(1))
 
     @can_return_tuple
     def forward(
@@ -1054,7 +1056,7 @@ class HRMForGridTask(HRMPreTrainedModel):
     ) -> torch.Tensor:
         """Q-learning target of q_continue, `(batch,)`, from one more segment."""
         outputs = self.model(input_ids=carry.input_ids, state=next_state, num_segments=1, **kwargs)
-        _, next_q_halt, next_q_continue = self.read_out(outputs.last_hidden_state)
+        next_q_halt, next_q_continue = self.halting_values(outputs.last_hidden_state)
         return self.q_head.target_q_continue(next_q_halt, next_q_continue, is_last_step)
 
     def add_losses(

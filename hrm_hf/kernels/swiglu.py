@@ -150,12 +150,16 @@ def _described(tensor: torch.Tensor) -> TensorDescriptor:
     return TensorDescriptor.from_tensor(tensor, [1, 1])
 
 
-def _run_forward(x: torch.Tensor, weight: torch.Tensor, save: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    out, products = _empty_results(x, weight, save)
+def _alternate(weight: torch.Tensor) -> torch.Tensor:
+    """The rows of gate and up in blocks that alternate; torch.compile can join this to the cast before it."""
+    blocks = weight.view(2, weight.shape[0] // 2 // ALTERNATE, ALTERNATE, weight.shape[1])
+    return blocks.transpose(0, 1).reshape(weight.shape)
+
+
+def _run_forward(x: torch.Tensor, blocks: torch.Tensor, save: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    out, products = _empty_results(x, blocks, save)
     tokens, depth = x.shape
-    width = out.shape[1]
     if tokens > 0:
-        blocks = weight.view(2, width // ALTERNATE, ALTERNATE, depth).transpose(0, 1).reshape(weight.shape)
         multiprocessors = _multiprocessors(x.device)
         _forward[lambda meta: (multiprocessors * meta["PROGRAMS_EACH"],)](
             _described(x),
@@ -164,7 +168,7 @@ def _run_forward(x: torch.Tensor, weight: torch.Tensor, save: bool) -> tuple[tor
             _described(products if save else out),
             tokens,
             K=depth,
-            N=width,
+            N=out.shape[1],
             SAVE=save,
             ALTERNATE=ALTERNATE,
             MULTIPROCESSORS=multiprocessors,
@@ -172,35 +176,35 @@ def _run_forward(x: torch.Tensor, weight: torch.Tensor, save: bool) -> tuple[tor
     return out, products
 
 
-def _empty_results(x: torch.Tensor, weight: torch.Tensor, save: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _empty_results(x: torch.Tensor, blocks: torch.Tensor, save: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Room for `silu(gate) * up`, and for the products if they are saved."""
     tokens = x.shape[0]
-    return x.new_empty(tokens, weight.shape[0] // 2), x.new_empty(tokens, weight.shape[0]) if save else x.new_empty(0)
+    return x.new_empty(tokens, blocks.shape[0] // 2), x.new_empty(tokens, blocks.shape[0]) if save else x.new_empty(0)
 
 
-@torch.library.custom_op("hrm_hf::swiglu_matmul", mutates_args=(), schema="(Tensor x, Tensor weight) -> Tensor")
-def _swiglu_matmul(x, weight):
-    return _run_forward(x.contiguous(), weight.contiguous(), save=False)[0]
+@torch.library.custom_op("hrm_hf::swiglu_matmul", mutates_args=(), schema="(Tensor x, Tensor blocks) -> Tensor")
+def _swiglu_matmul(x, blocks):
+    return _run_forward(x.contiguous(), blocks.contiguous(), save=False)[0]
 
 
 @_swiglu_matmul.register_fake
-def _(x, weight):
-    return _empty_results(x, weight, save=False)[0]
+def _(x, blocks):
+    return _empty_results(x, blocks, save=False)[0]
 
 
 @torch.library.custom_op(
     "hrm_hf::swiglu_mlp",
     mutates_args=(),
-    schema="(Tensor x, Tensor weight, Tensor down) -> (Tensor, Tensor, Tensor)",
+    schema="(Tensor x, Tensor weight, Tensor blocks, Tensor down) -> (Tensor, Tensor, Tensor)",
 )
-def _swiglu_mlp(x, weight, down):
-    values, products = _run_forward(x.contiguous(), weight.contiguous(), save=True)
+def _swiglu_mlp(x, weight, blocks, down):
+    values, products = _run_forward(x.contiguous(), blocks.contiguous(), save=True)
     return values @ down.T, values, products
 
 
 @_swiglu_mlp.register_fake
-def _(x, weight, down):
-    return x.new_empty(x.shape[0], down.shape[0]), *_empty_results(x, weight, save=True)
+def _(x, weight, blocks, down):
+    return x.new_empty(x.shape[0], down.shape[0]), *_empty_results(x, blocks, save=True)
 
 
 @torch.library.custom_op(
@@ -231,7 +235,7 @@ def _(d_out, down, products):
 
 
 def _save_for_backward(ctx, inputs, output):
-    x, weight, down = inputs
+    x, weight, _, down = inputs
     _, values, products = output
     ctx.save_for_backward(x, weight, down, values, products)
     ctx.set_materialize_grads(False)
@@ -239,10 +243,10 @@ def _save_for_backward(ctx, inputs, output):
 
 def _differentiate(ctx, d_out, *_):
     if d_out is None:
-        return None, None, None
+        return None, None, None, None
     x, weight, down, values, products = ctx.saved_tensors
     d_products = torch.ops.hrm_hf.swiglu_mlp_backward(d_out, down, products)
-    return d_products @ weight, d_products.T @ x, d_out.T @ values
+    return d_products @ weight, d_products.T @ x, None, d_out.T @ values
 
 
 _swiglu_mlp.register_autograd(_differentiate, setup_context=_save_for_backward)
@@ -280,7 +284,7 @@ def swiglu_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     _check(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         raise ValueError("swiglu_matmul has no gradient; call it under torch.no_grad(), or call swiglu_mlp.")
-    return torch.ops.hrm_hf.swiglu_matmul(x, weight)
+    return torch.ops.hrm_hf.swiglu_matmul(x, _alternate(weight))
 
 
 def swiglu_mlp(x: torch.Tensor, weight: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
@@ -305,4 +309,4 @@ def swiglu_mlp(x: torch.Tensor, weight: torch.Tensor, down: torch.Tensor) -> tor
     wanted = (weight.shape[1], weight.shape[0] // 2)
     if down.shape != wanted or down.dtype != torch.bfloat16:
         raise ValueError(f"down has the shape {tuple(down.shape)} of {down.dtype}, but must be {wanted} of bfloat16.")
-    return torch.ops.hrm_hf.swiglu_mlp(x, weight, down)[0]
+    return torch.ops.hrm_hf.swiglu_mlp(x, weight, _alternate(weight.detach()), down)[0]
