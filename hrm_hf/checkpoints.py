@@ -80,6 +80,29 @@ def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     return model.eval(), AutoTokenizer.from_pretrained(name)
 
 
+def load_weights(model: PreTrainedModel, name: str):
+    """Put the weights of a checkpoint into a model, whose configuration stays as it is.
+
+    Args:
+        model: of this package.
+        name: a folder, or the name of a model on the Hub (`owner/name`).
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`, and `ValueError` if the model has other weights.
+    """
+    _check_name(name, "grid model" if isinstance(model, HRMForGridTask) else "language model")
+    weights = _load(type(model), name, "start this one").state_dict()
+    own = model.state_dict()
+    for key in sorted(weights.keys() | own.keys()):
+        found, wanted = ("none" if key not in these else tuple(these[key].shape) for these in (weights, own))
+        if found != wanted:
+            raise ValueError(
+                f"The weights of {name} do not fit the recipe: of {key} it has {found}, and {wanted} is wanted; give "
+                "the options of the model that its config.json has."
+            )
+    model.load_state_dict(weights)
+
+
 def check_model_folder(name: str, kind: Literal["grid model", "language model"]):
     """Raise a `FileNotFoundError` if a folder lacks the configuration, the processor or tokenizer, or the weights."""
     folder = Path(name)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from hrm_hf.checkpoints import SHIPPED_SUDOKU
 from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
 from hrm_hf.data.sudoku_builder import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
@@ -199,6 +200,11 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
         ({"max_train_rows": 1000}, "has 100 rows, but 1000 were asked for"),
         ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size=30 is not allowed"),
         ({"halting": "sometimes"}, "halting='sometimes' is not allowed"),
+        ({"init_from": "./nowhere"}, "There is no folder ./nowhere"),
+        (
+            {"init_from": str(SHIPPED_SUDOKU)},
+            "do not fit the recipe: of lm_head.weight it has (11, 256), and (6, 32) is wanted",
+        ),
     ],
 )
 def test_user_errors_are_one_sentence_without_a_traceback(tmp_path, data_folder, capsys, options, sentence):
@@ -291,6 +297,19 @@ def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
     model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
     model = build_model(model_args, sudoku_processor(load_rows(data_folder, "train")))
     assert (model.config.grid_shape, model.config.block_shape) == ([4, 4], [2, 2])
+
+
+def test_a_run_starts_from_given_weights(run_folder, data_folder, tmp_path):
+    from safetensors.torch import load_file
+
+    from train_accelerate import main
+
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "max_steps": 2}
+    options |= {"init_from": str(run_folder / "model"), "learning_rate": 0.0, "puzzle_emb_learning_rate": 0.0}
+    main([write_recipe(tmp_path / "tiny.yaml", **options)])
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (run_folder, tmp_path / "run"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.fixture

@@ -69,6 +69,10 @@ class TrainArguments:
 
     output_dir: str = field(metadata={"help": "Run folder: model/, log.jsonl, recipe.yaml and result.json."})
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace a run folder that is there."})
+    init_from: str | None = field(
+        default=None,
+        metadata={"help": "Start from the weights of this model, a folder or a name on the Hub, instead of new ones."},
+    )
     seed: int = field(default=0, metadata={"help": "Seed of weights, data order, augmentation and exploration."})
     batch_size: int = field(default=768, metadata={"help": "Sequences in a step, over all processes."})
     batches_in_work: int = field(

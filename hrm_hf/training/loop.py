@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from hrm_hf.checkpoints import load_weights
 from hrm_hf.cuda_graph import GraphedCall
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
@@ -162,6 +163,8 @@ def prepare(
 
     set_seed(train_args.seed)
     model = task.build_model()
+    if train_args.init_from is not None and resumed is None:
+        load_weights(model, train_args.init_from)
     average = None if train_args.ema_decay is None else MovingAverage(model, train_args.ema_decay)
     empty = None if sharding is None else copy.deepcopy(model)
     if train_args.fused_kernels:
