@@ -120,7 +120,8 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
     difficulty.input(example, [model, difficulty], **to_board)
     random_button.click(new_puzzle, [model, difficulty], **to_board, **slots)
     clear_button.click(clear, model, **to_board)
-    text.submit(read, [model, text], **to_board)
+    # an Enter that comes while the line before is read is not lost; "always_last" would lose it after an error
+    text.submit(read, [model, text], trigger_mode="multiple", **to_board)
     # a click elsewhere is the end of pasting
     text.blur(
         lambda model, text: read(model, text) if text.strip() else (gr.skip(), gr.skip()), [model, text], **to_board
