@@ -260,6 +260,24 @@ def inference_table() -> str:
     return markdown_table(["model", "device", "dtype", "batch", "mean segments", "puzzles/s", "ms a puzzle"], rows)
 
 
+def several_gpus_table() -> str:
+    """One training run on one GPU and on several."""
+    names = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
+    rows = [
+        [
+            names[record["variant"]],
+            f"{record['processes']} x {record['device']}",
+            f"{record['steps_compared']}",
+            f"{record['last_loss']:.6f}",
+            f"{record['largest_relative_difference']:.1e}",
+            f"{record['samples_per_s']:,.0f}" if "samples_per_s" in record else record["failed"],
+        ]
+        for record in read_records("several_gpus")
+    ]
+    header = ["way", "on", "steps compared", "last loss", "largest relative difference to one process"]
+    return markdown_table([*header, "samples/s, bfloat16"], rows)
+
+
 def puzzle_table_table() -> str:
     """Steps with tables of puzzle embeddings of several sizes."""
     rows = [
@@ -319,6 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sudoku_wait": sudoku_wait_table,
     "throughput": throughput_table,
     "inference": inference_table,
+    "several_gpus": several_gpus_table,
     "puzzle_table": puzzle_table_table,
     "data": data_table,
 }
