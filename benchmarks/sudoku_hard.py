@@ -3,7 +3,8 @@
 python -m benchmarks.sudoku_hard runs/sudoku_hard_1k --variant grid_1k --evaluation runs/sudoku_hard_1k/test_16.json
 
 Data: build_sudoku.py data/sudoku-hard --source csv (see the recipe). The run can come from another machine; give
---commit then. An evaluation is what `hrm-hf evaluate --output` wrote.
+--commit then. An evaluation is what `hrm-hf evaluate --output` wrote. Without one, of a run that was cut off, only the
+log and its curve are kept.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.records import write_records
+from benchmarks.records import RESULTS, write_records
 from hrm_hf.data.folder import whole_file
 
 
@@ -86,7 +87,7 @@ def main():
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--variant", required=True, help="name of the record")
     parser.add_argument(
-        "--evaluation", type=Path, action="append", required=True, help="result of the last model on the test split"
+        "--evaluation", type=Path, action="append", default=[], help="result of the last model on the test split"
     )
     parser.add_argument(
         "--best-evaluation", type=Path, action="append", default=[], help="result of best_model on the test split"
@@ -95,6 +96,11 @@ def main():
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
     args = parser.parse_args()
 
+    path = RESULTS / f"sudoku_hard_{args.variant}.json"
+    write_log(args.run, path.with_suffix(".log.jsonl"))
+    draw_curve(args.run, path.with_suffix(".png"))
+    if not args.evaluation:
+        return
     result = json.loads((args.run / "result.json").read_text())
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
     _, evaluations = read_log(args.run)
@@ -119,9 +125,7 @@ def main():
         for file in files
         for line in lines_of(json.loads(file.read_text()))
     ]
-    path = write_records(f"sudoku_hard_{args.variant}", records, args.commit, args.date)
-    write_log(args.run, path.with_suffix(".log.jsonl"))
-    draw_curve(args.run, path.with_suffix(".png"))
+    write_records(path.stem, records, args.commit, args.date)
     print(path.read_text())
 
 

@@ -16,10 +16,10 @@ hrm-hf app --models runs --data data
 hrm-hf env
 """
 
-import functools
 import json
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -195,7 +195,8 @@ def evaluate(
 
     from hrm_hf.data.puzzle_sets import open_puzzles
     from hrm_hf.evaluation import breakdown
-    from hrm_hf.evaluation.grid import score, solve_puzzles
+    from hrm_hf.evaluation.grid import score, solve_puzzles, solver
+    from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
 
     puzzles = open_puzzles(dataset, split)
     kinds = [(part.task, part.height, part.width) for part in (processor, puzzles.processor)]
@@ -206,19 +207,36 @@ def evaluate(
     hrm_model.to(accelerator.device)
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
-    in_slots = accelerator.device.type == "cuda"
-    solved = solve_puzzles(
-        hrm_model,
-        examples,
-        accelerator,
-        batch_size=batch_size,
-        max_segments=max_segments,
-        early_stop=early_stop,
-        halt_threshold=halt_threshold,
-        keep_predictions=predictions is not None,
-        progress=True,
-        in_slots=in_slots,
-    )
+    options = {"max_segments": max_segments, "early_stop": early_stop, "halt_threshold": halt_threshold}
+    in_slots, drawn = accelerator.device.type == "cuda", None
+    if samples == 1:
+        solved = solve_puzzles(
+            hrm_model,
+            examples,
+            accelerator,
+            batch_size=batch_size,
+            keep_predictions=predictions is not None,
+            progress=True,
+            in_slots=in_slots,
+            **options,
+        )
+    else:
+        in_slots = in_slots and noise == 0  # slots cannot add noise
+        start = time.perf_counter()
+        # the first sample is the puzzle as it is, so nothing is solved twice
+        drawn = draw_samples(
+            solver(hrm_model, batch_size, in_slots),
+            examples,
+            processor,
+            accelerator,
+            samples,
+            noise_std=noise,
+            seed=seed,
+            batch_size=len(examples["input_ids"]) if in_slots else batch_size,
+            progress=True,
+            **options,
+        )
+        solved = first_answers(drawn, examples["labels"], time.perf_counter() - start)
     result = {"model": model, "dataset": dataset, "split": split}
     result |= score(solved, max_segments, early_stop, halt_threshold).as_dict()
     if "source" in known:
@@ -238,28 +256,7 @@ def evaluate(
             progress=True,
         )
         result["by_segments"] = breakdown.as_dicts(points)
-    if samples > 1:
-        from hrm_hf.evaluation.slots import solve_in_slots
-        from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples
-
-        solve_copies, at_once = hrm_model.solve, batch_size
-        if in_slots and noise == 0:  # slots cannot add noise
-            solve_copies = functools.partial(solve_in_slots, hrm_model, num_slots=batch_size)
-            at_once = len(examples["input_ids"])
-        drawn = draw_samples(
-            solve_copies,
-            examples,
-            processor,
-            accelerator,
-            samples,
-            noise_std=noise,
-            seed=seed,
-            batch_size=at_once,
-            max_segments=max_segments,
-            early_stop=early_stop,
-            halt_threshold=halt_threshold,
-            progress=True,
-        )
+    if drawn is not None:
         result |= {"noise": noise, "seed": seed}
         result["by_samples"] = breakdown.as_dicts(compute_curve(drawn, examples["labels"]))
     if not accelerator.is_main_process:

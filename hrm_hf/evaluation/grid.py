@@ -6,6 +6,7 @@ puzzle. The names are used for nothing else.
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from hrm_hf.evaluation.slots import solve_in_slots
 from hrm_hf.evaluation.statistics import binomial_interval
-from modeling_hrm import IGNORE_INDEX, HRMForGridTask
+from modeling_hrm import IGNORE_INDEX, HRMForGridTask, HRMSolveOutput
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def solve_puzzles(
         disable=not (progress and accelerator.is_main_process),
         leave=False,
     )
-    solve = functools.partial(solve_in_slots, model, num_slots=batch_size) if in_slots else model.solve
+    solve = solver(model, batch_size, in_slots)
     for batch_rows in batches:
         batch = {name: tensor[batch_rows].to(accelerator.device) for name, tensor in puzzles.items()}
         with accelerator.autocast():
@@ -141,6 +142,11 @@ def solve_puzzles(
         by_process = gathered.view(accelerator.num_processes, per_process, *gathered.shape[1:])
         columns.append(by_process.transpose(0, 1).flatten(0, 1)[:num_puzzles].cpu())
     return SolvedPuzzles(*columns, seconds=time.perf_counter() - start)
+
+
+def solver(model: HRMForGridTask, batch_size: int, in_slots: bool) -> Callable[..., HRMSolveOutput]:
+    """What solves puzzles, called as `HRMForGridTask.solve` is: that method, or `batch_size` slots."""
+    return functools.partial(solve_in_slots, model, num_slots=batch_size) if in_slots else model.solve
 
 
 def compare(predictions: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

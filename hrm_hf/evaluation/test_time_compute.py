@@ -28,7 +28,7 @@ from hrm_hf.data.hashing import random_keys, shift_right
 from hrm_hf.data.maze_symmetry import MazeSymmetry
 from hrm_hf.data.sudoku_rules import box_shape
 from hrm_hf.data.sudoku_symmetry import SudokuSymmetry
-from hrm_hf.evaluation.grid import compare
+from hrm_hf.evaluation.grid import SolvedPuzzles, compare
 from hrm_hf.evaluation.statistics import binomial_interval
 from hrm_hf.evaluation.voting import Votes
 from modeling_hrm import HRMSolveOutput, HRMState
@@ -273,6 +273,21 @@ def gaussian_pairs(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 # --- choosing
+
+
+def first_answers(samples: Samples, labels: torch.Tensor, seconds: float = 0.0) -> SolvedPuzzles:
+    """The first sample of each puzzle, compared with the labels: what `solve_puzzles` gives.
+
+    Args:
+        samples: as drawn.
+        labels: right answers, `(puzzles, tokens)`; cells of -100 do not count.
+        seconds: to put into the result.
+    """
+    predictions = samples.predictions[:, 0].long()
+    exact, cell_accuracy = compare(predictions, labels)
+    return SolvedPuzzles(
+        exact, cell_accuracy, samples.halt_probabilities[:, 0], samples.segments[:, 0], predictions, seconds
+    )
 
 
 @dataclass(frozen=True)
