@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 import transformers
+import yaml
 from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -64,6 +65,7 @@ def main():
             partial.write_bytes((trained / name).read_bytes())
     round_weights(trained / "model.safetensors", SHIPPED_TEXT / "model.safetensors")
     result = json.loads((args.run / "result.json").read_text())
+    recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
     records = []
     for variant, folder in (("float32", trained), ("bfloat16", SHIPPED_TEXT)):
         scores = bits_of(folder, args.dataset)
@@ -79,7 +81,7 @@ def main():
                 "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 2),
                 "val_bits_per_byte": round(scores.bits_per_byte, 5),
                 "val_tokens": scores.n_tokens,
-                "seed": 0,
+                "seed": recipe["seed"],
                 "checkpoint": "last",
             }
         )
