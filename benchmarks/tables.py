@@ -270,7 +270,7 @@ def several_gpus_table() -> str:
             f"{record['steps_compared']}",
             f"{record['last_loss']:.6f}",
             f"{record['largest_relative_difference']:.1e}",
-            f"{record['samples_per_s']:,.0f}" if "samples_per_s" in record else record["failed"],
+            f"{record['samples_per_s']:,.0f}" if "samples_per_s" in record else f"not measured: {record['failed']}",
         ]
         for record in read_records("several_gpus")
     ]
