@@ -17,7 +17,7 @@ from hrm_hf.data.puzzles import load_rows
 from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
 from hrm_hf.data.sudoku_generator import generate
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, conflicts, format_boards, units_of
-from hrm_hf.data.sudoku_solver import solve
+from hrm_hf.data.sudoku_solver import is_needed, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint, random_symmetries
 
 
@@ -87,6 +87,18 @@ def test_generator_is_a_function_of_its_seed():
     first, again, other = (generate(20, 6, 14, seed=seed, progress=False)[0] for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_a_clue_is_needed_if_the_puzzle_without_it_has_other_solutions():
+    for size in (4, 9):
+        board = generate(1, size, clues=size * size // 2, seed=1)[0][0].astype(np.int64)
+        clues, needed = np.flatnonzero(board), []
+        for clue in clues:
+            without = board.copy()
+            without[clue] = 0
+            needed.append(solve(without[None], size)[1][0] > 1)
+        assert [is_needed(board, units_of(size), size, clue) for clue in clues] == needed
+        assert any(needed) and not all(needed)
 
 
 def test_generator_keeps_to_the_wanted_rating():

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.parallel import in_order
 from hrm_hf.data.sudoku_rules import FEWEST_CLUES, units_of
-from hrm_hf.data.sudoku_solver import count_solutions, solve
+from hrm_hf.data.sudoku_solver import count_solutions, is_needed, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
 
 
@@ -21,7 +21,7 @@ def _generate(num, units, size, clues, seed):
     questions = np.zeros((num, cells), dtype=np.int64)
     answers = np.zeros((num, cells), dtype=np.int64)
     reached = np.zeros(num, dtype=np.bool_)
-    scratch, guesses = np.zeros(cells, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    guesses = np.zeros(1, dtype=np.int64)
     for index in range(num):
         count_solutions(np.zeros(cells, dtype=np.int64), units, size, 1, True, answers[index], guesses)
         puzzle = answers[index].copy()
@@ -29,12 +29,9 @@ def _generate(num, units, size, clues, seed):
         for cell in np.random.permutation(cells):
             if left == clues:
                 break
-            digit = puzzle[cell]
-            puzzle[cell] = 0
-            if count_solutions(puzzle, units, size, 2, False, scratch, guesses) == 1:
+            if not is_needed(puzzle, units, size, cell):
+                puzzle[cell] = 0
                 left -= 1
-            else:
-                puzzle[cell] = digit
         questions[index] = puzzle
         reached[index] = clues in (0, left)
     return questions, answers, reached

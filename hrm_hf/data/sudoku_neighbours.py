@@ -14,7 +14,7 @@ from tqdm import tqdm
 from hrm_hf.data.parallel import in_order
 from hrm_hf.data.sudoku_grids import solution_fingerprint
 from hrm_hf.data.sudoku_rules import units_of
-from hrm_hf.data.sudoku_solver import count_solutions, find_solutions, solve
+from hrm_hf.data.sudoku_solver import count_solutions, find_solutions, is_needed, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
 
 
@@ -59,10 +59,8 @@ def _exchanged(base, found, solution, least, units, questions, answers, ratings)
                 _rate(puzzle, units, scratch, guesses)
                 if guesses[0] >= least:
                     for clue in np.random.permutation(_CELLS):
-                        digit = puzzle[clue]
-                        puzzle[clue] = 0
-                        if digit and _rate(puzzle, units, scratch, guesses) > 1:
-                            puzzle[clue] = digit
+                        if puzzle[clue] and not is_needed(puzzle, units, _SIZE, clue):
+                            puzzle[clue] = 0
                     _rate(puzzle, units, scratch, guesses)
                     if guesses[0] >= least:
                         questions[made], answers[made], ratings[made] = puzzle, answer, guesses[0]

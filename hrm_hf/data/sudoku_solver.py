@@ -143,12 +143,13 @@ def _choices(masks, members, shuffled, cells, bits):
 
 
 @numba.njit(cache=True)
-def find_solutions(puzzle, units, size, limit, shuffled, found, guesses):
+def find_solutions(puzzle, units, size, limit, shuffled, found, guesses, barred_cell=-1, barred_digit=0):
     """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
 
-    The first ones go into `found`, as many as it has rows. `guesses[0]` grows by one for each choice beyond the first
-    that is tried at a branching point. With `shuffled`, choices are tried in random order. The stack is our own,
-    because numba cannot load a recursive function from its cache.
+    With a `barred_cell`, only those without `barred_digit` there. The first ones go into `found`, as many as it has
+    rows. `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point. With
+    `shuffled`, choices are tried in random order. The stack is our own, because numba cannot load a recursive function
+    from its cache.
     """
     num_cells = size * size
     members = np.empty((3, size, size), dtype=np.int64)  # cells of each unit, ascending
@@ -166,6 +167,8 @@ def find_solutions(puzzle, units, size, limit, shuffled, found, guesses):
             masks[0, cell] = 1 << (puzzle[cell] - 1)
             queue[pending] = cell
             pending += 1
+    if barred_cell >= 0:
+        masks[0, barred_cell] &= ~(1 << (barred_digit - 1))
     if not _settle(masks[0], units, members, queue, pending):
         return 0
 
@@ -207,6 +210,19 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
     The first solution goes into `solution`; the rest is as in `find_solutions`.
     """
     return find_solutions(puzzle, units, size, limit, shuffled, solution.reshape(1, size * size), guesses)
+
+
+@numba.njit(cache=True)
+def is_needed(puzzle, units, size, cell):
+    """Whether a puzzle with one solution has others without its clue in `cell`; for use in numba code.
+
+    It looks for one with another digit there, which is less work than to find the known one and one more.
+    """
+    digit, none, guesses = puzzle[cell], np.empty((0, size * size), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    puzzle[cell] = 0
+    others = find_solutions(puzzle, units, size, 1, False, none, guesses, cell, digit)
+    puzzle[cell] = digit
+    return others > 0
 
 
 @numba.njit(cache=True, nogil=True)
