@@ -167,13 +167,14 @@ def hard_samples_table() -> str:
         [
             str(record["segments"]),
             str(record["samples"]),
+            f"{record['halt_threshold']}",
             accuracy(record),
             percent(record["cell_accuracy"]),
             f"{record['mean_segments']:.1f}",
         ]
         for record in read_records("sudoku_hard_default")
     ]
-    header = ["segments at most", "copies at most", "exactly solved (95 % interval)", "cells right"]
+    header = ["segments at most", "copies at most", "halts at", "exactly solved (95 % interval)", "cells right"]
     return markdown_table([*header, "segments on average, all copies"], rows)
 
 
