@@ -374,6 +374,20 @@ def test_a_model_without_blocks_is_refused():
 
 
 @needs_kernels
+@pytest.mark.parametrize(("capability", "is_used"), [((8, 9), False), ((9, 0), True), ((12, 0), True)])
+def test_swiglu_is_for_gpus_with_a_copy_engine(small_model, monkeypatch, capability, is_used):
+    from hrm_hf.kernels import patch, use_fused_kernels
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    model = small_model()
+    use_fused_kernels(model)
+    block = model.model.L_module.layers[0]
+    assert block.self_attn.forward.__func__ is patch._attention_forward
+    assert (block.mlp.forward.__func__ is patch._mlp_forward) == is_used
+
+
+@needs_kernels
 def test_torch_compile_keeps_a_block_in_one_graph(small_model):
     from hrm_hf.kernels import use_fused_kernels
 

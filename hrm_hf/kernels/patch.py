@@ -25,8 +25,8 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
     - `rope_attention` on a GPU in bfloat16 (hidden states or autocast), in a bidirectional model, over at most 128
       positions with heads of 32 or 64, without mask, cache, stopped positions, `output_attentions` or position
       ids that differ between sequences; with gradient and without;
-    - `swiglu_mlp`, or without gradient `swiglu_matmul`, on a GPU in bfloat16, with silu, a hidden size that is a
-      multiple of 64 and an intermediate size that is a multiple of 128;
+    - `swiglu_mlp`, or without gradient `swiglu_matmul`, on a GPU of the Hopper generation or later in bfloat16, with
+      silu, a hidden size that is a multiple of 64 and an intermediate size that is a multiple of 128;
 
     and otherwise the forward of its class. Which of them is seen from shapes and settings alone, so torch.compile
     decides it once and breaks no graph.
@@ -44,9 +44,11 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
             f"{type(model).__name__} has no HRMBlock of modeling_hrm.py to use the fused kernels in; build or load "
             "the model with the classes of this package instead of remote code."
         )
+    # without a copy engine Triton loads tiles one by one, slower than the layers of PyTorch
+    has_copy_engine = not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] >= 9
     for block in blocks:
         block.self_attn.forward = MethodType(_attention_forward, block.self_attn)
-        if swiglu:
+        if swiglu and has_copy_engine:
             block.mlp.forward = MethodType(_mlp_forward, block.mlp)
 
 
