@@ -10,7 +10,6 @@ batch. On a GPU by `solve_in_slots`, where they make room for the next, a segmen
 compiled; `fused` with the Triton kernels beside.
 """
 
-import functools
 import json
 import statistics
 from pathlib import Path
@@ -25,7 +24,7 @@ from benchmarks.timing import durations
 from benchmarks.train_throughput import PUBLISHED
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
-from hrm_hf.evaluation.slots import solve_in_slots
+from hrm_hf.evaluation.grid import solver
 from hrm_hf.training.compilation import compile_blocks
 from modeling_hrm import HRMForGridTask
 
@@ -53,14 +52,14 @@ def measure(
 ) -> dict[str, float]:
     """Speed of solving so many puzzles at a time."""
     device = model.device
-    if device.type == "cuda":
+    on_gpu = device.type == "cuda"
+    solve = solver(model, batch_size, in_slots=on_gpu)
+    if on_gpu:
         # enough that the recording, and the slots that run dry at the end, weigh little
         count = max(256, 4 * batch_size)
         rounds = [puzzles.repeat(-(-count // len(puzzles)), 1)[:count].to(device)]
-        solve = functools.partial(solve_in_slots, model, num_slots=batch_size)
     else:
         rounds = [batch for batch in puzzles.split(batch_size) if len(batch) == batch_size][:8]
-        solve = model.solve
     segments = []
 
     def solve_round(number: int):

@@ -167,7 +167,7 @@ def hard_samples_table() -> str:
         [
             str(record["segments"]),
             str(record["samples"]),
-            f"{record['halt_threshold']}",
+            str(record["halt_threshold"]),
             accuracy(record),
             percent(record["cell_accuracy"]),
             f"{record['mean_segments']:.1f}",
@@ -264,17 +264,19 @@ def inference_table() -> str:
 def several_gpus_table() -> str:
     """One training run on one GPU and on several."""
     names = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
-    rows = [
-        [
-            names[record["variant"]],
-            f"{record['processes']} x {record['device']}",
-            f"{record['steps_compared']}",
-            f"{record['last_loss']:.6f}",
-            f"{record['largest_relative_difference']:.1e}",
-            f"{record['samples_per_s']:,.0f}" if "samples_per_s" in record else f"not measured: {record['failed']}",
+    forms = {
+        "steps_compared": "{}",
+        "last_loss": "{:.6f}",
+        "largest_relative_difference": "{:.1e}",
+        "samples_per_s": "{:,.0f}",
+    }
+    rows = []
+    for record in read_records("several_gpus"):
+        cells = [
+            form.format(record[name]) if name in record else f"not measured: {record['failed']}"
+            for name, form in forms.items()
         ]
-        for record in read_records("several_gpus")
-    ]
+        rows.append([names[record["variant"]], f"{record['processes']} x {record['device']}", *cells])
     header = ["way", "on", "steps compared", "last loss", "largest relative difference to one process"]
     return markdown_table([*header, "samples/s, bfloat16"], rows)
 

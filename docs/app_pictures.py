@@ -26,9 +26,9 @@ def main() -> int:
     if chromium is None:
         print("There is no chromium to draw with; apt-get install chromium.", file=sys.stderr)
         return 1
-    nothing = Path(tempfile.mkdtemp())
-    app = launch(AppSettings(nothing, nothing, nothing), wait=False, quiet=True)
-    with sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        nothing = Path(folder)
+        app = launch(AppSettings(nothing, nothing, nothing), wait=False, quiet=True)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1100, "height": 900})
         page.goto(app.local_url)
@@ -45,7 +45,7 @@ def main() -> int:
         page.wait_for_timeout(500)  # the board fades over
         page.screenshot(path=PICTURE, full_page=True)
         browser.close()
-    app.close()
+        app.close()
     print(f"written to {PICTURE}")
     return 0
 
