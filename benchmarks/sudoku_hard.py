@@ -99,7 +99,7 @@ def main():
     path = RESULTS / f"sudoku_hard_{args.variant}.json"
     write_log(args.run, path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))
-    if not args.evaluation:
+    if not (args.evaluation or args.best_evaluation):
         return
     result = json.loads((args.run / "result.json").read_text())
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
