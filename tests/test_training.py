@@ -201,6 +201,7 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
         ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size=30 is not allowed"),
         ({"halting": "sometimes"}, "halting='sometimes' is not allowed"),
         ({"init_from": "./nowhere"}, "There is no folder ./nowhere"),
+        ({"eval_augmentations": 3}, "eval_augmentations=3 is for ARC"),
         (
             {"init_from": str(SHIPPED_SUDOKU)},
             "do not fit the recipe: of lm_head.weight it has (11, 256), and (6, 32) is wanted",
@@ -297,6 +298,24 @@ def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
     model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
     model = build_model(model_args, sudoku_processor(load_rows(data_folder, "train")))
     assert (model.config.grid_shape, model.config.block_shape) == ([4, 4], [2, 2])
+
+
+def test_evaluations_of_arc_can_vote(tmp_path):
+    from hrm_hf.data.arc_builder import build_arc
+    from train_accelerate import main
+
+    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    tasks = {"turn": {"train": pairs[:2], "test": pairs[2:]}}
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    build_arc(tmp_path / "arc", evaluation=[tmp_path / "tasks.json"], num_aug=6)
+    options = TINY | {"dataset": str(tmp_path / "arc"), "output_dir": str(tmp_path / "run"), "eval_augmentations": 4}
+    options |= {"max_steps": 2, "batch_size": 2, "halt_max_steps": 1, "H_cycles": 1, "L_cycles": 1}
+    assert main([write_recipe(tmp_path / "arc.yaml", **options)]) == 0
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert log[-1]["eval_augmentations"] == 4
+    assert {log[-1][f"eval_{rule}_pass@{k}"] for rule in ("hrm", "trm") for k in (1, 2)} == {0.0}
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert (result["n"], result["hrm_pass@2"]) == (1, 0.0)
 
 
 def test_a_run_starts_from_given_weights(run_folder, data_folder, tmp_path):

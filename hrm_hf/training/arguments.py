@@ -51,6 +51,12 @@ class DataArguments:
     )
     max_train_rows: int | None = field(default=None, metadata={"help": "Train on the first N rows only."})
     max_eval_rows: int | None = field(default=512, metadata={"help": "Evaluate on the first N rows only."})
+    eval_augmentations: int | None = field(
+        default=None,
+        metadata={
+            "help": "ARC: also score pass@K in evaluations, by a vote of each test task and so many augmentations of it."
+        },
+    )
     augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
     sample_prompts: list[str] = field(
         default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}

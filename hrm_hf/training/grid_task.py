@@ -11,8 +11,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
+from hrm_hf.data.arc_puzzles import load_arc
 from hrm_hf.data.draws import Draws
 from hrm_hf.data.puzzle_sets import open_puzzles
+from hrm_hf.evaluation import arc
 from hrm_hf.evaluation.grid import SolvedPuzzles, score, solve_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
@@ -46,6 +48,17 @@ class GridTask(Task):
         self.augment = data_args.augment
         self.eval_split = data_args.eval_split
         self.eval_puzzles = open_puzzles(data_args.dataset, data_args.eval_split).examples(data_args.max_eval_rows)
+        self.eval_augmentations = data_args.eval_augmentations
+        if self.eval_augmentations is None:
+            return
+        if self.processing.task != "arc":
+            raise ValueError(
+                f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} is of the task "
+                f"{self.processing.task}; leave it out."
+            )
+        if self.eval_augmentations < 0:
+            raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
+        self.voting_puzzles = load_arc(data_args.dataset, "test")
 
     def draws(self, num_draws: int) -> Draws:
         return self.puzzles.draws(num_draws, self.seed, self.augment)
@@ -105,7 +118,27 @@ class GridTask(Task):
         scores = score(solved, max_segments, args.eval_early_stop).as_dict()
         if self.processing.task != "arc":  # whose boards are no lines of characters
             scores["boards"] = self.boards(solved)
+        if self.eval_augmentations is not None:
+            scores |= self.vote_scores(model, accelerator, args, max_segments)
         return scores
+
+    def vote_scores(
+        self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments, max_segments: int
+    ) -> dict[str, float]:
+        """ARC: pass@1 and pass@2 of the test split, by both rules to count a task, and how many augmentations voted."""
+        answers = arc.vote(
+            model.solve,
+            self.voting_puzzles,
+            self.processing,
+            accelerator,
+            batch_size=args.eval_batch_size,
+            max_segments=max_segments,
+            early_stop=args.eval_early_stop,
+            num_augmentations=self.eval_augmentations,
+        )
+        scores = arc.score(answers, range(1, arc.NUM_ATTEMPTS + 1)).as_dict()
+        passed = {name: share for name, share in scores.items() if "pass@" in name}
+        return passed | {"augmentations": self.eval_augmentations}
 
     def boards(self, solved: SolvedPuzzles, count: int = 2) -> list[dict]:
         """The first puzzles with what became of them, as lines of characters, to be looked at."""
