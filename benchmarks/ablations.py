@@ -34,6 +34,8 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "two_networks": (SMALL, {"share_modules": False}),
     "gradient_of_last_step": (SMALL, {"gradient_depth": "last_step"}),
     "halting_from_first_cell": (SMALL, {"halting_pooling": "first"}),
+    "two_h_cycles": (SMALL, {"H_cycles": 2}),
+    "halting_at_one_half": (SMALL, {"halt_threshold": 0.5}),
     "double_rate": (SMALL, {"learning_rate": 1e-3}),
 }
 

@@ -55,6 +55,11 @@ def draw_curve(run: Path, picture: Path):
     figure.savefig(picture, dpi=130)
 
 
+def layers_per_segment(recipe: dict) -> int:
+    """Layers that a segment runs through one after the other: what makes segments of different shapes comparable."""
+    return recipe["H_cycles"] * (recipe["L_cycles"] * recipe["L_layers"] + recipe["H_layers"])
+
+
 def lines_of(test: dict) -> list[dict]:
     """What a result on a test split says: of single passes, or of each number of symmetric copies."""
     split = {
@@ -115,6 +120,7 @@ def main():
         "gpu_minutes": round(result["train_minutes"], 2),
         "parameters": result["parameters"],
         "seed": recipe["seed"],
+        "layers_per_segment": layers_per_segment(recipe),
         "best_validation_exact_accuracy": best["eval_exact_accuracy"],
         "best_validation_minutes": round(best["minutes"], 2),
         "validation_n": best["eval_n"],
