@@ -54,7 +54,7 @@ class DataArguments:
     eval_augmentations: int | None = field(
         default=None,
         metadata={
-            "help": "ARC: also score pass@K in evaluations, by a vote of each test task and so many augmentations of it."
+            "help": "ARC: also score pass@K in evaluations, by a vote of each test task and so many augmentations."
         },
     )
     augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
@@ -145,6 +145,13 @@ class TrainArguments:
     eval_max_segments: int | None = field(
         default=None, metadata={"help": "Most segments in evaluation; by default halt_max_steps."}
     )
+    eval_H_cycles: int | None = field(
+        default=None,
+        metadata={
+            "help": "H cycles of a segment in evaluations and in the saved model; by default as in training. More "
+            "make segments deeper at no cost in training."
+        },
+    )
     eval_early_stop: bool = field(
         default=False, metadata={"help": "Let the halting head stop evaluation; else all get the most segments."}
     )
@@ -179,7 +186,7 @@ class TrainArguments:
     def __post_init__(self):
         for name in (
             "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size "
-            "checkpoint_steps keep_checkpoints max_skipped_steps gradient_accumulation_steps"
+            "eval_H_cycles checkpoint_steps keep_checkpoints max_skipped_steps gradient_accumulation_steps"
         ).split():
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")

@@ -125,7 +125,7 @@ class GridTask(Task):
     def vote_scores(
         self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments, max_segments: int
     ) -> dict[str, float]:
-        """ARC: pass@1 and pass@2 of the test split, by both rules to count a task, and how many augmentations voted."""
+        """ARC: pass@1 and pass@2 of the test split by both rules to count a task, and how many augmentations vote."""
         answers = arc.vote(
             model.solve,
             self.voting_puzzles,

@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +71,23 @@ class Run:
     def result(self) -> Iterator[PreTrainedModel]:
         """The model to evaluate and to save: the moving average, if there is one. Entered by all processes."""
         model = self.model if self.average is None else self.average.module
-        if self.empty is None:
+        with ExitStack() as stack:
+            if self.empty is not None:
+                model = stack.enter_context(whole_model(self.empty, model, self.accelerator.device))
+            stack.enter_context(h_cycles(model, self.args.eval_H_cycles))
             yield model
-        else:
-            with whole_model(self.empty, model, self.accelerator.device) as model:
-                yield model
+
+
+@contextmanager
+def h_cycles(model: PreTrainedModel, number: int | None) -> Iterator[None]:
+    """Let a model have another number of H cycles for a while; `None` leaves it as it is."""
+    trained = model.config.H_cycles
+    if number is not None:
+        model.config.H_cycles = number
+    try:
+        yield
+    finally:
+        model.config.H_cycles = trained
 
 
 def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -> Task:
