@@ -34,8 +34,10 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "two_networks": (SMALL, {"share_modules": False}),
     "gradient_of_last_step": (SMALL, {"gradient_depth": "last_step"}),
     "halting_from_first_cell": (SMALL, {"halting_pooling": "first"}),
-    "two_h_cycles": (SMALL, {"H_cycles": 2}),
-    "halting_at_one_half": (SMALL, {"halt_threshold": 0.5}),
+    "solved_as_trained": (SMALL, {"eval_H_cycles": 2}),
+    "four_h_cycles_in_training": (SMALL, {"H_cycles": 4}),
+    "one_h_cycle_in_training": (SMALL, {"H_cycles": 1}),
+    "halting_later_in_training": (SMALL, {"halt_threshold": 0.9}),
     "double_rate": (SMALL, {"learning_rate": 1e-3}),
 }
 

@@ -3,8 +3,8 @@
 python -m benchmarks.sudoku_hard runs/sudoku_hard_1k --variant grid_1k --evaluation runs/sudoku_hard_1k/test_16.json
 
 Data: build_sudoku.py data/sudoku-hard --source csv (see the recipe). The run can come from another machine; give
---commit then. An evaluation is what `hrm-hf evaluate --output` wrote. Without one, of a run that was cut off, only the
-log and its curve are kept.
+--commit then. An evaluation is what `hrm-hf evaluate --output` wrote. Without one the record is that of the last
+evaluation while training, on the validation split; of a run that was cut off only the log and its curve are kept.
 """
 
 import argparse
@@ -60,13 +60,16 @@ def layers_per_segment(recipe: dict) -> int:
     return recipe["H_cycles"] * (recipe["L_cycles"] * recipe["L_layers"] + recipe["H_layers"])
 
 
-def lines_of(test: dict) -> list[dict]:
+def lines_of(test: dict, recipe: dict) -> list[dict]:
     """What a result on a test split says: of single passes, or of each number of symmetric copies."""
+    threshold = test["halt_threshold"]
+    if threshold is None and recipe["halting"] == "lean":
+        threshold = recipe["halt_threshold"]  # that of the model
     split = {
         "split": test["split"],
         "n": test["n"],
         "segments": test["max_segments"],
-        "halt_threshold": test["halt_threshold"],
+        "halt_threshold": threshold,
     }
     lines = []
     for line in test.get("by_samples", [test | {"max_samples": 1}]):
@@ -104,7 +107,7 @@ def main():
     path = RESULTS / f"sudoku_hard_{args.variant}.json"
     write_log(args.run, path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))
-    if not (args.evaluation or args.best_evaluation):
+    if not (args.run / "result.json").is_file():
         return
     result = json.loads((args.run / "result.json").read_text())
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
@@ -125,11 +128,15 @@ def main():
         "best_validation_minutes": round(best["minutes"], 2),
         "validation_n": best["eval_n"],
     }
-    records = [
-        common | {"checkpoint": checkpoint} | line
+    tests = [
+        (checkpoint, json.loads(file.read_text()))
         for checkpoint, files in (("last", args.evaluation), ("best", args.best_evaluation))
         for file in files
-        for line in lines_of(json.loads(file.read_text()))
+    ]
+    records = [
+        common | {"checkpoint": checkpoint} | line
+        for checkpoint, test in tests or [("last", result | {"split": result["eval_split"]})]
+        for line in lines_of(test, recipe)
     ]
     write_records(path.stem, records, args.commit, args.date)
     print(path.read_text())

@@ -252,18 +252,19 @@ def test_moving_average_is_what_is_evaluated_and_saved(data_folder, tmp_path):
     assert not torch.equal(saved["lm_head.weight"], snapshots[-1]["lm_head.weight"])
 
 
-def test_the_saved_model_may_have_more_h_cycles_than_were_trained(run_folder, data_folder, tmp_path):
+def test_the_saved_model_may_have_more_h_cycles_and_halt_later_than_in_training(run_folder, data_folder, tmp_path):
     from hrm_hf.checkpoints import load_checkpoint
     from hrm_hf.evaluation.grid import score, solve_puzzles
     from hrm_hf.training.loop import prepare, train
 
-    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "eval_H_cycles": 5}
+    options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run")}
+    options |= {"eval_H_cycles": 5, "eval_halt_threshold": 0.75}
     run = prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
     scores = train(run)
-    assert run.model.config.H_cycles == 2
     (plain, _), (deep, _) = (load_checkpoint(str(folder / "model")) for folder in (run_folder, tmp_path / "run"))
-    assert (plain.config.H_cycles, deep.config.H_cycles) == (2, 5)
-    # training is as without the option
+    for config, expected in ((run.model.config, (2, 0.5)), (plain.config, (2, 0.5)), (deep.config, (5, 0.75))):
+        assert (config.H_cycles, config.halt_threshold) == expected
+    # training is as without the options
     assert all(torch.equal(weights, deep.state_dict()[name]) for name, weights in plain.state_dict().items())
     solved = solve_puzzles(deep, run.task.eval_puzzles, run.accelerator, max_segments=3, early_stop=False)
     assert scores["cell_accuracy"] == score(solved, 3, False).as_dict()["cell_accuracy"]

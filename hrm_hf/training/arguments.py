@@ -152,6 +152,9 @@ class TrainArguments:
             "make segments deeper at no cost in training."
         },
     )
+    eval_halt_threshold: float | None = field(
+        default=None, metadata={"help": "The same for the halting probability that ends a puzzle (halt_threshold)."}
+    )
     eval_early_stop: bool = field(
         default=False, metadata={"help": "Let the halting head stop evaluation; else all get the most segments."}
     )
@@ -183,6 +186,11 @@ class TrainArguments:
         metadata={"help": "Stop after so many steps in a row whose gradients are not finite; such steps are skipped."},
     )
 
+    def eval_config(self) -> dict[str, int | float]:
+        """Fields of the model's config that evaluations and the saved model have and training has not."""
+        fields = {"H_cycles": self.eval_H_cycles, "halt_threshold": self.eval_halt_threshold}
+        return {name: value for name, value in fields.items() if value is not None}
+
     def __post_init__(self):
         for name in (
             "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size "
@@ -192,6 +200,10 @@ class TrainArguments:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
+        if self.eval_halt_threshold is not None and not 0 < self.eval_halt_threshold < 1:
+            raise ValueError(
+                f"eval_halt_threshold={self.eval_halt_threshold} is not allowed; it must be above 0 and below 1."
+            )
         if self.report_to not in ("auto", "none", *TRACKERS):
             raise ValueError(
                 f"report_to={self.report_to!r} is not allowed; it must be 'auto', 'none', "

@@ -74,20 +74,21 @@ class Run:
         with ExitStack() as stack:
             if self.empty is not None:
                 model = stack.enter_context(whole_model(self.empty, model, self.accelerator.device))
-            stack.enter_context(h_cycles(model, self.args.eval_H_cycles))
+            stack.enter_context(changed_config(model, self.args.eval_config()))
             yield model
 
 
 @contextmanager
-def h_cycles(model: PreTrainedModel, number: int | None) -> Iterator[None]:
-    """Let a model have another number of H cycles for a while; `None` leaves it as it is."""
-    trained = model.config.H_cycles
-    if number is not None:
-        model.config.H_cycles = number
+def changed_config(model: PreTrainedModel, changes: dict[str, int | float]) -> Iterator[None]:
+    """Let the config of a model have other values for a while."""
+    before = {name: getattr(model.config, name) for name in changes}
     try:
+        for name, value in changes.items():
+            setattr(model.config, name, value)
         yield
     finally:
-        model.config.H_cycles = trained
+        for name, value in before.items():
+            setattr(model.config, name, value)
 
 
 def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -> Task:
