@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.records import RESULTS, write_records
+from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
 
 
@@ -55,16 +56,24 @@ def draw_curve(run: Path, picture: Path):
     figure.savefig(picture, dpi=130)
 
 
+def saved_model(recipe: dict, name: str) -> int | float:
+    """A field of the config of the saved model, which may differ from that of training."""
+    # recipes of runs before there were these options lack them
+    changed = recipe.get(f"eval_{name}")
+    return recipe[name] if changed is None else changed
+
+
 def layers_per_segment(recipe: dict) -> int:
-    """Layers that a segment runs through one after the other: what makes segments of different shapes comparable."""
-    return recipe["H_cycles"] * (recipe["L_cycles"] * recipe["L_layers"] + recipe["H_layers"])
+    """Layers that a segment of the saved model takes one after the other: what makes shapes comparable."""
+    shape = {name: recipe[name] for name in ("L_cycles", "H_layers", "L_layers")}
+    return HRMConfig(H_cycles=saved_model(recipe, "H_cycles"), **shape).calls_per_segment
 
 
 def lines_of(test: dict, recipe: dict) -> list[dict]:
     """What a result on a test split says: of single passes, or of each number of symmetric copies."""
     threshold = test["halt_threshold"]
     if threshold is None and recipe["halting"] == "lean":
-        threshold = recipe["halt_threshold"]  # that of the model
+        threshold = saved_model(recipe, "halt_threshold")
     split = {
         "split": test["split"],
         "n": test["n"],

@@ -42,8 +42,9 @@ def sudoku_table() -> str:
         ("sudoku_4x4", "4x4, 6 clues, generated", "train_minutes"),
         ("demo", "6x6, 22 clues, generated", "train_minutes"),
         ("sudoku_16x16", "16x16, 150 clues, generated", "train_minutes"),
-        ("sudoku_hard_first_run", "9x9, sudoku-hard", "gpu_minutes"),
-        ("sudoku_hard_default", "9x9, sudoku-hard", "gpu_minutes"),
+        ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration", "gpu_minutes"),
+        ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them", "gpu_minutes"),
+        ("sudoku_hard_default", "9x9, sudoku-hard, shipped model", "gpu_minutes"),
     ):
         for record in read_records(name)[:1]:  # the others are of more segments, or of several copies
             rows.append(
@@ -53,7 +54,7 @@ def sudoku_table() -> str:
                     f"{record['train_puzzles']:,}",
                     accuracy(record),
                     percent(record["cell_accuracy"]),
-                    f"{record['n']:,}",
+                    f"{record['n']:,}" + (" (validation)" if record.get("split") == "validation" else ""),
                     f"at most {record['segments']}, mean {record['mean_segments']:.1f}",
                     f"{record[minutes]:.1f} min, {record['device']}",
                     str(record["seed"]),
@@ -167,14 +168,13 @@ def hard_samples_table() -> str:
         [
             str(record["segments"]),
             str(record["samples"]),
-            str(record["halt_threshold"]),
             accuracy(record),
             percent(record["cell_accuracy"]),
             f"{record['mean_segments']:.1f}",
         ]
         for record in read_records("sudoku_hard_default")
     ]
-    header = ["segments at most", "copies at most", "halts at", "exactly solved (95 % interval)", "cells right"]
+    header = ["segments at most", "copies at most", "exactly solved (95 % interval)", "cells right"]
     return markdown_table([*header, "segments on average, all copies"], rows)
 
 
