@@ -140,7 +140,9 @@ def solve(
             print(f"after segment {number}:\n{processor.pretty(board, given=result.puzzle)}\n")
         # without a solution the clues alone, so that no wrong board can be taken for one
         print(processor.pretty(result.answer or result.puzzle, given=result.puzzle))
-        effort = f"{result.segments} segments{f' on {result.copies} copies' if result.copies > 1 else ''}"
+        effort = f"{result.segments} segment{'' if result.segments == 1 else 's'}"
+        if result.copies > 1:
+            effort += f" on {result.copies} copies"
         print(f"{'solved' if result.solved else f'{result.outcome}: {result.reason}'} ({effort})\n")
     if not all(result.solved for result in results):
         raise typer.Exit(2)
