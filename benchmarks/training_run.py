@@ -1,10 +1,12 @@
-"""Record a training run on hard Sudoku: its test result and its learning curve.
+"""Record a training run on puzzles: its test result and its learning curve.
 
-python -m benchmarks.sudoku_hard runs/sudoku_hard_1k --variant grid_1k --evaluation runs/sudoku_hard_1k/test_16.json
+python -m benchmarks.training_run runs/sudoku_hard --variant default --evaluation runs/sudoku_hard/test_16.json
+python -m benchmarks.training_run runs/maze_hard --benchmark maze_hard --variant small --evaluation test.json
+python -m benchmarks.training_run runs/arc_1 --benchmark arc_1 --variant small
 
-Data: build_sudoku.py data/sudoku-hard --source csv (see the recipe). The run can come from another machine; give
---commit then. An evaluation is what `hrm-hf evaluate --output` wrote. Without one the record is that of the last
-evaluation while training, on the validation split; of a run that was cut off only the log and its curve are kept.
+The run can come from another machine; give --commit then. An evaluation is what `hrm-hf evaluate --output` wrote.
+Without one the record is that of the last evaluation while training, on the split that the recipe names; of a run that
+was cut off only the log and its curve are kept.
 """
 
 import argparse
@@ -16,6 +18,9 @@ import yaml
 from benchmarks.records import RESULTS, write_records
 from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
+
+
+BENCHMARKS = ("sudoku_hard", "maze_hard", "arc_1")
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:
@@ -45,10 +50,14 @@ def draw_curve(run: Path, picture: Path):
     for name, color, label in (
         ("cell_accuracy", "#6b7280", "cells right"),
         ("exact_accuracy", "#0f62b5", "puzzles exactly solved"),
+        ("hrm_pass@2", "#b45309", "tasks solved by two attempts after a vote"),
     ):
+        if f"eval_{name}" not in evaluations[0]:
+            continue
         values = [100 * line[f"eval_{name}"] for line in evaluations]
         right.plot(minutes, values, marker="o", color=color, label=label)
-    right.set(xlabel="minutes of training", ylabel="% of the validation split", ylim=(0, 100))
+    split = yaml.safe_load((run / "recipe.yaml").read_text())["eval_split"]
+    right.set(xlabel="minutes of training", ylabel=f"% of the {split} split", ylim=(0, 100))
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -93,6 +102,8 @@ def lines_of(test: dict, recipe: dict) -> list[dict]:
                 "exact_accuracy": round(line["exact_accuracy"], 6),
                 "cell_accuracy": round(line["cell_accuracy"], 6),
                 "ci95": line["exact_ci95"],
+                # ARC: shares of tasks after a vote, and how many augmentations voted
+                **{name: value for name, value in line.items() if "pass@" in name or name == "augmentations"},
             }
         )
     return lines
@@ -102,6 +113,7 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--benchmark", choices=BENCHMARKS, default=BENCHMARKS[0], help="what it was trained on")
     parser.add_argument("--variant", required=True, help="name of the record")
     parser.add_argument(
         "--evaluation", type=Path, action="append", default=[], help="result of the last model on the test split"
@@ -113,7 +125,7 @@ def main():
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
     args = parser.parse_args()
 
-    path = RESULTS / f"sudoku_hard_{args.variant}.json"
+    path = RESULTS / f"{args.benchmark}_{args.variant}.json"
     write_log(args.run, path.with_suffix(".log.jsonl"))
     draw_curve(args.run, path.with_suffix(".png"))
     if not (args.run / "result.json").is_file():
@@ -123,7 +135,7 @@ def main():
     _, evaluations = read_log(args.run)
     best = max(evaluations, key=lambda line: line["eval_exact_accuracy"])
     common = {
-        "benchmark": "sudoku_hard",
+        "benchmark": args.benchmark,
         "variant": args.variant,
         "device": result["device"],
         "torch": result["torch"],
