@@ -240,7 +240,10 @@ def evaluate(
         )
         solved = first_answers(drawn, examples["labels"], time.perf_counter() - start)
     result = {"model": model, "dataset": dataset, "split": split}
-    result |= score(solved, max_segments, early_stop, halt_threshold).as_dict()
+    applied = halt_threshold
+    if applied is None and hrm_model.config.halting == "lean":
+        applied = hrm_model.config.halt_threshold
+    result |= score(solved, max_segments, early_stop, applied).as_dict()
     if "source" in known:
         result["by_source"] = breakdown.as_dicts(breakdown.by_group(solved, known["source"]))
     if "rating" in known:

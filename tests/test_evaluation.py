@@ -178,6 +178,7 @@ def test_the_command_writes_everything(tmp_path, monkeypatch, capsys):
         L_layers=1,
         puzzle_emb_ndim=0,
         halting="lean",
+        halt_threshold=0.75,
     )
     torch.manual_seed(0)
     HRMForGridTask(config).save_pretrained(tmp_path / "model")
@@ -191,6 +192,7 @@ def test_the_command_writes_everything(tmp_path, monkeypatch, capsys):
     assert exit_info.value.code == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert json.loads(capsys.readouterr().out) == result
+    assert result["halt_threshold"] == 0.75  # the model's own, since none was given
     assert result["n"] == 9 and [part["n"] for part in result["by_source"]] == [9]
     assert sum(part["n"] for part in result["by_rating"]) == 9
     assert [point["segments"] for point in result["by_segments"]] == [1, 2, 3]
