@@ -29,20 +29,18 @@ def read_log(run: Path) -> tuple[list[dict], list[dict]]:
     return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
 
 
-def write_log(run: Path, target: Path):
-    """Copy a run's log: all evaluations, and every tenth line of training."""
-    training, evaluations = read_log(run)
+def write_log(training: list[dict], evaluations: list[dict], target: Path):
+    """Write a log: all evaluations, and every tenth line of training."""
     # at the same step training comes first, as in the log
     kept = sorted([*training[9::10], *evaluations], key=lambda line: line["step"])
     with whole_file(target) as partial:
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
-def draw_curve(run: Path, picture: Path):
-    """Loss and validation accuracy over the minutes of training."""
+def draw_curve(training: list[dict], evaluations: list[dict], split: str, picture: Path):
+    """Loss, and accuracy on a split, over the minutes of training."""
     import matplotlib.pyplot as plt
 
-    training, evaluations = read_log(run)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     left.plot([line["minutes"] for line in training], [line["lm_loss"] for line in training], color="#0f62b5")
     left.set(xlabel="minutes of training", ylabel="loss of the cells, training puzzles", ylim=(0, None))
@@ -56,7 +54,6 @@ def draw_curve(run: Path, picture: Path):
             continue
         values = [100 * line[f"eval_{name}"] for line in evaluations]
         right.plot(minutes, values, marker="o", color=color, label=label)
-    split = yaml.safe_load((run / "recipe.yaml").read_text())["eval_split"]
     right.set(xlabel="minutes of training", ylabel=f"% of the {split} split", ylim=(0, 100))
     right.legend(frameon=False)
     for axes in (left, right):
@@ -65,29 +62,21 @@ def draw_curve(run: Path, picture: Path):
     figure.savefig(picture, dpi=130)
 
 
-def saved_model(recipe: dict, name: str) -> int | float:
-    """A field of the config of the saved model, which may differ from that of training."""
-    # recipes of runs before there were these options lack them
-    changed = recipe.get(f"eval_{name}")
-    return recipe[name] if changed is None else changed
-
-
 def layers_per_segment(recipe: dict) -> int:
     """Layers that a segment of the saved model takes one after the other: what makes shapes comparable."""
-    shape = {name: recipe[name] for name in ("L_cycles", "H_layers", "L_layers")}
-    return HRMConfig(H_cycles=saved_model(recipe, "H_cycles"), **shape).calls_per_segment
+    shape = {name: recipe[name] for name in ("H_cycles", "L_cycles", "H_layers", "L_layers")}
+    if recipe.get("eval_H_cycles") is not None:  # recipes of runs before there was this option lack it
+        shape["H_cycles"] = recipe["eval_H_cycles"]
+    return HRMConfig(**shape).calls_per_segment
 
 
-def lines_of(test: dict, recipe: dict) -> list[dict]:
+def lines_of(test: dict) -> list[dict]:
     """What a result on a test split says: of single passes, or of each number of symmetric copies."""
-    threshold = test["halt_threshold"]
-    if threshold is None and recipe["halting"] == "lean":
-        threshold = saved_model(recipe, "halt_threshold")
     split = {
         "split": test["split"],
         "n": test["n"],
         "segments": test["max_segments"],
-        "halt_threshold": threshold,
+        "halt_threshold": test["halt_threshold"],
     }
     lines = []
     for line in test.get("by_samples", [test | {"max_samples": 1}]):
@@ -126,13 +115,13 @@ def main():
     args = parser.parse_args()
 
     path = RESULTS / f"{args.benchmark}_{args.variant}.json"
-    write_log(args.run, path.with_suffix(".log.jsonl"))
-    draw_curve(args.run, path.with_suffix(".png"))
+    recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
+    training, evaluations = read_log(args.run)
+    write_log(training, evaluations, path.with_suffix(".log.jsonl"))
+    draw_curve(training, evaluations, recipe["eval_split"], path.with_suffix(".png"))
     if not (args.run / "result.json").is_file():
         return
     result = json.loads((args.run / "result.json").read_text())
-    recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
-    _, evaluations = read_log(args.run)
     best = max(evaluations, key=lambda line: line["eval_exact_accuracy"])
     common = {
         "benchmark": args.benchmark,
@@ -157,7 +146,7 @@ def main():
     records = [
         common | {"checkpoint": checkpoint} | line
         for checkpoint, test in tests or [("last", result | {"split": result["eval_split"]})]
-        for line in lines_of(test, recipe)
+        for line in lines_of(test)
     ]
     write_records(path.stem, records, args.commit, args.date)
     print(path.read_text())

@@ -197,7 +197,7 @@ def evaluate(
 
     from hrm_hf.data.puzzle_sets import open_puzzles
     from hrm_hf.evaluation import breakdown
-    from hrm_hf.evaluation.grid import score, solve_puzzles, solver
+    from hrm_hf.evaluation.grid import applied_threshold, score, solve_puzzles, solver
     from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
 
     puzzles = open_puzzles(dataset, split)
@@ -240,9 +240,7 @@ def evaluate(
         )
         solved = first_answers(drawn, examples["labels"], time.perf_counter() - start)
     result = {"model": model, "dataset": dataset, "split": split}
-    applied = halt_threshold
-    if applied is None and hrm_model.config.halting == "lean":
-        applied = hrm_model.config.halt_threshold
+    applied = applied_threshold(hrm_model.config, halt_threshold)
     result |= score(solved, max_segments, early_stop, applied).as_dict()
     if "source" in known:
         result["by_source"] = breakdown.as_dicts(breakdown.by_group(solved, known["source"]))

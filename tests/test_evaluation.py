@@ -20,7 +20,7 @@ from processing_hrm import IGNORE_INDEX, HRMGridProcessor
 class Stub:
     """A model: cell c of puzzle p is right from segment `first_right[p][c]` on, and it is sure from `sure[p]` on."""
 
-    config = SimpleNamespace(halt_max_steps=4)
+    config = SimpleNamespace(halt_max_steps=4, halting="lean", halt_threshold=0.5)
 
     def __init__(self, labels: torch.Tensor, first_right: list[list[int]], sure: list[int]):
         self.labels, self.first_right, self.sure = labels, torch.tensor(first_right), torch.tensor(sure)

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.slots import solve_in_slots
 from hrm_hf.evaluation.statistics import binomial_interval
 from modeling_hrm import IGNORE_INDEX, HRMForGridTask, HRMSolveOutput
@@ -182,7 +183,17 @@ def evaluate_grid(
         halt_threshold=halt_threshold,
         progress=progress,
     )
-    return score(solved, max_segments, early_stop, halt_threshold)
+    return score(solved, max_segments, early_stop, applied_threshold(model.config, halt_threshold))
+
+
+def applied_threshold(config: HRMConfig, halt_threshold: float | None = None) -> float | None:
+    """The halting probability that ends a puzzle: the one that is asked for, else the model's own.
+
+    `None` for a model with Q-learning, which compares two values instead.
+    """
+    if halt_threshold is None and config.halting == "lean":
+        return config.halt_threshold
+    return halt_threshold
 
 
 def score(

@@ -67,6 +67,8 @@ class DataArguments:
     def __post_init__(self):
         if self.task not in ("grid", "text"):
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
+        if self.eval_augmentations is not None and self.eval_augmentations < 0:
+            raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from hrm_hf.data.arc_puzzles import load_arc
 from hrm_hf.data.draws import Draws
 from hrm_hf.data.puzzle_sets import open_puzzles
 from hrm_hf.evaluation import arc
-from hrm_hf.evaluation.grid import SolvedPuzzles, score, solve_puzzles
+from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, score, solve_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.task import Task
@@ -49,16 +49,13 @@ class GridTask(Task):
         self.eval_split = data_args.eval_split
         self.eval_puzzles = open_puzzles(data_args.dataset, data_args.eval_split).examples(data_args.max_eval_rows)
         self.eval_augmentations = data_args.eval_augmentations
-        if self.eval_augmentations is None:
-            return
-        if self.processing.task != "arc":
-            raise ValueError(
-                f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} is of the task "
-                f"{self.processing.task}; leave it out."
-            )
-        if self.eval_augmentations < 0:
-            raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
-        self.voting_puzzles = load_arc(data_args.dataset, "test")
+        if self.eval_augmentations is not None:
+            if self.processing.task != "arc":
+                raise ValueError(
+                    f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} is of the task "
+                    f"{self.processing.task}; leave it out."
+                )
+            self.voting_puzzles = load_arc(data_args.dataset, "test")
 
     def draws(self, num_draws: int) -> Draws:
         return self.puzzles.draws(num_draws, self.seed, self.augment)
@@ -115,7 +112,7 @@ class GridTask(Task):
             early_stop=args.eval_early_stop,
             keep_predictions=True,
         )
-        scores = score(solved, max_segments, args.eval_early_stop).as_dict()
+        scores = score(solved, max_segments, args.eval_early_stop, applied_threshold(model.config)).as_dict()
         if self.processing.task != "arc":  # whose boards are no lines of characters
             scores["boards"] = self.boards(solved)
         if self.eval_augmentations is not None:
