@@ -67,8 +67,9 @@ class HRMConfig(PreTrainedConfig):
             and SwiGLU, with one more norm at the end of each module (as in transformers' HrmText).
         position_embedding_type (`str`, defaults to `"rope"`):
             `"rope"` (rotary, over prefix and tokens), `"rope_2d"` (rotary, half of each head by the row of a cell and
-            half by its column), `"learned"` (one trained vector per position) or `"grid"` (trained vectors for row,
-            column and block, at the input and in the queries and keys of every layer).
+            half by its column; half of the heads start out looking at the cell above, below, left or right),
+            `"learned"` (one trained vector per position) or `"grid"` (trained vectors for row, column and block, at
+            the input and in the queries and keys of every layer).
         grid_shape (`list[int]`, *optional*):
             Rows and columns of the board, for `"grid"` and `"rope_2d"`; their product is `max_position_embeddings`.
         block_shape (`list[int]`, *optional*):

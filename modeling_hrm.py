@@ -348,6 +348,47 @@ class HRMGridPositions(nn.Module):
         return vectors.flatten(0, 1)
 
 
+class HRMNeighbourBias(nn.Module):
+    """Trained biases of query and key on a board with rotary positions: what a head looks at wherever the cell is.
+
+    After the rotation the product of the two depends on the way from cell to cell alone, so heads of a board of any
+    size can look one cell up, down, left or right.
+    """
+
+    # what the score of a neighbour starts out with, before the softmax
+    _START_SCORE = 60.0
+    _WAYS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+    def __init__(self, config: HRMConfig):
+        super().__init__()
+        self.config = config
+        self.bias = nn.Parameter(torch.empty(2, config.hidden_size))
+
+    @torch.no_grad()
+    def init_parameters(self):
+        """
+        Let four of every eight heads start out looking at the cells above, below, left and right, in turn, and the
+        others anywhere. The faster half of the frequencies do that: a score is a sum of cosines of the way that is
+        left to the neighbour, and the slow ones would hardly tell it from the cells around it.
+        """
+        frequencies, _ = HRMRotaryEmbedding.compute_default_rope_parameters(self.config)
+        num_fast = (len(frequencies) + 1) // 2
+        amplitude = torch.zeros_like(frequencies)
+        amplitude[:num_fast] = math.sqrt(self._START_SCORE * math.sqrt(self.config.head_dim) / (2 * num_fast))
+        amplitude = amplitude.repeat(2)
+        vectors = torch.zeros(2, self.config.num_attention_heads, 2, len(amplitude))
+        for head in range(self.config.num_attention_heads):
+            if head % 8 < len(self._WAYS):
+                angles = torch.cat([cells * frequencies for cells in self._WAYS[head % 8]])
+                vectors[0, head] = amplitude * torch.stack((angles.cos(), angles.sin()))
+                vectors[1, head, 0] = amplitude
+        init.copy_(self.bias, vectors.flatten(1))
+
+    def forward(self) -> torch.Tensor:
+        """The same for all cells: `(1, 2, hidden_size)`."""
+        return self.bias.unsqueeze(0)
+
+
 class HRMAttention(nn.Module):
     """Multi-head attention with one matrix for query, key and value."""
 
@@ -364,6 +405,8 @@ class HRMAttention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         if config.position_embedding_type == "grid":
             self.positions = HRMGridPositions(config, for_attention=True)
+        elif config.position_embedding_type == "rope_2d":
+            self.positions = HRMNeighbourBias(config)
 
     def forward(
         self,
@@ -378,8 +421,8 @@ class HRMAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         batch, length, hidden_size = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch, length, 3, -1, self.head_dim)
-        if self.config.position_embedding_type == "grid":
-            qkv = qkv + self.grid_offsets(length).to(qkv.dtype)
+        if self.config.position_embedding_type in ("grid", "rope_2d"):
+            qkv = qkv + self.position_offsets(length).to(qkv.dtype)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, heads, positions, head_dim)
         if position_embeddings is not None:
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
@@ -396,11 +439,15 @@ class HRMAttention(nn.Module):
         )
         return self.o_proj(attn_output.reshape(batch, length, hidden_size)), attn_weights
 
-    def grid_offsets(self, length: int) -> torch.Tensor:
-        """What is added to query, key and value of every position: `(length, 3, heads, head_dim)`; 0 in the prefix."""
-        offsets = self.positions().unflatten(-1, (-1, self.head_dim))
-        # zeros after the query's and the key's (for the value) and before the first cell (for the prefix)
-        return F.pad(offsets, (0, 0, 0, 0, 0, 1, length - offsets.shape[0], 0))
+    def position_offsets(self, length: int) -> torch.Tensor:
+        """What is added to query, key and value of every position: `(length, 3, heads, head_dim)`.
+
+        0 for the value and, where cells have vectors of their own, in the prefix.
+        """
+        offsets = F.pad(self.positions().unflatten(-1, (-1, self.head_dim)), (0, 0, 0, 0, 0, 1))
+        if offsets.shape[0] == 1:
+            return offsets.expand(length, -1, -1, -1)
+        return F.pad(offsets, (0, 0, 0, 0, 0, 0, length - offsets.shape[0], 0))
 
 
 class HRMMLP(nn.Module):
@@ -596,7 +643,7 @@ class HRMPreTrainedModel(PreTrainedModel):
             truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
         elif isinstance(module, HRMModel):
             module.init_states()
-        elif isinstance(module, HRMGridPositions):
+        elif isinstance(module, (HRMGridPositions, HRMNeighbourBias)):
             module.init_parameters()
         else:
             super()._init_weights(module)

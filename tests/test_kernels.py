@@ -20,6 +20,7 @@ MODELS = {
     "rope": {},
     "rope, pre-norm, all cycles": {"norm_position": "pre", "gradient_depth": "all_cycles"},
     "grid": {"position_embedding_type": "grid", "grid_shape": [4, 4], "block_shape": [2, 2], "puzzle_emb_ndim": 0},
+    "rope_2d": {"position_embedding_type": "rope_2d", "grid_shape": [4, 4]},
 }
 
 

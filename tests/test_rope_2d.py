@@ -1,4 +1,4 @@
-"""`position_embedding_type="rope_2d"`: rotation by row and by column."""
+"""`position_embedding_type="rope_2d"`: rotation by row and by column, and heads that look at the next cell."""
 
 import pytest
 import torch
@@ -61,6 +61,38 @@ def test_scores_depend_on_the_way_from_cell_to_cell_alone(small_config):
     # one column further is another way than one row further, and the end of a row is far from the start of the next
     assert (scores[0, 0, 0, 1] - scores[0, 0, 1, 0]).abs() > 1e-3
     assert (scores[0, 3, 1, 0] - scores[0, 0, 0, 1]).abs() > 1e-3
+
+
+@pytest.mark.parametrize(("width", "num_heads"), [(256, 8), (128, 4), (64, 1)])
+def test_heads_start_with_a_view_of_the_next_cell(small_model, width, num_heads):
+    model = small_model(
+        position_embedding_type="rope_2d",
+        grid_shape=[30, 30],
+        max_position_embeddings=900,
+        puzzle_emb_ndim=0,
+        hidden_size=width,
+        num_attention_heads=num_heads,
+        attn_implementation="eager",
+    )
+    for layer in model.model.L_module.layers:
+        torch.nn.init.zeros_(layer.self_attn.qkv_proj.weight)
+    weights = model(torch.zeros(1, 900, dtype=torch.long), output_attentions=True).attentions[0][0]
+    views = weights[:, 12 * 30 + 7].view(num_heads, 30, 30)
+    places = [(11, 7), (13, 7), (12, 6), (12, 8)]
+    for view, place in zip(views[:4], places, strict=False):
+        assert view[place] > 0.95, (place, view[place])
+    torch.testing.assert_close(views[4:], torch.full_like(views[4:], 1 / 900))
+
+
+def test_missing_biases_are_initialized_on_load(small_model, tmp_path):
+    # from_pretrained builds on the meta device: what is not in the file must come from _init_weights
+    small_model(**(BOARD | {"position_embedding_type": "rope"})).save_pretrained(tmp_path)
+    fresh = small_model(**BOARD)
+    model, report = HRMForGridTask.from_pretrained(tmp_path, config=fresh.config, output_loading_info=True)
+    name = "model.H_module.layers.0.self_attn.positions.bias"
+    assert name in report["missing_keys"]
+    bias = model.get_parameter(name)
+    assert bias.std() > 0.5 and torch.equal(bias, fresh.get_parameter(name))
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
