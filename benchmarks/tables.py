@@ -15,7 +15,7 @@ from benchmarks.records import ROOT, read_records
 
 
 FILES = ["README.md", "docs/text.md", "docs/training.md"]
-FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "text")]
+FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-hard", "text")]
 
 
 def percent(share: float) -> str:
@@ -74,6 +74,34 @@ def sudoku_table() -> str:
         ],
         rows,
     )
+
+
+def mazes_table() -> str:
+    """What our runs on mazes reached, one line an evaluation."""
+    rows = []
+    for name, task in (("maze_10x10_demo", "10x10, at least 20 steps"), ("maze_hard_default", "30x30, at least 111 steps")):
+        for record in read_records(name):
+            if record["checkpoint"] != "last":
+                continue
+            minutes = record["gpu_minutes" if "gpu_minutes" in record else "train_minutes"]
+            rows.append(
+                [
+                    task,
+                    f"{record['parameters'] / 1e6:.2f} M",
+                    f"{record['train_puzzles']:,}",
+                    str(record["segments"]),
+                    str(record["samples"]),
+                    accuracy(record),
+                    percent(record["cell_accuracy"]),
+                    f"{record['n']:,}",
+                    f"{record['mean_segments']:.1f}",
+                    f"{minutes:.1f} min, {record['device']}",
+                    str(record["seed"]),
+                ]
+            )
+    header = ["mazes", "parameters", "training mazes", "segments at most", "copies at most"]
+    header += ["exactly solved (95 % interval)", "cells right", "unseen mazes", "segments on average, all copies"]
+    return markdown_table([*header, "training", "seed"], rows)
 
 
 TEXT_VARIANTS = {
@@ -329,6 +357,7 @@ def data_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
+    "mazes": mazes_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_default": lambda: text_table("text_default"),

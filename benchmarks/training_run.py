@@ -20,7 +20,7 @@ from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
 
 
-BENCHMARKS = ("sudoku_hard", "maze_hard", "arc_1")
+BENCHMARKS = ("sudoku_hard", "maze_hard", "maze_10x10", "arc_1")
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:
@@ -130,7 +130,7 @@ def main():
         "torch": result["torch"],
         "transformers": result["transformers"],
         "train_puzzles": result["train_puzzles"],
-        "gpu_minutes": round(result["train_minutes"], 2),
+        "gpu_minutes" if "NVIDIA" in result["device"] else "train_minutes": round(result["train_minutes"], 2),
         "parameters": result["parameters"],
         "seed": recipe["seed"],
         "layers_per_segment": layers_per_segment(recipe),

@@ -13,8 +13,9 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# models that come with the package: for hard 9x9 Sudoku, and a small one for English text
+# models that come with the package: for hard 9x9 Sudoku, for hard 30x30 mazes, and a small one for English text
 SHIPPED_SUDOKU = Path(__file__).parent / "pretrained" / "sudoku-hard"
+SHIPPED_MAZE = Path(__file__).parent / "pretrained" / "maze-hard"
 SHIPPED_TEXT = Path(__file__).parent / "pretrained" / "text"
 
 

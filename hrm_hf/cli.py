@@ -1,6 +1,7 @@
 """The command `hrm-hf`: a thin layer over the library.
 
 hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
+hrm-hf solve "$(cat examples/maze.txt)"
 hrm-hf solve --model runs/demo/model 613.2..4.36.4.125..2.143354..21.2..4
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
 hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
@@ -85,11 +86,18 @@ def _write_json(output: Path | None, text: str):
 @app.command()
 def solve(
     puzzles: Annotated[
-        list[str] | None, typer.Argument(help="Puzzles as lines, . for a blank cell; - or none reads stdin.")
+        list[str] | None,
+        typer.Argument(
+            help="Sudoku as lines, . for a blank cell; mazes as lines or as drawn, of # (wall), space, S (start) and G "
+            "(goal); - or none reads stdin, a puzzle a line."
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Folder of a model, or its name on the Hub; by default the one for hard 9x9 Sudoku here."),
+        typer.Option(
+            help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and 30x30 "
+            "mazes."
+        ),
     ] = None,
     samples: Annotated[
         int | None,
@@ -114,9 +122,7 @@ def solve(
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
     if model is None:
-        from hrm_hf.checkpoints import SHIPPED_SUDOKU
-
-        hrm_model, processor = _load(str(SHIPPED_SUDOKU))
+        hrm_model, processor = _load(_shipped_for(puzzles))
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
     else:
@@ -148,10 +154,26 @@ def solve(
         raise typer.Exit(2)
 
 
+def _is_maze(puzzle: str) -> bool:
+    return not set("#SG").isdisjoint(puzzle)
+
+
+def _shipped_for(puzzles: list[str]) -> str:
+    """The folder of the shipped model that is for these puzzles."""
+    from hrm_hf.checkpoints import SHIPPED_MAZE, SHIPPED_SUDOKU
+
+    mazes = sum(map(_is_maze, puzzles))
+    if mazes not in (0, len(puzzles)):
+        raise ValueError(f"Of {len(puzzles)} puzzles {mazes} are mazes; give either Sudoku or mazes in one call.")
+    return str(SHIPPED_MAZE if mazes else SHIPPED_SUDOKU)
+
+
 def _puzzles_of(arguments: list[str] | None) -> list[str]:
     """The puzzles of the command line, or of stdin, one a line."""
     if arguments in (None, [], ["-"]):
-        puzzles = [] if not arguments and sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
+        lines = [] if not arguments and sys.stdin.isatty() else [line.rstrip("\r\n") for line in sys.stdin]
+        # a space is floor in a maze
+        puzzles = [line if _is_maze(line) else line.strip() for line in lines if line.strip()]
         if not puzzles:
             raise ValueError("There is no puzzle to solve; give one as an argument, or puzzles on stdin, one a line.")
         return puzzles
