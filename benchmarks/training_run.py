@@ -4,9 +4,9 @@ python -m benchmarks.training_run runs/sudoku_hard --variant default --evaluatio
 python -m benchmarks.training_run runs/maze_hard --benchmark maze_hard --variant small --evaluation test.json
 python -m benchmarks.training_run runs/arc_1 --benchmark arc_1 --variant small
 
-The run can come from another machine; give --commit then. An evaluation is what `hrm-hf evaluate --output` wrote.
-Without one the record is that of the last evaluation while training, on the split that the recipe names; of a run that
-was cut off only the log and its curve are kept.
+The run can come from another machine with a GPU; give --commit then. An evaluation is what `hrm-hf evaluate --output`
+wrote. Without one the record is that of the last evaluation while training, on the split that the recipe names; of a
+run that was cut off only the log and its curve are kept.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.records import RESULTS, write_records
+from benchmarks.records import RESULTS, processor_name, write_records
 from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
 
@@ -122,15 +122,16 @@ def main():
     if not (args.run / "result.json").is_file():
         return
     result = json.loads((args.run / "result.json").read_text())
+    on_gpu = result["device"] != "cpu"
     best = max(evaluations, key=lambda line: line["eval_exact_accuracy"])
     common = {
         "benchmark": args.benchmark,
         "variant": args.variant,
-        "device": result["device"],
+        "device": result["device"] if on_gpu else processor_name(),
         "torch": result["torch"],
         "transformers": result["transformers"],
         "train_puzzles": result["train_puzzles"],
-        "gpu_minutes" if "NVIDIA" in result["device"] else "train_minutes": round(result["train_minutes"], 2),
+        "gpu_minutes" if on_gpu else "train_minutes": round(result["train_minutes"], 2),
         "parameters": result["parameters"],
         "seed": recipe["seed"],
         "layers_per_segment": layers_per_segment(recipe),

@@ -19,6 +19,7 @@ hrm-hf env
 
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import asdict
@@ -88,8 +89,8 @@ def solve(
     puzzles: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Sudoku as lines, . for a blank cell; mazes as lines or as drawn, of # (wall), space, S (start) and G "
-            "(goal); - or none reads stdin, a puzzle a line."
+            help="Sudoku as lines, . for a blank cell; mazes as lines or as drawn, of # (wall), space, S (start) and "
+            "G (goal); - or none reads stdin: a puzzle a line, or drawn mazes with an empty line between two."
         ),
     ] = None,
     model: Annotated[
@@ -168,12 +169,21 @@ def _shipped_for(puzzles: list[str]) -> str:
     return str(SHIPPED_MAZE if mazes else SHIPPED_SUDOKU)
 
 
+def _split(text: str) -> list[str]:
+    """Puzzles one a line, or drawn mazes with an empty line between two."""
+    lines = text.splitlines()
+    if not _is_maze(text):
+        return [line.strip() for line in lines if line.strip()]
+    # a space is floor, so nothing is stripped
+    if all("S" in line and "G" in line for line in lines if line):
+        return [line for line in lines if line]
+    return [maze.strip("\n") for maze in re.split(r"\n{2,}", "\n".join(lines)) if maze.strip("\n")]
+
+
 def _puzzles_of(arguments: list[str] | None) -> list[str]:
-    """The puzzles of the command line, or of stdin, one a line."""
+    """The puzzles of the command line, or of stdin."""
     if arguments in (None, [], ["-"]):
-        lines = [] if not arguments and sys.stdin.isatty() else [line.rstrip("\r\n") for line in sys.stdin]
-        # a space is floor in a maze
-        puzzles = [line if _is_maze(line) else line.strip() for line in lines if line.strip()]
+        puzzles = [] if not arguments and sys.stdin.isatty() else _split(sys.stdin.read())
         if not puzzles:
             raise ValueError("There is no puzzle to solve; give one as an argument, or puzzles on stdin, one a line.")
         return puzzles

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
+from hrm_hf.checkpoints import SHIPPED_MAZE, SHIPPED_SUDOKU, load_checkpoint
+from hrm_hf.cli import _split
 from hrm_hf.data.sudoku_validity import count_solutions
 from hrm_hf.evaluation.checked_solving import solve_checked
 from processing_hrm import HRMGridProcessor
@@ -141,3 +142,32 @@ def test_steps_are_those_of_the_puzzle_that_they_belong_to(shipped):
 def test_arc_is_refused_before_it_is_tried():
     with pytest.raises(ValueError, match="evaluate-arc"):
         solve_checked(None, HRMGridProcessor.for_arc(), [[[1]]])
+
+
+def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
+    asked = []
+
+    def load(folder):
+        asked.append(folder)
+        raise ValueError("That is enough.")
+
+    monkeypatch.setattr("hrm_hf.cli._load", load)
+    maze = "S" + " " * 898 + "G"
+    for arguments, stdin in (((HARD,), ""), ((maze,), ""), ((), f"{maze}\n{maze}\n")):
+        hrm_hf("solve", *arguments, stdin=stdin)
+    assert asked == [str(SHIPPED_SUDOKU), str(SHIPPED_MAZE), str(SHIPPED_MAZE)]
+    code, _, err = hrm_hf("solve", HARD, maze)
+    assert code == 1 and "Of 2 puzzles 1 are mazes; give either" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "puzzles"),
+    [
+        (f" {HARD} \n\n{EASY}\n", [HARD, EASY]),
+        ("S  G\n G# S\n", ["S  G", " G# S"]),
+        ("  S#\n    \n G  \n\n\nS \n G\n", ["  S#\n    \n G  ", "S \n G"]),
+        ("\r\n S#\r\n G \r\n", [" S#\n G "]),
+    ],
+)
+def test_puzzles_of_stdin(text, puzzles):
+    assert _split(text) == puzzles
