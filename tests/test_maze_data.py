@@ -11,7 +11,7 @@ import torch
 from datasets import load_dataset
 
 from hrm_hf.data import puzzle_builder
-from hrm_hf.data.maze_builder import build_maze, maze_shape, read_maze_csv
+from hrm_hf.data.maze_builder import build_maze, generated_mazes, maze_shape, read_maze_csv
 from hrm_hf.data.maze_generator import generate, hard_steps
 from hrm_hf.data.maze_paths import FLOOR, GOAL, PATH, START, WALL, measure
 from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
@@ -22,6 +22,7 @@ from processing_hrm import HRMGridProcessor
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"height": 8, "width": 8, "min_steps": 14}
+TO_BUILD = SMALL | {"min_steps": [14]}
 
 
 def joined(rows: str) -> str:
@@ -212,7 +213,7 @@ def test_fingerprint_is_kept_by_symmetries_and_tells_mazes_apart(height, width):
 def folder(tmp_path_factory) -> Path:
     """A data set of 8x8 mazes."""
     path = tmp_path_factory.mktemp("mazes") / "m8"
-    counts = build_maze(path, **SMALL, num_train=60, num_validation=5, num_test=10, seed=2)
+    counts = build_maze(path, **TO_BUILD, num_train=60, num_validation=5, num_test=10, seed=2)
     assert counts == {"train": 60, "validation": 5, "test": 10}
     return path
 
@@ -254,7 +255,7 @@ def test_training_draws_are_augmented_and_right(folder):
 
 
 def test_mazes_that_are_not_square_know_their_width(tmp_path):
-    build_maze(tmp_path / "m", height=4, width=10, min_steps=8, num_train=5, num_test=5)
+    build_maze(tmp_path / "m", height=4, width=10, min_steps=[8], num_train=5, num_test=5)
     rows = load_rows(str(tmp_path / "m"), "train")
     processor = maze_processor(rows)
     assert (processor.height, processor.width) == (4, 10)
@@ -267,7 +268,7 @@ def test_mazes_that_are_not_square_know_their_width(tmp_path):
 
 
 def test_the_same_command_reuses_what_is_there(folder, capsys):
-    options = SMALL | {"num_train": 60, "num_validation": 5, "num_test": 10, "seed": 2}
+    options = TO_BUILD | {"num_train": 60, "num_validation": 5, "num_test": 10, "seed": 2}
     written = (folder / "README.md").stat().st_mtime_ns
     assert build_maze(folder, **options) == {"train": 60, "validation": 5, "test": 10}
     assert "m8 is there already, made by this command" in capsys.readouterr().out
@@ -279,14 +280,14 @@ def test_the_same_command_reuses_what_is_there(folder, capsys):
 
 
 def test_equal_commands_write_equal_files(folder, tmp_path):
-    build_maze(tmp_path / "m8", **SMALL, num_train=60, num_validation=5, num_test=10, seed=2)
+    build_maze(tmp_path / "m8", **TO_BUILD, num_train=60, num_validation=5, num_test=10, seed=2)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     assert len(files) == 5  # card, picture, three splits
     assert all((folder / name).read_bytes() == (tmp_path / "m8" / name).read_bytes() for name in files)
 
 
 def test_damaged_and_interrupted_data_sets_are_not_taken_for_whole(tmp_path, monkeypatch):
-    options = SMALL | {"num_train": 5, "num_test": 5}
+    options = TO_BUILD | {"num_train": 5, "num_test": 5}
     with monkeypatch.context() as patch:
         patch.setattr("hrm_hf.data.folder.write_card", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -414,7 +415,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
     for options, message in (
         ({"source": "csv", "train_csv": file}, "needs two files"),
         ({"source": "csv", "train_csv": file, "test_csv": tmp_path / "no.csv"}, "There is no CSV file .*no.csv"),
-        ({"source": "csv", "min_steps": 5}, "min_steps=5 is for the source generate, not for csv"),
+        ({"source": "csv", "min_steps": [5]}, r"min_steps=\[5\] is for the source generate, not for csv"),
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
         ({"num_validation": -1}, "num_validation=-1 is not allowed"),
@@ -468,3 +469,20 @@ def test_the_number_of_threads_changes_nothing():
     one, several = (generate(300, 8, 8, seed=4, progress=False, num_threads=number) for number in (1, 3))
     for part, other in zip(one, several, strict=True):
         np.testing.assert_array_equal(part, other)
+
+
+def test_mazes_of_several_lengths_take_turns():
+    made = generated_mazes(10, 8, 8, [4, 8, 14], seed=0, num_threads=1)
+    steps = made.ratings
+    assert (steps[0::3] >= 4).all() and (steps[1::3] >= 8).all() and (steps[2::3] >= 14).all()
+    assert (steps < 8).any() and len(steps) == 10
+    assert len(set(fingerprint(made.questions, 8, 8).tolist())) == 10
+    # the first kind is that of a data set of it alone
+    assert (made.questions[0::3] == generate(4, 8, 8, 4, seed=0, progress=False)[0]).all()
+
+
+def test_mazes_that_were_seen_are_not_made_again():
+    first = generate(20, **SMALL, progress=False)[0]
+    seen = set(fingerprint(first[:10], 8, 8).tolist())
+    again = generate(10, **SMALL, progress=False, seen=seen)[0]
+    assert (again == first[10:]).all() and len(seen) == 20

@@ -99,7 +99,7 @@ def builds(tmp_path, sudoku):
     text = {"train_bpe": 300, "block_size": 32, "document_separator": r"\n\n", "validation_share": 0.3}
     return {
         "sudoku": (build_sudoku, SUDOKU),
-        "maze": (build_maze, {"height": 5, "width": 5, "min_steps": 3, "num_train": 4, "num_test": 2}),
+        "maze": (build_maze, {"height": 5, "width": 5, "min_steps": [3], "num_train": 4, "num_test": 2}),
         "arc": (build_arc, {"evaluation": [tmp_path / "tasks.json"], "num_aug": 2}),
         "text": (build_text, {"inputs": [str(tmp_path / "corpus.txt")], **text}),
         "import": (import_original, {"source": tmp_path / "arrays", "task": "sudoku"}),

@@ -38,7 +38,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
     """A small data set of each kind."""
     root = tmp_path_factory.mktemp("sets")
     build_sudoku(root / "sudoku", size=4, clues=8, num_train=40, num_test=10)
-    build_maze(root / "maze", height=6, width=6, min_steps=6, num_train=40, num_test=10)
+    build_maze(root / "maze", height=6, width=6, min_steps=[6], num_train=40, num_test=10)
     for name, seed in (("training", 0), ("evaluation", 10)):
         (root / f"{name}.json").write_text(json.dumps(arc_tasks(seed, 4)))
     build_arc(root / "arc", training=[root / "training.json"], evaluation=[root / "evaluation.json"], num_aug=5)

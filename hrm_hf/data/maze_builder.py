@@ -44,10 +44,10 @@ def build_maze(
     height: Annotated[int | None, typer.Option(help="Rows; generate: 30, csv and hub: those of a square.")] = None,
     width: Annotated[int | None, typer.Option(help="Columns; the same.")] = None,
     min_steps: Annotated[
-        int | None,
+        list[int] | None,
         typer.Option(
             help="generate: least steps of the shortest path; by default 111 for 30x30, as in Maze-Hard, and as rare "
-            "for other sizes."
+            "for other sizes. Given several times, equally many mazes of each are made."
         ),
     ] = None,
     num_train: Annotated[
@@ -166,9 +166,25 @@ def build_maze(
     return {name: len(part) for name, part in splits.items()}
 
 
-def generated_mazes(num: int, height: int, width: int, min_steps: int | None, seed: int, num_threads: int) -> Puzzles:
-    """Mazes of [`~hrm_hf.data.maze_generator.generate`], with the generator as their source and steps as rating."""
-    mazes, answers, steps = generate(num, height, width, min_steps, seed, num_threads=num_threads)
+def generated_mazes(
+    num: int, height: int, width: int, min_steps: list[int] | None, seed: int, num_threads: int
+) -> Puzzles:
+    """Mazes of [`~hrm_hf.data.maze_generator.generate`], with the generator as their source and steps as rating.
+
+    Those of several `min_steps` take turns, so that any part of them has equally many of each.
+    """
+    seen: set[int] = set()
+    kinds = min_steps or [None]
+    shares = [len(range(kind, num, len(kinds))) for kind in range(len(kinds))]
+    made = [
+        # fields of their own: seeds of users are below 2^32
+        generate(share, height, width, least, seed + (kind << 32), num_threads=num_threads, seen=seen)
+        for kind, (least, share) in enumerate(zip(kinds, shares, strict=True))
+        if share > 0
+    ]
+    mazes, answers, steps = (np.concatenate(parts) for parts in zip(*made, strict=True))
+    turns = np.argsort(np.concatenate([np.arange(share) for share in shares]), kind="stable")
+    mazes, answers, steps = mazes[turns], answers[turns], steps[turns]
     errors = maze_errors(mazes, answers, height, width)
     if (errors != "").any():
         raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")

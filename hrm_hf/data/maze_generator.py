@@ -41,6 +41,7 @@ def generate(
     seed: int = 0,
     progress: bool = True,
     num_threads: int = 1,
+    seen: set[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random mazes with exactly one shortest path, no two of them equal up to symmetry (or S and G exchanged).
 
@@ -55,6 +56,7 @@ def generate(
         seed: of everything random; equal arguments give equal mazes, a greater `num` more of the same.
         progress: show a progress bar.
         num_threads: chunks of fields that are searched at a time; the result is the same for any number.
+        seen: fingerprints of mazes that are not to be made again; those of the new ones are added.
 
     Returns:
         Mazes and answers `(num, height * width)` uint8 and steps `(num,)` int64.
@@ -77,8 +79,8 @@ def generate(
         )
 
     mazes, answers, longest = [], [], 0
-    seen: set[int] = set()
-    fruitless = 0
+    seen = set() if seen is None else seen
+    num_made = fruitless = 0
 
     def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, int, int]:
         # the same chunks for any number of mazes, so that a seed always gives the same; the first are small,
@@ -95,21 +97,22 @@ def generate(
         tqdm(total=num, desc=f"generate {height}x{width}", unit="maze", disable=not progress) as bar,
         closing(in_order(make_chunk, num_threads)) as chunks,
     ):
-        while len(seen) < num:
+        while num_made < num:
             new_mazes, new_answers, farthest, chunk = next(chunks)
             longest = max(longest, farthest)
             new = []
             for index, mark in enumerate(fingerprint(new_mazes, height, width).tolist()):
-                if mark not in seen and len(seen) < num:
+                if mark not in seen and num_made < num:
                     seen.add(mark)
                     new.append(index)
+                    num_made += 1
             mazes.append(new_mazes[new])
             answers.append(new_answers[new])
             bar.update(len(new))
             fruitless = 0 if new else fruitless + chunk
             if fruitless >= min(_PATIENCE_FIELDS, _PATIENCE_CELLS // (height * width)):
                 raise ValueError(
-                    f"Only {len(seen)} mazes of {height}x{width} with at least {min_steps} steps turned up, not "
+                    f"Only {num_made} mazes of {height}x{width} with at least {min_steps} steps turned up, not "
                     f"{num}: the last {fruitless:,} random fields gave none that is new up to symmetry, and the "
                     f"longest way in all has {longest} steps; ask for fewer mazes or a smaller min_steps."
                 )
