@@ -15,7 +15,7 @@ from benchmarks.records import ROOT, read_records
 
 
 FILES = ["README.md", "docs/text.md", "docs/training.md"]
-FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-hard", "text")]
+FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30-hard", "maze-16x16", "text")]
 
 
 def percent(share: float) -> str:
@@ -44,6 +44,7 @@ def sudoku_table() -> str:
         ("sudoku_16x16", "16x16, 150 clues, generated", "train_minutes"),
         ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration", "gpu_minutes"),
         ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them", "gpu_minutes"),
+        ("sudoku_hard_1k_neighbours_seed1", "the same, another seed", "gpu_minutes"),
         ("sudoku_hard_default", "9x9, sudoku-hard, shipped model", "gpu_minutes"),
     ):
         for record in read_records(name)[:1]:  # the others are of more segments, or of several copies
@@ -81,7 +82,8 @@ def mazes_table() -> str:
     rows = []
     for name, task in (
         ("maze_10x10_demo", "10x10, at least 20 steps"),
-        ("maze_hard_default", "30x30, at least 111 steps"),
+        ("maze_16x16_default", "16x16, 2 to 70 steps, shipped"),
+        ("maze_hard_default", "30x30, at least 111 steps, shipped"),
     ):
         for record in read_records(name):
             if record["checkpoint"] != "last" or record["samples"] not in (1, 8):
@@ -105,6 +107,19 @@ def mazes_table() -> str:
     header = ["mazes", "parameters", "training mazes", "segments at most", "copies at most"]
     header += ["exactly solved (95 % interval)", "cells right", "unseen mazes", "segments on average, all copies"]
     return markdown_table([*header, "training", "seed"], rows)
+
+
+def maze_positions_table() -> str:
+    """Runs on 10x10 mazes that differ by their positions alone."""
+    rows = []
+    for name, positions in (
+        ("grid", "`grid`: vectors of row and column, heads that start out looking along them"),
+        ("rope", "`rope`: rotary along the line of cells"),
+        ("demo", "`rope_2d`: rotary by row and column, heads that start out looking at the next cell"),
+    ):
+        record = read_records(f"maze_10x10_{name}")[0]
+        rows.append([positions, accuracy(record), percent(record["cell_accuracy"]), f"{record['n']:,}"])
+    return markdown_table(["positions", "exactly solved (95 % interval)", "cells right", "unseen mazes"], rows)
 
 
 TEXT_VARIANTS = {
@@ -361,6 +376,7 @@ def data_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "mazes": mazes_table,
+    "maze_positions": maze_positions_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_default": lambda: text_table("text_default"),

@@ -1,4 +1,4 @@
-"""Draw docs/images/app_puzzles.png anew: the app with a hard Sudoku, replayed before it is sure.
+"""Draw pictures of the app anew: a hard Sudoku, replayed before it is sure, and a hard maze.
 
 python docs/app_pictures.py          # needs the packages of the tests, and chromium
 """
@@ -8,20 +8,46 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.main import launch
 
 
-PICTURE = Path(__file__).resolve().parent / "images" / "app_puzzles.png"
+IMAGES = Path(__file__).resolve().parent / "images"
 PUZZLE = (
     "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3.."  # AI Escargot, Inkala 2006
 )
 
 
+def draw_sudoku(page: Page, picture: Path):
+    """The first page: one segment before the end."""
+    page.locator("#sudoku-difficulty").get_by_text("hard").click()
+    text = page.locator("#sudoku-text textarea, #sudoku-text input").first
+    text.fill(PUZZLE)
+    text.press("Enter")
+    expect(page.locator("#sudoku-board .cell.given")).to_have_count(81 - PUZZLE.count("."))
+    text.fill("")
+    page.get_by_role("button", name="Solve", exact=True).first.click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in", timeout=60_000)
+    slider = page.locator("#sudoku-board").get_by_role("slider")
+    slider.fill(str(int(slider.get_attribute("max")) - 1))
+    page.wait_for_timeout(500)  # the board fades over
+    page.screenshot(path=picture, full_page=True)
+
+
+def draw_maze(page: Page, picture: Path):
+    """The page of mazes: the maze that it opens with, solved."""
+    page.get_by_role("tab", name="Maze", exact=True).click()
+    expect(page.locator("#maze-board .cell")).to_have_count(256)
+    page.locator("#maze-solve").click()
+    expect(page.locator("#maze-verdict")).to_contain_text("Solved in", timeout=60_000)
+    page.wait_for_timeout(500)
+    page.screenshot(path=picture, full_page=True)
+
+
 def main() -> int:
-    """Serve the app with the shipped models, solve, replay, draw."""
+    """Serve the app with the shipped models, and draw."""
     chromium = shutil.which("chromium")
     if chromium is None:
         print("There is no chromium to draw with; apt-get install chromium.", file=sys.stderr)
@@ -30,23 +56,13 @@ def main() -> int:
         nothing = Path(folder)
         app = launch(AppSettings(nothing, nothing, nothing), wait=False, quiet=True)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1100, "height": 900})
-        page.goto(app.local_url)
-        page.locator("#sudoku-difficulty").get_by_text("hard").click()
-        text = page.locator("#sudoku-text textarea, #sudoku-text input").first
-        text.fill(PUZZLE)
-        text.press("Enter")
-        expect(page.locator("#sudoku-board .cell.given")).to_have_count(81 - PUZZLE.count("."))
-        text.fill("")
-        page.get_by_role("button", name="Solve", exact=True).first.click()
-        expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in", timeout=60_000)
-        slider = page.locator("#sudoku-board").get_by_role("slider")
-        slider.fill(str(int(slider.get_attribute("max")) - 1))
-        page.wait_for_timeout(500)  # the board fades over
-        page.screenshot(path=PICTURE, full_page=True)
+        for name, draw in (("app_puzzles", draw_sudoku), ("app_maze", draw_maze)):
+            page = browser.new_page(viewport={"width": 1100, "height": 900})
+            page.goto(app.local_url)
+            draw(page, IMAGES / f"{name}.png")
+            print(f"written to {IMAGES / name}.png")
         browser.close()
         app.close()
-    print(f"written to {PICTURE}")
     return 0
 
 

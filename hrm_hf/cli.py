@@ -96,8 +96,8 @@ def solve(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and 30x30 "
-            "mazes."
+            help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and for "
+            "mazes of 30x30 and 16x16."
         ),
     ] = None,
     samples: Annotated[
@@ -161,12 +161,20 @@ def _is_maze(puzzle: str) -> bool:
 
 def _shipped_for(puzzles: list[str]) -> str:
     """The folder of the shipped model that is for these puzzles."""
-    from hrm_hf.checkpoints import SHIPPED_MAZE, SHIPPED_SUDOKU
+    from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU
 
-    mazes = sum(map(_is_maze, puzzles))
-    if mazes not in (0, len(puzzles)):
-        raise ValueError(f"Of {len(puzzles)} puzzles {mazes} are mazes; give either Sudoku or mazes in one call.")
-    return str(SHIPPED_MAZE if mazes else SHIPPED_SUDOKU)
+    mazes = [puzzle for puzzle in puzzles if _is_maze(puzzle)]
+    if not mazes:
+        return str(SHIPPED_SUDOKU)
+    if len(mazes) < len(puzzles):
+        raise ValueError(f"Of {len(puzzles)} puzzles {len(mazes)} are mazes; give either Sudoku or mazes in one call.")
+    sizes = {len(re.sub(r"[\r\n]", "", maze)) for maze in mazes}
+    if len(sizes) > 1 or not sizes <= SHIPPED_MAZES.keys():
+        raise ValueError(
+            f"The mazes have {' and '.join(map(str, sorted(sizes)))} cells; the models here are for 30x30 or for "
+            "16x16, one size in one call. Name another model by --model."
+        )
+    return str(SHIPPED_MAZES[sizes.pop()])
 
 
 def _split(text: str) -> list[str]:

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from hrm_hf.checkpoints import SHIPPED_MAZE, SHIPPED_SUDOKU, load_checkpoint
+from benchmarks.records import ROOT
+from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
 from hrm_hf.cli import _split
+from hrm_hf.data.maze_generator import generate
+from hrm_hf.data.maze_rules import format_mazes
 from hrm_hf.data.sudoku_validity import count_solutions
 from hrm_hf.evaluation.checked_solving import solve_checked
 from processing_hrm import HRMGridProcessor
@@ -152,10 +155,13 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
         raise ValueError("That is enough.")
 
     monkeypatch.setattr("hrm_hf.cli._load", load)
-    maze = "S" + " " * 898 + "G"
-    for arguments, stdin in (((HARD,), ""), ((maze,), ""), ((), f"{maze}\n{maze}\n")):
+    maze, small = "S" + " " * 898 + "G", "S" + " " * 14 + "G" + ("\n" + "#" * 16) * 15
+    for arguments, stdin in (((HARD,), ""), ((maze,), ""), ((), f"{maze}\n{maze}\n"), ((small,), "")):
         hrm_hf("solve", *arguments, stdin=stdin)
-    assert asked == [str(SHIPPED_SUDOKU), str(SHIPPED_MAZE), str(SHIPPED_MAZE)]
+    assert asked == [str(SHIPPED_SUDOKU), *[str(SHIPPED_MAZES[900])] * 2, str(SHIPPED_MAZES[256])]
+    for mazes, sizes in (((maze, small), "256 and 900"), (("S G#",), "4")):
+        code, _, err = hrm_hf("solve", *mazes)
+        assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
     code, _, err = hrm_hf("solve", HARD, maze)
     assert code == 1 and "Of 2 puzzles 1 are mazes; give either" in err
 
@@ -171,3 +177,21 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
 )
 def test_puzzles_of_stdin(text, puzzles):
     assert _split(text) == puzzles
+
+
+def test_the_shipped_maze_models_solve(hrm_hf):
+    maze = (ROOT / "examples" / "maze.txt").read_text()
+    code, out, _ = hrm_hf("solve", "--json", stdin=maze)
+    (result,) = map(json.loads, out.splitlines())
+    assert code == 0 and result["solved"] and result["puzzle"] == maze.replace("\n", "")
+    # the whole path, which was counted when the maze was made: between S and G there are 141 cells
+    assert result["answer"].count("o") == 141
+    easy, hard = (generate(10, 16, 16, steps, seed=9, progress=False)[0] for steps in (2, 54))
+    code, out, _ = hrm_hf("solve", "--json", stdin="\n".join(format_mazes(np.concatenate((easy, hard)))))
+    assert sum(json.loads(line)["solved"] for line in out.splitlines()) >= 18
+
+
+@pytest.mark.parametrize("folder", [SHIPPED_SUDOKU, *SHIPPED_MAZES.values()])
+def test_shipped_models_are_small(folder):
+    files = [path for path in folder.iterdir() if not path.is_symlink()]
+    assert sum(path.stat().st_size for path in files) < 8e6
