@@ -328,6 +328,10 @@ def test_a_model_learns_the_same_with_the_kernels(small_model, batch, changes, m
     model = small_model(**(sizes | changes)).to(DEVICE).train()
     # the halting values of `small_model` are large, and so would be their rounding errors in the loss
     torch.nn.init.normal_(model.q_head.weight, std=0.1)
+    # scores of 60 from vectors in bfloat16 are off by tenths with and without the kernels; those of 5 can be compared
+    for name, param in model.named_parameters():
+        if name.endswith("positions.bias"):
+            param.data.mul_(0.3)
     if model.config.puzzle_emb_ndim == 0:
         del batch["puzzle_identifiers"]
     exact_loss, exact_gradients = loss_and_gradients(model, batch, bfloat16=False)
