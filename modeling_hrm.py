@@ -403,6 +403,7 @@ class HRMAttention(nn.Module):
         # all heads of the query first, then of the key, then of the value
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.positions: HRMGridPositions | HRMNeighbourBias | None = None
         if config.position_embedding_type == "grid":
             self.positions = HRMGridPositions(config, for_attention=True)
         elif config.position_embedding_type == "rope_2d":
@@ -421,7 +422,7 @@ class HRMAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         batch, length, hidden_size = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch, length, 3, -1, self.head_dim)
-        if self.config.position_embedding_type in ("grid", "rope_2d"):
+        if self.positions is not None:
             qkv = qkv + self.position_offsets(length).to(qkv.dtype)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, heads, positions, head_dim)
         if position_embeddings is not None:
@@ -445,7 +446,7 @@ class HRMAttention(nn.Module):
         0 for the value and, where cells have vectors of their own, in the prefix.
         """
         offsets = F.pad(self.positions().unflatten(-1, (-1, self.head_dim)), (0, 0, 0, 0, 0, 1))
-        if offsets.shape[0] == 1:
+        if isinstance(self.positions, HRMNeighbourBias):
             return offsets.expand(length, -1, -1, -1)
         return F.pad(offsets, (0, 0, 0, 0, 0, 0, length - offsets.shape[0], 0))
 

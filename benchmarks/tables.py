@@ -29,6 +29,11 @@ def accuracy(record: dict) -> str:
     return f"**{percent(record['exact_accuracy'])}** ({100 * low:.1f} to {100 * high:.1f})"
 
 
+def training(record: dict) -> str:
+    """How long a model was trained, and on what."""
+    return f"{record['gpu_minutes' if 'gpu_minutes' in record else 'train_minutes']:.1f} min, {record['device']}"
+
+
 def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
@@ -38,14 +43,14 @@ def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
 def sudoku_table() -> str:
     """What our runs reached, one line an evaluation."""
     rows = []
-    for name, task, minutes in (
-        ("sudoku_4x4", "4x4, 6 clues, generated", "train_minutes"),
-        ("demo", "6x6, 22 clues, generated", "train_minutes"),
-        ("sudoku_16x16", "16x16, 150 clues, generated", "train_minutes"),
-        ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration", "gpu_minutes"),
-        ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them", "gpu_minutes"),
-        ("sudoku_hard_1k_neighbours_seed1", "the same, another seed", "gpu_minutes"),
-        ("sudoku_hard_default", "9x9, sudoku-hard, shipped model", "gpu_minutes"),
+    for name, task in (
+        ("sudoku_4x4", "4x4, 6 clues, generated"),
+        ("demo", "6x6, 22 clues, generated"),
+        ("sudoku_16x16", "16x16, 150 clues, generated"),
+        ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration"),
+        ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them"),
+        ("sudoku_hard_1k_neighbours_seed1", "the same, another seed"),
+        ("sudoku_hard_default", "9x9, sudoku-hard, shipped model"),
     ):
         for record in read_records(name)[:1]:  # the others are of more segments, or of several copies
             rows.append(
@@ -57,7 +62,7 @@ def sudoku_table() -> str:
                     percent(record["cell_accuracy"]),
                     f"{record['n']:,}" + (" (validation)" if record.get("split") == "validation" else ""),
                     f"at most {record['segments']}, mean {record['mean_segments']:.1f}",
-                    f"{record[minutes]:.1f} min, {record['device']}",
+                    training(record),
                     str(record["seed"]),
                 ]
             )
@@ -88,7 +93,6 @@ def mazes_table() -> str:
         for record in read_records(name):
             if record["checkpoint"] != "last" or record["samples"] not in (1, 8):
                 continue
-            minutes = record["gpu_minutes" if "gpu_minutes" in record else "train_minutes"]
             rows.append(
                 [
                     task,
@@ -100,7 +104,7 @@ def mazes_table() -> str:
                     percent(record["cell_accuracy"]),
                     f"{record['n']:,}",
                     f"{record['mean_segments']:.1f}",
-                    f"{minutes:.1f} min, {record['device']}",
+                    training(record),
                     str(record["seed"]),
                 ]
             )

@@ -30,10 +30,7 @@ def draw_sudoku(page: Page, picture: Path):
     text.fill("")
     page.get_by_role("button", name="Solve", exact=True).first.click()
     expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in", timeout=60_000)
-    slider = page.locator("#sudoku-board").get_by_role("slider")
-    slider.fill(str(int(slider.get_attribute("max")) - 1))
-    page.wait_for_timeout(500)  # the board fades over
-    page.screenshot(path=picture, full_page=True)
+    draw_replay(page, "#sudoku-board", 1, picture)
 
 
 def draw_maze(page: Page, picture: Path):
@@ -42,7 +39,14 @@ def draw_maze(page: Page, picture: Path):
     expect(page.locator("#maze-board .cell")).to_have_count(256)
     page.locator("#maze-solve").click()
     expect(page.locator("#maze-verdict")).to_contain_text("Solved in", timeout=60_000)
-    page.wait_for_timeout(500)
+    draw_replay(page, "#maze-board", 0, picture)
+
+
+def draw_replay(page: Page, board: str, segments_before_end: int, picture: Path):
+    """Stop the replay so many segments before its end, and draw."""
+    slider = page.locator(board).get_by_role("slider")
+    slider.fill(str(int(slider.get_attribute("max")) - segments_before_end))
+    page.wait_for_timeout(500)  # the board fades over
     page.screenshot(path=picture, full_page=True)
 
 

@@ -128,7 +128,7 @@ def solve(
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
     else:
         hrm_model, processor = _load(model)
-    from hrm_hf.evaluation.checked_solving import solve_checked
+    from hrm_hf.evaluation.checked_solving import effort_text, solve_checked
 
     results = solve_checked(
         hrm_model,
@@ -147,16 +147,15 @@ def solve(
             print(f"after segment {number}:\n{processor.pretty(board, given=result.puzzle)}\n")
         # without a solution the clues alone, so that no wrong board can be taken for one
         print(processor.pretty(result.answer or result.puzzle, given=result.puzzle))
-        effort = f"{result.segments} segment{'' if result.segments == 1 else 's'}"
-        if result.copies > 1:
-            effort += f" on {result.copies} copies"
-        print(f"{'solved' if result.solved else f'{result.outcome}: {result.reason}'} ({effort})\n")
+        outcome = "solved" if result.solved else f"{result.outcome}: {result.reason}"
+        print(f"{outcome} ({effort_text(result.segments, result.copies)})\n")
     if not all(result.solved for result in results):
         raise typer.Exit(2)
 
 
 def _is_maze(puzzle: str) -> bool:
-    return not set("#SG").isdisjoint(puzzle)
+    # G alone says nothing: it is a digit of 16x16 Sudoku
+    return not set("#S").isdisjoint(puzzle)
 
 
 def _shipped_for(puzzles: list[str]) -> str:

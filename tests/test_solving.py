@@ -170,6 +170,7 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
     ("text", "puzzles"),
     [
         (f" {HARD} \n\n{EASY}\n", [HARD, EASY]),
+        (" 1G..\n 2...\n", ["1G..", "2..."]),  # G is a digit of 16x16 Sudoku
         ("S  G\n G# S\n", ["S  G", " G# S"]),
         ("  S#\n    \n G  \n\n\nS \n G\n", ["  S#\n    \n G  ", "S \n G"]),
         ("\r\n S#\r\n G \r\n", [" S#\n G "]),

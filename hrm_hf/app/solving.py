@@ -181,10 +181,10 @@ def _seed(seed: Any) -> int:
 
 def verdict_text(result: dict[str, Any]) -> str:
     """What the page says of a result of `PuzzleDesk.solve_puzzle`, as Markdown."""
-    segments = f"{result['segments']} segment{'' if result['segments'] == 1 else 's'}"
-    if result["copies"] > 1:
-        segments += f" on {result['copies']} copies"
+    from hrm_hf.evaluation.checked_solving import effort_text
+
+    effort = effort_text(result["segments"], result["copies"])
     reason = result["reason"][0].upper() + result["reason"][1:]
     if result["solved"]:
-        return f"**Solved** in {segments}. {reason}."
-    return f"**Not solved** in {segments}. {reason}. More segments or copies may help."
+        return f"**Solved** in {effort}. {reason}."
+    return f"**Not solved** in {effort}. {reason}. More segments or copies may help."

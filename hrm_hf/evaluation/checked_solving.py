@@ -119,6 +119,12 @@ def solve_checked(
     return [results[row] for row in range(len(lines))]
 
 
+def effort_text(segments: int, copies: int) -> str:
+    """What an answer took, in words: `3 segments`, or `40 segments on 8 copies`."""
+    text = f"{segments} segment{'' if segments == 1 else 's'}"
+    return f"{text} on {copies} copies" if copies > 1 else text
+
+
 def _contradiction(processor: HRMGridProcessor, line: str) -> str | None:
     """What the clues of a Sudoku that can be read have against each other, if anything."""
     try:

@@ -95,7 +95,7 @@ def _attention_forward(
         )
     qkv = self.qkv_proj(hidden_states)
     cos = sin = offsets = None
-    if self.config.position_embedding_type in ("grid", "rope_2d"):
+    if self.positions is not None:
         offsets = self.position_offsets(length)[:, :2].flatten(1).to(qkv.dtype).contiguous()
     if position_embeddings is not None:
         cos, sin = position_embeddings[0][0], position_embeddings[1][0]
