@@ -2,6 +2,7 @@
 
 python -m benchmarks.ablations                                    # all variants, one after another, on one GPU
 python -m benchmarks.ablations --variant full --variant no_pool --minutes 3
+python -m benchmarks.ablations --measured a.json --measured b.json   # record what --output wrote, on another machine say
 
 A variant is recipes/sudoku_hard.yaml with some options changed, or the published recipe on the same puzzles. A few
 steps that do not count come first, so that the minutes are of training and not of compilation. The exact accuracy is
@@ -98,11 +99,14 @@ def main(
     output_dir: Annotated[Path, typer.Option(help="Run folders.")] = Path("runs/ablations"),
     option: Annotated[list[str] | None, typer.Option(help="Options of training for all, as name=value.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    measured: Annotated[
+        list[Path] | None, typer.Option(help="Train nothing; the records are those of these files, from --output.")
+    ] = None,
     commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
 ):
     """Train and write a record of each variant."""
-    records = []
-    for name in variant or list(VARIANTS):
+    records = [record for file in measured or [] for record in json.loads(file.read_text())]
+    for name in [] if measured else variant or list(VARIANTS):
         if name not in VARIANTS:
             raise typer.BadParameter(f"There is no variant {name!r}; there are {', '.join(VARIANTS)}.")
         records.append(measure(name, dataset, minutes, output_dir, [f"--{text}" for text in option or []]))

@@ -50,6 +50,8 @@ def sudoku_table() -> str:
         ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration"),
         ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them"),
         ("sudoku_hard_1k_neighbours_seed1", "the same, another seed"),
+        ("sudoku_hard_1k_neighbours_seed2", "the same, a third seed"),
+        ("sudoku_hard_1k_neighbours_seed2_eight_cycles", "this model with segments of 48 layers instead of 24"),
         ("sudoku_hard_default", "9x9, sudoku-hard, shipped model"),
     ):
         for record in read_records(name)[:1]:  # the others are of more segments, or of several copies
@@ -124,6 +126,40 @@ def maze_positions_table() -> str:
         record = read_records(f"maze_10x10_{name}")[0]
         rows.append([positions, accuracy(record), percent(record["cell_accuracy"]), f"{record['n']:,}"])
     return markdown_table(["positions", "exactly solved (95 % interval)", "cells right", "unseen mazes"], rows)
+
+
+ABLATIONS = {
+    "full": "nothing: the whole recipe",
+    "halting_from_first_cell": "the halting head on the mean of all cells (on the first one instead)",
+    "two_networks": "one network for both levels (two instead)",
+    "gradient_of_last_step": "the gradient of the whole last H cycle (of its last step instead)",
+    "no_pool": "16 batches in work, begun at different segments (one instead)",
+    "adam_atan2": "Muon (AdamATan2 instead)",
+    "q_learning": "lean halting (Q-learning instead)",
+    "rope": "positions that know the grid (RoPE along the line of cells instead)",
+    "published": "everything: the published recipe",
+}
+
+
+def ablations_table() -> str:
+    """The recipe for hard Sudoku with one part taken away at a time."""
+    records = {record["variant"]: record for record in read_records("ablations")}
+    rows = []
+    for name, title in ABLATIONS.items():
+        record = records[name]
+        rows.append(
+            [
+                title,
+                f"{record['parameters'] / 1e6:.2f} M",
+                f"{record['steps']:,}",
+                accuracy(record),
+                percent(record["cell_accuracy"]),
+                f"{record['validation_n']:,}",
+                f"{record['minutes']:.1f} min, {record['device']}",
+            ]
+        )
+    header = ["taken away", "parameters", "steps", "exactly solved (95 % interval)", "cells right"]
+    return markdown_table([*header, "validation puzzles", "training"], rows)
 
 
 TEXT_VARIANTS = {
@@ -381,6 +417,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "mazes": mazes_table,
     "maze_positions": maze_positions_table,
+    "ablations": ablations_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_default": lambda: text_table("text_default"),

@@ -110,12 +110,19 @@ def main():
     parser.add_argument(
         "--best-evaluation", type=Path, action="append", default=[], help="result of best_model on the test split"
     )
+    parser.add_argument(
+        "--eval-H-cycles",
+        type=int,
+        help="H cycles of the model in these evaluations, if its config.json was changed; those of the recipe by default",
+    )
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
     args = parser.parse_args()
 
     path = RESULTS / f"{args.benchmark}_{args.variant}.json"
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
+    if args.eval_H_cycles is not None:
+        recipe["eval_H_cycles"] = args.eval_H_cycles
     training, evaluations = read_log(args.run)
     write_log(training, evaluations, path.with_suffix(".log.jsonl"))
     draw_curve(training, evaluations, recipe["eval_split"], path.with_suffix(".png"))
