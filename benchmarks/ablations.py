@@ -2,7 +2,7 @@
 
 python -m benchmarks.ablations                                    # all variants, one after another, on one GPU
 python -m benchmarks.ablations --variant full --variant no_pool --minutes 3
-python -m benchmarks.ablations --measured a.json --measured b.json   # record what --output wrote, on another machine say
+python -m benchmarks.ablations --measured a.json --measured b.json # record what --output wrote, on other machines say
 
 A variant is recipes/sudoku_hard.yaml with some options changed, or the published recipe on the same puzzles. A few
 steps that do not count come first, so that the minutes are of training and not of compilation. The exact accuracy is

@@ -113,7 +113,7 @@ def main():
     parser.add_argument(
         "--eval-H-cycles",
         type=int,
-        help="H cycles of the model in these evaluations, if its config.json was changed; those of the recipe by default",
+        help="H cycles of the model in these evaluations, if its config.json was changed; as in the recipe by default",
     )
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
