@@ -39,4 +39,13 @@ def test_links_of_the_readme_lead_somewhere():
     assert (ROOT / "docs/commands.md").read_text().count("```console\n$ hrm-hf") >= 5
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
     assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    files = {target: ROOT / target.partition("#")[0] for target in targets}
+    assert [target for target, file in files.items() if not file.exists()] == []
+    # GitHub's name of a heading
+    headings = {
+        target: [re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in lines]
+        for target, file in files.items()
+        if "#" in target
+        for lines in [re.findall(r"^#+ .*$", file.read_text(), flags=re.MULTILINE)]
+    }
+    assert [target for target, names in headings.items() if target.partition("#")[2] not in names] == []
