@@ -100,13 +100,14 @@ def main(
     option: Annotated[list[str] | None, typer.Option(help="Options of training for all, as name=value.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
     measured: Annotated[
-        list[Path] | None, typer.Option(help="Train nothing; the records are those of these files, from --output.")
+        list[Path] | None,
+        typer.Option(help="Also take records from these files, of --output; without --variant train none."),
     ] = None,
     commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
 ):
     """Train and write a record of each variant."""
     records = [record for file in measured or [] for record in json.loads(file.read_text())]
-    for name in [] if measured else variant or list(VARIANTS):
+    for name in variant or ([] if measured else list(VARIANTS)):
         if name not in VARIANTS:
             raise typer.BadParameter(f"There is no variant {name!r}; there are {', '.join(VARIANTS)}.")
         records.append(measure(name, dataset, minutes, output_dir, [f"--{text}" for text in option or []]))

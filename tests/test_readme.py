@@ -39,13 +39,12 @@ def test_links_of_the_readme_lead_somewhere():
     assert (ROOT / "docs/commands.md").read_text().count("```console\n$ hrm-hf") >= 5
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
     assert targets
-    files = {target: ROOT / target.partition("#")[0] for target in targets}
-    assert [target for target, file in files.items() if not file.exists()] == []
-    # GitHub's name of a heading
-    headings = {
-        target: [re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in lines]
-        for target, file in files.items()
-        if "#" in target
-        for lines in [re.findall(r"^#+ .*$", file.read_text(), flags=re.MULTILINE)]
-    }
-    assert [target for target, names in headings.items() if target.partition("#")[2] not in names] == []
+    targets = [target.partition("#") for target in targets]
+    assert [file for file, _, _ in targets if not (ROOT / file).exists()] == []
+    assert [(file, name) for file, _, name in targets if name and name not in heading_names(ROOT / file)] == []
+
+
+def heading_names(file: Path) -> list[str]:
+    """What GitHub calls the headings of a Markdown file in links."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text(), flags=re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings]
