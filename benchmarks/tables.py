@@ -7,11 +7,12 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks.records import ROOT, read_records
+from benchmarks.records import RESULTS, ROOT, read_records
 
 
 FILES = ["README.md", "docs/text.md", "docs/training.md"]
@@ -160,6 +161,30 @@ def ablations_table() -> str:
         )
     header = ["taken away", "parameters", "steps", "exactly solved (95 % interval)", "cells right"]
     return markdown_table([*header, "validation puzzles", "training"], rows)
+
+
+def arc_table() -> str:
+    """Every evaluation of both ARC-1 runs, over the minutes of training."""
+    rows = []
+    for name, title in (("small", "`arc_1.yaml`"), ("original", "`arc_1_original.yaml`, as published")):
+        record = read_records(f"arc_1_{name}")[0]
+        for line in (RESULTS / f"arc_1_{name}.log.jsonl").read_text().splitlines():
+            evaluation = json.loads(line)
+            if "eval_n" not in evaluation:
+                continue
+            rows.append(
+                [
+                    title,
+                    f"{record['parameters'] / 1e6:.0f} M",
+                    f"{evaluation['minutes']:.1f}, {record['device']}",
+                    f"{evaluation['step']:,}",
+                    f"{100 * evaluation['eval_hrm_pass@1']:.2f} %",
+                    f"**{100 * evaluation['eval_hrm_pass@2']:.2f} %**",
+                    percent(evaluation["eval_cell_accuracy"]),
+                ]
+            )
+    header = ["recipe", "parameters, puzzle embeddings included", "minutes", "steps"]
+    return markdown_table([*header, "pass@1", "pass@2", "cells right"], rows)
 
 
 TEXT_VARIANTS = {
@@ -418,6 +443,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "mazes": mazes_table,
     "maze_positions": maze_positions_table,
     "ablations": ablations_table,
+    "arc": arc_table,
     "text_cpu": lambda: text_table("text_comparison_cpu"),
     "text_gpu": lambda: text_table("text_comparison_gpu"),
     "text_default": lambda: text_table("text_default"),

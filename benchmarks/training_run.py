@@ -54,7 +54,7 @@ def draw_curve(training: list[dict], evaluations: list[dict], split: str, pictur
             continue
         values = [100 * line[f"eval_{name}"] for line in evaluations]
         right.plot(minutes, values, marker="o", color=color, label=label)
-    right.set(xlabel="minutes of training", ylabel=f"% of the {split} split", ylim=(0, 100))
+    right.set(xlabel="minutes of training", ylabel=f"% of the {split} split", xlim=(0, None), ylim=(0, 100))
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
