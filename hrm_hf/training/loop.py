@@ -319,8 +319,8 @@ def run_loop(run: Run) -> dict:
                 if record["skipped_in_a_row"] >= args.max_skipped_steps:
                     raise Stopped(
                         f"The gradients of {record['skipped_in_a_row']} steps in a row, up to step {step}, are not "
-                        "finite; lower the learning rate or clip the gradient, and go on from a checkpoint, if there "
-                        f"is one in {run.checkpoints.folder}.",
+                        f"finite; lower the learning rate, clip the gradient{', leave out compile' * args.compile} and "
+                        f"go on from a checkpoint, if there is one in {run.checkpoints.folder}.",
                         exit_code=1,
                     )
                 if "grad_norm" in record:  # not every step was skipped
