@@ -63,7 +63,7 @@ def draw_curve(training: list[dict], evaluations: list[dict], split: str, pictur
 
 
 def layers_per_segment(recipe: dict) -> int:
-    """Layers that a segment of the saved model takes one after the other: what makes shapes comparable."""
+    """Layers that a segment of the model that a run saves takes one after the other: what makes shapes comparable."""
     shape = {name: recipe[name] for name in ("H_cycles", "L_cycles", "H_layers", "L_layers")}
     if recipe.get("eval_H_cycles") is not None:  # recipes of runs before there was this option lack it
         shape["H_cycles"] = recipe["eval_H_cycles"]
@@ -78,6 +78,8 @@ def lines_of(test: dict) -> list[dict]:
         "segments": test["max_segments"],
         "halt_threshold": test["halt_threshold"],
     }
+    if "layers_per_segment" in test:  # of a config that was changed after training, too
+        split["layers_per_segment"] = test["layers_per_segment"]
     lines = []
     for line in test.get("by_samples", [test | {"max_samples": 1}]):
         copies = line["max_samples"]
@@ -110,19 +112,12 @@ def main():
     parser.add_argument(
         "--best-evaluation", type=Path, action="append", default=[], help="result of best_model on the test split"
     )
-    parser.add_argument(
-        "--eval-H-cycles",
-        type=int,
-        help="H cycles of the model in these evaluations, if its config.json was changed; as in the recipe by default",
-    )
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
     parser.add_argument("--date", help="day of the run, as 2026-11-24; today by default")
     args = parser.parse_args()
 
     path = RESULTS / f"{args.benchmark}_{args.variant}.json"
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
-    if args.eval_H_cycles is not None:
-        recipe["eval_H_cycles"] = args.eval_H_cycles
     training, evaluations = read_log(args.run)
     write_log(training, evaluations, path.with_suffix(".log.jsonl"))
     draw_curve(training, evaluations, recipe["eval_split"], path.with_suffix(".png"))

@@ -279,6 +279,8 @@ def evaluate(
         )
         solved = first_answers(drawn, examples["labels"], time.perf_counter() - start)
     result = {"model": model, "dataset": dataset, "split": split}
+    # the cycles of a config can be changed after training, so only the model itself knows
+    result["layers_per_segment"] = hrm_model.config.calls_per_segment
     applied = applied_threshold(hrm_model.config, halt_threshold)
     result |= score(solved, max_segments, early_stop, applied).as_dict()
     if "source" in known:

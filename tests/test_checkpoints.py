@@ -359,8 +359,10 @@ def test_too_many_in_a_row_stop_the_run(recipe, tmp_path, capsys):
     path = recipe(max_skipped_steps=3)
     run = prepare(*parse_recipe([path]))
     poison(run, {9, 10, 13, 14, 15, 16})
+    run.args.compile = True  # what is prepared stays as it is; only the message names it
     with pytest.raises(Stopped, match="gradients of 4 steps in a row, up to step 16, are not finite") as stopped:
         train(run)
+    assert "or leave out compile, and go on from a checkpoint" in str(stopped.value)
     assert stopped.value.exit_code == 1
     assert newest_step(tmp_path / "run") == 14  # steps that are skipped leave the weights good
     # without the poison it goes on

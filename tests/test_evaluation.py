@@ -193,6 +193,7 @@ def test_the_command_writes_everything(tmp_path, monkeypatch, capsys):
     result = json.loads((tmp_path / "result.json").read_text())
     assert json.loads(capsys.readouterr().out) == result
     assert result["halt_threshold"] == 0.75  # the model's own, since none was given
+    assert result["layers_per_segment"] == 6  # 2 H cycles of 2 calls of L and one of H, each a layer
     assert result["n"] == 9 and [part["n"] for part in result["by_source"]] == [9]
     assert sum(part["n"] for part in result["by_rating"]) == 9
     assert [point["segments"] for point in result["by_segments"]] == [1, 2, 3]

@@ -317,10 +317,12 @@ def run_loop(run: Run) -> dict:
                 run.folder.log(record)
                 track(accelerator, record)
                 if record["skipped_in_a_row"] >= args.max_skipped_steps:
+                    remedy = "lower the learning rate or clip the gradient"
+                    if args.compile:
+                        remedy += ", or leave out compile"
                     raise Stopped(
                         f"The gradients of {record['skipped_in_a_row']} steps in a row, up to step {step}, are not "
-                        f"finite; lower the learning rate, clip the gradient{', leave out compile' * args.compile} and "
-                        f"go on from a checkpoint, if there is one in {run.checkpoints.folder}.",
+                        f"finite; {remedy}, and go on from a checkpoint, if there is one in {run.checkpoints.folder}.",
                         exit_code=1,
                     )
                 if "grad_norm" in record:  # not every step was skipped
