@@ -20,7 +20,7 @@ from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
 
 
-BENCHMARKS = ("sudoku_hard", "maze_hard", "maze_10x10", "maze_16x16", "arc_1")
+BENCHMARKS = ("sudoku_hard", "maze_hard", "maze_30x30", "maze_10x10", "maze_16x16", "arc_1")
 
 
 def read_log(run: Path) -> tuple[list[dict], list[dict]]:
