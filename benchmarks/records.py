@@ -40,6 +40,12 @@ def processor_name() -> str:
     return f"{cores} core{'' if cores == 1 else 's'} of {model}"
 
 
+def read_log(file: Path) -> tuple[list[dict], list[dict]]:
+    """Lines of training and lines of evaluation of the log.jsonl of a run, or of what is kept of it."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
+
+
 def single_pass(result: dict, test: dict) -> dict:
     """Fields of a record of a Sudoku model that was trained and then tested once on every puzzle.
 

@@ -7,21 +7,20 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks.records import RESULTS, ROOT, read_records
+from benchmarks.records import RESULTS, ROOT, read_log, read_records
 
 
 FILES = ["README.md", "docs/text.md", "docs/training.md"]
 FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "text")]
 
 
-def percent(share: float) -> str:
+def percent(share: float, decimals: int = 1) -> str:
     """`0.153` as `15.3 %`."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.{decimals}f} %"
 
 
 def accuracy(record: dict) -> str:
@@ -32,7 +31,8 @@ def accuracy(record: dict) -> str:
 
 def training(record: dict) -> str:
     """How long a model was trained, and on what."""
-    return f"{record['gpu_minutes' if 'gpu_minutes' in record else 'train_minutes']:.1f} min, {record['device']}"
+    minutes = next(record[name] for name in ("gpu_minutes", "train_minutes", "minutes") if name in record)
+    return f"{minutes:.1f} min, {record['device']}"
 
 
 def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
@@ -158,7 +158,7 @@ def ablations_table() -> str:
                 accuracy(record),
                 percent(record["cell_accuracy"]),
                 f"{record['validation_n']:,}",
-                f"{record['minutes']:.1f} min, {record['device']}",
+                training(record),
             ]
         )
     header = ["taken away", "parameters", "steps", "exactly solved (95 % interval)", "cells right"]
@@ -170,18 +170,16 @@ def arc_table() -> str:
     rows = []
     for name, title in (("small", "`arc_1.yaml`"), ("original", "`arc_1_original.yaml`, as published")):
         record = read_records(f"arc_1_{name}")[0]
-        for line in (RESULTS / f"arc_1_{name}.log.jsonl").read_text().splitlines():
-            evaluation = json.loads(line)
-            if "eval_n" not in evaluation:
-                continue
+        _, evaluations = read_log(RESULTS / f"arc_1_{name}.log.jsonl")
+        for evaluation in evaluations:
             rows.append(
                 [
                     title,
                     f"{record['parameters'] / 1e6:.0f} M",
                     f"{evaluation['minutes']:.1f}, {record['device']}",
                     f"{evaluation['step']:,}",
-                    f"{100 * evaluation['eval_hrm_pass@1']:.2f} %",
-                    f"**{100 * evaluation['eval_hrm_pass@2']:.2f} %**",
+                    percent(evaluation["eval_hrm_pass@1"], decimals=2),
+                    f"**{percent(evaluation['eval_hrm_pass@2'], decimals=2)}**",
                     percent(evaluation["eval_cell_accuracy"]),
                 ]
             )

@@ -15,18 +15,12 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.records import RESULTS, processor_name, write_records
+from benchmarks.records import RESULTS, processor_name, read_log, write_records
 from configuration_hrm import HRMConfig
 from hrm_hf.data.folder import whole_file
 
 
 BENCHMARKS = ("sudoku_hard", "maze_hard", "maze_30x30", "maze_10x10", "maze_16x16", "arc_1")
-
-
-def read_log(run: Path) -> tuple[list[dict], list[dict]]:
-    """Lines of training and lines of evaluation of a run's log.jsonl."""
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
 
 
 def write_log(training: list[dict], evaluations: list[dict], target: Path):
@@ -118,7 +112,7 @@ def main():
 
     path = RESULTS / f"{args.benchmark}_{args.variant}.json"
     recipe = yaml.safe_load((args.run / "recipe.yaml").read_text())
-    training, evaluations = read_log(args.run)
+    training, evaluations = read_log(args.run / "log.jsonl")
     write_log(training, evaluations, path.with_suffix(".log.jsonl"))
     draw_curve(training, evaluations, recipe["eval_split"], path.with_suffix(".png"))
     if not (args.run / "result.json").is_file():
