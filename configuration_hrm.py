@@ -117,7 +117,7 @@ class HRMConfig(PreTrainedConfig):
     """
 
     model_type = "hrm"
-    keys_to_ignore_at_inference = ["carry", "state", "past_key_values"]
+    keys_to_ignore_at_inference = ["carry", "state", "cache", "past_key_values"]
 
     vocab_size: int = 11
     max_position_embeddings: int = 81

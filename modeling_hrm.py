@@ -22,7 +22,7 @@ Notable choices:
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.generation import GenerationMixin
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
@@ -70,13 +70,19 @@ class HRMState:
     z_L: torch.FloatTensor
 
 
+# The name of the cache in arguments and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
+# Outputs inherit the field; every forward here takes both names.
+CACHE_NAME = "cache" if any(field.name == "cache" for field in fields(BaseModelOutputWithPast)) else "past_key_values"
+
+
 @dataclass
-class HRMModelOutput(ModelOutput):
+class HRMModelOutput(BaseModelOutputWithPast):
     """Output of [`HRMModel`].
 
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H with its graph.
-        past_key_values (`Cache`, causal with `use_cache`): keys and values of every block call of every segment.
+        cache (`Cache`, causal with `use_cache`): keys and values of every block call of every segment
+            (`past_key_values` before transformers 5.24).
         state ([`HRMState`]): both states, detached, to start the next segment from.
         segment_hidden_states (`tuple(torch.FloatTensor)`): z_H after each segment, each with its own graph.
         segments (`torch.LongTensor` of shape `(batch, prefix + tokens)`, with `stop`): segments of each position.
@@ -86,13 +92,9 @@ class HRMModelOutput(ModelOutput):
             each of shape `(batch, heads, positions, positions)`.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    past_key_values: Cache | None = None
     state: HRMState | None = None
     segment_hidden_states: tuple[torch.FloatTensor, ...] | None = None
     segments: torch.LongTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -178,7 +180,7 @@ class HRMSolveOutput(ModelOutput):
 
 @dataclass
 class HRMCausalLMOutput(CausalLMOutputWithPast):
-    """Output of [`HRMForCausalLM`], beside `loss`, `logits`, `past_key_values`, `hidden_states` and `attentions`.
+    """Output of [`HRMForCausalLM`], beside `loss`, `logits`, `cache`, `hidden_states` and `attentions`.
 
     Args:
         loss (`torch.FloatTensor` of shape `()`, with `labels`): what to train on, the mean over all segments of the
@@ -414,7 +416,7 @@ class HRMAttention(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         frozen: "HRMFrozenPositions | None" = None,
         segment: int = 0,
         call_idx: int = 0,
@@ -429,8 +431,8 @@ class HRMAttention(nn.Module):
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         if frozen is not None:
             key, value = frozen.keep_keys_values(call_idx, key, value)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, segment * self.config.calls_per_segment + call_idx)
+        if cache is not None:
+            key, value = cache.update(key, value, segment * self.config.calls_per_segment + call_idx)
 
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
@@ -556,10 +558,10 @@ class HRMFrozenPositions:
         halted = self.halted.unsqueeze(-1)
         return torch.where(halted, old.z_H, z_H), torch.where(halted, old.z_L, z_L)
 
-    def fill(self, past_key_values: Cache, first_slot: int, num_slots: int):
+    def fill(self, cache: Cache, first_slot: int, num_slots: int):
         """Write the slots of the segments that all positions sit out."""
         for slot in range(first_slot, num_slots):
-            past_key_values.update(*self.keys_values[slot % len(self.keys_values)], slot)
+            cache.update(*self.keys_values[slot % len(self.keys_values)], slot)
 
 
 class HRMPuzzleEmbedding(nn.Embedding):
@@ -625,6 +627,7 @@ class HRMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["HRMBlock"]
+    _skip_keys_device_placement = ["cache", "past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -762,12 +765,13 @@ class HRMModel(HRMPreTrainedModel):
         puzzle_identifiers: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
         state: HRMState | None = None,
         num_segments: int | None = None,
         stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMModelOutput:
         r"""
@@ -781,16 +785,17 @@ class HRMModel(HRMPreTrainedModel):
                 with a cache, of all tokens so far.
             position_ids (`torch.LongTensor` of shape `(batch, prefix + tokens)`, *optional*): positions for rotary
                 and learned embeddings; one after another by default.
-            past_key_values (`Cache`, *optional*): of a causal model: keys and values of the tokens before.
+            cache (`Cache`, *optional*): of a causal model: keys and values of the tokens before.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
                 `input_ids`, unscaled token embeddings.
-            use_cache (`bool`, *optional*): whether a causal model without puzzle prefix returns `past_key_values`;
-                by default `config.use_cache`, and in training never.
+            use_cache (`bool`, *optional*): whether a causal model without puzzle prefix returns a cache; by default
+                `config.use_cache`, and in training never.
             state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
             num_segments (`int`, *optional*): segments to run; by default `config.halt_max_steps` of a causal model
                 and 1 otherwise.
             stop (`Callable`, *optional*): from z_H `(batch, positions, hidden_size)` to the positions that stop
                 thinking, `(batch, positions)`. It must look at each position alone.
+            past_key_values (`Cache`, *optional*): the older name of `cache`.
 
         Raises:
             ValueError: for a cache that has too few slots or is given to a model that cannot use it, ids outside of
@@ -798,17 +803,18 @@ class HRMModel(HRMPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        cache = one_cache(cache, past_key_values)
         batch_size, length = (input_ids if inputs_embeds is None else inputs_embeds).shape[:2]
         num_positions = self.config.num_prefix_positions + length
         if num_segments is None:
             num_segments = self.config.halt_max_steps if self.config.is_causal else 1
         use_cache = use_cache and self.config.is_causal and self.config.num_prefix_positions == 0
-        if past_key_values is None and use_cache and not self.training:
-            past_key_values = DynamicCache()  # without a config it grows to any number of slots
-        if past_key_values is not None:
-            self.check_cache(past_key_values, num_segments)
+        if cache is None and use_cache and not self.training:
+            cache = DynamicCache()  # without a config it grows to any number of slots
+        if cache is not None:
+            self.check_cache(cache, num_segments)
         if position_ids is None:
-            past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
+            past_length = 0 if cache is None else cache.get_seq_length()
             position_ids = torch.arange(num_positions, device=self.H_init.device).unsqueeze(0) + past_length
         embeddings = self.embed(input_ids, puzzle_identifiers, inputs_embeds, position_ids)
         if state is None:
@@ -821,8 +827,8 @@ class HRMModel(HRMPreTrainedModel):
                 config=self.config,
                 inputs_embeds=embeddings,
                 attention_mask=attention_mask,
-                past_key_values=past_key_values,
                 position_ids=position_ids,
+                **{CACHE_NAME: cache},
             )
         elif attention_mask is not None:
             mask = create_bidirectional_mask(
@@ -833,7 +839,7 @@ class HRMModel(HRMPreTrainedModel):
         position_embeddings = None
         if self.config.position_embedding_type in ("rope", "rope_2d"):
             position_embeddings = self.rotary_emb(embeddings, position_ids)
-        kwargs.update(attention_mask=mask, position_embeddings=position_embeddings, past_key_values=past_key_values)
+        kwargs.update(attention_mask=mask, position_embeddings=position_embeddings, cache=cache)
 
         frozen = None if stop is None else HRMFrozenPositions(batch_size, num_positions, embeddings.device)
         segment_hidden_states = []
@@ -847,28 +853,28 @@ class HRMModel(HRMPreTrainedModel):
                 frozen.stop_at(stop(z_H))
                 # to look waits for the device, which a compiled graph cannot do: it runs every segment
                 if not torch.compiler.is_compiling() and frozen.halted.all():
-                    if past_key_values is not None:
+                    if cache is not None:
                         calls = self.config.calls_per_segment
-                        frozen.fill(past_key_values, (segment + 1) * calls, num_segments * calls)
+                        frozen.fill(cache, (segment + 1) * calls, num_segments * calls)
                     break
 
         return HRMModelOutput(
             last_hidden_state=z_H,
-            past_key_values=past_key_values,
             state=state,
             segment_hidden_states=tuple(segment_hidden_states),
             segments=None if frozen is None else frozen.segments,
+            **{CACHE_NAME: cache},
         )
 
-    def check_cache(self, past_key_values: Cache, num_segments: int):
+    def check_cache(self, cache: Cache, num_segments: int):
         """Raise a `ValueError` unless the cache suits this model and has a slot for every block call."""
         if not self.config.is_causal or self.config.num_prefix_positions > 0:
             raise ValueError(
-                "A cache (past_key_values) is for causal models without a puzzle prefix; this one has "
+                "A cache is for causal models without a puzzle prefix; this one has "
                 f"is_causal={self.config.is_causal} and puzzle_emb_ndim={self.config.puzzle_emb_ndim}."
             )
-        slots, wanted = len(past_key_values.layers), num_segments * self.config.calls_per_segment
-        if slots < wanted and past_key_values.layer_class_to_replicate is None:
+        slots, wanted = len(cache.layers), num_segments * self.config.calls_per_segment
+        if slots < wanted and cache.layer_class_to_replicate is None:
             raise ValueError(
                 f"The cache has {slots} slots, but {num_segments} segments of {self.config.calls_per_segment} block "
                 f"calls need {wanted}; use DynamicCache(), or a cache of a config with halt_max_steps={num_segments}."
@@ -895,6 +901,17 @@ class HRMModel(HRMPreTrainedModel):
                 z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)
             call_idx += self.config.H_layers
         return z_H, z_L
+
+
+def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | None:
+    """The cache that was given under its name or under its older one.
+
+    Raises:
+        ValueError: if two were given.
+    """
+    if cache is not None and past_key_values is not None:
+        raise ValueError("Give one cache: past_key_values is the older name of cache.")
+    return past_key_values if cache is None else cache
 
 
 def gradient_if(wanted: bool) -> torch.set_grad_enabled:
@@ -1276,7 +1293,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
@@ -1284,6 +1301,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         max_segments: int | None = None,
         early_stop: bool | None = None,
         halt_threshold: float | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMCausalLMOutput:
         r"""
@@ -1291,13 +1309,13 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
             attention_mask (`torch.Tensor` of shape `(batch, all tokens so far)`, *optional*): 0 at padding.
             position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): one after another by default.
-            past_key_values (`Cache`, *optional*): keys and values of the tokens before. A cache is filled by calls
-                that think equally deep: the same `max_segments`, `early_stop` and `halt_threshold`.
+            cache (`Cache`, *optional*): keys and values of the tokens before. A cache is filled by calls that think
+                equally deep: the same `max_segments`, `early_stop` and `halt_threshold`.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
                 `input_ids`.
             labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): the tokens again; they are shifted
                 here. -100 is ignored.
-            use_cache (`bool`, *optional*): whether to return `past_key_values`; by default as in the configuration.
+            use_cache (`bool`, *optional*): whether to return a cache; by default as in the configuration.
             logits_to_keep (`int` or `torch.Tensor`, defaults to 0): logits of the last so many positions only, or of
                 these positions; 0 for all. All are needed for `labels`.
             max_segments (`int`, *optional*): thinking depth, `config.halt_max_steps` by default. May exceed it.
@@ -1305,6 +1323,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
                 if a `halt_threshold` is given.
             halt_threshold (`float`, *optional*): probability of being right at which a position stops; by default it
                 stops by the rule of training.
+            past_key_values (`Cache`, *optional*): the older name of `cache`.
         """
         max_segments = self.config.halt_max_steps if max_segments is None else max_segments
         if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
@@ -1313,7 +1332,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=one_cache(cache, past_key_values),
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             num_segments=max_segments,
@@ -1324,13 +1343,13 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         result = HRMCausalLMOutput(
             logits=self.token_logits(z_H[:, kept]),
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             q_halt_logits=None if self.q_head is None else self.q_head(z_H)[0],
             segments=torch.full(z_H.shape[:2], max_segments, device=z_H.device)
             if outputs.segments is None
             else outputs.segments,
+            **{CACHE_NAME: getattr(outputs, CACHE_NAME)},
         )
         if labels is not None:
             self.add_losses(result, outputs.segment_hidden_states, labels, **kwargs)
@@ -1438,6 +1457,9 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         prompt = kwargs.get("inputs_embeds", kwargs.get("input_ids") if inputs is None else inputs)
         if prompt is not None:
             self.check_prompt(prompt)
+        cache = one_cache(kwargs.pop("cache", None), kwargs.pop("past_key_values", None))
+        if cache is not None:
+            kwargs[CACHE_NAME] = cache
         return super().generate(inputs, *args, **kwargs)
 
     def check_prompt(self, prompt: torch.Tensor):
@@ -1476,6 +1498,7 @@ HRMForGridTask.register_for_auto_class("AutoModel")
 HRMForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 
 __all__ = [
+    "CACHE_NAME",
     "HRMCarry",
     "HRMCausalLMOutput",
     "HRMForCausalLM",

@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache, StaticCache, TextIteratorStreamer
 
 from configuration_hrm import HRMConfig
-from modeling_hrm import HRMForCausalLM, HRMForGridTask, HRMModel
+from modeling_hrm import CACHE_NAME, HRMForCausalLM, HRMForGridTask, HRMModel
 
 
 TEXT = {
@@ -45,6 +45,11 @@ def make_model(**changes) -> HRMForCausalLM:
             q_halt, q_continue = model.q_head(model.model(torch.arange(3, 43)[None], num_segments=1).last_hidden_state)
             model.q_head.bias[0] -= (q_halt - (0 if q_continue is None else q_continue)).median()
     return model
+
+
+def cache_of(output):
+    """The cache of an output, whatever the installed transformers calls it."""
+    return getattr(output, CACHE_NAME)
 
 
 @pytest.fixture
@@ -91,8 +96,8 @@ def test_no_position_of_a_cached_chunk_sees_the_future(ids, options):
 
     def of_chunk(tokens: torch.Tensor):
         cache = DynamicCache()
-        model(tokens[:, :5], past_key_values=cache, **options)
-        return model(tokens[:, 5:], past_key_values=cache, **options).logits
+        model(tokens[:, :5], cache=cache, **options)
+        return model(tokens[:, 5:], cache=cache, **options).logits
 
     before = of_chunk(ids)
     for position in range(5, 11):
@@ -131,7 +136,7 @@ def test_cached_and_uncached_logits_agree(ids, changes, options, cache_type):
             ids[:, start:end],
             attention_mask=mask[:, :end],
             position_ids=positions[:, start:end],
-            past_key_values=cache,
+            cache=cache,
             **options,
         )
         logits.append(output.logits)
@@ -158,13 +163,13 @@ def test_left_padding_changes_nothing(ids, options):
 def test_every_block_call_has_a_slot(ids):
     model = make_model()
     assert model.config.num_hidden_layers == 3 * 2 * (2 * 2 + 1)
-    by_default = model(ids).past_key_values
-    by_config = model(ids, past_key_values=DynamicCache(config=model.config)).past_key_values
+    by_default = cache_of(model(ids))
+    by_config = cache_of(model(ids, cache=DynamicCache(config=model.config)))
     for cache in (by_default, by_config):
         assert len(cache.layers) == model.config.num_hidden_layers
         assert all(layer.keys.shape == (3, 2, 12, 16) for layer in cache.layers)
-    assert len(model(ids, max_segments=4).past_key_values.layers) == 40
-    assert model.train()(ids).past_key_values is None
+    assert len(cache_of(model(ids, max_segments=4)).layers) == 40
+    assert cache_of(model.train()(ids)) is None
 
 
 @torch.no_grad()
@@ -172,9 +177,9 @@ def test_one_decoding_step_compiles(ids):
     model = make_model()
     cache = StaticCache(config=model.config, max_cache_len=16)
     eager = model(ids).logits[:, -1]
-    model(ids[:, :-1], past_key_values=cache)
+    model(ids[:, :-1], cache=cache)
     step = torch.compile(model, fullgraph=True, backend="aot_eager")
-    compiled = step(ids[:, -1:], position_ids=torch.tensor([[11]]), past_key_values=cache).logits[:, -1]
+    compiled = step(ids[:, -1:], position_ids=torch.tensor([[11]]), cache=cache).logits[:, -1]
     torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-4)
 
 
@@ -188,7 +193,7 @@ def test_a_stopped_position_keeps_state_keys_and_values(ids):
     output = model(ids, early_stop=True)
     assert 1 < len(output.segments.unique())
     calls = model.config.calls_per_segment
-    slots = output.past_key_values.layers
+    slots = cache_of(output).layers
     for slot, (layer, deeper) in enumerate(zip(slots[:-calls], slots[calls:], strict=True)):
         segment = slot // calls + 1
         sits_out = (output.segments <= segment)[:, None, :, None].expand_as(layer.keys)
@@ -208,7 +213,7 @@ def test_early_stop_saves_the_segments_that_all_sit_out(ids):
     sure = model(ids, halt_threshold=0.0)
     assert len(calls) == 4  # H_cycles * L_cycles calls in one segment
     assert (sure.segments == 1).all()
-    assert len(sure.past_key_values.layers) == model.config.num_hidden_layers
+    assert len(cache_of(sure).layers) == model.config.num_hidden_layers
     calls.clear()
     never = model(ids, halt_threshold=1.0)
     assert len(calls) == 12
@@ -437,14 +442,14 @@ def test_returned_dict_has_scores_hidden_states_and_attentions(ids, depth):
     for step, length in enumerate((12, 1, 1)):
         assert [tuple(h.shape) for h in output.hidden_states[step]] == [(3, length, 32)] * (calls + 1)
         assert [tuple(a.shape) for a in output.attentions[step]] == [(3, 2, length, 12 + step)] * calls
-    assert output.past_key_values.get_seq_length() == 14
+    assert cache_of(output).get_seq_length() == 14
 
 
 def test_generation_goes_on_from_a_cache(ids):
     model = make_model()
     options = {"do_sample": False, "eos_token_id": None}
     first = model.generate(ids, max_new_tokens=3, return_dict_in_generate=True, **options)
-    rest = model.generate(first.sequences, past_key_values=first.past_key_values, max_new_tokens=3, **options)
+    rest = model.generate(first.sequences, cache=cache_of(first), max_new_tokens=3, **options)
     assert torch.equal(rest, model.generate(ids, max_new_tokens=6, **options))
 
 
@@ -635,12 +640,12 @@ def test_a_configuration_that_is_not_for_text_is_refused(changes):
 def test_a_cache_with_too_few_slots_is_refused(ids):
     model = make_model()
     with pytest.raises(ValueError, match="30 slots, but 5 segments of 10 block calls need 50"):
-        model(ids, past_key_values=DynamicCache(config=model.config), max_segments=5)
+        model(ids, cache=DynamicCache(config=model.config), max_segments=5)
 
 
 def test_a_grid_model_takes_no_cache(small_config):
     with pytest.raises(ValueError, match="cache.*is_causal=False"):
-        HRMModel(small_config())(torch.zeros(1, 16, dtype=torch.long), past_key_values=DynamicCache())
+        HRMModel(small_config())(torch.zeros(1, 16, dtype=torch.long), cache=DynamicCache())
 
 
 def test_labels_want_all_logits(ids):

@@ -27,6 +27,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from modeling_hrm import CACHE_NAME
+
 
 _POSITIONS_AT_A_TIME = 64  # whose distributions are held in float32
 _PIECE_CONTEXT = 4  # tokens before a token that decide how it is spelled
@@ -224,8 +226,8 @@ def continue_text(
         if seconds is not None and time.monotonic() - start > seconds:
             end = f"the limit of {seconds:.0f} seconds"
             continue
-        output = model(input_ids=fed, past_key_values=cache, use_cache=True, **(depth or {}))
-        cache, logits = output.past_key_values, output.logits[:, -1].float()
+        output = model(input_ids=fed, cache=cache, use_cache=True, **(depth or {}))
+        cache, logits = getattr(output, CACHE_NAME), output.logits[:, -1].float()
         if sampling.temperature == 0:
             token = int(logits.argmax(-1))
         else:

@@ -66,7 +66,7 @@ def _attention_forward(
     hidden_states: torch.Tensor,
     attention_mask: torch.Tensor | None = None,
     position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
-    past_key_values=None,
+    cache=None,
     frozen=None,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -79,7 +79,7 @@ def _attention_forward(
         or length > MAX_POSITIONS
         or self.head_dim not in HEAD_DIMS
         or attention_mask is not None
-        or past_key_values is not None
+        or cache is not None
         or frozen is not None
         or wants_weights
         or (position_embeddings is not None and position_embeddings[0].shape[0] != 1)
@@ -89,7 +89,7 @@ def _attention_forward(
             hidden_states,
             attention_mask=attention_mask,
             position_embeddings=position_embeddings,
-            past_key_values=past_key_values,
+            cache=cache,
             frozen=frozen,
             **kwargs,
         )
