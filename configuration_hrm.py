@@ -72,8 +72,16 @@ class HRMConfig(PreTrainedConfig):
             the input and in the queries and keys of every layer).
         grid_shape (`list[int]`, *optional*):
             Rows and columns of the board, for `"grid"` and `"rope_2d"`; their product is `max_position_embeddings`.
+            With `"rope_2d"` a batch may have boards of another shape; with `learned_grid_positions` smaller ones only.
         block_shape (`list[int]`, *optional*):
             Rows and columns of a block of the board (a Sudoku box), for `"grid"` positions; `None` for no blocks.
+        learned_grid_positions (`bool`, defaults to `False`):
+            Whether `"rope_2d"` also adds trained vectors for row and column to the tokens at the input.
+        rope_2d_max_frequency (`float`, defaults to 2.5):
+            Fastest rotation of `"rope_2d"`, in radians per cell.
+        neighbor_score (`float`, defaults to 60.0):
+            With `"rope_2d"`, the attention score before the softmax that half of the heads start out giving the cell
+            above, below, left or right; 0 for no such start.
         rope_parameters (`dict`, *optional*):
             Rotary embedding in the form of transformers; by default
             `{"rope_type": "default", "rope_theta": 10000.0}`, and 100.0 for `"rope_2d"`, since boards are short.
@@ -84,8 +92,20 @@ class HRMConfig(PreTrainedConfig):
         use_cache (`bool`, defaults to `True`):
             Whether a causal model returns keys and values for the next call, when it is not training.
         puzzle_emb_ndim (`int`, defaults to 512):
-            Width of the puzzle embedding that goes in front of the tokens as `ceil(puzzle_emb_ndim / hidden_size)`
-            prefix positions. 0 means no puzzle embedding and no prefix.
+            Width of the puzzle embedding. 0 means no puzzle embedding.
+        puzzle_emb_placement (`str`, defaults to `"prefix"`):
+            Where the puzzle embedding goes: `"prefix"`, in front of the tokens as `ceil(puzzle_emb_ndim /
+            hidden_size)` positions, as the original; or `"everywhere"`, added at every position, which needs
+            `puzzle_emb_ndim = hidden_size`.
+        condition_sizes (`list[int]`, *optional*):
+            Numbers of values of further conditions of a sequence, one entry per condition, for instance `[8, 2]` for a
+            symmetry of the square and a flag. Each value has a trained vector that is added at every position.
+        num_token_roles (`int`, defaults to 0):
+            Roles that a token may have in a puzzle, for instance the 10 original colors of an ARC task whose colors
+            are permuted. Each puzzle has a trained vector per role, which is added to the tokens that have it, and
+            each role a prefix position. Needs `puzzle_emb_placement="everywhere"`.
+        num_registers (`int`, defaults to 0):
+            Trained prefix positions that belong to no puzzle.
         num_puzzle_identifiers (`int`, defaults to 1):
             Rows of the puzzle embedding. Identifier 0 is the blank one ("no particular puzzle").
         halt_max_steps (`int`, defaults to 16):
@@ -105,6 +125,9 @@ class HRMConfig(PreTrainedConfig):
             segments and fewer wrong answers. `"q_learning"` has no use for it.
         token_loss (`str`, defaults to `"stablemax"`):
             Cross entropy over `"stablemax"` or `"softmax"` probabilities.
+        pad_loss_weight (`float`, defaults to 1.0):
+            Weight in the token loss of a grid model of cells whose label is `pad_token_id` (cells outside of the
+            grid, where they are labeled at all).
         pad_token_id (`int`, *optional*, defaults to 0):
             Token id of padding.
         bos_token_id (`int`, *optional*), eos_token_id (`int` or `list[int]`, *optional*):
@@ -135,11 +158,18 @@ class HRMConfig(PreTrainedConfig):
     position_embedding_type: str = "rope"
     grid_shape: list[int] | None = None
     block_shape: list[int] | None = None
+    learned_grid_positions: bool = False
+    rope_2d_max_frequency: float = 2.5
+    neighbor_score: float = 60.0
     rope_parameters: dict | None = None
     rms_norm_eps: float = 1e-5
     is_causal: bool = False
     use_cache: bool = True
     puzzle_emb_ndim: int = 512
+    puzzle_emb_placement: str = "prefix"
+    condition_sizes: list[int] | None = None
+    num_token_roles: int = 0
+    num_registers: int = 0
     num_puzzle_identifiers: int = 1
     halt_max_steps: int = 16
     halt_exploration_prob: float = 0.1
@@ -147,6 +177,7 @@ class HRMConfig(PreTrainedConfig):
     halting_pooling: str = "first"
     halt_threshold: float = 0.5
     token_loss: str = "stablemax"
+    pad_loss_weight: float = 1.0
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -165,8 +196,9 @@ class HRMConfig(PreTrainedConfig):
 
     @property
     def num_prefix_positions(self) -> int:
-        """Positions in front of the tokens that hold the puzzle embedding (P in the paper's code)."""
-        return math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+        """Positions in front of the tokens (P in the paper's code): puzzle embedding, token roles, registers."""
+        of_puzzle = math.ceil(self.puzzle_emb_ndim / self.hidden_size) if self.puzzle_emb_placement == "prefix" else 0
+        return of_puzzle + self.num_token_roles + self.num_registers
 
     @property
     def calls_per_segment(self) -> int:
@@ -193,6 +225,17 @@ class HRMConfig(PreTrainedConfig):
             _is_int(self.puzzle_emb_ndim) and self.puzzle_emb_ndim >= 0,
             "an integer of at least 0 (0: no puzzle embedding)",
         )
+        for name in ("num_token_roles", "num_registers"):
+            self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 0, "an integer of at least 0")
+        self._require(
+            "condition_sizes",
+            self.condition_sizes is None
+            or (
+                isinstance(self.condition_sizes, (list, tuple))
+                and all(_is_int(size) and size >= 1 for size in self.condition_sizes)
+            ),
+            "None or a list of integers of at least 1, one per condition",
+        )
         self._require(
             "hidden_size",
             self.hidden_size % self.num_attention_heads == 0,
@@ -202,11 +245,24 @@ class HRMConfig(PreTrainedConfig):
             "gradient_depth": ("last_step", "last_cycle", "all_cycles"),
             "norm_position": ("post", "pre"),
             "position_embedding_type": ("rope", "learned", "grid", "rope_2d"),
+            "puzzle_emb_placement": ("prefix", "everywhere"),
             "halting": ("q_learning", "lean"),
             "halting_pooling": ("first", "mean"),
             "token_loss": ("stablemax", "softmax"),
         }.items():
             self._require(name, getattr(self, name) in allowed, " or ".join(map(repr, allowed)))
+        if self.puzzle_emb_placement == "everywhere":
+            self._require(
+                "puzzle_emb_ndim",
+                self.puzzle_emb_ndim == self.hidden_size,
+                f"equal to hidden_size={self.hidden_size}, because with puzzle_emb_placement='everywhere' it is added "
+                "to the hidden states",
+            )
+        self._require(
+            "num_token_roles",
+            self.num_token_roles == 0 or self.puzzle_emb_placement == "everywhere",
+            "0 unless puzzle_emb_placement is 'everywhere'",
+        )
         if self.share_modules:
             self._require(
                 "L_layers",
@@ -248,6 +304,13 @@ class HRMConfig(PreTrainedConfig):
                 ),
                 f"None or [rows, columns] of blocks that tile a board of {self.grid_shape}",
             )
+        for name in ("rope_2d_max_frequency", "pad_loss_weight"):
+            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) > 0, "a positive number")
+        self._require(
+            "neighbor_score",
+            _is_number(self.neighbor_score) and self.neighbor_score >= 0,
+            "a number of at least 0 (0: no head starts out looking at a neighbor)",
+        )
         self._require("rms_norm_eps", _is_number(self.rms_norm_eps) and self.rms_norm_eps > 0, "a positive number")
         self._require(
             "halt_exploration_prob",
@@ -259,7 +322,7 @@ class HRMConfig(PreTrainedConfig):
             _is_number(self.halt_threshold) and 0 < self.halt_threshold < 1,
             "a probability above 0 and below 1",
         )
-        for name in ("share_modules", "is_causal", "use_cache", "tie_word_embeddings"):
+        for name in ("share_modules", "is_causal", "use_cache", "tie_word_embeddings", "learned_grid_positions"):
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)

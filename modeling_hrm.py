@@ -108,6 +108,8 @@ class HRMCarry:
         input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the sequence in work.
         puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`): its puzzle identifiers.
         labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): its labels.
+        conditions (`torch.LongTensor` of shape `(batch, conditions)`, *optional*): its further conditions.
+        token_roles (`torch.LongTensor` of shape `(batch, vocab_size)`, *optional*): roles of the tokens in its puzzle.
     """
 
     state: HRMState
@@ -116,6 +118,8 @@ class HRMCarry:
     input_ids: torch.LongTensor
     puzzle_identifiers: torch.LongTensor
     labels: torch.LongTensor | None = None
+    conditions: torch.LongTensor | None = None
+    token_roles: torch.LongTensor | None = None
 
 
 @dataclass
@@ -220,6 +224,10 @@ class HRMRMSNorm(nn.Module):
         return f"eps={self.eps}"
 
 
+# row and column of all positions before the cells, on a board of a model whose prefix has no order
+_PREFIX_CELL = -4
+
+
 class HRMRotaryEmbedding(nn.Module):
     """Rotary position angles, in the half-split form; on a board half of them by row and half by column."""
 
@@ -245,25 +253,34 @@ class HRMRotaryEmbedding(nn.Module):
         Inverse frequencies of shape `(head_dim / 2,)`, on a board `(head_dim / 4,)`, which rows and columns share, and
         the scaling of attention (unused here: 1).
         """
-        # on a board up to 2.5 radians a cell, so that a head can tell the next cell from this one
-        step, fastest = (4, 2.5) if config.position_embedding_type == "rope_2d" else (2, 1.0)
+        # fast on a board, so that a head can tell the next cell from this one
+        is_board = config.position_embedding_type == "rope_2d"
+        step, fastest = (4, config.rope_2d_max_frequency) if is_board else (2, 1.0)
         exponents = torch.arange(0, config.head_dim, step, dtype=torch.float) / config.head_dim
         return fastest / (config.rope_parameters["rope_theta"] ** exponents), 1.0
 
     @torch.no_grad()
     @dynamic_rope_update
     def forward(self, x: torch.Tensor, position_ids: torch.LongTensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`cos` and `sin` in float32, each of shape `(batch or 1, positions, head_dim)`."""
+        """`cos` and `sin` in float32, each of shape `(batch or 1, positions, head_dim)`.
+
+        On a board `position_ids` has rows and columns, `(batch or 1, positions, 2)`.
+        """
         inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
-        if self.config.position_embedding_type == "rope_2d":
-            # the prefix has negative numbers, which are cells of rows above the board
-            cells, columns = position_ids - self.config.num_prefix_positions, self.config.grid_shape[1]
-            parts = (cells.div(columns, rounding_mode="floor"), cells.remainder(columns))
-            angles = torch.cat([part[..., None].float() * inv_freq for part in parts], dim=-1)
-        else:
-            angles = position_ids[..., None].float() * inv_freq
+        angles = (position_ids[..., None].float() * inv_freq).flatten(2)
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
+
+
+def grid_positions(config: HRMConfig, position_ids: torch.LongTensor, grid_shape: tuple[int, int]) -> torch.LongTensor:
+    """Row and column of each position, `(batch or 1, positions, 2)`."""
+    # the prefix of a puzzle has negative numbers, which are cells of rows above the board
+    cells = position_ids - config.num_prefix_positions
+    places = torch.stack((cells.div(grid_shape[1], rounding_mode="floor"), cells.remainder(grid_shape[1])), dim=-1)
+    if config.num_token_roles + config.num_registers > 0:
+        # roles and registers have no order; all stand in one place that is no neighbor of a cell
+        places = torch.where(cells.unsqueeze(-1) < 0, _PREFIX_CELL, places)
+    return places
 
 
 def rotate_half(x: torch.Tensor) -> torch.Tensor:
@@ -357,8 +374,6 @@ class HRMNeighbourBias(nn.Module):
     size can look one cell up, down, left or right.
     """
 
-    # what the score of a neighbour starts out with, before the softmax
-    _START_SCORE = 60.0
     _WAYS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
     def __init__(self, config: HRMConfig):
@@ -376,7 +391,7 @@ class HRMNeighbourBias(nn.Module):
         frequencies, _ = HRMRotaryEmbedding.compute_default_rope_parameters(self.config)
         num_fast = (len(frequencies) + 1) // 2
         amplitude = torch.zeros_like(frequencies)
-        amplitude[:num_fast] = math.sqrt(self._START_SCORE * math.sqrt(self.config.head_dim) / (2 * num_fast))
+        amplitude[:num_fast] = math.sqrt(self.config.neighbor_score * math.sqrt(self.config.head_dim) / (2 * num_fast))
         amplitude = amplitude.repeat(2)
         vectors = torch.zeros(2, self.config.num_attention_heads, 2, len(amplitude))
         for head in range(self.config.num_attention_heads):
@@ -572,6 +587,19 @@ class HRMPuzzleEmbedding(nn.Embedding):
     """
 
 
+class HRMAddedEmbedding(nn.Embedding):
+    """Trained vectors that are added to hidden states as they are, unscaled.
+
+    Args:
+        num_embeddings (`int`), embedding_dim (`int`): as in `nn.Embedding`.
+        std (`float`): of the first values. Token embeddings have unit variance after their scale.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, std: float = 0.3):
+        self.std = std
+        super().__init__(num_embeddings, embedding_dim)
+
+
 class HRMHaltingHead(nn.Linear):
     """Halting values of states of z_H: (halt, continue), or halt alone with `halting="lean"`.
 
@@ -640,6 +668,8 @@ class HRMPreTrainedModel(PreTrainedModel):
         if isinstance(module, HRMHaltingHead):
             init.zeros_(module.weight)
             init.constant_(module.bias, -5.0)
+        elif isinstance(module, HRMAddedEmbedding):
+            truncated_normal_(module.weight, std=module.std)
         elif isinstance(module, HRMPuzzleEmbedding):
             init.zeros_(module.weight)
         elif isinstance(module, (nn.Linear, nn.Embedding)):
@@ -667,7 +697,19 @@ class HRMModel(HRMPreTrainedModel):
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         if config.puzzle_emb_ndim > 0:
-            self.puzzle_embeddings = HRMPuzzleEmbedding(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
+            kind = HRMPuzzleEmbedding if config.puzzle_emb_placement == "prefix" else HRMAddedEmbedding
+            self.puzzle_embeddings = kind(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
+        if config.condition_sizes:
+            self.embed_conditions = HRMAddedEmbedding(sum(config.condition_sizes), config.hidden_size)
+        if config.num_token_roles > 0:
+            num_roles = config.num_puzzle_identifiers * config.num_token_roles
+            self.role_embeddings = HRMAddedEmbedding(num_roles, config.hidden_size)
+        if config.num_registers > 0:
+            self.registers = HRMAddedEmbedding(config.num_registers, config.hidden_size, std=1.0)
+        if config.learned_grid_positions and config.position_embedding_type == "rope_2d":
+            self.embed_rows, self.embed_columns = (
+                HRMAddedEmbedding(cells, config.hidden_size) for cells in config.grid_shape
+            )
         if config.position_embedding_type == "learned":
             num_positions = config.num_prefix_positions + config.max_position_embeddings
             self.embed_positions = nn.Embedding(num_positions, config.hidden_size)
@@ -716,8 +758,11 @@ class HRMModel(HRMPreTrainedModel):
         puzzle_identifiers: torch.LongTensor | None,
         inputs_embeds: torch.FloatTensor | None,
         position_ids: torch.LongTensor | None = None,
+        grid_shape: tuple[int, int] | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
     ) -> torch.Tensor:
-        """Puzzle prefix and tokens, with trained positions if there are any, scaled to unit variance.
+        """Prefix and tokens, with all that is added to them, at unit variance of the tokens.
 
         Returns:
             `torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`.
@@ -732,8 +777,9 @@ class HRMModel(HRMPreTrainedModel):
             if puzzle_identifiers is None:
                 # identifier 0 is "no particular puzzle"
                 puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=embeddings.device)
-            check_ids("puzzle_identifiers", puzzle_identifiers, self.puzzle_embeddings.num_embeddings)
-            num_prefix = self.config.num_prefix_positions
+            check_ids("puzzle_identifiers", puzzle_identifiers, self.config.num_puzzle_identifiers)
+        if self.config.puzzle_emb_ndim > 0 and self.config.puzzle_emb_placement == "prefix":
+            num_prefix = math.ceil(self.config.puzzle_emb_ndim / self.config.hidden_size)
             prefix = self.puzzle_embeddings(puzzle_identifiers).to(embeddings.dtype)
             prefix = F.pad(prefix, (0, num_prefix * self.config.hidden_size - self.config.puzzle_emb_ndim))
             prefix = prefix.view(batch_size, num_prefix, self.config.hidden_size)
@@ -755,7 +801,88 @@ class HRMModel(HRMPreTrainedModel):
                 )
             positions = F.pad(self.embed_positions().squeeze(1), (0, 0, self.config.num_prefix_positions, 0))
             embeddings = embeddings + positions.to(embeddings.dtype)
-        return embeddings * math.sqrt(self.config.hidden_size)
+        embeddings = embeddings * math.sqrt(self.config.hidden_size)
+        return self.add_vectors(embeddings, input_ids, puzzle_identifiers, grid_shape, conditions, token_roles)
+
+    def add_vectors(
+        self,
+        embeddings: torch.Tensor,
+        input_ids: torch.LongTensor | None,
+        puzzle_identifiers: torch.LongTensor | None,
+        grid_shape: tuple[int, int] | None,
+        conditions: torch.LongTensor | None,
+        token_roles: torch.LongTensor | None,
+    ) -> torch.Tensor:
+        """`embeddings` `(batch, tokens, hidden_size)` with roles, registers, grid positions and all that is added.
+
+        Unchanged in a model without these.
+
+        Raises:
+            ValueError: if conditions or roles are missing or out of place.
+        """
+        config, dtype = self.config, embeddings.dtype
+        for name, given, wanted in (
+            ("conditions", conditions, len(config.condition_sizes or ())),
+            ("token_roles", token_roles, config.vocab_size if config.num_token_roles else 0),
+        ):
+            if (given is None) != (wanted == 0) or (given is not None and given.shape[-1] != wanted):
+                raise ValueError(
+                    f"{name} has the shape {None if given is None else tuple(given.shape)}; this model takes "
+                    f"{f'(batch, {wanted})' if wanted else 'none'}; use the processor that was saved with it."
+                )
+        if config.learned_grid_positions and grid_shape is not None:
+            rows, columns = grid_shape
+            cells = self.embed_rows.weight[:rows, None] + self.embed_columns.weight[:columns]
+            embeddings = embeddings + cells.flatten(0, 1).to(dtype)
+        prefix = []
+        if token_roles is not None:
+            if input_ids is None:
+                raise ValueError("A model with token roles looks at token ids; give input_ids, not inputs_embeds.")
+            check_ids("token_roles", token_roles + 1, config.num_token_roles + 1)
+            # the vector of each token of the vocabulary in each puzzle: (batch, vocab_size, hidden_size)
+            rows = puzzle_identifiers.unsqueeze(1) * config.num_token_roles + token_roles.clamp(min=0)
+            vectors = torch.where(token_roles.unsqueeze(-1) >= 0, self.role_embeddings(rows), 0.0).to(dtype)
+            # as a product with one-hot vectors, because the gradient of an index waits for equal entries
+            embeddings = embeddings + F.one_hot(input_ids, config.vocab_size).to(dtype) @ vectors
+            tokens = self.embed_tokens.weight.to(dtype) * math.sqrt(config.hidden_size) + vectors
+            has_role = F.one_hot(token_roles + 1, config.num_token_roles + 1)[..., 1:].to(dtype)
+            prefix.append(has_role.mT @ tokens)
+        if config.num_registers > 0:
+            prefix.append(self.registers.weight.to(dtype).expand(embeddings.shape[0], -1, -1))
+        embeddings = torch.cat([*prefix, embeddings], dim=1) if prefix else embeddings
+        everywhere = 0.0
+        if config.puzzle_emb_ndim > 0 and config.puzzle_emb_placement == "everywhere":
+            everywhere = self.puzzle_embeddings(puzzle_identifiers)
+        first_row = 0
+        for index, size in enumerate(config.condition_sizes or ()):
+            check_ids(f"conditions[:, {index}]", conditions[:, index], size)
+            everywhere = everywhere + self.embed_conditions(conditions[:, index] + first_row)
+            first_row += size
+        if isinstance(everywhere, torch.Tensor):
+            embeddings = embeddings + everywhere.to(dtype).unsqueeze(1)
+        return embeddings
+
+    def shape_of_board(self, num_cells: int, grid_shape: tuple[int, int] | None) -> tuple[int, int]:
+        """Rows and columns of boards of so many cells: as given, that of the configuration, or a square.
+
+        Raises:
+            ValueError: if the board does not have so many cells, or is larger than the model was made for.
+        """
+        largest = tuple(self.config.grid_shape)
+        if grid_shape is None:
+            side = math.isqrt(num_cells)
+            grid_shape = largest if num_cells == math.prod(largest) else (side, side)
+        if math.prod(grid_shape) != num_cells:
+            raise ValueError(
+                f"The sequence has {num_cells} cells, which is no board of {grid_shape[0]}x{grid_shape[1]}; give "
+                "grid_shape=(rows, columns)."
+            )
+        if self.config.learned_grid_positions and any(a > b for a, b in zip(grid_shape, largest, strict=True)):
+            raise ValueError(
+                f"The board has {grid_shape[0]}x{grid_shape[1]} cells, but the model was made for at most "
+                f"{largest[0]}x{largest[1]}; give a smaller one."
+            )
+        return tuple(grid_shape)
 
     @merge_with_config_defaults
     @capture_outputs
@@ -772,6 +899,9 @@ class HRMModel(HRMPreTrainedModel):
         num_segments: int | None = None,
         stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
         past_key_values: Cache | None = None,
+        grid_shape: tuple[int, int] | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMModelOutput:
         r"""
@@ -796,6 +926,12 @@ class HRMModel(HRMPreTrainedModel):
             stop (`Callable`, *optional*): from z_H `(batch, positions, hidden_size)` to the positions that stop
                 thinking, `(batch, positions)`. It must look at each position alone.
             past_key_values (`Cache`, *optional*): the older name of `cache`.
+            grid_shape (`tuple[int, int]`, *optional*): rows and columns of the boards of a `"rope_2d"` model; by
+                default as in the configuration, or a square where the number of cells is another.
+            conditions (`torch.LongTensor` of shape `(batch, len(condition_sizes))`): values of the further conditions,
+                of a model that has some.
+            token_roles (`torch.LongTensor` of shape `(batch, vocab_size)`): role of each token of the vocabulary in
+                its puzzle, -1 for none, of a model with `num_token_roles`.
 
         Raises:
             ValueError: for a cache that has too few slots or is given to a model that cannot use it, ids outside of
@@ -816,7 +952,12 @@ class HRMModel(HRMPreTrainedModel):
         if position_ids is None:
             past_length = 0 if cache is None else cache.get_seq_length()
             position_ids = torch.arange(num_positions, device=self.H_init.device).unsqueeze(0) + past_length
-        embeddings = self.embed(input_ids, puzzle_identifiers, inputs_embeds, position_ids)
+        is_board = self.config.position_embedding_type == "rope_2d"
+        if is_board:
+            grid_shape = self.shape_of_board(length, grid_shape)
+        embeddings = self.embed(
+            input_ids, puzzle_identifiers, inputs_embeds, position_ids, grid_shape, conditions, token_roles
+        )
         if state is None:
             state = self.initial_state(batch_size, num_positions)
 
@@ -837,7 +978,9 @@ class HRMModel(HRMPreTrainedModel):
         else:
             mask = None  # nothing to hide; the library would still make a mask while a CUDA graph is recorded
         position_embeddings = None
-        if self.config.position_embedding_type in ("rope", "rope_2d"):
+        if is_board:
+            position_embeddings = self.rotary_emb(embeddings, grid_positions(self.config, position_ids, grid_shape))
+        elif self.config.position_embedding_type == "rope":
             position_embeddings = self.rotary_emb(embeddings, position_ids)
         kwargs.update(attention_mask=mask, position_embeddings=position_embeddings, cache=cache)
 
@@ -996,6 +1139,8 @@ class HRMForGridTask(HRMPreTrainedModel):
         input_ids: torch.LongTensor,
         puzzle_identifiers: torch.LongTensor | None = None,
         labels: torch.LongTensor | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
     ) -> HRMCarry:
         """A carry of the shape of a batch in which every sequence has halted: the next call starts them all."""
         batch_size, length = input_ids.shape
@@ -1008,12 +1153,16 @@ class HRMForGridTask(HRMPreTrainedModel):
             input_ids=input_ids,
             puzzle_identifiers=puzzle_identifiers,
             labels=labels,
+            conditions=conditions,
+            token_roles=token_roles,
         )
 
     def replace_halted(self, carry: HRMCarry, incoming: HRMCarry) -> HRMCarry:
         """`carry` with every halted sequence replaced by the incoming one, at its initial state and zero steps."""
 
-        def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+        def choose(new: torch.Tensor | None, old: torch.Tensor | None) -> torch.Tensor | None:
+            if new is None:
+                return None
             return torch.where(carry.halted.view(-1, *[1] * (old.dim() - 1)), new, old)
 
         return HRMCarry(
@@ -1024,7 +1173,9 @@ class HRMForGridTask(HRMPreTrainedModel):
             halted=carry.halted,
             input_ids=choose(incoming.input_ids, carry.input_ids),
             puzzle_identifiers=choose(incoming.puzzle_identifiers, carry.puzzle_identifiers),
-            labels=None if incoming.labels is None else choose(incoming.labels, carry.labels),
+            labels=choose(incoming.labels, carry.labels),
+            conditions=choose(incoming.conditions, carry.conditions),
+            token_roles=choose(incoming.token_roles, carry.token_roles),
         )
 
     def read_out(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -1045,6 +1196,8 @@ class HRMForGridTask(HRMPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMGridTaskOutput:
         r"""
@@ -1061,14 +1214,21 @@ class HRMForGridTask(HRMPreTrainedModel):
                 `input_ids`; not with a `carry`, which holds token ids.
             num_items_in_batch (`int`, *optional*): sequences in the whole batch (all processes and accumulation
                 steps); the loss is the sum over sequences divided by it. The batch size by default.
+            conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
         """
         if inputs_embeds is not None and carry is not None:
             raise ValueError("A carry holds token ids, so give input_ids instead of inputs_embeds with it.")
         if inputs_embeds is None:
-            incoming = self.initial_carry(input_ids, puzzle_identifiers, labels)
+            incoming = self.initial_carry(input_ids, puzzle_identifiers, labels, conditions, token_roles)
             carry = incoming if carry is None else self.replace_halted(carry, incoming)
             input_ids, puzzle_identifiers, labels = carry.input_ids, carry.puzzle_identifiers, carry.labels
-        kwargs.update(puzzle_identifiers=puzzle_identifiers, attention_mask=attention_mask)
+            conditions, token_roles = carry.conditions, carry.token_roles
+        kwargs.update(
+            puzzle_identifiers=puzzle_identifiers,
+            attention_mask=attention_mask,
+            conditions=conditions,
+            token_roles=token_roles,
+        )
 
         outputs = self.model(
             input_ids=input_ids,
@@ -1105,6 +1265,8 @@ class HRMForGridTask(HRMPreTrainedModel):
                 input_ids=input_ids,
                 puzzle_identifiers=puzzle_identifiers,
                 labels=labels,
+                conditions=conditions,
+                token_roles=token_roles,
             )
         if labels is not None:
             self.add_losses(result, labels, num_items_in_batch)
@@ -1139,6 +1301,9 @@ class HRMForGridTask(HRMPreTrainedModel):
             result.exact_accuracy = (correct == counts).float()
 
         token_losses = TOKEN_LOSSES[self.config.token_loss](result.logits, labels)
+        if self.config.pad_loss_weight != 1:
+            weights = valid * torch.where(labels == self.config.pad_token_id, self.config.pad_loss_weight, 1.0)
+            token_losses, divisor = token_losses * weights, weights.sum(-1).clamp(min=1e-6)
         result.lm_loss = (token_losses.sum(-1) / divisor).sum() / num_sequences
         q_halt_losses, q_continue_losses = self.q_head.losses(
             result.q_halt_logits, result.q_continue_logits, result.exact_accuracy, result.target_q_continue
@@ -1159,6 +1324,9 @@ class HRMForGridTask(HRMPreTrainedModel):
         halt_threshold: float | None = None,
         return_history: bool = False,
         perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
+        grid_shape: tuple[int, int] | None = None,
     ) -> HRMSolveOutput:
         """
         Run segments until the halting head says stop or `max_segments` is reached.
@@ -1177,6 +1345,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             perturb (`Callable`, *optional*): called before each segment with the states of the sequences in work,
                 their rows `(rows,)` in the batch and the number of the segment, from 0 on; returns the states to
                 start it from. For restarts and noise at test time.
+            conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
 
         Raises:
             ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
@@ -1201,7 +1370,13 @@ class HRMForGridTask(HRMPreTrainedModel):
             if perturb is not None:
                 state = perturb(state, rows, segment)
             outputs = self.model(
-                input_ids=input_ids[rows], puzzle_identifiers=puzzle_identifiers[rows], state=state, num_segments=1
+                input_ids=input_ids[rows],
+                puzzle_identifiers=puzzle_identifiers[rows],
+                state=state,
+                num_segments=1,
+                conditions=None if conditions is None else conditions[rows],
+                token_roles=None if token_roles is None else token_roles[rows],
+                grid_shape=grid_shape,
             )
             logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
             if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
@@ -1248,7 +1423,9 @@ class HRMForGridTask(HRMPreTrainedModel):
             raise ValueError(
                 f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
             )
-        if input_ids.shape[1] != self.config.max_position_embeddings:
+        if self.config.position_embedding_type != "rope_2d" and (
+            input_ids.shape[1] != self.config.max_position_embeddings
+        ):
             raise ValueError(
                 f"Each puzzle has {input_ids.shape[1]} cells, but this model was made for "
                 f"{self.config.max_position_embeddings}; use the processor that was saved with it."

@@ -25,6 +25,7 @@ Notable choices:
 """
 
 import json
+import math
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -500,8 +501,45 @@ class _Maze(_Codec):
         return [line[start : start + self.width] for start in range(0, self.seq_len, self.width)]
 
 
+def arc_canvas_side(
+    demonstrations: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+    inputs: Sequence[tuple[int, int]],
+    sides: Sequence[int],
+) -> int:
+    """The smallest square canvas that holds what is known of an ARC task, with a row and a column to spare.
+
+    Where a demonstration has an output larger than its input, outputs of test pairs are expected to be larger by the
+    same factor. The outputs of test pairs themselves are never looked at.
+
+    Args:
+        demonstrations: shapes (rows, columns) of input and output of each.
+        inputs: shapes of the test inputs.
+        sides: of the canvases, ascending.
+
+    Raises:
+        ValueError: if no canvas is large enough.
+    """
+    known = [*inputs, *(shape for pair in demonstrations for shape in pair)]
+    largest = max(max(shape) for shape in known)
+    ratios = [after / before for pair in demonstrations for before, after in zip(*pair, strict=True)]
+    if inputs and max(ratios, default=0) > 1:
+        expected = round(max(ratios) * max(max(shape) for shape in inputs))
+        largest = max(largest, min(30, expected))  # no ARC grid is larger
+    fitting = [side for side in sides if side > largest]
+    if not fitting:
+        raise ValueError(
+            f"The task needs a canvas of {largest + 1} cells a side, and the largest of this model has {max(sides)}; "
+            "give smaller grids, or a model made for larger ones."
+        )
+    return min(fitting)
+
+
 class _Arc(_Codec):
-    """ARC grids of colours 0 .. 9 in the top left corner of a canvas."""
+    """ARC grids of colours 0 .. 9 in the top left corner of a canvas.
+
+    With `sides` the canvas is as large as the boards that are encoded together need, and has no border drawn: padding
+    itself tells where a grid ends.
+    """
 
     END_OF_GRID = 1
     FIRST_COLOUR = 2
@@ -509,8 +547,11 @@ class _Arc(_Codec):
     rows_may_be_text = False  # a string is JSON
     legal = "a cell is a colour, an integer 0-9"
 
-    def __init__(self, height: int, width: int):
+    def __init__(self, height: int, width: int, sides: Sequence[int] | None = None):
         super().__init__(height, width)
+        self.sides = sides
+        if sides is not None:
+            height, width = height - 1, width - 1
         self.board = f"an ARC grid of at most {height}x{width}"
 
     def split(self, boards: Any, kind: str) -> list:
@@ -545,8 +586,20 @@ class _Arc(_Codec):
                 )
         return [pair[side] for pair in pairs]
 
-    def encode(self, boards: list, names: list[str], draft: bool = False) -> np.ndarray:
-        canvases = np.full((len(boards), self.height, self.width), PAD_TOKEN, dtype=np.int64)
+    def side_for(self, item: Any) -> int:
+        """Side of the canvas of a given item: a grid, a pair or a task."""
+        if isinstance(item, str):
+            item = self._load(item, "The puzzle")
+        shapes = [np.shape(_as_lists(board)) for board in self.expand(item, "puzzle")]
+        demonstrations = item.get("train", []) if isinstance(item, Mapping) else []
+        pairs = [tuple(np.shape(_as_lists(pair[side])) for side in ("input", "output")) for pair in demonstrations]
+        return arc_canvas_side(pairs, shapes, self.sides)
+
+    def encode(self, boards: list, names: list[str], draft: bool = False, side: int | None = None) -> np.ndarray:
+        if self.sides is not None and side is None:
+            side = max(self.sides)
+        shape = (self.height, self.width) if side is None else (side, side)
+        canvases = np.full((len(boards), *shape), PAD_TOKEN, dtype=np.int64)
         for canvas, board, name in zip(canvases, boards, names, strict=True):
             rows = _as_lists(board)
             if draft and _is_list(rows) and len(rows) == 0:
@@ -554,12 +607,16 @@ class _Arc(_Codec):
             self._check_grid(rows, name)
             height, width = len(rows), len(rows[0])
             canvas[:height, :width] = np.asarray(rows) + self.FIRST_COLOUR
+            if side is not None:
+                if max(height, width) >= side:
+                    raise ValueError(f"{name}: the grid is {height}x{width}; its canvas holds {side - 1}x{side - 1}.")
+                continue
             # build_arc_dataset.py: the border is drawn where the canvas has room for it
             if height < self.height:
                 canvas[height, :width] = self.END_OF_GRID
             if width < self.width:
                 canvas[:height, width] = self.END_OF_GRID
-        return canvases.reshape(len(boards), self.seq_len)
+        return canvases.reshape(len(boards), -1)
 
     def _check_grid(self, rows: Any, name: str) -> None:
         if not _is_list(rows) or not all(_is_list(row) for row in rows):
@@ -612,10 +669,11 @@ class _Arc(_Codec):
         The rule of the original's evaluation (arc_eval.ipynb): of equally large ones that with the fewest
         rows. Shape (rows, columns), or (0, 0) if the corner itself is no colour.
         """
-        canvas = tokens.reshape(self.height, self.width)
+        shape = (self.height, self.width) if self.sides is None else (math.isqrt(tokens.size),) * 2
+        canvas = tokens.reshape(shape)
         coloured = canvas >= self.FIRST_COLOUR
         widths = np.minimum.accumulate(np.cumprod(coloured, axis=1).sum(axis=1))
-        areas = widths * np.arange(1, self.height + 1)
+        areas = widths * np.arange(1, len(canvas) + 1)
         best = int(areas.argmax())
         height, width = (best + 1, int(widths[best])) if areas[best] else (0, 0)
         return canvas[:height, :width] - self.FIRST_COLOUR
@@ -650,6 +708,11 @@ class HRMGridProcessor(ProcessorMixin):
         puzzle_identifiers (`dict[str, int]`, *optional*):
             Names of the puzzles that the model has an embedding for, with their identifiers, from 1 on. 0 is
             the blank identifier, "no particular puzzle"; it may be named `"<blank>"`.
+        canvas_sides (`list[int]`, *optional*):
+            ARC: sides of the square canvases of a model that takes boards of several sizes, ascending; the largest is
+            `height` and `width`. Then `__call__` also gives the conditions of the model: symmetry 0, colors as given.
+        token_roles (`bool`, defaults to `False`):
+            ARC on canvases: whether the model is told the original color of each color.
 
     Raises:
         ValueError, TypeError: if a value is not allowed; the message names it and what is.
@@ -663,6 +726,8 @@ class HRMGridProcessor(ProcessorMixin):
         box_height: int | None = None,
         box_width: int | None = None,
         puzzle_identifiers: dict[str, int] | None = None,
+        canvas_sides: list[int] | None = None,
+        token_roles: bool = False,
     ):
         super().__init__()
         for name, value in (("height", height), ("width", width)):
@@ -679,13 +744,26 @@ class HRMGridProcessor(ProcessorMixin):
                     f"HRMGridProcessor: box_height={box_height!r} and box_width={box_width!r} were given for "
                     f"task={task!r}; only a Sudoku has boxes, so leave them out."
                 )
-            self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width)
+            self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width, canvas_sides)
         else:
             raise ValueError(f"HRMGridProcessor: task={task!r} is not allowed; it must be 'sudoku', 'maze' or 'arc'.")
         self.task = task
         # plain integers, because those of numpy cannot be saved as JSON
         self.height, self.width = int(height), int(width)
         self.box_height, self.box_width = box_height, box_width
+        if canvas_sides is not None and (
+            task != "arc"
+            or not _is_list(canvas_sides)
+            or not all(_is_int(side) and side > 1 for side in canvas_sides)
+            or list(canvas_sides) != sorted(set(canvas_sides))
+            or (height, width) != (canvas_sides[-1],) * 2
+        ):
+            raise ValueError(
+                f"HRMGridProcessor: canvas_sides={canvas_sides!r} is not allowed; it must be for task='arc' and a "
+                f"list of sides in ascending order, of which the last is height={height} and width={width}."
+            )
+        self.canvas_sides = None if canvas_sides is None else [int(side) for side in canvas_sides]
+        self.token_roles = bool(token_roles)
         self.puzzle_identifiers = _checked_identifiers(puzzle_identifiers)
         self._num_puzzle_identifiers = max((self.puzzle_identifiers or {}).values(), default=0) + 1
 
@@ -700,9 +778,16 @@ class HRMGridProcessor(ProcessorMixin):
         return cls("maze", height, width)
 
     @classmethod
-    def for_arc(cls, puzzle_identifiers: dict[str, int] | None = None) -> "HRMGridProcessor":
-        """Processor of ARC grids up to 30x30; `puzzle_identifiers` as in the class."""
-        return cls("arc", 30, 30, puzzle_identifiers=puzzle_identifiers)
+    def for_arc(
+        cls,
+        puzzle_identifiers: dict[str, int] | None = None,
+        canvas_sides: list[int] | None = None,
+        token_roles: bool = False,
+    ) -> "HRMGridProcessor":
+        """Processor of ARC grids up to 30x30; arguments as in the class."""
+        side = 30 if canvas_sides is None else max(canvas_sides)
+        options = {} if canvas_sides is None else {"canvas_sides": canvas_sides, "token_roles": token_roles}
+        return cls("arc", side, side, puzzle_identifiers=puzzle_identifiers, **options)
 
     @property
     def vocab_size(self) -> int:
@@ -727,7 +812,8 @@ class HRMGridProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of what calling the processor gives."""
-        return ["input_ids", "puzzle_identifiers", "labels"]
+        of_canvases = [] if self.canvas_sides is None else ["conditions", *(["token_roles"] * self.token_roles)]
+        return ["input_ids", "puzzle_identifiers", "labels", *of_canvases]
 
     def __call__(
         self,
@@ -782,11 +868,17 @@ class HRMGridProcessor(ProcessorMixin):
             raise ValueError(f"return_tensors={return_tensors!r} is not allowed; it must be 'pt', 'np' or None.")
         boards, boards_per_item = self._boards(puzzles, "puzzle")
         names = _names("puzzle", len(boards))
-        input_ids = self._codec.encode(boards, names)
+        # boards that are given together have one canvas
+        canvas = {}
+        if self.canvas_sides is not None:
+            canvas["side"] = max(self._codec.side_for(item) for item in self._codec.split(puzzles, "puzzle"))
+        input_ids = self._codec.encode(boards, names, **canvas)
         if check_rules:
             self._codec.check_puzzles(input_ids, names)
         item_identifiers = self._identifier_numbers(identifiers, len(boards_per_item))
         data = {"input_ids": input_ids, "puzzle_identifiers": np.repeat(item_identifiers, boards_per_item)}
+        if self.canvas_sides is not None:
+            data |= self._conditions(len(boards))
 
         if answers is not None:
             boards, _ = self._boards(answers, "answer")
@@ -795,14 +887,23 @@ class HRMGridProcessor(ProcessorMixin):
                     f"There are {len(boards)} answers for {len(input_ids)} puzzles; give one answer for each puzzle."
                 )
             names = _names("answer", len(boards))
-            labels = self._codec.encode(boards, names)
+            labels = self._codec.encode(boards, names, **canvas)
             if check_rules:
                 self._codec.check_labels(input_ids, labels, names)
-            data["labels"] = np.where(labels == PAD_TOKEN, IGNORE_INDEX, labels)
+            # on canvases padding is predicted as well: it tells where the grid ends
+            data["labels"] = np.where(labels == PAD_TOKEN, IGNORE_INDEX, labels) if not canvas else labels
 
         if return_tensors is None:
             data = {name: array.tolist() for name, array in data.items()}
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _conditions(self, count: int) -> dict[str, np.ndarray]:
+        """What a model on canvases is told of boards as they are: no symmetry, and each color in its own role."""
+        conditions = {"conditions": np.tile(np.array([0, 1]), (count, 1))}
+        if self.token_roles:
+            roles = np.arange(self.vocab_size) - _Arc.FIRST_COLOUR
+            conditions["token_roles"] = np.tile(np.maximum(roles, -1), (count, 1))
+        return conditions
 
     def decode(self, token_ids: Sequence[int] | np.ndarray | torch.Tensor, format: str = "line") -> str | list[list]:
         """
@@ -912,11 +1013,12 @@ class HRMGridProcessor(ProcessorMixin):
         except ValueError as error:
             raise ValueError(f"{name} has rows of unequal length; each must have {self.seq_len} ids.") from error
         shape = {1: f"({self.seq_len},)", 2: f"(boards, {self.seq_len})"}[ndim]
-        if tokens.ndim != ndim or tokens.shape[-1] != self.seq_len:
+        lengths = [self.seq_len] if self.canvas_sides is None else [side * side for side in self.canvas_sides]
+        if tokens.ndim != ndim or tokens.shape[-1] not in lengths:
             raise ValueError(f"{name} has the shape {tokens.shape}; wanted {shape}.")
         if tokens.dtype.kind not in "iu":
             raise TypeError(f"{name} has the type {tokens.dtype}; wanted integers.")
-        tokens = tokens.astype(np.int64).reshape(-1, self.seq_len)
+        tokens = tokens.astype(np.int64).reshape(-1, tokens.shape[-1])
         tokens = np.where(tokens == IGNORE_INDEX, PAD_TOKEN, tokens)
         outside = (tokens < 0) | (tokens >= self.vocab_size)
         if outside.any():

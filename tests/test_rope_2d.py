@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modeling_hrm import HRMForGridTask, HRMRotaryEmbedding, apply_rotary_pos_emb
+from modeling_hrm import HRMForGridTask, HRMRotaryEmbedding, apply_rotary_pos_emb, grid_positions
 
 
 BOARD = {"position_embedding_type": "rope_2d", "grid_shape": [2, 8]}
@@ -36,7 +36,7 @@ def test_angles_are_those_of_row_and_column(small_config):
     config = small_config(**BOARD)
     assert config.num_prefix_positions == PREFIX and config.head_dim == 16
     rotary = HRMRotaryEmbedding(config)
-    cos, sin = rotary(torch.zeros(1), torch.arange(PREFIX + 16).unsqueeze(0))
+    cos, sin = rotary(torch.zeros(1), grid_positions(config, torch.arange(PREFIX + 16).unsqueeze(0), (2, 8)))
     assert cos.shape == (1, PREFIX + 16, 16)
     frequencies = 2.5 * 100.0 ** -torch.tensor([0.0, 0.25, 0.5, 0.75])
     for row in range(2):
@@ -52,7 +52,8 @@ def test_angles_are_those_of_row_and_column(small_config):
 def test_scores_depend_on_the_way_from_cell_to_cell_alone(small_config):
     torch.manual_seed(0)
     config = small_config(**(BOARD | {"grid_shape": [4, 4]}), puzzle_emb_ndim=0)
-    cos, sin = HRMRotaryEmbedding(config)(torch.zeros(1), torch.arange(16).unsqueeze(0))
+    places = grid_positions(config, torch.arange(16).unsqueeze(0), (4, 4))
+    cos, sin = HRMRotaryEmbedding(config)(torch.zeros(1), places)
     query, key = (torch.randn(1, 1, 1, 16).expand(1, 1, 16, 16) for _ in range(2))
     query, key = apply_rotary_pos_emb(query, key, cos, sin)
     scores = (query @ key.transpose(-1, -2))[0, 0].view(4, 4, 4, 4)

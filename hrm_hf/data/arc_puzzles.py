@@ -35,6 +35,58 @@ _TASK_COLUMNS = ("name", "source", "role", "train", "test")
 _PLAN_COLUMNS = ("task", "symmetry", "colours", "identifier")
 
 
+class PackedGrids:
+    """Grids in one array, to be drawn on canvases by compiled code.
+
+    Args:
+        grids: colors 0 to 9, `(rows, columns)` uint8 each.
+
+    Attributes:
+        shapes: rows and columns of each, `(grids, 2)` int64.
+
+    Raises:
+        ValueError: if one is larger than 30x30 or has another color.
+    """
+
+    def __init__(self, grids: list[np.ndarray]):
+        cells = np.array([grid.size for grid in grids])
+        self.shapes = np.array([grid.shape for grid in grids], dtype=np.int64)
+        self._cells = np.concatenate([grid.reshape(-1) for grid in grids])
+        self._starts = cells.cumsum() - cells
+        # compiled code draws them, which does not check its indices
+        if self._cells.max() >= NUM_COLOURS or self.shapes.max() > MAX_SIZE:
+            raise ValueError(
+                f"There are grids over {MAX_SIZE}x{MAX_SIZE} or colours over 9; build the data set again."
+            )
+
+    def draw(
+        self,
+        numbers: np.ndarray,
+        symmetries: np.ndarray,
+        colours: np.ndarray,
+        canvases: np.ndarray,
+        offsets: np.ndarray | None = None,
+        border: bool = False,
+    ) -> None:
+        """Draw grids on canvases, in place.
+
+        Args:
+            numbers: which grids, `(batch,)`.
+            symmetries, colours: what is done to each, `(batch,)` and `(batch, 10)` uint8.
+            canvases: to draw on, `(batch, side, side)` int64.
+            offsets: row and column where each starts, `(batch, 2)`; by default the top left corner.
+            border: whether to mark the end of the grid where the canvas has room.
+
+        Raises:
+            ValueError: if a grid does not fit.
+        """
+        offsets = np.zeros((len(numbers), 2), dtype=np.int64) if offsets is None else offsets
+        views = _views()[self.shapes[numbers, 0], self.shapes[numbers, 1], symmetries]
+        if ((offsets < 0) | (offsets + views[:, :2] > canvases.shape[1])).any():
+            raise ValueError("An offset leaves no room for its grid; it must be below what rooms() says.")
+        _draw(self._cells, self._starts[numbers], views, colours, offsets, canvases, border)
+
+
 class ArcPuzzles:
     """The puzzles of a split: groups of members of examples.
 
@@ -74,20 +126,10 @@ class ArcPuzzles:
             )
         self._group_pairs = self.group_sizes.cumsum() - self.group_sizes  # first pair of each group
         self._group_examples = (self.group_sizes * self.group_members).cumsum()  # after each group
-        grids = [grid for group in pairs for pair in group for grid in pair]
-        cells = [grid.size for grid in grids]
-        self._cells = np.concatenate([grid.reshape(-1) for grid in grids])
-        # of the input and the output of each pair: first cell, rows, columns
-        self._grids = np.column_stack(
-            (np.cumsum(cells) - cells, [grid.shape[0] for grid in grids], [grid.shape[1] for grid in grids])
-        ).reshape(-1, 2, 3)
+        self._grids = PackedGrids([grid for group in pairs for pair in group for grid in pair])
         # compiled code draws them, which does not check its indices
-        is_arc = self._cells.max() < NUM_COLOURS and self._grids[:, :, 1:].max() <= MAX_SIZE
-        if not is_arc or plans.symmetries.max() >= NUM_DIHEDRAL or plans.colours.max() >= NUM_COLOURS:
-            raise ValueError(
-                f"The split {split!r} has grids over {MAX_SIZE}x{MAX_SIZE}, colours over 9 or symmetries over 7; "
-                "build the data set again."
-            )
+        if plans.symmetries.max() >= NUM_DIHEDRAL or plans.colours.max() >= NUM_COLOURS:
+            raise ValueError(f"The split {split!r} has colours over 9 or symmetries over 7; build the data set again.")
 
     @property
     def num_groups(self) -> int:
@@ -126,7 +168,7 @@ class ArcPuzzles:
 
     def rooms(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """How many rows and columns each example can start at, so that both grids fit: `(batch, 2)` int64."""
-        sizes = self._grids[self._group_pairs[groups] + examples, :, 1:].max(1)
+        sizes = self._grids.shapes.reshape(-1, 2, 2)[self._group_pairs[groups] + examples].max(1)
         # whether a symmetry makes a row of two cells a column
         is_turned = _views()[1, 2, self.plans.symmetries[self._group_plans[groups] + members], 0] == 2
         return MAX_SIZE + 1 - np.where(is_turned[:, None], sizes[:, ::-1], sizes)
@@ -162,20 +204,15 @@ class ArcPuzzles:
         rows = self._group_plans[groups] + members
         shape = (len(rows), MAX_SIZE, MAX_SIZE)
         input_ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORE_INDEX, dtype=np.int64)
-        if offsets is None:
-            offsets = np.zeros((len(rows), 2), dtype=np.int64)
-        elif ((offsets < 0) | (offsets >= self.rooms(groups, members, examples))).any():
-            raise ValueError("An offset leaves no room for its grids; it must be below what rooms() says.")
-        _draw(
-            self._cells,
-            self._grids[self._group_pairs[groups] + examples],
-            _views(),
-            self.plans.symmetries[rows],
-            self.plans.colours[rows],
-            offsets,
-            input_ids,
-            labels,
-        )
+        for part, canvases in enumerate((input_ids, labels)):
+            self._grids.draw(
+                2 * (self._group_pairs[groups] + examples) + part,
+                self.plans.symmetries[rows],
+                self.plans.colours[rows],
+                canvases,
+                offsets,
+                border=True,
+            )
         return {
             "input_ids": torch.from_numpy(input_ids).flatten(1),
             "labels": torch.from_numpy(labels).flatten(1),
@@ -201,32 +238,32 @@ def _views() -> np.ndarray:
 
 
 @numba.njit(cache=True)
-def _draw(cells, grids, views, symmetries, colours, offsets, input_ids, labels):
-    """Draw inputs and outputs on canvases.
+def _draw(cells, starts, views, colours, offsets, canvases, border):
+    """Draw grids on canvases.
 
     Args:
         cells: of all grids, uint8.
-        grids: first cell, rows and columns of input and output, `(batch, 2, 3)`.
-        views: as `_views` gives them.
-        symmetries, colours: plan of each, `(batch,)` and `(batch, 10)`.
+        starts: first cell of each grid to draw, `(batch,)`.
+        views: how each is read, as a row of `_views`, `(batch, 5)`.
+        colours: `(batch, 10)`.
         offsets: `(batch, 2)`.
-        input_ids, labels: canvases to draw on, `(batch, 30, 30)`.
+        canvases: to draw on, `(batch, side, side)`.
+        border: whether to mark the end of the grid.
     """
-    for item in range(len(grids)):
+    side = canvases.shape[1]
+    for item in range(len(starts)):
         top, left = offsets[item, 0], offsets[item, 1]
-        for side in range(2):
-            canvas = input_ids[item] if side == 0 else labels[item]
-            start, grid_rows, grid_columns = grids[item, side]
-            rows, columns, first, row_step, column_step = views[grid_rows, grid_columns, symmetries[item]]
-            for row in range(rows):
-                cell = start + first + row * row_step
-                for column in range(columns):
-                    canvas[top + row, left + column] = FIRST_COLOUR + colours[item, cells[cell]]
-                    cell += column_step
-            if top + rows < MAX_SIZE:
-                canvas[top + rows, left : left + columns] = END_OF_GRID
-            if left + columns < MAX_SIZE:
-                canvas[top : top + rows, left + columns] = END_OF_GRID
+        rows, columns, first, row_step, column_step = views[item]
+        canvas = canvases[item]
+        for row in range(rows):
+            cell = starts[item] + first + row * row_step
+            for column in range(columns):
+                canvas[top + row, left + column] = FIRST_COLOUR + colours[item, cells[cell]]
+                cell += column_step
+        if border and top + rows < side:
+            canvas[top + rows, left : left + columns] = END_OF_GRID
+        if border and left + columns < side:
+            canvas[top : top + rows, left + columns] = END_OF_GRID
 
 
 # --- sampling

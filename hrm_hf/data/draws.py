@@ -66,6 +66,10 @@ class Draws(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.num_draws
 
+    def of_step(self, step: int, batch_size: int) -> range:
+        """The draws of a step, counted from 0: the next `batch_size` ones."""
+        return range(step * batch_size, (step + 1) * batch_size)
+
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
         """One batch; its tensors have a first dimension of `len(draws)`."""
         raise NotImplementedError

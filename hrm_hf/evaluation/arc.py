@@ -11,7 +11,8 @@ candidates are ranked by votes, then by mean halting probability (arc_eval.ipynb
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,6 +23,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from hrm_hf.data.arc_canvases import CanvasPairs
+from hrm_hf.data.arc_plans import BLANK_NAME, Plan
 from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
 from hrm_hf.data.arc_tasks import ArcTask
 from hrm_hf.data.folder import whole_file
@@ -54,6 +57,7 @@ class ArcAnswer:
         num_votes: predictions that were counted.
         num_candidates: how many of them differ.
         segments: that they took together.
+        first_is_right: whether the prediction for the task as it is, without any vote, is the right grid.
     """
 
     task: str
@@ -63,12 +67,13 @@ class ArcAnswer:
     num_votes: int
     num_candidates: int
     segments: int
+    first_is_right: bool = False
 
 
 @torch.no_grad()
 def vote(
     solve: Callable[..., HRMSolveOutput],
-    puzzles: ArcPuzzles,
+    puzzles: ArcPuzzles | CanvasPairs,
     processor: HRMGridProcessor,
     accelerator: Accelerator,
     batch_size: int = 512,
@@ -109,52 +114,129 @@ def vote(
         raise ValueError(f"The processor is for {processor.task}; give that of a model for ARC.")
     if num_augmentations is not None and num_augmentations < 0:
         raise ValueError(f"num_augmentations={num_augmentations} is not allowed; it must be at least 0.")
-    groups, members, examples = _predictions_to_make(
-        puzzles, range(accelerator.process_index, puzzles.num_groups, accelerator.num_processes), num_augmentations
-    )
-    identifiers = _model_identifiers(puzzles, processor)
+    make_ballots = _canvas_ballots if isinstance(puzzles, CanvasPairs) else _plan_ballots
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    ballots = make_ballots(puzzles, processor, share, num_augmentations, batch_size)
 
-    tallies: dict[tuple[int, int], _Tally] = {}  # of group and test input
+    tallies: dict[tuple[int, int], _Tally] = {}  # of task and test input
     answers: list[tuple[int, ArcAnswer]] = []
-    starts = tqdm(
-        range(0, len(groups), batch_size),
-        desc="arc",
-        disable=not (progress and accelerator.is_main_process),
-        leave=False,
-    )
-    for start in starts:
-        part = slice(start, start + batch_size)
-        batch = puzzles.batch(groups[part], members[part], examples[part])
+    for ballot in tqdm(
+        ballots, desc="arc", disable=not (progress and accelerator.is_main_process), leave=False, total=len(ballots)
+    ):
         with accelerator.autocast():
             solved = solve(
-                batch["input_ids"].to(accelerator.device),
-                identifiers[batch["puzzle_identifiers"]].to(accelerator.device),
+                **{name: tensor.to(accelerator.device) for name, tensor in ballot.inputs().items()},
                 max_segments=max_segments,
                 early_stop=early_stop,
                 halt_threshold=halt_threshold,
             )
         columns = (
-            groups[part].tolist(),
-            members[part].tolist(),
-            examples[part].tolist(),
+            ballot.tasks.tolist(),
+            ballot.tests.tolist(),
+            ballot.plans(),
             processor.batch_decode(solved.predictions, "grid"),
             solved.halt_probabilities.tolist(),
             solved.segments.tolist(),
         )
-        for group, member, example, rows, halt_probability, segments in zip(*columns, strict=True):
-            tally = tallies.setdefault((group, example), _Tally())
+        for task, test, plan, rows, halt_probability, segments in zip(*columns, strict=True):
             # a prediction without a grid has neither rows nor columns
             grid = np.array(rows, dtype=np.uint8) if rows else np.zeros((0, 0), dtype=np.uint8)
-            tally.votes.add(puzzles.plan(group, member).invert(grid), halt_probability)
-            tally.num_votes += 1
-            tally.segments += segments
-        # the predictions of a group follow each other, so all groups but the last are complete
-        is_last = start + batch_size >= len(groups)
-        for group, example in [place for place in tallies if is_last or place[0] != groups[part][-1]]:
-            task = puzzles.tasks[puzzles.group_tasks[group]]
-            answers.append((group, _answer(task, example, tallies.pop((group, example)), num_attempts)))
+            tallies.setdefault((task, test), _Tally()).add(plan.invert(grid), halt_probability, segments)
+        # the predictions of a task follow each other, so all tasks but the last are complete
+        for task, test in [place for place in tallies if ballot.is_last or place[0] != ballot.tasks[-1]]:
+            answer = _answer(puzzles_tasks(puzzles)[task], test, tallies.pop((task, test)), num_attempts)
+            answers.append((task, answer))
     # stable, so that the test inputs of a task stay in order
     return [answer for _, answer in sorted(gather_object(answers), key=lambda pair: pair[0])]
+
+
+def puzzles_tasks(puzzles: ArcPuzzles | CanvasPairs) -> list[ArcTask]:
+    """The tasks of a data set in either form."""
+    return puzzles.canvases.tasks if isinstance(puzzles, CanvasPairs) else puzzles.tasks
+
+
+# --- ballots: what a model is asked at a time
+
+
+@dataclass(frozen=True)
+class _Ballot:
+    """Copies of test inputs that are solved together.
+
+    Attributes:
+        tasks, tests: which test input of which task each is of, `(batch,)`; those of a task follow each other.
+        inputs: makes what `solve` takes.
+        plans: what was done to each to make the copy.
+        is_last: whether there is no other after it.
+    """
+
+    tasks: np.ndarray
+    tests: np.ndarray
+    inputs: Callable[[], dict[str, torch.Tensor]]
+    plans: Callable[[], list[Plan]]
+    is_last: bool
+
+
+def _plan_ballots(
+    puzzles: ArcPuzzles, processor: HRMGridProcessor, share: slice, num_augmentations: int | None, batch_size: int
+) -> list[_Ballot]:
+    """Of a data set with plans: each task and its augmentations, as the original draws them."""
+    groups, members, examples = _predictions_to_make(puzzles, range(puzzles.num_groups)[share], num_augmentations)
+    identifiers = _model_identifiers(
+        puzzle_names(puzzles.tasks, [puzzles.plans]), np.unique(puzzles.plans.identifiers), processor
+    )
+
+    def inputs(part: slice) -> dict[str, torch.Tensor]:
+        batch = puzzles.batch(groups[part], members[part], examples[part])
+        return {
+            "input_ids": batch["input_ids"],
+            "puzzle_identifiers": identifiers[batch["puzzle_identifiers"]],
+        }
+
+    def plans(part: slice) -> list[Plan]:
+        return [puzzles.plan(*place) for place in zip(groups[part], members[part], strict=True)]
+
+    starts = range(0, len(groups), batch_size)
+    parts = [slice(start, start + batch_size) for start in starts]
+    return [
+        _Ballot(
+            puzzles.group_tasks[groups[part]],
+            examples[part],
+            partial(inputs, part),
+            partial(plans, part),
+            is_last=part.stop >= len(groups),
+        )
+        for part in parts
+    ]
+
+
+def _canvas_ballots(
+    puzzles: CanvasPairs, processor: HRMGridProcessor, share: slice, num_augmentations: int | None, batch_size: int
+) -> list[_Ballot]:
+    """Of tasks on canvases: each test input under its 8 symmetries, then with permuted colors. A batch has boards of
+    one canvas, and about as many cells as `batch_size` of the largest have."""
+    num_copies = 80 if num_augmentations is None else 1 + num_augmentations
+    tasks = np.unique(puzzles.pair_tasks)[share]
+    names = [BLANK_NAME, *(task.name for task in puzzles.canvases.tasks)]
+    identifiers = _model_identifiers(names, 1 + tasks, processor)
+    ballots: list[_Ballot] = []
+    for side in puzzles.canvases.sides:
+        pairs = np.flatnonzero(np.isin(puzzles.pair_tasks, tasks) & (puzzles.pair_sides == side))
+        pairs, numbers = (column.ravel() for column in np.meshgrid(pairs, np.arange(num_copies), indexing="ij"))
+        step = max(1, batch_size * max(puzzles.canvases.sides) ** 2 // side**2)
+        for start in range(0, len(pairs), step):
+            part = (pairs[start : start + step], numbers[start : start + step])
+
+            def inputs(part=part) -> dict[str, torch.Tensor]:
+                batch = puzzles.copies(*part)
+                return batch | {"puzzle_identifiers": identifiers[batch["puzzle_identifiers"]]}
+
+            def plans(part=part) -> list[Plan]:
+                return puzzles.canvases.plans(puzzles.pair_tasks[part[0]], part[1])
+
+            ballots.append(
+                _Ballot(puzzles.pair_tasks[part[0]], puzzles.numbers_in_task[part[0]], inputs, plans, is_last=False)
+            )
+    return [*ballots[:-1], replace(ballots[-1], is_last=True)] if ballots else []
 
 
 def _predictions_to_make(
@@ -171,13 +253,20 @@ def _predictions_to_make(
     return tuple(np.concatenate(parts).T)
 
 
-def _model_identifiers(puzzles: ArcPuzzles, processor: HRMGridProcessor) -> torch.LongTensor:
-    """The model's identifier of each identifier of the data set."""
-    used = np.unique(puzzles.plans.identifiers)
-    table = torch.arange(int(used[-1]) + 1)
-    if processor.puzzle_identifiers is None:
+def _model_identifiers(names: Sequence[str], used: np.ndarray, processor: HRMGridProcessor) -> torch.LongTensor:
+    """The model's identifier of each identifier of the data set.
+
+    Args:
+        names: of the puzzles of the data set, by their identifiers there.
+        used: identifiers in use, ascending.
+        processor: of the model.
+
+    Raises:
+        ValueError: if the model does not know one that is in use.
+    """
+    table = torch.arange(len(names))
+    if processor.puzzle_identifiers is None or len(used) == 0:
         return table
-    names = puzzle_names(puzzles.tasks, [puzzles.plans])
     unknown = [names[number] for number in used if names[number] not in processor.puzzle_identifiers]
     if unknown:
         raise ValueError(
@@ -193,6 +282,15 @@ class _Tally:
 
     def __init__(self):
         self.votes, self.num_votes, self.segments = Votes(), 0, 0
+        self.first: np.ndarray | None = None
+
+    def add(self, grid: np.ndarray, halt_probability: float, segments: int) -> None:
+        """Count a prediction; the first one is for the task as it is."""
+        if self.first is None:
+            self.first = grid
+        self.votes.add(grid, halt_probability)
+        self.num_votes += 1
+        self.segments += segments
 
 
 def _answer(task: ArcTask, test: int, tally: _Tally, num_attempts: int) -> ArcAnswer:
@@ -204,6 +302,7 @@ def _answer(task: ArcTask, test: int, tally: _Tally, num_attempts: int) -> ArcAn
         test=test,
         rank=ranks[0] if ranks else None,
         attempts=tuple([each for each in candidates if each.answer.size > 0][:num_attempts]),
+        first_is_right=np.array_equal(tally.first, truth),
         num_votes=tally.num_votes,
         num_candidates=len(candidates),
         segments=tally.segments,
@@ -221,6 +320,7 @@ class ArcScores:
         n_tasks, n_test_inputs: how many were scored.
         hrm_pass_at: by K; a task counts when all its test inputs are solved (arc_eval.ipynb of HRM).
         trm_pass_at: by K; a task counts with the share of its test inputs that are (evaluators/arc.py of TRM).
+        single: share of the test inputs that the prediction for the task as it is gets right, without any vote.
         num_predictions: that voted.
         mean_segments: segments of a prediction.
     """
@@ -229,6 +329,7 @@ class ArcScores:
     n_test_inputs: int
     hrm_pass_at: dict[int, float]
     trm_pass_at: dict[int, float]
+    single: float
     num_predictions: int
     mean_segments: float
 
@@ -239,6 +340,7 @@ class ArcScores:
             "n_test_inputs": self.n_test_inputs,
             **{f"hrm_pass@{k}": share for k, share in self.hrm_pass_at.items()},
             **{f"trm_pass@{k}": share for k, share in self.trm_pass_at.items()},
+            "single": self.single,
             "num_predictions": self.num_predictions,
             "mean_segments": self.mean_segments,
         }
@@ -263,9 +365,24 @@ def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> Arc
         n_test_inputs=len(answers),
         hrm_pass_at={k: sum(share == 1 for share in of_tasks) / len(ranks) for k, of_tasks in shares.items()},
         trm_pass_at={k: sum(of_tasks) / len(ranks) for k, of_tasks in shares.items()},
+        single=sum(answer.first_is_right for answer in answers) / len(answers),
         num_predictions=num_predictions,
         mean_segments=sum(answer.segments for answer in answers) / num_predictions,
     )
+
+
+def by_source(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, list[ArcAnswer]]:
+    """The answers by the source of their tasks, for instance `"arc-agi-1"`.
+
+    Args:
+        answers: of test inputs.
+        tasks: at least those with answers.
+    """
+    sources = {task.name: task.source for task in tasks}
+    found: dict[str, list[ArcAnswer]] = {}
+    for answer in answers:
+        found.setdefault(sources[answer.task], []).append(answer)
+    return found
 
 
 def _by_task(answers: Sequence[ArcAnswer]) -> dict[str, list[ArcAnswer]]:

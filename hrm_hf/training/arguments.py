@@ -20,8 +20,9 @@ from hrm_hf.training.trackers import TRACKERS
 # what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles share_modules "
-    "gradient_depth norm_position position_embedding_type rms_norm_eps puzzle_emb_ndim halt_max_steps "
-    "halt_exploration_prob halting halting_pooling halt_threshold token_loss tie_word_embeddings"
+    "gradient_depth norm_position position_embedding_type learned_grid_positions rope_2d_max_frequency neighbor_score "
+    "rms_norm_eps puzzle_emb_ndim puzzle_emb_placement num_token_roles num_registers halt_max_steps "
+    "halt_exploration_prob halting halting_pooling halt_threshold token_loss pad_loss_weight tie_word_embeddings"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 
@@ -57,6 +58,23 @@ class DataArguments:
             "help": "ARC: also score pass@K in evaluations, by a vote of each test task and so many augmentations."
         },
     )
+    arc_canvases: list[int] = field(
+        default_factory=list,
+        metadata={
+            "help": "ARC: sides of square canvases, one more than the largest grids, for instance 11 17 23 31. Tasks "
+            "then have one identifier each, symmetries and colors are drawn at every visit, and batch_tokens counts."
+        },
+    )
+    arc_canvas_weights: list[float] = field(
+        default_factory=list,
+        metadata={"help": "ARC on canvases: how often pairs of each canvas are visited; by default all alike."},
+    )
+    arc_share_as_given: float = field(
+        default=0.35, metadata={"help": "ARC on canvases: share of the visits with the original colors."}
+    )
+    arc_without: list[str] = field(
+        default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
+    )
     augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
     sample_prompts: list[str] = field(
         default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}
@@ -69,6 +87,10 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         if self.eval_augmentations is not None and self.eval_augmentations < 0:
             raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
+        if not 0 <= self.arc_share_as_given <= 1:
+            raise ValueError(
+                f"arc_share_as_given={self.arc_share_as_given} is not allowed; it must be a share from 0 to 1."
+            )
 
 
 @dataclass
@@ -83,6 +105,10 @@ class TrainArguments:
     )
     seed: int = field(default=0, metadata={"help": "Seed of weights, data order, augmentation and exploration."})
     batch_size: int = field(default=768, metadata={"help": "Sequences in a step, over all processes."})
+    batch_tokens: int | None = field(
+        default=None,
+        metadata={"help": "ARC on canvases: positions in a step over all processes, instead of batch_size."},
+    )
     batches_in_work: int = field(
         default=1,
         metadata={
@@ -121,8 +147,17 @@ class TrainArguments:
         default=False,
         metadata={"help": "Let the rate follow max_minutes instead of max_steps, so that it ends low on any machine."},
     )
-    puzzle_emb_learning_rate: float = field(default=1e-2, metadata={"help": "Of the puzzle embeddings (SignSGD)."})
+    puzzle_emb_learning_rate: float = field(
+        default=1e-2,
+        metadata={
+            "help": "Of the puzzle embeddings: SignSGD in a prefix, AdamATan2 everywhere (puzzle_emb_placement)."
+        },
+    )
     puzzle_emb_weight_decay: float = field(default=0.1, metadata={"help": "Of the puzzle embeddings, decoupled."})
+    token_emb_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Of the token embeddings, which are scaled by sqrt(hidden_size); by default learning_rate."},
+    )
     max_grad_norm: float | None = field(default=None, metadata={"help": "Clip the network's gradient to this norm."})
     ema_decay: float | None = field(
         default=None,
@@ -167,6 +202,13 @@ class TrainArguments:
         default=None,
         metadata={"help": "Stop when this share of training puzzles is exactly solved; more is learning by heart."},
     )
+    checkpoint_carries: bool = field(
+        default=True,
+        metadata={
+            "help": "Puzzles: save the sequences in work in checkpoints. Without them a checkpoint is as small as the "
+            "weights, and a resumed run starts with new sequences, so it does not end bit for bit as an unbroken one."
+        },
+    )
     checkpoint_steps: int | None = field(default=None, metadata={"help": "Steps between two checkpoints."})
     checkpoint_minutes: float | None = field(
         default=15.0, metadata={"help": "Minutes between two checkpoints; there is one at SIGTERM and SIGINT, too."}
@@ -195,8 +237,9 @@ class TrainArguments:
 
     def __post_init__(self):
         for name in (
-            "batch_size batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments eval_batch_size "
-            "eval_H_cycles checkpoint_steps keep_checkpoints max_skipped_steps gradient_accumulation_steps"
+            "batch_size batch_tokens batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments "
+            "eval_batch_size eval_H_cycles checkpoint_steps keep_checkpoints max_skipped_steps "
+            "gradient_accumulation_steps"
         ).split():
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
@@ -235,7 +278,7 @@ class TrainArguments:
 
 
 # options that take several values
-_LISTS = {"sample_prompts"}
+_LISTS = {"sample_prompts", "arc_canvases", "arc_canvas_weights", "arc_without"}
 
 
 def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, TrainArguments]:

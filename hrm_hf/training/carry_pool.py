@@ -94,18 +94,21 @@ class CarryPool:
         self.fields["turn"] = torch.zeros(1, dtype=torch.long, device=device)
 
 
+# of a sequence, besides its states
+_NAMES = ("steps", "halted", "input_ids", "puzzle_identifiers", "labels", "conditions", "token_roles")
+
+
 def _fields_of(carry: HRMCarry) -> dict[str, torch.Tensor]:
-    return {
+    """The tensors of a carry by name, without those that it does not have."""
+    fields = {
         "z_H": carry.state.z_H,
         "z_L": carry.state.z_L,
-        "steps": carry.steps,
-        "halted": carry.halted,
-        "input_ids": carry.input_ids,
-        "puzzle_identifiers": carry.puzzle_identifiers,
-        "labels": carry.labels,
+        **{name: getattr(carry, name) for name in _NAMES},
     }
+    return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
 
 def _carry_of(fields: dict[str, torch.Tensor]) -> HRMCarry:
-    names = ("steps", "halted", "input_ids", "puzzle_identifiers", "labels")
-    return HRMCarry(state=HRMState(z_H=fields["z_H"], z_L=fields["z_L"]), **{name: fields[name] for name in names})
+    return HRMCarry(
+        state=HRMState(z_H=fields["z_H"], z_L=fields["z_L"]), **{name: fields.get(name) for name in _NAMES}
+    )

@@ -5,6 +5,7 @@ they have (the carry).
 """
 
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -57,8 +58,8 @@ class GridTask(Task):
                 )
             self.voting_puzzles = load_arc(data_args.dataset, "test")
 
-    def draws(self, num_draws: int) -> Draws:
-        return self.puzzles.draws(num_draws, self.seed, self.augment)
+    def draws(self, args: TrainArguments, num_steps: int, parts: int) -> Draws:
+        return self.puzzles.draws(num_steps * args.batch_size, self.seed, self.augment)
 
     def build_model(self) -> HRMForGridTask:
         return build_model(self.model_args, self.processing)
@@ -192,13 +193,14 @@ def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMF
         grid["grid_shape"] = [processor.height, processor.width]
     if positions == "grid" and None not in block:
         grid["block_shape"] = list(block)
-    return HRMForGridTask(
-        HRMConfig(
-            **asdict(model_args),
-            **grid,
-            vocab_size=processor.vocab_size,
-            max_position_embeddings=processor.seq_len,
-            num_puzzle_identifiers=processor.num_puzzle_identifiers,
-            pad_token_id=processor.pad_token_id,
-        )
-    )
+    return HRMForGridTask(HRMConfig(**config_fields(model_args, processor), **grid))
+
+
+def config_fields(model_args: ModelArguments, processor: HRMGridProcessor) -> dict[str, Any]:
+    """Fields of the configuration that a recipe and a processor decide."""
+    return asdict(model_args) | {
+        "vocab_size": processor.vocab_size,
+        "max_position_embeddings": processor.seq_len,
+        "num_puzzle_identifiers": processor.num_puzzle_identifiers,
+        "pad_token_id": processor.pad_token_id,
+    }

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import set_seed
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from hrm_hf.checkpoints import load_weights
 from hrm_hf.cuda_graph import GraphedCall
+from hrm_hf.data.draws import Draws
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.best import Best
@@ -98,6 +100,10 @@ def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -
         from hrm_hf.training.text_task import TextTask
 
         return TextTask(model_args, data_args, seed)
+    if data_args.arc_canvases:
+        from hrm_hf.training.arc_task import ArcCanvasTask
+
+        return ArcCanvasTask(model_args, data_args, seed)
     from hrm_hf.training.grid_task import GridTask
 
     return GridTask(model_args, data_args, seed)
@@ -122,8 +128,6 @@ def prepare(
         mixed_precision=train_args.mixed_precision,
         log_with=tracker,
         project_dir=train_args.output_dir,
-        # batch_size counts the sequences of all processes, each takes its slice of every batch
-        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
     )
     sharding = sharding_wanted(train_args, accelerator)
     if data_args.task == "grid" and train_args.epochs is not None:
@@ -143,6 +147,8 @@ def prepare(
             f"schedule_by_minutes=True is for one process, and these are {accelerator.num_processes}, whose clocks "
             "differ; leave it out and give max_steps."
         )
+    if train_args.cuda_graph and data_args.arc_canvases:
+        raise ValueError("cuda_graph=True is for batches of one shape, and arc_canvases has several; leave it out.")
     if train_args.cuda_graph and (accelerator.device.type != "cuda" or accelerator.num_processes > 1):
         raise ValueError(
             f"cuda_graph=True needs one process on a CUDA GPU, and this is {accelerator.num_processes} on "
@@ -162,16 +168,23 @@ def prepare(
             f"{resumed.path} has done {steps_done} steps, and the run has {max_steps} in all, so nothing is left; "
             "give more, or start anew."
         )
-    draws = task.draws(max_steps * train_args.batch_size)
+    draws = task.draws(train_args, max_steps, parts)
     loader = DataLoader(
         draws,
-        batch_size=train_args.batch_size,
-        # draws are functions of their number, so a run goes on by going on counting
-        sampler=range(steps_done * train_args.batch_size, len(draws)),
-        drop_last=True,
+        batch_sampler=StepSampler(
+            draws,
+            train_args.batch_size,
+            range(steps_done, max_steps),
+            accelerator.process_index,
+            accelerator.num_processes,
+        ),
         num_workers=data_args.num_workers,
         collate_fn=_as_it_is,
         pin_memory=accelerator.device.type == "cuda",
+    )
+    # the sampler gives each process its share, so all that is left to do is to move batches to the device
+    loader = prepare_data_loader(
+        loader, accelerator.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
     )
 
     set_seed(train_args.seed)
@@ -185,14 +198,13 @@ def prepare(
 
         use_fused_kernels(model)
     if train_args.compile:
-        compile_blocks(model)
+        compile_blocks(model, task.several_shapes)
     # SignSGD sums the sparse gradient over the processes itself
     sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
     if sharding is not None:
         network = shard(task.network(model), sharding, accelerator, kept_whole=sparse)
-        loader = accelerator.prepare(loader)
         if average is not None:
             shard_like(average.module, model)
     else:
@@ -200,7 +212,7 @@ def prepare(
             nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
                 model, ["model.puzzle_embeddings.weight"]
             )
-        network, loader = accelerator.prepare(task.network(model), loader)
+        network = accelerator.prepare(task.network(model))
     if average is not None:
         average.to(accelerator.device)
     # not before: sharding replaces the parameters
@@ -437,6 +449,31 @@ def peak_memory_gb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e9
     # in bytes on macOS, elsewhere in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+class StepSampler(Sampler[list[int]]):
+    """The draws of each step, of which every process takes its share. Draws are functions of their number, so a run
+    goes on by going on counting.
+
+    Args:
+        draws: of the run.
+        batch_size: sequences in a step, over all processes.
+        steps: which steps, counted from 0.
+        process, num_processes: this one, and how many there are.
+    """
+
+    def __init__(self, draws: Draws, batch_size: int, steps: range, process: int, num_processes: int):
+        self.draws, self.batch_size, self.steps = draws, batch_size, steps
+        self.process, self.num_processes = process, num_processes
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self.steps:
+            numbers = self.draws.of_step(step, self.batch_size)
+            share = len(numbers) // self.num_processes
+            yield list(numbers[self.process * share : (self.process + 1) * share])
 
 
 def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -14,13 +14,19 @@ _PARTS = {"qkv_proj": 3, "gate_up_proj": 2}
 
 
 def puzzle_embedding(model: nn.Module) -> nn.Embedding | None:
-    """The embedding of puzzle identifiers, whose gradient is sparse in training; `None` in a model without one."""
+    """The embedding of puzzle identifiers in a prefix, whose gradient is sparse in training.
+
+    `None` in a model without one, and in one that adds it everywhere: then it has a row per task, all of them visited
+    often, and is trained like other weights.
+    """
+    if getattr(model.config, "puzzle_emb_placement", "prefix") != "prefix":
+        return None
     return getattr(model.base_model, "puzzle_embeddings", None)
 
 
 def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptimizer]:
     """SignSGD for the puzzle embeddings, if the model has any; with `optimizer="muon"` Muon for the matrices of the
-    blocks; AdamATan2 for the rest, or for everything else.
+    blocks; AdamATan2 for the rest, or for everything else, with rates of their own for what is embedded.
 
     Trained positions and the weights of norms (of other models than ours) get no weight decay. Sets the puzzle
     embedding to sparse gradients.
@@ -29,20 +35,33 @@ def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptim
         AdamATan2 first; the puzzle embeddings' last.
     """
     puzzle_embeddings = puzzle_embedding(model)
-    decayed, spared = [], []
+    decayed, spared, of_puzzles, of_tokens = [], [], [], []
     matrices: dict[int, list[nn.Parameter]] = {}
     for name, param in model.named_parameters():
         if puzzle_embeddings is not None and param is puzzle_embeddings.weight:
             continue
         if "positions." in name or (param.ndim == 1 and "norm" in name):
             spared.append(param)
+        elif "puzzle_embeddings." in name or "role_embeddings." in name:
+            of_puzzles.append(param)
+        elif "embed_tokens." in name and args.token_emb_learning_rate is not None:
+            of_tokens.append(param)
         elif args.optimizer == "muon" and ".layers." in name and param.ndim == 2:
             module = name.split(".")[-2]
             matrices.setdefault(_PARTS.get(module, 1), []).append(param)
         else:
             decayed.append(param)
 
-    groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed},
+        {"params": spared, "weight_decay": 0.0},
+        {
+            "params": of_puzzles,
+            "lr": args.puzzle_emb_learning_rate,
+            "weight_decay": args.puzzle_emb_weight_decay,
+        },
+        {"params": of_tokens, "lr": args.token_emb_learning_rate},
+    ]
     optimizers: list[DeviceOptimizer] = [
         AdamATan2(
             [group for group in groups if group["params"]],

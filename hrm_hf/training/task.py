@@ -21,6 +21,7 @@ class Task(ABC):
         eval_split: name of the split that is evaluated on.
         best: name of the score that tells which evaluation is the best, and whether more of it is better.
         shown: scores that are examples to look at, and no numbers.
+        several_shapes: whether batches have a few shapes.
     """
 
     processing: object
@@ -28,10 +29,17 @@ class Task(ABC):
     eval_split: str
     best: tuple[str, bool]
     shown: tuple[str, ...] = ()
+    several_shapes: bool = False
 
     @abstractmethod
-    def draws(self, num_draws: int) -> Draws:
-        """The training examples of the run."""
+    def draws(self, args: TrainArguments, num_steps: int, parts: int) -> Draws:
+        """The training examples of the run.
+
+        Args:
+            args: of the run.
+            num_steps: its length.
+            parts: each batch is cut into a multiple of so many equal parts, for processes and accumulation.
+        """
 
     @abstractmethod
     def build_model(self) -> PreTrainedModel:

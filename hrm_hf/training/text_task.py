@@ -98,8 +98,8 @@ class TextTask(Task):
                 )
         self.tokens_per_byte = len(self.blocks.tokens) / int(self.blocks.num_bytes.sum(dtype=np.int64))
 
-    def draws(self, num_draws: int) -> BlockDraws:
-        return BlockDraws(self.blocks, self.num_train_items, num_draws, self.seed)
+    def draws(self, args: TrainArguments, num_steps: int, parts: int) -> BlockDraws:
+        return BlockDraws(self.blocks, self.num_train_items, num_steps * args.batch_size, self.seed)
 
     def build_model(self) -> PreTrainedModel:
         tokenizer = self.processing

@@ -1,0 +1,322 @@
+"""ARC as a network learns it fast: one identifier a task, symmetry and colors as conditions, small canvases.
+
+Where `arc_puzzles` follows the original (a row of the puzzle table per augmentation, a 30x30 canvas), here
+
+- a task has one identifier; which of the 8 symmetries an example is under, and whether its colors are as given, are
+  conditions of their own;
+- colors are permuted at every visit. The model is either told the original color of each color (token roles), or it
+  is not, and then black and the colors that only outputs have stay as they are, because nobody could know them;
+- a task has a square canvas of one of a few sides, with at least one row and one column of padding to the right and at
+  the bottom. The size follows from the demonstrations and all inputs alone, never from the output of a test pair.
+
+Tokens are those of the processor (padding 0, colors 2 to 11) without the end-of-grid border: padding is a label like
+any other, and tells where an output ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hrm_hf.data.arc_plans import BLANK_NAME, Plan
+from hrm_hf.data.arc_puzzles import FIRST_COLOUR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks
+from hrm_hf.data.arc_tasks import NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.data.dihedral import NUM_DIHEDRAL
+from hrm_hf.data.draws import Draws, EpochOrder
+from hrm_hf.data.hashing import random_keys, shift_right
+from processing_hrm import arc_canvas_side
+
+
+# sides of the canvases of the recipes, one more than the largest grid
+SIDES = (11, 17, 23, 31)
+# values of the conditions: symmetry, whether colors are as given
+CONDITION_SIZES = (NUM_DIHEDRAL, 2)
+
+_KEYS = 3 + NUM_COLOURS  # random numbers of a draw: symmetry, canonical or not, (spare), order of the colors
+_UNIT = 2.0**-63
+
+
+@dataclass(frozen=True)
+class View:
+    """How a copy of an example looks.
+
+    Attributes:
+        symmetries: of the square, `(batch,)` uint8.
+        colours: the new color of each color, `(batch, 10)` uint8.
+        as_given: whether the colors are the original ones, `(batch,)` bool.
+    """
+
+    symmetries: np.ndarray
+    colours: np.ndarray
+    as_given: np.ndarray
+
+
+def canvas_side(task: ArcTask, sides: Sequence[int]) -> int:
+    """Side of the canvas of a task, which follows from its demonstrations and the inputs of its test pairs.
+
+    Raises:
+        ValueError: if no canvas is large enough.
+    """
+    try:
+        return arc_canvas_side(
+            [(pair.input.shape, pair.output.shape) for pair in task.train],
+            [pair.input.shape for pair in task.test],
+            sides,
+        )
+    except ValueError as error:
+        raise ValueError(f"{task.name}: {error}") from error
+
+
+def movable_colours(task: ArcTask) -> np.ndarray:
+    """Which colors may be permuted without a hint, `(10,)` bool: not black, and none that known outputs alone have.
+
+    The outputs of test pairs of an evaluation task are not known.
+    """
+    known = [pair.output for pair in task.train + (() if task.role == "evaluation" else task.test)]
+    inputs = [pair.input for pair in task.train + task.test]
+    in_outputs, in_inputs = (np.unique(np.concatenate([grid.ravel() for grid in grids])) for grids in (known, inputs))
+    movable = np.ones(NUM_COLOURS, dtype=bool)
+    movable[0] = False
+    movable[np.setdiff1d(in_outputs, in_inputs)] = False
+    return movable
+
+
+class ArcCanvases:
+    """The pairs of ARC tasks on canvases.
+
+    Args:
+        tasks: all tasks of the data set, in the order of their identifiers from 1 on.
+        sides: of the canvases, ascending.
+        with_roles: whether the model is told the original color of each color, so that all but black may move.
+
+    Attributes:
+        tasks, sides, with_roles: as given.
+        task_sides: side of the canvas of each task, `(tasks,)` int64.
+    """
+
+    def __init__(self, tasks: Sequence[ArcTask], sides: Sequence[int] = SIDES, with_roles: bool = False):
+        if list(sides) != sorted(set(sides)) or not sides:
+            raise ValueError(f"arc_canvases={list(sides)} is not allowed; give sides in ascending order, as {SIDES}.")
+        self.tasks, self.sides, self.with_roles = list(tasks), tuple(sides), with_roles
+        self.task_sides = np.array([canvas_side(task, sides) for task in tasks])
+        self._movable = np.stack([movable_colours(task) for task in tasks])
+        if with_roles:
+            self._movable[:, 1:] = True
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Identifier of each task by its name; 0 is the blank one."""
+        return {BLANK_NAME: 0} | {task.name: number for number, task in enumerate(self.tasks, start=1)}
+
+    def pairs(self, split: str) -> "CanvasPairs":
+        """The pairs that are trained on, or the test pairs of evaluation tasks."""
+        return CanvasPairs(self, split)
+
+    def views(self, tasks: np.ndarray, symmetries: np.ndarray, order: np.ndarray, as_given: np.ndarray) -> View:
+        """Copies of examples of some tasks.
+
+        Args:
+            tasks: numbers of the tasks, `(batch,)`.
+            symmetries: `(batch,)`.
+            order: random numbers that sort the colors that may move, `(batch, 10)`.
+            as_given: whether the colors stay, `(batch,)` bool.
+        """
+        movable = self._movable[tasks] & ~as_given[:, None]
+        ranks = np.arange(NUM_COLOURS)
+        # the colors that move, first by number and then in random order, are mapped on each other
+        places = np.argsort(np.where(movable, ranks, NUM_COLOURS + ranks), axis=1, kind="stable")
+        images = np.argsort(np.where(movable, order, 2.0 + ranks), axis=1, kind="stable")
+        colours = np.empty(movable.shape, dtype=np.uint8)
+        np.put_along_axis(colours, places, images.astype(np.uint8), axis=1)
+        return View(symmetries.astype(np.uint8), colours, as_given)
+
+    def plans(self, tasks: np.ndarray, numbers: np.ndarray) -> list[Plan]:
+        """What is done to tasks to make copies of them that vote: first its 8 symmetries with colors as given, then
+        these with one permutation of the colors, and so on. A function of task and number.
+
+        Args:
+            tasks: numbers of the tasks, `(batch,)`.
+            numbers: of the copies, from 0 on, `(batch,)`.
+        """
+        view = self._copy_views(tasks, numbers)
+        return [
+            Plan(self.tasks[task].name, int(symmetry), "".join(map(str, colours)))
+            for task, symmetry, colours in zip(tasks, view.symmetries, view.colours, strict=True)
+        ]
+
+    def _copy_views(self, tasks: np.ndarray, numbers: np.ndarray) -> View:
+        colourings = torch.from_numpy(numbers // NUM_DIHEDRAL)
+        keys = random_keys(colourings * len(self.tasks) + torch.from_numpy(tasks), 0, NUM_COLOURS)
+        order = shift_right(keys, 1).numpy() * _UNIT
+        return self.views(tasks, numbers % NUM_DIHEDRAL, order, numbers < NUM_DIHEDRAL)
+
+
+class CanvasPairs:
+    """The pairs of one split.
+
+    Attributes:
+        canvases: what they are of.
+        split: `"train"` or `"test"`.
+        pair_tasks: number of the task of each pair, `(pairs,)`.
+        pair_sides: side of the canvas of each pair, `(pairs,)`.
+        num_left_out: training pairs whose output does not fit on the canvas of their task, and so are not there.
+    """
+
+    def __init__(self, canvases: ArcCanvases, split: str):
+        self.canvases, self.split = canvases, split
+        kept: list[tuple[int, ArcPair]] = []
+        self.num_left_out = 0
+        for number, task in enumerate(canvases.tasks):
+            for pair in task.pairs(split):
+                if split == "train" and max(pair.output.shape) >= canvases.task_sides[number]:
+                    self.num_left_out += 1
+                    continue
+                kept.append((number, pair))
+        if not kept:
+            raise ValueError(f"The split {split!r} has no pairs; build the data set again.")
+        self.pair_tasks = np.array([number for number, _ in kept])
+        self.pair_sides = canvases.task_sides[self.pair_tasks]
+        self._grids = PackedGrids([grid for _, pair in kept for grid in pair])
+
+    def __len__(self) -> int:
+        return len(self.pair_tasks)
+
+    @cached_property
+    def numbers_in_task(self) -> np.ndarray:
+        """Which pair of its task each one is, `(pairs,)`."""
+        starts = np.flatnonzero(np.diff(self.pair_tasks, prepend=-1))
+        return np.arange(len(self)) - np.repeat(starts, np.diff(starts, append=len(self)))
+
+    def batch(self, pairs: np.ndarray, view: View, with_labels: bool = True) -> dict[str, torch.Tensor]:
+        """Draw pairs of one canvas size.
+
+        Args:
+            pairs: numbers of the pairs, `(batch,)`.
+            view: how each looks.
+            with_labels: whether to draw the outputs, which must fit.
+
+        Returns:
+            `input_ids` and `labels`, `(batch, side * side)` int64; `puzzle_identifiers`, `(batch,)`; `conditions`,
+            `(batch, 2)`; with roles `token_roles`, `(batch, 12)`.
+        """
+        (side,) = set(self.pair_sides[pairs].tolist())
+        drawn = {"input_ids": 0, "labels": 1} if with_labels else {"input_ids": 0}
+        batch = {}
+        for name, part in drawn.items():
+            canvas = np.zeros((len(pairs), side, side), dtype=np.int64)
+            self._grids.draw(2 * pairs + part, view.symmetries, view.colours, canvas)
+            batch[name] = torch.from_numpy(canvas).flatten(1)
+        batch["puzzle_identifiers"] = torch.from_numpy(self.pair_tasks[pairs] + 1)
+        batch["conditions"] = torch.from_numpy(np.column_stack((view.symmetries, view.as_given)).astype(np.int64))
+        if self.canvases.with_roles:
+            roles = np.full((len(pairs), VOCAB_SIZE), -1, dtype=np.int64)
+            roles[:, FIRST_COLOUR:] = view.colours.argsort(axis=1)
+            batch["token_roles"] = torch.from_numpy(roles)
+        return batch
+
+    def copies(self, pairs: np.ndarray, numbers: np.ndarray) -> dict[str, torch.Tensor]:
+        """Inputs of copies of test pairs of one canvas size, see `ArcCanvases.copies`; without labels."""
+        return self.batch(pairs, self.canvases._copy_views(self.pair_tasks[pairs], numbers), with_labels=False)
+
+
+class CanvasDraws(Draws):
+    """The training examples of a run: each step has boards of one side, and about equally many tokens.
+
+    Draw `step * most + i` is example i of a step, where `most` is the size of the largest batch; it is a function of
+    the seed and its number. Every pair of a canvas size is visited once before one is visited again.
+
+    Args:
+        pairs: of the training split.
+        batch_tokens: positions in a step, prefix included.
+        num_prefix: prefix positions of a sequence.
+        num_steps: length of the run.
+        seed: of everything.
+        share_as_given: share of the visits whose colors stay as given.
+        weights: how often pairs of each side are visited, relative to each other.
+        multiple_of: batches are a multiple of this (processes times parts of a batch).
+    """
+
+    def __init__(
+        self,
+        pairs: CanvasPairs,
+        batch_tokens: int,
+        num_prefix: int,
+        num_steps: int,
+        seed: int,
+        share_as_given: float = 0.35,
+        weights: Sequence[float] | None = None,
+        multiple_of: int = 1,
+    ):
+        self.pairs, self.seed, self.share_as_given = pairs, seed, share_as_given
+        sides = pairs.canvases.sides
+        weights = [1.0] * len(sides) if weights is None else list(weights)
+        if len(weights) != len(sides) or min(weights) < 0 or not any(weights):
+            raise ValueError(
+                f"arc_canvas_weights={weights} is not allowed; give a number of at least 0 for each of the canvases "
+                f"{list(sides)}, not all 0."
+            )
+        self.sizes = np.array([batch_tokens // (side * side + num_prefix) for side in sides])
+        self.sizes -= self.sizes % multiple_of
+        if self.sizes.min() < 1:
+            raise ValueError(
+                f"batch_tokens={batch_tokens} is less than {multiple_of} boards of {sides[-1]}x{sides[-1]} need; give "
+                f"at least {multiple_of * (sides[-1] ** 2 + num_prefix)}."
+            )
+        self.most = int(self.sizes.max())
+        super().__init__(len(pairs), num_steps * self.most, seed)
+        self._members = [np.flatnonzero(pairs.pair_sides == side) for side in sides]
+        self._orders = [
+            EpochOrder(len(members), seed * len(sides) + number) if len(members) else None
+            for number, members in enumerate(self._members)
+        ]
+        counts = np.array([len(members) for members in self._members])
+        shares = counts * np.array(weights) / self.sizes
+        keys = shift_right(random_keys(torch.arange(num_steps), seed + 1, 1)[:, 0], 1).numpy() * _UNIT
+        # which canvas each step has, and how many steps before it had the same
+        self._buckets = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], keys, side="right")
+        self._before = np.zeros(num_steps, dtype=np.int64)
+        for number in range(len(sides)):
+            is_here = self._buckets == number
+            self._before[is_here] = np.arange(is_here.sum())
+
+    def of_step(self, step: int, batch_size: int) -> range:
+        return range(step * self.most, step * self.most + int(self.sizes[self._buckets[step]]))
+
+    def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
+        """Examples of one step."""
+        numbers = torch.as_tensor(draws)
+        (step,) = set((numbers // self.most).tolist())
+        bucket = self._buckets[step]
+        serial = numbers % self.most + int(self._before[step] * self.sizes[bucket])
+        pairs = self._members[bucket][self._orders[bucket].items(serial).numpy()]
+        keys = shift_right(random_keys(numbers, self.seed, _KEYS), 1).numpy()
+        view = self.pairs.canvases.views(
+            self.pairs.pair_tasks[pairs],
+            keys[:, 0] % NUM_DIHEDRAL,
+            keys[:, 3:] * _UNIT,
+            keys[:, 1] * _UNIT < self.share_as_given,
+        )
+        return self.pairs.batch(pairs, view)
+
+
+def load_canvases(
+    dataset: str | Path, sides: Sequence[int] = SIDES, with_roles: bool = False, without: Sequence[str] = ()
+) -> ArcCanvases:
+    """The tasks of an ARC data set on canvases.
+
+    Args:
+        dataset: a folder written by `dataset_scripts/build_arc.py`, or the name of such a data set on the Hub.
+        sides, with_roles: as in `ArcCanvases`.
+        without: names of tasks to leave out.
+
+    Raises:
+        FileNotFoundError: if there is no such data set.
+        ValueError: if it is none of ARC tasks, or a name is unknown.
+    """
+    tasks = load_arc_tasks(arc_folder(dataset))
+    if unknown := set(without) - {task.name for task in tasks}:
+        raise ValueError(f"{dataset} has no task {sorted(unknown)[0]}; leave out tasks that are there.")
+    return ArcCanvases([task for task in tasks if task.name not in set(without)], sides, with_roles)
