@@ -87,6 +87,9 @@ class HRMConfig(PreTrainedConfig):
             `{"rope_type": "default", "rope_theta": 10000.0}`, and 100.0 for `"rope_2d"`, since boards are short.
         rms_norm_eps (`float`, defaults to 1e-5):
             Epsilon of the weightless RMSNorm.
+        hidden_dropout_prob (`float`, defaults to 0.0):
+            In training, the share of the outputs of attention and SwiGLU that are dropped before they are added to
+            the hidden states.
         is_causal (`bool`, defaults to `False`):
             Whether a position sees only itself and earlier ones. `False` for grids, `True` for text.
         use_cache (`bool`, defaults to `True`):
@@ -163,6 +166,7 @@ class HRMConfig(PreTrainedConfig):
     neighbor_score: float = 60.0
     rope_parameters: dict | None = None
     rms_norm_eps: float = 1e-5
+    hidden_dropout_prob: float = 0.0
     is_causal: bool = False
     use_cache: bool = True
     puzzle_emb_ndim: int = 512
@@ -316,6 +320,11 @@ class HRMConfig(PreTrainedConfig):
             "halt_exploration_prob",
             _is_number(self.halt_exploration_prob) and 0 <= self.halt_exploration_prob <= 1,
             "a probability between 0 and 1",
+        )
+        self._require(
+            "hidden_dropout_prob",
+            _is_number(self.hidden_dropout_prob) and 0 <= self.hidden_dropout_prob < 1,
+            "a probability of at least 0 and below 1",
         )
         self._require(
             "halt_threshold",

@@ -491,6 +491,7 @@ class HRMBlock(GradientCheckpointingLayer):
         self.self_attn = HRMAttention(config, layer_idx)
         self.mlp = HRMMLP(config)
         self.norm = HRMRMSNorm(config.rms_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
         self,
@@ -506,11 +507,11 @@ class HRMBlock(GradientCheckpointingLayer):
             position_embeddings=position_embeddings,
             **kwargs,
         )
-        hidden_states = hidden_states + attn_output
+        hidden_states = hidden_states + self.dropout(attn_output)
         if pre_norm:
-            return hidden_states + self.mlp(self.norm(hidden_states))
+            return hidden_states + self.dropout(self.mlp(self.norm(hidden_states)))
         hidden_states = self.norm(hidden_states)
-        return self.norm(hidden_states + self.mlp(hidden_states))
+        return self.norm(hidden_states + self.dropout(self.mlp(hidden_states)))
 
 
 # --- the recurrence ---------------------------------------------------------------------------------------------

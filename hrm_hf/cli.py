@@ -319,7 +319,13 @@ def evaluate_arc(
     model: ModelFolder,
     dataset: Annotated[str, typer.Argument(help="ARC data set folder, or its name on the Hub.")],
     num_augmentations: Annotated[
-        int | None, typer.Option(help="Augmentations of a task that vote, besides the task itself; by default all.")
+        int | None,
+        typer.Option(
+            help="Augmentations of a task that vote, besides the task itself; by default all, or 79 on canvases."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Score tasks of this source only, for instance arc-agi-1; by default all.")
     ] = None,
     max_segments: MaxSegments = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
@@ -333,15 +339,14 @@ def evaluate_arc(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """ARC as the original scores it: all augmentations vote; pass@K by both rules to count tasks, as JSON."""
-    from hrm_hf.data.arc_puzzles import load_arc
-
-    puzzles = load_arc(dataset, "test")
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
     from hrm_hf.evaluation import arc
 
     accelerator = Accelerator()
+    puzzles = arc.open_tests(dataset, processor, source)
+    max_segments = max_segments or hrm_model.config.halt_max_steps
     answers = arc.vote(
         hrm_model.to(accelerator.device).solve,
         puzzles,
@@ -355,13 +360,17 @@ def evaluate_arc(
     )
     if not accelerator.is_main_process:
         return
+    text = json.dumps(
+        {"model": model, "dataset": dataset, "max_segments": max_segments, "early_stop": early_stop}
+        | arc.report(answers, arc.puzzles_tasks(puzzles)),
+        indent=2,
+    )
+    print(text)
+    _write_json(output, text)
     if submission is not None:
         arc.write_submission(submission, answers)
     if pictures is not None:
-        arc.write_pictures(pictures, puzzles.tasks, answers)
-    text = json.dumps({"model": model, "dataset": dataset} | arc.score(answers).as_dict(), indent=2)
-    print(text)
-    _write_json(output, text)
+        arc.write_pictures(pictures, arc.puzzles_tasks(puzzles), answers)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

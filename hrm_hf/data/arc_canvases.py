@@ -24,7 +24,7 @@ import torch
 from hrm_hf.data.arc_plans import BLANK_NAME, Plan
 from hrm_hf.data.arc_puzzles import FIRST_COLOUR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks
 from hrm_hf.data.arc_tasks import NUM_COLOURS, ArcPair, ArcTask
-from hrm_hf.data.dihedral import NUM_DIHEDRAL
+from hrm_hf.data.dihedral import IS_TURNED, NUM_DIHEDRAL
 from hrm_hf.data.draws import Draws, EpochOrder
 from hrm_hf.data.hashing import random_keys, shift_right
 from processing_hrm import arc_canvas_side
@@ -35,7 +35,8 @@ SIDES = (11, 17, 23, 31)
 # values of the conditions: symmetry, whether colors are as given
 CONDITION_SIZES = (NUM_DIHEDRAL, 2)
 
-_KEYS = 3 + NUM_COLOURS  # random numbers of a draw: symmetry, canonical or not, (spare), order of the colors
+# random numbers of a draw: symmetry, whether colors stay, whether it is translated, row, column, order of the colors
+_KEYS = 5 + NUM_COLOURS
 _UNIT = 2.0**-63
 
 
@@ -157,6 +158,11 @@ class ArcCanvases:
 class CanvasPairs:
     """The pairs of one split.
 
+    Args:
+        canvases: what they are of.
+        split: `"train"` or `"test"`.
+        source: only tasks of this source; all by default.
+
     Attributes:
         canvases: what they are of.
         split: `"train"` or `"test"`.
@@ -165,18 +171,21 @@ class CanvasPairs:
         num_left_out: training pairs whose output does not fit on the canvas of their task, and so are not there.
     """
 
-    def __init__(self, canvases: ArcCanvases, split: str):
+    def __init__(self, canvases: ArcCanvases, split: str, source: str | None = None):
         self.canvases, self.split = canvases, split
         kept: list[tuple[int, ArcPair]] = []
         self.num_left_out = 0
         for number, task in enumerate(canvases.tasks):
+            if source not in (None, task.source):
+                continue
             for pair in task.pairs(split):
                 if split == "train" and max(pair.output.shape) >= canvases.task_sides[number]:
                     self.num_left_out += 1
                     continue
                 kept.append((number, pair))
         if not kept:
-            raise ValueError(f"The split {split!r} has no pairs; build the data set again.")
+            of_source = "" if source is None else f" of the source {source!r}"
+            raise ValueError(f"The split {split!r} has no pairs{of_source}; give a data set that has some.")
         self.pair_tasks = np.array([number for number, _ in kept])
         self.pair_sides = canvases.task_sides[self.pair_tasks]
         self._grids = PackedGrids([grid for _, pair in kept for grid in pair])
@@ -190,13 +199,22 @@ class CanvasPairs:
         starts = np.flatnonzero(np.diff(self.pair_tasks, prepend=-1))
         return np.arange(len(self)) - np.repeat(starts, np.diff(starts, append=len(self)))
 
-    def batch(self, pairs: np.ndarray, view: View, with_labels: bool = True) -> dict[str, torch.Tensor]:
+    def rooms(self, pairs: np.ndarray, view: View) -> np.ndarray:
+        """How many rows and columns each pair can start at, with room for both grids and padding: `(batch, 2)`."""
+        sizes = self._grids.shapes.reshape(-1, 2, 2)[pairs].max(1)
+        sizes = np.where(IS_TURNED[view.symmetries][:, None], sizes[:, ::-1], sizes)
+        return self.pair_sides[pairs, None] - sizes
+
+    def batch(
+        self, pairs: np.ndarray, view: View, with_labels: bool = True, offsets: np.ndarray | None = None
+    ) -> dict[str, torch.Tensor]:
         """Draw pairs of one canvas size.
 
         Args:
             pairs: numbers of the pairs, `(batch,)`.
             view: how each looks.
             with_labels: whether to draw the outputs, which must fit.
+            offsets: row and column where each starts, `(batch, 2)`; by default the top left corner.
 
         Returns:
             `input_ids` and `labels`, `(batch, side * side)` int64; `puzzle_identifiers`, `(batch,)`; `conditions`,
@@ -207,7 +225,7 @@ class CanvasPairs:
         batch = {}
         for name, part in drawn.items():
             canvas = np.zeros((len(pairs), side, side), dtype=np.int64)
-            self._grids.draw(2 * pairs + part, view.symmetries, view.colours, canvas)
+            self._grids.draw(2 * pairs + part, view.symmetries, view.colours, canvas, offsets)
             batch[name] = torch.from_numpy(canvas).flatten(1)
         batch["puzzle_identifiers"] = torch.from_numpy(self.pair_tasks[pairs] + 1)
         batch["conditions"] = torch.from_numpy(np.column_stack((view.symmetries, view.as_given)).astype(np.int64))
@@ -235,6 +253,8 @@ class CanvasDraws(Draws):
         num_steps: length of the run.
         seed: of everything.
         share_as_given: share of the visits whose colors stay as given.
+        share_translated: share of the visits whose two grids start at a random place where both fit, and not in the
+            corner.
         weights: how often pairs of each side are visited, relative to each other.
         multiple_of: batches are a multiple of this (processes times parts of a batch).
     """
@@ -247,10 +267,12 @@ class CanvasDraws(Draws):
         num_steps: int,
         seed: int,
         share_as_given: float = 0.35,
+        share_translated: float = 0.0,
         weights: Sequence[float] | None = None,
         multiple_of: int = 1,
     ):
-        self.pairs, self.seed, self.share_as_given = pairs, seed, share_as_given
+        self.pairs, self.seed = pairs, seed
+        self.share_as_given, self.share_translated = share_as_given, share_translated
         sides = pairs.canvases.sides
         weights = [1.0] * len(sides) if weights is None else list(weights)
         if len(weights) != len(sides) or min(weights) < 0 or not any(weights):
@@ -296,10 +318,12 @@ class CanvasDraws(Draws):
         view = self.pairs.canvases.views(
             self.pairs.pair_tasks[pairs],
             keys[:, 0] % NUM_DIHEDRAL,
-            keys[:, 3:] * _UNIT,
+            keys[:, 5:] * _UNIT,
             keys[:, 1] * _UNIT < self.share_as_given,
         )
-        return self.pairs.batch(pairs, view)
+        offsets = keys[:, 3:5] % self.pairs.rooms(pairs, view)
+        offsets[keys[:, 2] * _UNIT >= self.share_translated] = 0
+        return self.pairs.batch(pairs, view, offsets=offsets)
 
 
 def load_canvases(

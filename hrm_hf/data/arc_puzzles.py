@@ -19,7 +19,7 @@ import torch
 
 from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans, colour_table
 from hrm_hf.data.arc_tasks import MAX_SIZE, NUM_COLOURS, ArcPair, ArcTask
-from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
+from hrm_hf.data.dihedral import IS_TURNED, NUM_DIHEDRAL, dihedral
 from hrm_hf.data.draws import GroupedDraws
 from hrm_hf.data.folder import local_folder, parquet_path
 from hrm_hf.data.hashing import random_keys, shift_right
@@ -169,8 +169,7 @@ class ArcPuzzles:
     def rooms(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """How many rows and columns each example can start at, so that both grids fit: `(batch, 2)` int64."""
         sizes = self._grids.shapes.reshape(-1, 2, 2)[self._group_pairs[groups] + examples].max(1)
-        # whether a symmetry makes a row of two cells a column
-        is_turned = _views()[1, 2, self.plans.symmetries[self._group_plans[groups] + members], 0] == 2
+        is_turned = IS_TURNED[self.plans.symmetries[self._group_plans[groups] + members]]
         return MAX_SIZE + 1 - np.where(is_turned[:, None], sizes[:, ::-1], sizes)
 
     def stored_offsets(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray | None:

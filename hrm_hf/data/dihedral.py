@@ -10,6 +10,8 @@ import numpy as np
 NUM_DIHEDRAL = 8
 # the transform that undoes each
 DIHEDRAL_INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
+# whether each makes rows of columns
+IS_TURNED = np.array([False, True, False, True, False, False, True, True])
 
 
 def dihedral(grids: np.ndarray, index: int) -> np.ndarray:

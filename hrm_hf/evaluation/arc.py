@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -23,10 +23,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from hrm_hf.data.arc_canvases import CanvasPairs
-from hrm_hf.data.arc_plans import BLANK_NAME, Plan
-from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
-from hrm_hf.data.arc_tasks import ArcTask
+from hrm_hf.data.arc_canvases import CanvasPairs, load_canvases
+from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans
+from hrm_hf.data.arc_puzzles import ArcPuzzles, load_arc, puzzle_names
+from hrm_hf.data.arc_tasks import ArcTask, find_leaks
 from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.voting import Candidate, Votes
 from modeling_hrm import HRMSolveOutput
@@ -153,6 +153,33 @@ def vote(
 def puzzles_tasks(puzzles: ArcPuzzles | CanvasPairs) -> list[ArcTask]:
     """The tasks of a data set in either form."""
     return puzzles.canvases.tasks if isinstance(puzzles, CanvasPairs) else puzzles.tasks
+
+
+def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = None) -> ArcPuzzles | CanvasPairs:
+    """The test of a data set, in the form that a model takes.
+
+    Args:
+        dataset: folder of an ARC data set, or its name on the Hub.
+        processor: of the model.
+        source: only tasks of this source; all by default.
+
+    Raises:
+        ValueError: if the processor is not for ARC, or there are no evaluation tasks of this source.
+    """
+    if processor.task != "arc":
+        raise ValueError(f"The processor is for {processor.task}; give that of a model for ARC.")
+    if processor.canvas_sides is not None:
+        canvases = load_canvases(dataset, processor.canvas_sides, processor.token_roles)
+        return CanvasPairs(canvases, "test", source)
+    puzzles = load_arc(dataset, "test")
+    if source is not None:
+        plans = puzzles.plans
+        kept = np.array([puzzles.tasks[task].source == source for task in plans.tasks])
+        if not kept.any():
+            raise ValueError(f"{dataset} has no evaluation tasks of the source {source!r}.")
+        columns = (plans.tasks, plans.symmetries, plans.colours, plans.identifiers)
+        puzzles = ArcPuzzles(puzzles.tasks, Plans(*(column[kept] for column in columns)), "test")
+    return puzzles
 
 
 # --- ballots: what a model is asked at a time
@@ -369,6 +396,40 @@ def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> Arc
         num_predictions=num_predictions,
         mean_segments=sum(answer.segments for answer in answers) / num_predictions,
     )
+
+
+def report(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, Any]:
+    """Scores of all answers, and of those of which no answer was trained on, as a flat dictionary.
+
+    Args:
+        answers: of test inputs.
+        tasks: all tasks that were trained on, those of the answers among them.
+    """
+    leaked = leaked_tests(tasks)
+    clean = [answer for answer in answers if (answer.task, answer.test) not in leaked]
+    without = {}
+    if len(clean) < len(answers):
+        scores = score(clean, range(1, NUM_ATTEMPTS + 1)).as_dict()
+        names = ("n_tasks", "n_test_inputs", "hrm_pass@1", "hrm_pass@2", "trm_pass@1", "trm_pass@2")
+        without = {f"without_leaks_{name}": scores[name] for name in names}
+    votes = {answer.num_votes for answer in answers}
+    return score(answers).as_dict() | without | {"votes": max(votes)}
+
+
+def leaked_tests(tasks: Sequence[ArcTask]) -> set[tuple[str, int]]:
+    """Test inputs whose answer is among the training pairs of these tasks, in whatever symmetry and colors.
+
+    ARC-AGI-1 has nine by nature, see `find_leaks`.
+
+    Args:
+        tasks: all tasks that are trained on, those that are evaluated among them.
+
+    Returns:
+        Name of the task and number of the test input, from 0 on.
+    """
+    leaks = find_leaks(tasks, tasks)
+    leaked = {(task.name, number - 1) for task, number, *_ in (*leaks.own, *leaks.others)}
+    return leaked | {(task.name, number) for task, _ in leaks.copies for number in range(len(task.test))}
 
 
 def by_source(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, list[ArcAnswer]]:

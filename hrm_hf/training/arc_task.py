@@ -1,4 +1,4 @@
-"""Training on ARC tasks on canvases of several sizes: every step has boards of one size, and its own sequences in work.
+"""Training on ARC tasks on canvases of several sizes: each step has boards of one size, and sequences in work of it.
 
 What the data look like is said in `hrm_hf.data.arc_canvases`.
 """
@@ -55,9 +55,10 @@ class ArcCanvasTask(GridTask):
             self.config().num_prefix_positions,
             num_steps,
             self.seed,
-            self.data_args.arc_share_as_given,
-            self.data_args.arc_canvas_weights or None,
-            parts,
+            share_as_given=self.data_args.arc_share_as_given,
+            share_translated=self.data_args.arc_share_translated,
+            weights=self.data_args.arc_canvas_weights or None,
+            multiple_of=parts,
         )
 
     def config(self) -> HRMConfig:

@@ -21,8 +21,8 @@ from hrm_hf.training.trackers import TRACKERS
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act H_layers L_layers H_cycles L_cycles share_modules "
     "gradient_depth norm_position position_embedding_type learned_grid_positions rope_2d_max_frequency neighbor_score "
-    "rms_norm_eps puzzle_emb_ndim puzzle_emb_placement num_token_roles num_registers halt_max_steps "
-    "halt_exploration_prob halting halting_pooling halt_threshold token_loss pad_loss_weight tie_word_embeddings"
+    "rms_norm_eps hidden_dropout_prob puzzle_emb_ndim puzzle_emb_placement num_token_roles num_registers "
+    "halt_max_steps halt_exploration_prob halting halting_pooling halt_threshold token_loss pad_loss_weight tie_word_embeddings"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 
@@ -72,6 +72,10 @@ class DataArguments:
     arc_share_as_given: float = field(
         default=0.35, metadata={"help": "ARC on canvases: share of the visits with the original colors."}
     )
+    arc_share_translated: float = field(
+        default=0.0,
+        metadata={"help": "ARC on canvases: share of the visits whose grids do not start in the top left corner."},
+    )
     arc_without: list[str] = field(
         default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
     )
@@ -87,10 +91,9 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         if self.eval_augmentations is not None and self.eval_augmentations < 0:
             raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
-        if not 0 <= self.arc_share_as_given <= 1:
-            raise ValueError(
-                f"arc_share_as_given={self.arc_share_as_given} is not allowed; it must be a share from 0 to 1."
-            )
+        for name in ("arc_share_as_given", "arc_share_translated"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be a share from 0 to 1.")
 
 
 @dataclass
