@@ -2,8 +2,9 @@
 
 python -m benchmarks.arc runs/arc_1 --variant canvases --evaluation runs/arc_1/test.json
 
-The run can come from another machine with a GPU; give --commit then. An evaluation is what `hrm-hf evaluate-arc --output`
-wrote; there may be several. A record has the scores by both rules that count a task with several test inputs.
+The run can come from another machine with a GPU; give --commit then. An evaluation is what
+`hrm-hf evaluate-arc --output` wrote; there may be several. A record has one rule to count a task with several test inputs;
+there is one for each rule.
 """
 
 import argparse

@@ -13,11 +13,12 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# models that come with the package: for hard 9x9 Sudoku, for mazes by the number of their cells, and a small one for
-# English text
+# models that come with the package: for hard 9x9 Sudoku, for mazes by the number of their cells, for ARC, and a small
+# one for English text
 _SHIPPED = Path(__file__).parent / "pretrained"
 SHIPPED_SUDOKU = _SHIPPED / "sudoku-hard"
 SHIPPED_MAZES = {30 * 30: _SHIPPED / "maze-30x30", 16 * 16: _SHIPPED / "maze-16x16"}
+SHIPPED_ARC = _SHIPPED / "arc-1"
 SHIPPED_TEXT = _SHIPPED / "text"
 
 

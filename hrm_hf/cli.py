@@ -373,6 +373,97 @@ def evaluate_arc(
         arc.write_pictures(pictures, arc.puzzles_tasks(puzzles), answers)
 
 
+@app.command()
+def solve_arc(
+    task: Annotated[Path, typer.Argument(help="ARC task as JSON, or a file of several in Kaggle's form.")],
+    name: Annotated[str | None, typer.Option(help="Which task of a file of several.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of an ARC model on canvases, or its name on the Hub; by default ours.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Minutes of training on the demonstrations.")] = 1.0,
+    votes: Annotated[int, typer.Option(help="Copies of a test input that vote.")] = 80,
+    estimate: Annotated[
+        bool, typer.Option(help="First hold back a demonstration, to see whether the model gets it right.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of the training examples.")] = 0,
+    as_json: AsJson = False,
+):
+    """Solve an ARC task that the model has never seen: fit it to the demonstrations, then let copies vote.
+
+    Example: hrm-hf solve-arc task.json --minutes 2
+    """
+    from hrm_hf.data.arc_tasks import read_task
+
+    found = read_task(task, name)
+    from hrm_hf.checkpoints import SHIPPED_ARC
+
+    arc_model, processor = _load(str(SHIPPED_ARC) if model is None else model)
+    import torch
+    from tqdm import tqdm
+
+    from hrm_hf.training.arc_fit import solve_task
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        print(
+            f"On a CPU this takes {minutes:g} minutes of training and some more for the votes; a GPU makes some fifty "
+            "times as many steps in that time, so give more --minutes or fewer --votes.",
+            file=sys.stderr,
+        )
+    with tqdm(total=100, unit="%", leave=False, bar_format="{desc} {bar} {percentage:3.0f} %") as bar:
+
+        def report(doing: str, share: float):
+            bar.set_description_str(doing)
+            bar.update(round(100 * share) - bar.n)
+
+        result = solve_task(
+            arc_model.to(device),
+            processor,
+            found,
+            minutes=minutes,
+            votes=votes,
+            batch_tokens=32768 if device == "cuda" else 1024,
+            estimate=estimate,
+            seed=seed,
+            report=report,
+        )
+    print(_task_answer(found, result, as_json))
+
+
+def _task_answer(task, result, as_json: bool) -> str:
+    """What `solve-arc` prints."""
+    import numpy as np
+
+    answers = []
+    for answer, pair in zip(result.answers, task.test, strict=True):
+        attempts = [
+            {
+                "grid": each.answer.tolist(),
+                "votes": each.votes,
+                # the truth may be there, to compare with
+                **({"right": bool(np.array_equal(each.answer, pair.output))} if pair.output.size else {}),
+            }
+            for each in answer.attempts
+        ]
+        answers.append({"attempts": attempts, "votes": answer.num_votes})
+    if as_json:
+        facts = {"task": task.name, "held_back_solved": result.held_back, "steps": result.steps}
+        return json.dumps(facts | {"seconds": round(result.seconds, 1), "answers": answers})
+    lines = []
+    for number, answer in enumerate(answers, start=1):
+        for place, attempt in enumerate(answer["attempts"], start=1):
+            verdict = {True: ", right", False: ", wrong", None: ""}[attempt.get("right")]
+            lines.append(f"test {number}, attempt {place}: {attempt['votes']} of {answer['votes']} votes{verdict}")
+            lines += [" ".join(map(str, row)) for row in attempt["grid"]]
+    estimates = {
+        True: "the demonstration that was held back came out right, so the answer probably is",
+        False: "the demonstration that was held back came out wrong, so the answer probably is, too",
+        None: "no demonstration was held back",
+    }
+    lines.append(f"{result.steps} steps, {result.seconds:.0f} s; {estimates[result.held_back]}")
+    return "\n".join(lines)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def data(context: typer.Context):
     """Build, convert and push data sets: `hrm-hf data --help`."""

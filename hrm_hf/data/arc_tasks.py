@@ -313,6 +313,40 @@ def _parse_pair(pair: Any, label: str) -> ArcPair:
     return ArcPair(*(parse_grid(pair[side], f"{label}, {side}") for side in ("input", "output")))
 
 
+def read_task(path: Path, name: str | None = None) -> ArcTask:
+    """One task of a file, as an evaluation task. Its test pairs may lack their outputs, which then are empty grids.
+
+    Args:
+        path: `{"train": [...], "test": [...]}`, or several tasks by their names (the form of Kaggle).
+        name: which of several; may be left out if there is one.
+
+    Raises:
+        FileNotFoundError, ValueError: for a file that is not there or no such task in it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}; give an ARC task as JSON.")
+    raw = _raw_tasks(path, None)
+    names = [task.name for task in raw]
+    if name is None and len(raw) > 1:
+        raise ValueError(f"{path} has {len(raw)} tasks; say which one, for instance {names[0]}.")
+    if name is not None and name not in names:
+        raise ValueError(f"{path} has no task {name!r}; it has for instance {names[0]}.")
+    task = raw[0 if name is None else names.index(name)]
+    pairs = {"train": [], "test": []}
+    for part, parsed in pairs.items():
+        content = task.content.get(part)
+        if not isinstance(content, list) or not content:
+            raise ValueError(f'{task.label}: "{part}" is {_short(content)}; expected is a list of at least one pair.')
+        for number, pair in enumerate(content, start=1):
+            label = f"{task.label}, {part} pair {number}"
+            if part == "test" and isinstance(pair, dict) and "input" in pair and pair.get("output") is None:
+                unknown = np.zeros((0, 0), dtype=np.uint8)
+                parsed.append(ArcPair(parse_grid(pair["input"], f"{label}, input"), unknown))
+            else:
+                parsed.append(_parse_pair(pair, label))
+    return ArcTask(task.name, path.name, "evaluation", tuple(pairs["train"]), tuple(pairs["test"]))
+
+
 def parse_grid(rows: Any, label: str) -> np.ndarray:
     """A grid of JSON as `(rows, columns)` uint8.
 
