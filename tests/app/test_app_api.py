@@ -102,6 +102,8 @@ def test_arc_votes_on_a_task_that_the_model_knows(app_client):
     assert result["task"] == task and result["notice"] == ""
     (answer,) = result["answers"]
     assert answer["votes"] == 2 and len(answer["attempts"]) <= 2
+    (segment,) = answer["segments"]
+    assert 0 <= segment["halt"] <= 1 and isinstance(segment["grid"], list)
 
 
 def test_a_task_that_the_model_does_not_know_is_a_sentence(app_client):
