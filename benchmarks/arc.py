@@ -3,8 +3,7 @@
 python -m benchmarks.arc runs/arc_1 --variant canvases --evaluation runs/arc_1/test.json
 
 The run can come from another machine with a GPU; give --commit then. An evaluation is what
-`hrm-hf evaluate-arc --output` wrote; there may be several. Each makes a record per rule to count a task with several test
-inputs.
+`hrm-hf evaluate-arc --output` wrote; there may be several. Each makes a record per rule to count a task.
 """
 
 import argparse

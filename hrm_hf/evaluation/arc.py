@@ -408,7 +408,7 @@ def report(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, 
     leaked = leaked_tests(tasks)
     clean = [answer for answer in answers if (answer.task, answer.test) not in leaked]
     without = {}
-    if len(clean) < len(answers):
+    if 0 < len(clean) < len(answers):
         scores = score(clean, range(1, NUM_ATTEMPTS + 1)).as_dict()
         names = ("n_tasks", "n_test_inputs", "hrm_pass@1", "hrm_pass@2", "trm_pass@1", "trm_pass@2")
         without = {f"without_leaks_{name}": scores[name] for name in names}

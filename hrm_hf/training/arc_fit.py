@@ -174,7 +174,7 @@ def fit(
         pool.put(output.carry, is_finite)
         step += 1
         if report is not None:
-            report(f"fits {task.name}, loss {float(output.lm_loss):.3f}", progress)
+            report(f"fits {task.name}, loss {output.lm_loss.item():.3f}", progress)
     return average.module.eval(), step
 
 
