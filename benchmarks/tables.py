@@ -11,11 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 
-from benchmarks.records import RESULTS, ROOT, read_log, read_records
+from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/text.md", "docs/training.md"]
-FILES += [f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "text")]
+FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md"]
+FILES += [
+    f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
+]
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -165,26 +167,62 @@ def ablations_table() -> str:
     return markdown_table([*header, "validation puzzles", "training"], rows)
 
 
+ARC_VARIANTS = {
+    "canvases": "`arc_1.yaml`, shipped",
+    "token_roles": "the same, each color told its original one",
+}
+ARC_RUNS_WITH_PLANS = {
+    "small": "a row of the puzzle table per augmentation, small network",
+    "original": "`arc_1_original.yaml`, as published",
+}
+
+
 def arc_table() -> str:
-    """Every evaluation of both ARC-1 runs, over the minutes of training."""
+    """The runs on ARC-1: those on canvases, at several depths, and the ones with a row per augmentation."""
     rows = []
-    for name, title in (("small", "`arc_1.yaml`"), ("original", "`arc_1_original.yaml`, as published")):
-        record = read_records(f"arc_1_{name}")[0]
-        _, evaluations = read_log(RESULTS / f"arc_1_{name}.log.jsonl")
-        for evaluation in evaluations:
+    for variant, title in ARC_VARIANTS.items():
+        records = read_records(f"arc_{variant}")
+        for share in (record for record in records if record["rule"] == "share of test inputs"):
+            (whole,) = (
+                record
+                for record in records
+                if record["rule"] == "all test inputs" and record["segments"] == share["segments"]
+            )
             rows.append(
                 [
                     title,
-                    f"{record['parameters'] / 1e6:.0f} M",
-                    f"{evaluation['minutes']:.1f}, {record['device']}",
-                    f"{evaluation['step']:,}",
-                    percent(evaluation["eval_hrm_pass@1"], decimals=2),
-                    f"**{percent(evaluation['eval_hrm_pass@2'], decimals=2)}**",
-                    percent(evaluation["eval_cell_accuracy"]),
+                    f"{share['parameters'] / 1e6:.1f} M",
+                    f"{share['gpu_minutes']:.1f}, {share['device']}",
+                    f"{share['segments']}",
+                    f"{share['votes']}",
+                    percent(share["single"]),
+                    percent(share["pass_at_1"]),
+                    f"**{percent(share['pass_at_2'])}**",
+                    percent(whole["pass_at_2"]),
+                    percent(share["pass_at_2_without_leaks"]),
+                    f"{share['seed']}",
                 ]
             )
-    header = ["recipe", "parameters, puzzle embeddings included", "minutes", "steps"]
-    return markdown_table([*header, "pass@1", "pass@2", "cells right"], rows)
+    for variant, title in ARC_RUNS_WITH_PLANS.items():
+        record = read_records(f"arc_1_{variant}")[0]
+        rows.append(
+            [
+                title,
+                f"{record['parameters'] / 1e6:.0f} M",
+                f"{record['gpu_minutes']:.1f}, {record['device']}",
+                f"{record['segments']}",
+                f"{record['augmentations'] + 1}",
+                percent(record["exact_accuracy"]),
+                percent(record["trm_pass@1"], decimals=2),
+                f"**{percent(record['trm_pass@2'], decimals=2)}**",
+                percent(record["hrm_pass@2"], decimals=2),
+                "not measured",
+                f"{record['seed']}",
+            ]
+        )
+    header = ["run, last checkpoint", "parameters, embeddings included", "minutes", "segments", "votes"]
+    header += ["one answer, no vote", "pass@1", "pass@2", "pass@2, all test inputs", "pass@2 without leaks", "seed"]
+    return markdown_table(header, rows)
 
 
 TEXT_VARIANTS = {

@@ -66,6 +66,11 @@ class RunRecord:
         return "text" if self.processor is None else self.processor["task"]
 
     @property
+    def votes(self) -> bool:
+        """Whether its scores are shares of ARC tasks after a vote: of a model on canvases."""
+        return self.processor is not None and self.processor.get("canvas_sides") is not None
+
+    @property
     def size(self) -> str:
         """Of a board, as in 9x9; empty for text."""
         return "" if self.processor is None else "{height}x{width}".format(**self.processor)
@@ -104,7 +109,12 @@ def read_run(folder: Path) -> RunRecord:
         config=_read_json(folder / "model/config.json"),
         processor=processor,
     )
-    measures = ("exact_accuracy", "cell_accuracy", "n") if processor else ("bits_per_byte", "perplexity", "n_tokens")
+    if record.votes:
+        measures = ("hrm_pass@2", "trm_pass@2", "n_tasks", "single")
+    elif processor:
+        measures = ("exact_accuracy", "cell_accuracy", "n")
+    else:
+        measures = ("bits_per_byte", "perplexity", "n_tokens")
     for name, scores in (("result.json", record.result), ("test.json", test)):
         missing = [measure for measure in measures if scores is not None and measure not in scores]
         if missing:
@@ -160,6 +170,8 @@ def run_card(
     headline = measured[headline_split]
     if run.kind == "text":
         command = f"hrm-hf evaluate-text {name} TEXT_FILES"
+    elif run.votes:
+        command = f"hrm-hf evaluate-arc {name} {dataset} --max-segments {headline['max_segments']} --no-early-stop"
     else:
         command = _evaluate_command(name, dataset, headline_split, headline)
     title = _TITLES[run.kind].format(size=run.size)
@@ -173,16 +185,20 @@ def run_card(
         title=title,
         kind=run.kind,
         size=run.size,
-        puzzles=_PUZZLES.get(run.kind, "").format(size=run.size),
+        puzzles="ARC tasks of grids up to 30x30" if run.votes else _PUZZLES.get(run.kind, "").format(size=run.size),
         parameters=_millions(run.result["parameters"]),
         identifiers=run.config["num_puzzle_identifiers"],
         origin=None,
-        results=[_result_row(run.kind, split, scores) for split, scores in reversed(measured.items())],
+        results=[
+            _vote_row(scores) if run.votes else _result_row(run.kind, split, scores)
+            for split, scores in reversed(measured.items())
+        ],
+        votes=run.votes,
         command=command,
         curve=CURVE,
         caption=_caption(run),
         notes=notes and notes.strip(),
-        code=_code(run.kind, name, run.processor, run.result.get("max_segments")),
+        code=_code(run.kind, name, run.processor, headline.get("max_segments")),
         run=True,
         seed=run.recipe["seed"],
         facts=_training_facts(run, dataset),
@@ -223,6 +239,7 @@ def converted_card(
         if source
         else f"the file `{file_name}`",
         results=None,
+        votes=False,
         command=None,
         curve=None,
         caption=None,
@@ -257,6 +274,17 @@ def draw_curve(run: RunRecord) -> "Figure":
         bits = [line["eval_bits_per_byte"] for line in evaluations]
         right.plot(eval_steps, bits, "o-", color="#c2570c", label=split)
         right.set(ylabel="bits per byte")
+    elif run.votes:
+        left.set(ylabel="loss of the cells, training pairs", ylim=(0, None))
+        exact = [100 * line["exact_accuracy"] for line in training]
+        right.plot(steps, exact, color="#9dbfe3", lw=1, label="training pairs exactly right")
+        for name, color, label in (
+            ("trm_pass@2", "#b45309", f"{split} tasks, two attempts after a vote"),
+            ("single", "#6b7280", f"{split} inputs, one answer without a vote"),
+        ):
+            values = [100 * line[f"eval_{name}"] for line in evaluations]
+            right.plot(eval_steps, values, "o-", ms=4, color=color, label=label)
+        right.set(ylabel="right answers, %", ylim=(0, 103))
     else:
         left.set(ylabel="loss of the cells, training puzzles", ylim=(0, None))
         exact = [100 * line["exact_accuracy"] for line in training]
@@ -313,6 +341,9 @@ def _eval_results(
     if run.kind == "text":
         count, task = {"n_tokens": scores["n_tokens"]}, ("text-generation", "Text generation")
         metrics = {"bits_per_byte": "Bits per byte", "perplexity": "Perplexity of a token"}
+    elif run.votes:
+        count, task = {"n": scores["n_tasks"], "votes": scores["votes"]}, ("grid-solving", "ARC tasks")
+        metrics = {"trm_pass@2": "pass@2, share of test inputs", "hrm_pass@2": "pass@2, all test inputs"}
     else:
         count, task = {"n": scores["n"], "max_segments": scores["max_segments"]}, ("grid-solving", "Puzzles on a grid")
         metrics = {"exact_accuracy": "Exact accuracy (whole puzzles)", "cell_accuracy": "Cell accuracy"}
@@ -354,6 +385,22 @@ def _result_row(kind: str, split: str, scores: dict[str, Any]) -> list[tuple[str
     ]
 
 
+def _vote_row(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same for ARC tasks after a vote."""
+    votes = scores.get("votes", scores.get("augmentations", 0) + 1)
+    without = scores.get("without_leaks_trm_pass@2")
+    return [
+        ("evaluation tasks", f"{scores['n_tasks']:,}"),
+        ("votes", f"{votes}"),
+        ("segments", f"{scores.get('max_segments', round(scores['mean_segments']))}"),
+        ("pass@1", f"{scores['trm_pass@1']:.1%}"),
+        ("pass@2", f"**{scores['trm_pass@2']:.1%}**"),
+        ("pass@2, all test inputs of a task", f"{scores['hrm_pass@2']:.1%}"),
+        ("pass@2 without leaked test inputs", "" if without is None else f"{without:.1%}"),
+        ("one answer, no vote", f"{scores['single']:.1%}"),
+    ]
+
+
 def _evaluate_command(name: str, dataset: str, split: str, scores: dict[str, Any]) -> str:
     words = [f"hrm-hf evaluate {name} {dataset} --split {split} --limit {scores['n']}"]
     words.append(f"--max-segments {scores['max_segments']}")
@@ -368,12 +415,18 @@ def _caption(run: RunRecord) -> str:
     split, result = run.result["eval_split"], run.result
     if run.kind == "text":
         return f"Loss and bits per byte, in training and on {result['n_tokens']:,} tokens of the split {split}."
+    if run.votes:
+        return (
+            f"Loss of the cells in training, and {result['n_tasks']:,} evaluation tasks; while training "
+            f"{result['augmentations'] + 1} copies vote."
+        )
     return f"Loss of the cells in training, and accuracy on {result['n']:,} puzzles of the split {split}."
 
 
 def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
     recipe, result = run.recipe, run.result
-    items = "train_blocks" if run.kind == "text" else "train_puzzles"
+    items = "train_blocks" if run.kind == "text" else "train_pairs" if run.votes else "train_puzzles"
+    batch = f"{recipe['batch_tokens']:,} positions" if run.votes else f"batch {recipe['batch_size']:,}"
     minutes, processes = result["train_minutes"], result["processes"]
     device = "CPU" if result["device"] == "cpu" else result["device"]
     facts = [
@@ -381,7 +434,7 @@ def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
             "data set",
             f"{dataset}, {result[items]:,} {items.removeprefix('train_')} of the split {recipe['train_split']}",
         ),
-        ("steps", f"{result['steps']:,} of batch {recipe['batch_size']:,}"),
+        ("steps", f"{result['steps']:,} of {batch}"),
         (
             "optimizer",
             f"{_OPTIMIZERS[recipe['optimizer']]}, learning rate {recipe['learning_rate']:g}, "
@@ -398,8 +451,18 @@ def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
     if recipe["ema_decay"] is not None:
         facts.insert(3, ("weights", f"moving average, decay {recipe['ema_decay']:g}"))
     if run.kind != "text" and recipe["puzzle_emb_ndim"] > 0:
-        facts.insert(3, ("puzzle embedding", f"SignSGD, learning rate {recipe['puzzle_emb_learning_rate']:g}"))
+        # recipes of older runs have no placement
+        in_prefix = recipe.get("puzzle_emb_placement", "prefix") == "prefix"
+        optimizer = "SignSGD" if in_prefix else "AdamATan2"
+        facts.insert(3, ("puzzle embedding", f"{optimizer}, learning rate {recipe['puzzle_emb_learning_rate']:g}"))
     return facts
+
+
+# a puzzle, and how it is named; of a model on canvases a task, whose demonstrations tell the size of the canvas
+_ARC_CODE = {
+    False: ("[[0, 0, 3], [0, 3, 0]]  # rows of colours 0 to 9", ', identifiers="name of the task"'),
+    True: ('open("c7d4e6ad.json").read()  # {"train": [...], "test": [...]}', ', identifiers="c7d4e6ad"'),
+}
 
 
 def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: int | None) -> str:
@@ -420,7 +483,7 @@ def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: 
             f'open("maze.txt").read()  # {height} lines of {width} characters: # wall, space floor, S start, G goal',
             "",
         ),
-        "arc": ("[[0, 0, 3], [0, 3, 0]]  # rows of colours 0 to 9", ', identifiers="name of the task"'),
+        "arc": _ARC_CODE[processor.get("canvas_sides") is not None],
     }[kind]
     segments = "" if max_segments is None else f", max_segments={max_segments}"
     lines = [
@@ -433,7 +496,7 @@ def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: 
         f"puzzle = {puzzle}",
         f"output = model.solve(**processor(puzzle{identifiers}){segments})",
         "answer = processor.decode(output.predictions[0])",
-        "print(processor.pretty(answer, given=puzzle))",
+        "print(answer)" if kind == "arc" else "print(processor.pretty(answer, given=puzzle))",
     ]
     if kind != "arc":
         lines.append("print(processor.check(puzzle, answer))")
