@@ -28,6 +28,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hrm_hf.outer_layer import run_command
+
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
 
@@ -684,12 +686,7 @@ def env(as_json: AsJson = False):
 
 def main():
     """Entry point: user errors are one sentence on stderr and exit code 1."""
-    try:
-        app()
-    # among them missing files, folders in use, a full disk, and a Hub that refuses
-    except (ValueError, TypeError, OSError) as error:
-        print(f"hrm-hf: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(run_command("hrm-hf", app))
 
 
 if __name__ == "__main__":

@@ -127,9 +127,13 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
                 "make room or give an output directory on another disk. Nothing was written."
             ) from error
         raise
+    old = output_dir.with_name(output_dir.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if output_dir.exists():
-        shutil.rmtree(output_dir)
+        # not removed before the new one is there: whoever is killed in between has both
+        output_dir.rename(old)
     partial.rename(output_dir)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
