@@ -263,13 +263,13 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(tmp_path, capsys, d
         checkpoints.find(str(tmp_path / "step_00000012"))
 
 
-def test_a_checkpoint_of_other_processes_is_passed_over(tmp_path, capsys):
+def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
     checkpoints = Checkpoints(tmp_path, 5, Accelerator(cpu=True))
     path = checkpoints.save(3, {}, {})
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"processes": 8}))
-    assert checkpoints.find("auto") is None
-    assert "it is of 8 processes, and these are 1" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="step_00000003: it is of 8 processes, and these are 1"):
+        checkpoints.find("auto")
 
 
 def test_what_is_being_written_is_no_checkpoint(tmp_path):
@@ -294,7 +294,7 @@ def test_random_states_come_back():
     [
         ({"hidden_size": 64, "intermediate_size": 128}, "is of a model of another shape or of another recipe"),
         ({"ema_decay": None}, "is of a recipe with a moving average"),
-        ({"max_steps": 7}, "has done 7 steps, and the run has 7 in all"),
+        ({"max_steps": 6}, "has done 7 steps, and the run has 6 in all"),
         ({"resume": "./nowhere"}, "./nowhere cannot be resumed from: it has no manifest.json"),
         ({"checkpoint_minutes": 0.0}, "checkpoint_minutes=0.0 is not allowed"),
         ({"max_skipped_steps": 0}, "max_skipped_steps=0 is not allowed"),

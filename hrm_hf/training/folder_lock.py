@@ -51,8 +51,8 @@ class FolderLock:
             if not self._is_stale(owner):
                 self._remove_folders()
                 raise FileExistsError(
-                    f"{folder} is in use by another job (process {owner['pid']} on {owner['host']}); wait for its end, "
-                    f"give another --output_dir, or remove {self.path} if there is no such job."
+                    f"{folder} is in use by another job (process {owner['pid']} on {owner['host']}); wait for its "
+                    f"end, give another --output_dir, or remove {self.path} if there is no such job."
                 )
             self._take_away(owner)
         self._is_over = threading.Event()

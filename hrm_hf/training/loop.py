@@ -293,10 +293,16 @@ def train(run: Run) -> dict:
         The scores of the last evaluation.
 
     Raises:
-        Stopped: if a signal or gradients that are not finite end the run; what can be gone on from is saved.
+        Stopped: if a signal, gradients that are not finite or a full disk end the run; what can be gone on from is
+            saved.
     """
     try:
         return run_loop(run)
+    except OSError as error:
+        # what is printed, too, may go to a disk that is full; of several processes the others know nothing of it
+        if run.accelerator.num_processes > 1:
+            raise
+        raise Stopped(f"The run cannot write: {error} {where_weights_are(run)}", exit_code=1) from error
     finally:
         # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any
         # more: processes that leave it one by one, or at their very end, may wait for each other
@@ -460,7 +466,7 @@ def begin_to_go_on(run: Run):
 
 
 def save_result(run: Run, result: dict) -> str | None:
-    """Save the model and result.json, if need be in the place of older checkpoints; what is wrong if they cannot be."""
+    """Save the model and result.json, if need be in the place of older checkpoints; what is wrong if they cannot."""
 
     def save():
         run.folder.save_model(model, run.task.processing)

@@ -10,7 +10,9 @@ run.lock      while a job has the folder, see `folder_lock`
 hrm-hf/       what a tracker writes, if it writes here
 """
 
+import errno
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -22,6 +24,7 @@ import torch
 import transformers
 import yaml
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, ProcessorMixin
 
 from hrm_hf.checkpoints import save_checkpoint
@@ -99,8 +102,8 @@ class RunFolder:
                 if trained := there.intersection(_TRAINED):
                     raise ValueError(
                         f"The run in {self.path} cannot go on: it has {' and '.join(sorted(trained))}, but no "
-                        "checkpoint; give another --output_dir (and --init_from for its weights), or leave out --resume "
-                        "and give --overwrite_output_dir true to replace it."
+                        "checkpoint; give another --output_dir (and --init_from for its weights), or leave out "
+                        "--resume and give --overwrite_output_dir true to replace it."
                     )
                 return
             if not there:
@@ -164,14 +167,11 @@ class RunFolder:
             return
         self._lines.append(json.dumps(record) + "\n")
         try:
-            with open(self.path / "log.jsonl", "a") as log:
-                size = log.tell()
-                try:
-                    log.write("".join(self._lines))
-                    log.flush()
-                except OSError:
+            with open(self.path / "log.jsonl", "ab", buffering=0) as log:
+                size, text = log.tell(), "".join(self._lines).encode()
+                if log.write(text) < len(text):
                     log.truncate(size)  # no half line stays
-                    raise
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             if len(self._lines) == 1:
                 print(f"{self.path / 'log.jsonl'} cannot be written ({error}); its lines wait for room on the disk")
@@ -225,7 +225,7 @@ class RunFolder:
             try:
                 save_checkpoint(folder, model, processor)
                 return folder
-            except (OSError, RuntimeError):
+            except (OSError, SafetensorError):
                 shutil.rmtree(folder, ignore_errors=True)
         return None
 

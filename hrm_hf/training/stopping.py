@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import SafetensorError
 from torch.optim import Optimizer
 
 
@@ -83,8 +84,8 @@ def disk_error(accelerator: Accelerator, write: Callable[[], Any]) -> str | None
     said = None
     try:
         write()
-    # torch says that a disk is full by a RuntimeError
-    except (OSError, RuntimeError) as error:
+    # torch and safetensors have errors of their own for a disk that takes no more
+    except (OSError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
     if accelerator.num_processes > 1:
         said = next((words for words in gather_object([said]) if words is not None), None)
