@@ -285,6 +285,7 @@ class HRMConfig(PreTrainedConfig):
             "num_token_roles",
             self.num_token_roles == 0 or self.puzzle_emb_placement == "everywhere",
             "0 unless puzzle_emb_placement is 'everywhere'",
+        )
         # not at the top: a configuration is read without torch, which activations need
         from transformers.activations import ACT2FN
 
