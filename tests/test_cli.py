@@ -163,7 +163,7 @@ def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
     assert code == 0 and out.strip() == str(picture)
     assert picture.read_text().startswith("<?xml")
     code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
-    assert code == 1 and "The picture rows.doc has no form" in err
+    assert code == 1 and "rows.doc has no form" in err
 
 
 def test_data_has_the_builders(hrm_hf, tmp_path):

@@ -244,8 +244,8 @@ class DataShelf:
             name: sum(file.stat().st_size for file in folder.glob("data/*.parquet"))
             for name, folder in folders.items()
         }
-        # a folder without files cannot be opened at all
-        return min(sizes, key=lambda name: (sizes[name] == 0, sizes[name]), default=None)
+        # one without files or with a damaged card cannot be opened at all
+        return min(sizes, key=lambda name: (sizes[name] == 0, not self._has_card(name), sizes[name]), default=None)
 
     def splits(self, name: str) -> dict[str, list[str]]:
         """Splits by subset, as the card names them; those with files, where it names none.
@@ -254,15 +254,15 @@ class DataShelf:
             ValueError: if there is no such data set, or its card cannot be read.
         """
         folder = self._folder(name)
-        from huggingface_hub import DatasetCard
+        from hrm_hf.data.folder import card_metadata
 
         try:
-            configs = DatasetCard.load(folder / "README.md", ignore_metadata_errors=True).data.get("configs") or []
+            configs = card_metadata(folder).get("configs") or []
             named = {
                 str(config["config_name"]): [str(files["split"]) for files in config["data_files"]]
                 for config in configs
             }
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             named = {}  # no card of ours
         there = sorted({path.name.split("-")[0] for path in folder.glob("data/*.parquet")})
         if not there:
@@ -303,6 +303,15 @@ class DataShelf:
                     self._open.popitem(last=False)
             self._open.move_to_end(key)
             return self._open[key]
+
+    def _has_card(self, name: str) -> bool:
+        from hrm_hf.data.folder import card_metadata
+
+        try:
+            card_metadata(self._folder(name))
+        except ValueError:
+            return False
+        return True
 
     def _folder(self, name: str) -> Path:
         folders = self._folders()

@@ -19,6 +19,7 @@ from pathlib import Path
 LOCK_NAME = "run.lock"
 # seconds between two signs of life, and how long one is waited for
 BEAT_SECONDS, WATCH_SECONDS = 10.0, 35.0
+SETTLE_SECONDS = 0.1
 
 
 class FolderLock:
@@ -46,7 +47,7 @@ class FolderLock:
             "started": _start_of(pid),
             "token": secrets.token_hex(8),
         }
-        while not self._create():
+        while not (self._create() and self._is_kept()):
             owner = _read(self.path)
             if not self._is_stale(owner):
                 self._remove_folders()
@@ -81,6 +82,11 @@ class FolderLock:
         finally:
             beside.unlink(missing_ok=True)
         return True
+
+    def _is_kept(self) -> bool:
+        """Whether the lock is still there after a moment, in which others that saw a stale one may have taken it."""
+        time.sleep(SETTLE_SECONDS)
+        return _read(self.path) == self._owner
 
     def _take_away(self, stale: dict | None):
         """Remove a lock, if it is still the one that is stale: others may be after it, too."""
