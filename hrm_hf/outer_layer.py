@@ -3,6 +3,7 @@
 `hrm-hf`, `train_accelerate.py` and the scripts of `dataset_scripts/` all end here.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -45,6 +46,8 @@ def one_sentence(error: BaseException) -> str:
         return f"There is not enough memory ({said or 'MemoryError'}); give a smaller batch or a smaller model."
     if isinstance(error, RecursionError):
         return f"Something that was read is nested too deeply ({said}); give a file that is not."
+    if isinstance(error, OSError) and str(error.filename or "").startswith(os.path.expanduser("~/.cache")):
+        return f"The home folder cannot be used ({said}); set HOME, or HF_HOME, to a folder that can be written."
     return said or type(error).__name__
 
 

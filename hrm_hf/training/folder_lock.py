@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -37,8 +38,12 @@ class FolderLock:
         self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise FileExistsError(f"{folder} is a file; give another --output_dir.") from error
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            self._remove_folders()
+            reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise type(error)(f"{folder} cannot be written ({reason}); give another --output_dir.") from error
         self.path = folder / LOCK_NAME
         pid = os.getpid()
         self._owner = {

@@ -90,8 +90,8 @@ class TextTask(Task):
         largest, vocab_size = int(self.blocks.tokens.max()), len(self.processing)
         if largest >= vocab_size:
             raise ValueError(
-                f"The data set {data_args.dataset} has the token {largest}, but its tokenizer has {vocab_size} tokens; "
-                "build it again, with one tokenizer."
+                f"The data set {data_args.dataset} has the token {largest}, but its tokenizer has {vocab_size} "
+                "tokens; build it again, with one tokenizer."
             )
         self.eval_split = data_args.eval_split
         self.eval_blocks = load_text_blocks(data_args.dataset, data_args.eval_split)
