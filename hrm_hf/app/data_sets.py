@@ -254,15 +254,9 @@ class DataShelf:
             ValueError: if there is no such data set, or its card cannot be read.
         """
         folder = self._folder(name)
-        from hrm_hf.data.folder import card_metadata
-
         try:
-            configs = card_metadata(folder).get("configs") or []
-            named = {
-                str(config["config_name"]): [str(files["split"]) for files in config["data_files"]]
-                for config in configs
-            }
-        except (ValueError, TypeError, KeyError, AttributeError):
+            named = _splits_of_card(folder)
+        except ValueError:
             named = {}  # no card of ours
         there = sorted({path.name.split("-")[0] for path in folder.glob("data/*.parquet")})
         if not there:
@@ -305,10 +299,8 @@ class DataShelf:
             return self._open[key]
 
     def _has_card(self, name: str) -> bool:
-        from hrm_hf.data.folder import card_metadata
-
         try:
-            card_metadata(self._folder(name))
+            _splits_of_card(self._folder(name))
         except ValueError:
             return False
         return True
@@ -328,6 +320,25 @@ class DataShelf:
             for card in self.root.glob("*/" * level + "README.md")
             if is_dataset_folder(card.parent)
         }
+
+
+def _splits_of_card(folder: Path) -> dict[str, list[str]]:
+    """Splits by subset, as the card of a data set names them; none if it says nothing of them.
+
+    Raises:
+        ValueError: if the YAML of the card is damaged or of another form.
+    """
+    from hrm_hf.data.folder import card_metadata
+
+    configs = card_metadata(folder).get("configs") or []
+    try:
+        return {
+            str(config["config_name"]): [str(files["split"]) for files in config["data_files"]] for config in configs
+        }
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"The configs of {folder / 'README.md'} have not the form that those of cards have."
+        ) from error
 
 
 def _open(folder: Path, name: str, subset: str, split: str) -> OpenSplit:
