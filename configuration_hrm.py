@@ -19,6 +19,10 @@ import math
 from transformers.configuration_utils import PreTrainedConfig
 
 
+# properties of `HRMConfig`
+_DERIVED = ("head_dim", "num_prefix_positions", "calls_per_segment", "num_hidden_layers")
+
+
 def swiglu_intermediate_size(hidden_size: int, expansion: float, multiple_of: int = 256) -> int:
     """Width of the SwiGLU for the original's `expansion`: 2/3 of `expansion * hidden_size`, rounded up.
 
@@ -188,10 +192,25 @@ class HRMConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
+        # what follows from other fields cannot be set; a config.json may say it if it says the same
+        derived = {name: kwargs.pop(name) for name in _DERIVED if name in kwargs}
+        for name in ("rope_parameters", "rope_scaling"):
+            value = kwargs.get(name, getattr(self, name, None))
+            if value is not None and not isinstance(value, dict):
+                raise ValueError(
+                    f"HRMConfig: {name}={value!r} is not allowed; it must be None or a dictionary with rope_type and "
+                    "rope_theta."
+                )
         if self.rope_parameters is None and self.position_embedding_type == "rope_2d":
             self.rope_parameters = {"rope_type": "default", "rope_theta": 100.0}
         super().__post_init__(**kwargs)
         self.validate_architecture()
+        for name, value in derived.items():
+            if value != getattr(self, name):
+                raise ValueError(
+                    f"HRMConfig: {name}={value!r} is not allowed; it follows from the other fields, by which it is "
+                    f"{getattr(self, name)}, so leave it out or correct those."
+                )
 
     @property
     def head_dim(self) -> int:
@@ -267,6 +286,23 @@ class HRMConfig(PreTrainedConfig):
             self.num_token_roles == 0 or self.puzzle_emb_placement == "everywhere",
             "0 unless puzzle_emb_placement is 'everywhere'",
         )
+        # not at the top: a configuration is read without torch, which activations need
+        from transformers.activations import ACT2FN
+
+        self._require(
+            "hidden_act",
+            isinstance(self.hidden_act, str) and self.hidden_act in ACT2FN,
+            f"an activation of transformers, one of {', '.join(sorted(ACT2FN))}",
+        )
+        rope = self.rope_parameters or {}
+        self._require(
+            "rope_parameters",
+            isinstance(rope.get("rope_type"), str)
+            and _is_number(rope.get("rope_theta"))
+            and rope["rope_theta"] > 0
+            and (rope["rope_type"] == "default" or "factor" in rope),
+            "a dictionary with a rope_type, a rope_theta above 0 and, for other types than 'default', a factor",
+        )
         if self.share_modules:
             self._require(
                 "L_layers",
@@ -331,8 +367,11 @@ class HRMConfig(PreTrainedConfig):
             _is_number(self.halt_threshold) and 0 < self.halt_threshold < 1,
             "a probability above 0 and below 1",
         )
-        for name in ("share_modules", "is_causal", "use_cache", "tie_word_embeddings", "learned_grid_positions"):
+        for name in (
+            "share_modules is_causal use_cache tie_word_embeddings learned_grid_positions output_hidden_states"
+        ).split():
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
+        self._require("return_dict", self.return_dict is True, "True, because outputs are read by their names")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
             ids = value if name == "eos_token_id" and isinstance(value, list) else [value]
@@ -351,7 +390,7 @@ class HRMConfig(PreTrainedConfig):
         """As in transformers, but another model's configuration is an error instead of a warning.
 
         Raises:
-            ValueError: if `config_dict` has the `model_type` of another model.
+            ValueError: if `config_dict` has the `model_type` of another model, or a value that cannot be.
         """
         model_type = config_dict.get("model_type", cls.model_type)
         if model_type != cls.model_type:
@@ -359,7 +398,14 @@ class HRMConfig(PreTrainedConfig):
                 f"This checkpoint has model_type={model_type!r}, but {cls.__name__} loads only {cls.model_type!r}; "
                 "load it with the Auto classes of transformers or give the folder of an HRM checkpoint."
             )
-        return super().from_dict(config_dict, **kwargs)
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except (AttributeError, TypeError, IndexError, KeyError) as error:
+            # what transformers raises for a general field (dtype, id2label, ...) of another type than it takes
+            raise ValueError(
+                f"{cls.__name__}: the configuration has a field of a type that cannot be ({error}); correct it, or "
+                "take the config.json of save_pretrained."
+            ) from error
 
 
 def _is_int(value) -> bool:
@@ -372,7 +418,7 @@ def _is_pair(value) -> bool:
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 HRMConfig.register_for_auto_class()

@@ -10,22 +10,25 @@ hrm_hf/training/loop.py.
 
 import sys
 
-from hrm_hf.training.arguments import parse_recipe
-from hrm_hf.training.loop import prepare, train
-from hrm_hf.training.stopping import Stopped
+from hrm_hf.outer_layer import run_command
 
 
 def main(argv: list[str]) -> int:
     """Run the recipe; user errors are printed as one sentence and give exit code 1."""
+    return run_command("train_accelerate.py", lambda: _train(argv))
+
+
+def _train(argv: list[str]) -> int:
+    # here, because a home folder that cannot be written is an error of some imports
+    from hrm_hf.training.arguments import parse_recipe
+    from hrm_hf.training.loop import prepare, train
+    from hrm_hf.training.stopping import Stopped
+
     try:
-        run = prepare(*parse_recipe(argv))
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"train_accelerate.py: {error}", file=sys.stderr)
-        return 1
-    try:
-        train(run)
+        train(prepare(*parse_recipe(argv)))
     except Stopped as stopped:
-        print(f"train_accelerate.py: {stopped}", file=sys.stderr)
+        stream = sys.stderr if stopped.exit_code else sys.stdout
+        print(f"train_accelerate.py: {stopped}", file=stream)
         return stopped.exit_code
     return 0
 

@@ -1,6 +1,8 @@
 """Saving a model with its processor or tokenizer; loading it with a clear sentence where transformers only warns."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -60,11 +62,30 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
 
     Raises:
         FileNotFoundError: if `name` is a folder that lacks a file, or neither a folder nor like a name on the Hub.
-        ValueError: if the checkpoint is of another model, lacks weights, or they are damaged or of other shapes.
+        ValueError: if the checkpoint is of another model, lacks weights, or they are damaged or of other shapes, and
+            if a file of its configuration is damaged or does not fit the other.
     """
     _check_name(name, "grid model")
     model = _load(HRMForGridTask, name, "solve puzzles")
-    return model.eval(), HRMGridProcessor.from_pretrained(name)
+    with _readable(name):
+        processor = HRMGridProcessor.from_pretrained(name)
+    known, config = processor.num_puzzle_identifiers, model.config
+    for field, of_processor, of_model, fits in (
+        ("vocab_size", processor.vocab_size, config.vocab_size, processor.vocab_size == config.vocab_size),
+        (
+            "max_position_embeddings",
+            processor.seq_len,
+            config.max_position_embeddings,
+            processor.seq_len == config.max_position_embeddings,
+        ),
+        ("num_puzzle_identifiers", known, config.num_puzzle_identifiers, known <= config.num_puzzle_identifiers),
+    ):
+        if not fits:
+            raise ValueError(
+                f"The two configurations of {name} disagree: processor_config.json is for {field}={of_processor}, and "
+                f"config.json has {of_model}; take both files from the same save_pretrained."
+            )
+    return model.eval(), processor
 
 
 def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -81,7 +102,15 @@ def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """
     _check_name(name, "language model")
     model = _load(AutoModelForCausalLM, name, "continue text")
-    return model.eval(), AutoTokenizer.from_pretrained(name)
+    with _readable(name):
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"The tokenizer of {name} has {len(tokenizer)} tokens, and the model has embeddings for {rows}; take both "
+            "from the same save_pretrained, or resize the model (resize_token_embeddings) and train it."
+        )
+    return model.eval(), tokenizer
 
 
 def load_weights(model: PreTrainedModel, name: str):
@@ -128,7 +157,8 @@ def _check_name(name: str, kind: Literal["grid model", "language model"]):
 
 def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
     try:
-        model, loading = model_class.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
+        with _readable(name):
+            model, loading = model_class.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
     except SafetensorError as error:
         raise ValueError(f"The weights of {name} are damaged ({error}); copy or download them again.") from error
     except OSError as error:
@@ -150,6 +180,18 @@ def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
             f"({', '.join(model.config.architectures or ['unknown'])}) and cannot {purpose}."
         )
     return model
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What transformers raises for a JSON file of a checkpoint that is of another form becomes a `ValueError`."""
+    try:
+        yield
+    except (AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise ValueError(
+            f"A JSON file of {name} has not the form that save_pretrained gives it ({type(error).__name__}: {error}); "
+            "save or download the model again."
+        ) from error
 
 
 def _incomplete(name: str, file: str, kind: str) -> str:

@@ -28,6 +28,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hrm_hf.outer_layer import run_command
+
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
 
@@ -46,6 +48,16 @@ Samples = Annotated[
 ]
 # of `solve` with the shipped model: what its table in README.md says to be worth it
 SHIPPED_SAMPLES, SHIPPED_SEGMENTS = 8, 64
+PICTURE_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def _at_least_one(context: typer.Context, parameter: typer.CallbackParam, value: int | None) -> int | None:
+    """Refuse a number of things below 1."""
+    if value is not None and value < 1:
+        raise ValueError(f"{parameter.opts[0]} {value} is not allowed; it must be at least 1.")
+    return value
+
+
 EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
 
 
@@ -75,8 +87,10 @@ def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: fl
     return depth
 
 
-def _write_json(output: Path | None, text: str):
-    """Write a result, if it is asked for."""
+def _print_and_write(result: dict, output: Path | None):
+    """Print a result as JSON, and write it, if that is asked for."""
+    text = json.dumps(result, indent=2)
+    print(text, flush=True)
     if output is not None:
         from hrm_hf.data.folder import whole_file
 
@@ -209,17 +223,19 @@ def evaluate(
     model: ModelFolder,
     dataset: Annotated[str, typer.Argument(help="Data set folder, or its name on the Hub.")],
     split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
-    limit: Annotated[int | None, typer.Option(help="Only the first N puzzles.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N puzzles.", callback=_at_least_one)] = None,
     max_segments: MaxSegments = None,
     halt_threshold: HaltThreshold = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.")] = 1024,
+    batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.", callback=_at_least_one)] = 1024,
     samples: Samples = 1,
     noise: Annotated[
         float, typer.Option(help="With --samples: standard deviation of noise on the states, as in PTRM.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of samples.")] = 0,
-    rating_bins: Annotated[int, typer.Option(help="Bins of equally many puzzles for the scores by rating.")] = 4,
+    rating_bins: Annotated[
+        int, typer.Option(help="Bins of equally many puzzles for the scores by rating.", callback=_at_least_one)
+    ] = 4,
     curve: Annotated[
         Path | None,
         typer.Option(help="Also measure accuracy against segments, 1 to --max-segments, and draw it into this file."),
@@ -231,6 +247,11 @@ def evaluate(
 
     Several processes: accelerate launch -m hrm_hf.cli evaluate MODEL DATASET
     """
+    from hrm_hf.data.folder import check_output_file
+
+    check_output_file(curve, PICTURE_ENDINGS)
+    check_output_file(predictions)
+    check_output_file(output)
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
@@ -305,13 +326,12 @@ def evaluate(
         result["by_samples"] = breakdown.as_dicts(compute_curve(drawn, examples["labels"]))
     if not accelerator.is_main_process:
         return
+    # first of all, because it is what took the time
+    _print_and_write(result, output)
     if points is not None:
         breakdown.draw_segment_curve(points, f"{len(solved):,} puzzles of {dataset}").savefig(curve, dpi=150)
     if predictions is not None:
         breakdown.write_predictions(predictions, solved, processor, examples)
-    text = json.dumps(result, indent=2)
-    print(text)
-    _write_json(output, text)
 
 
 @app.command()
@@ -329,7 +349,7 @@ def evaluate_arc(
     ] = None,
     max_segments: MaxSegments = None,
     early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Predictions made at a time.")] = 512,
+    batch_size: Annotated[int, typer.Option(help="Predictions made at a time.", callback=_at_least_one)] = 512,
     submission: Annotated[
         Path | None, typer.Option(help="Also write the competition's JSON, two attempts a test input.")
     ] = None,
@@ -339,6 +359,12 @@ def evaluate_arc(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """ARC as the original scores it: all augmentations vote; pass@K by both rules to count tasks, as JSON."""
+    from hrm_hf.data.folder import check_output_file
+
+    check_output_file(submission)
+    check_output_file(output)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
@@ -360,13 +386,8 @@ def evaluate_arc(
     )
     if not accelerator.is_main_process:
         return
-    text = json.dumps(
-        {"model": model, "dataset": dataset, "max_segments": max_segments, "early_stop": early_stop}
-        | arc.report(answers, arc.puzzles_tasks(puzzles)),
-        indent=2,
-    )
-    print(text)
-    _write_json(output, text)
+    result = {"model": model, "dataset": dataset, "max_segments": max_segments, "early_stop": early_stop}
+    _print_and_write(result | arc.report(answers, arc.puzzles_tasks(puzzles)), output)
     if submission is not None:
         arc.write_submission(submission, answers)
     if pictures is not None:
@@ -484,9 +505,9 @@ def explore(
 ):
     """Draw rows of a data set: input, label and, with a model, its prediction."""
     from hrm_hf.data.explorer import explore as draw_rows
+    from hrm_hf.data.folder import check_output_file
 
-    if picture.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"The picture {picture} has no form that is known by its name; end it in .png, .svg or .pdf.")
+    check_output_file(picture, PICTURE_ENDINGS)
     if model is None and max_segments is not None:
         raise ValueError(f"--max-segments {max_segments} is for predictions; give a --model too, or leave it out.")
     predict = None
@@ -535,8 +556,10 @@ def generate(
     import torch
     from transformers import TextStreamer
 
+    from hrm_hf.evaluation.text import begin_token
+
     depth = _depth(language_model, max_segments, early_stop, halt_threshold)
-    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    begin = begin_token(tokenizer)
     sampling = {"do_sample": False}
     if temperature > 0:
         sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
@@ -586,15 +609,17 @@ def evaluate_text(
     split: Annotated[str, typer.Option(help="Data sets: the split.")] = "test",
     window: Annotated[int | None, typer.Option(help="Tokens seen at a time; by default as trained.")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens a window moves on; by default half a window.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Windows scored at a time.")] = 8,
+    batch_size: Annotated[int, typer.Option(help="Windows scored at a time.", callback=_at_least_one)] = 8,
     max_segments: MaxSegments = None,
     early_stop: EarlyStopOfTokens = False,
     halt_threshold: HaltThreshold = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
+    from hrm_hf.data.folder import check_output_file
     from hrm_hf.data.text_sources import find_sources, parse_separator
 
+    check_output_file(output)
     separator = None if document_separator is None else parse_separator(document_separator)
     sources = find_sources(texts, text_column=text_column, split=split)
     language_model, tokenizer = _load(model, "causal_lm")
@@ -612,9 +637,7 @@ def evaluate_text(
         progress=True,
         **_depth(language_model, max_segments, early_stop, halt_threshold),
     )
-    text = json.dumps({"model": model, "texts": texts} | scores.as_dict(), indent=2)
-    print(text)
-    _write_json(output, text)
+    _print_and_write({"model": model, "texts": texts} | scores.as_dict(), output)
 
 
 @app.command()
@@ -631,7 +654,10 @@ def convert(
     halt_max_steps: Annotated[int | None, typer.Option(help="Segments, if no all_config.yaml says it.")] = None,
     identifiers: Annotated[
         Path | None,
-        typer.Option(help="ARC: folder with identifiers.json, if the checkpoint has none: the data set's."),
+        typer.Option(
+            help="ARC: folder of the data set it was trained on, if the checkpoint has no identifiers.json: one of "
+            "the original code, which has that file, or of `data arc` or `data import-original`."
+        ),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub repository.")] = None,
     overwrite: Overwrite = False,
@@ -775,12 +801,7 @@ def env(as_json: AsJson = False):
 
 def main():
     """Entry point: user errors are one sentence on stderr and exit code 1."""
-    try:
-        app()
-    # among them missing files, folders in use, a full disk, and a Hub that refuses
-    except (ValueError, TypeError, OSError) as error:
-        print(f"hrm-hf: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(run_command("hrm-hf", app))
 
 
 if __name__ == "__main__":

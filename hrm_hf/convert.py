@@ -97,7 +97,8 @@ def convert(
         output: the folder to write.
         task: what the model is for; known for the repositories of `OFFICIAL`.
         settings: what neither tensors nor all_config.yaml tell.
-        identifiers: folder with an identifiers.json; by default that of the checkpoint, if it has one.
+        identifiers: folder of the data set that it was trained on, in the form of the original code (with an
+            identifiers.json) or in ours; by default that of the checkpoint, if it has the file.
         revision: of the repository on the Hub.
         overwrite: whether a model folder that is there may be replaced.
 
@@ -176,7 +177,7 @@ def build_processor(original: OriginalCheckpoint, task: TaskName) -> HRMGridProc
         if len(original.identifiers) != sizes.num_puzzle_identifiers:
             raise ValueError(
                 f"There are {len(original.identifiers)} names of puzzle identifiers, but {original.path} has "
-                f"{sizes.num_puzzle_identifiers or 'no'} puzzle embeddings; give the identifiers.json of the data set "
+                f"{sizes.num_puzzle_identifiers or 'no'} puzzle embeddings; give the data set "
                 "that it was trained on."
             )
         names = {name: number for number, name in enumerate(original.identifiers) if number}

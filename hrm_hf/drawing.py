@@ -24,6 +24,7 @@ _GIVEN, _RIGHT, _WRONG = "#1f2937", "#0f62b5", "#b42318"  # dark grey, blue, red
 _GIVEN_FILL, _WRONG_FILL = "#eef0f3", "#fde2df"
 _MAZE_FILLS = {"#": "#334155", " ": "#ffffff", "S": "#1a7f4b", "G": "#c2570c", "o": "#6ba3e0", "?": "#d4d4d8"}
 _PANEL = 2.3  # inches
+_MOST_EXAMPLES, _MOST_TESTS = 10, 4  # of an ARC task; its own sets have no more
 
 Tokens = Sequence[int] | np.ndarray | torch.Tensor
 
@@ -274,6 +275,9 @@ def draw_thinking(
 def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), title: str | None = None) -> Figure:
     """An ARC task: a column a pair, demonstrations first, with the input above the output.
 
+    Of a task with more pairs than ARC's own have the first are drawn, and the title says so: a pair takes half a
+    second and more.
+
     Args:
         task: the task, or an augmentation of it.
         attempts: for each test pair the grids that a model gives, best first; drawn below the truth, with what is
@@ -288,10 +292,14 @@ def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), 
             f"There are attempts for {len(attempts)} test pairs, but {task.name} has {len(task.test)}; give attempts "
             "for each, or none."
         )
-    pairs = [(f"example {number}", pair, ()) for number, pair in enumerate(task.train, start=1)]
+    title = task.name if title is None else title
+    for most, whole, kind in ((_MOST_EXAMPLES, task.train, "examples"), (_MOST_TESTS, task.test, "tests")):
+        if len(whole) > most:
+            title += f", the first {most} of {len(whole):,} {kind}"
+    pairs = [(f"example {number}", pair, ()) for number, pair in enumerate(task.train[:_MOST_EXAMPLES], start=1)]
     pairs += [
         (f"test {number}", pair, attempts[number - 1] if len(attempts) else ())
-        for number, pair in enumerate(task.test, start=1)
+        for number, pair in enumerate(task.test[:_MOST_TESTS], start=1)
     ]
     rows = 2 + max(len(tries) for _, _, tries in pairs)
     figure = Figure(figsize=(1.5 * len(pairs), 1.65 * rows + 0.3), layout="constrained")
@@ -307,7 +315,7 @@ def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), 
                 _draw_arc(axes, None, grid.tolist(), grid.tolist(), None if truth is None else truth.tolist())
                 verdict = "" if truth is None else ": right" if np.array_equal(grid, truth) else ": wrong"
                 axes.set_title(heading + verdict, fontsize=8)
-    figure.suptitle(task.name if title is None else title, fontsize=10)
+    figure.suptitle(title, fontsize=10)
     return figure
 
 

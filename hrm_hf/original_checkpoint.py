@@ -251,10 +251,11 @@ def read_checkpoint(
     Args:
         path: the state dict.
         settings: what to take if there is no all_config.yaml; must not contradict it.
-        identifiers: folder with an identifiers.json; by default that of the checkpoint, if it has one.
+        identifiers: folder with an identifiers.json, or of an ARC data set of `dataset_scripts/`; by default that of
+            the checkpoint, if it has one.
 
     Raises:
-        FileNotFoundError: if `path` is not there, or `identifiers` has no such file.
+        FileNotFoundError: if `path` is not there, or `identifiers` is no such folder.
         ValueError: if a file is none of the original HRM's, parameters are missing or unknown, files contradict each
             other, or something must be asked for.
     """
@@ -281,8 +282,17 @@ def read_checkpoint(
         _check_said(all_config, _said_by_arch(arch, sizes))
     names = None
     if identifiers is not None or path.with_name("identifiers.json").is_file():
-        names = read_identifiers(identifiers or path.parent)
+        names = _identifier_names(identifiers or path.parent)
     return OriginalCheckpoint(path, tensors, sizes, _with_settings(path, arch, settings), dataset, names)
+
+
+def _identifier_names(folder: Path) -> list[str]:
+    """Names of the puzzle identifiers, by number, of a data set in the form of the original code or in ours."""
+    if not any(folder.glob("data/tasks-*.parquet")):
+        return read_identifiers(folder)
+    from hrm_hf.data.arc_puzzles import SPLITS, load_arc_tasks, load_plans, puzzle_names
+
+    return puzzle_names(load_arc_tasks(folder), [load_plans(folder, split) for split in SPLITS])
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

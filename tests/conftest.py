@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 
@@ -95,10 +96,12 @@ def hrm_hf(monkeypatch, capsys):
 def launch():
     """Runs a script on the CPU in one process or several, with the environment that `torchrun` gives to each.
 
-    `extra` variables go to all of them.
+    `extra` variables go to all of them; `meanwhile` is called with the processes once they are started.
     """
 
-    def run(script: object, *arguments: str, processes: int, **extra: str) -> subprocess.CompletedProcess:
+    def run(
+        script: object, *arguments: str, processes: int, meanwhile: Callable | None = None, **extra: str
+    ) -> subprocess.CompletedProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -118,7 +121,10 @@ def launch():
         ]
         # a thread for each, because one that cannot write what it has to say waits for ever
         with ThreadPoolExecutor(processes) as pool:
-            said = list(pool.map(_wait_for, started))
+            waiting = [pool.submit(_wait_for, process) for process in started]
+            if meanwhile is not None:
+                meanwhile(started)
+            said = [each.result() for each in waiting]
         return subprocess.CompletedProcess(
             started[0].args,
             max((process.returncode for process in started), key=abs),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,9 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(recipe, t
     assert_same_run(unbroken, tmp_path / "run")
 
 
-def test_text_goes_on_too(tmp_path):
+@pytest.fixture
+def text_recipe(tmp_path) -> str:
+    """The recipe of a tiny run on text."""
     from hrm_hf.data.text_builder import build_text
 
     text = tmp_path / "book.txt"
@@ -219,7 +222,11 @@ def test_text_goes_on_too(tmp_path):
     options |= {"task": "text", "dataset": str(tmp_path / "text"), "eval_split": "validation", "max_steps": 10}
     options |= {"halt_max_steps": 1, "token_loss": "softmax"}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(options))
-    whole, broken = ([str(tmp_path / "r.yaml"), "--output_dir", str(tmp_path / name)] for name in ("whole", "broken"))
+    return str(tmp_path / "r.yaml")
+
+
+def test_text_goes_on_too(text_recipe, tmp_path):
+    whole, broken = ([text_recipe, "--output_dir", str(tmp_path / name)] for name in ("whole", "broken"))
     assert main(whole) == 0
     run = prepare(*parse_recipe(broken))
     break_after(run, 9)
@@ -227,6 +234,39 @@ def test_text_goes_on_too(tmp_path):
         train(run)
     assert main([*broken, "--resume", "auto"]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+def kill_all_at(processes: list[subprocess.Popen], run: Path, step: int):
+    """Kill the processes of a run in the middle of whatever they do, once it has a checkpoint of a step."""
+    deadline = time.monotonic() + 120
+    while newest_step(run) < step and time.monotonic() < deadline:
+        assert all(process.poll() is None for process in processes), [process.communicate() for process in processes]
+        time.sleep(0.002)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    assert [process.wait() for process in processes] == [-signal.SIGKILL] * len(processes)
+
+
+def test_text_that_is_killed_ends_the_same_and_a_second_job_is_refused_meanwhile(text_recipe, tmp_path, capsys):
+    options = ["--checkpoint_steps", "1", "--max_steps", "60", "--eval_steps", "1000"]
+    whole, killed = ([text_recipe, *options, "--output_dir", str(tmp_path / name)] for name in ("whole", "killed"))
+    command = [sys.executable, str(TRAIN), *killed]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while newest_step(tmp_path / "killed") < 1 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert main([*killed, "--resume", "auto"]) == 1
+        assert f"is in use by another job (process {process.pid} on " in capsys.readouterr().err
+        assert main([*killed, "--overwrite_output_dir", "true"]) == 1
+    finally:
+        process.send_signal(signal.SIGCONT)
+    kill_all_at([process], tmp_path / "killed", 3)
+    assert main([*killed, "--resume", "auto"]) == 0
+    assert "resumes from" in capsys.readouterr().out
+    assert main(whole) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 # --- checkpoints that are not whole
@@ -263,13 +303,13 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(tmp_path, capsys, d
         checkpoints.find(str(tmp_path / "step_00000012"))
 
 
-def test_a_checkpoint_of_other_processes_is_passed_over(tmp_path, capsys):
+def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
     checkpoints = Checkpoints(tmp_path, 5, Accelerator(cpu=True))
     path = checkpoints.save(3, {}, {})
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"processes": 8}))
-    assert checkpoints.find("auto") is None
-    assert "it is of 8 processes, and these are 1" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="step_00000003: it is of 8 processes, and these are 1"):
+        checkpoints.find("auto")
 
 
 def test_what_is_being_written_is_no_checkpoint(tmp_path):
@@ -294,7 +334,7 @@ def test_random_states_come_back():
     [
         ({"hidden_size": 64, "intermediate_size": 128}, "is of a model of another shape or of another recipe"),
         ({"ema_decay": None}, "is of a recipe with a moving average"),
-        ({"max_steps": 7}, "has done 7 steps, and the run has 7 in all"),
+        ({"max_steps": 6}, "has done 7 steps, and the run has 6 in all"),
         ({"resume": "./nowhere"}, "./nowhere cannot be resumed from: it has no manifest.json"),
         ({"checkpoint_minutes": 0.0}, "checkpoint_minutes=0.0 is not allowed"),
         ({"max_skipped_steps": 0}, "max_skipped_steps=0 is not allowed"),
@@ -378,7 +418,7 @@ def test_a_run_stops_when_it_knows_its_puzzles_by_heart(recipe, tmp_path):
 # --- several processes
 
 
-def test_two_processes_learn_what_one_does(recipe, launch, tmp_path):
+def test_two_processes_learn_what_one_does(recipe, launch, tmp_path, capsys):
     """Equal global batches in the same order: the same losses and weights, those of puzzle embeddings included."""
     # exploration and the staggered start draw other random numbers on every process
     options = {"halt_exploration_prob": 0.0, "staggered_start": False, "log_steps": 1, "max_steps": 20}
@@ -401,11 +441,19 @@ def test_two_processes_learn_what_one_does(recipe, launch, tmp_path):
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
 
-    # and two go on as two
-    path = recipe(**(options | {"max_steps": 24}), output_dir=str(folders[2]))
+    # and two that are killed go on as two
+    killed = tmp_path / "killed"
+    path = recipe(**(options | {"checkpoint_steps": 1}), output_dir=str(killed))
+    process = launch(TRAIN, path, processes=2, meanwhile=partial(kill_all_at, run=killed, step=5))
+    assert process.returncode == -signal.SIGKILL
     process = launch(TRAIN, path, "--resume", "auto", processes=2)
     assert process.returncode == 0, process.stderr[-3000:]
-    assert "resumes from" in process.stdout
-    process = launch(TRAIN, path, "--resume", str(folders[2] / "checkpoints/step_00000020"), processes=1)
-    assert process.returncode == 1
-    assert "it is of 2 processes, and these are 1" in process.stderr
+    assert process.stdout.count("resumes from") == 1
+    assert_same_run(folders[2], killed)
+    before = sorted(killed.rglob("*"))
+    # one is not the two, which it says in one sentence
+    assert main([path, "--resume", "auto", "--max_steps", "30"]) == 1
+    assert "it is of 2 processes, and these are 1" in capsys.readouterr().err
+    assert main([path, "--resume", str(killed / "checkpoints/step_00000019")]) == 1
+    assert "step_00000019 cannot be resumed from: it is of 2 processes" in capsys.readouterr().err
+    assert sorted(killed.rglob("*")) == before

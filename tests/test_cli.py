@@ -163,7 +163,7 @@ def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
     assert code == 0 and out.strip() == str(picture)
     assert picture.read_text().startswith("<?xml")
     code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
-    assert code == 1 and "The picture rows.doc has no form" in err
+    assert code == 1 and "rows.doc has no form" in err
 
 
 def test_data_has_the_builders(hrm_hf, tmp_path):
@@ -228,3 +228,52 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     (entry,) = json.loads((tmp_path / "submission.json").read_text())["turn"]
     assert entry.keys() == {"attempt_1", "attempt_2"}
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["turn.png"]
+
+
+# --- places to write to
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "sentence"),
+    [
+        ("evaluate", ["--curve", "curve.xyz"], "curve.xyz has no form that is known by its name; end it in .png"),
+        ("evaluate", ["--curve", "curve"], "curve has no form"),
+        ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet into"),
+        ("evaluate", ["--predictions", "."], ". is a folder"),
+        ("evaluate", ["--output", "/proc/result.json"], "/proc/result.json cannot be written"),
+        ("evaluate-arc", ["--submission", "nowhere/s.json"], "no folder nowhere to write s.json into"),
+        ("evaluate-arc", ["--pictures", "/dev/null/pictures"], "/dev/null/pictures"),
+        ("evaluate-arc", ["--output", "nowhere/o.json"], "no folder nowhere"),
+        ("evaluate-text", ["--output", "nowhere/o.json"], "no folder nowhere"),
+        ("explore", ["nowhere/rows.png"], "no folder nowhere"),
+        ("evaluate", ["--batch-size", "0"], "--batch-size 0 is not allowed; it must be at least 1"),
+        ("evaluate", ["--rating-bins", "0"], "--rating-bins 0 is not allowed"),
+        ("evaluate", ["--limit", "0"], "--limit 0 is not allowed"),
+        ("evaluate-arc", ["--batch-size", "-1"], "--batch-size -1 is not allowed"),
+    ],
+)
+def test_what_would_lose_a_result_is_said_before_the_work(hrm_hf, tmp_path, monkeypatch, command, options, sentence):
+    monkeypatch.chdir(tmp_path)
+    # there is no model and no data set, which nobody has looked for yet
+    arguments = {"explore": ["./data"]}.get(command, ["./model", "./data"])
+    code, out, err = hrm_hf(command, *arguments, *options)
+    assert code == 1 and out == "" and sentence in err, err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_printed_whatever_happens_to_its_files(hrm_hf, model_folder, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    def full_disk(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    build_sudoku(tmp_path / "data", size=4, clues=12, num_train=5, num_test=5)
+    monkeypatch.setattr(Figure, "savefig", full_disk)
+    monkeypatch.setattr("hrm_hf.evaluation.breakdown.write_predictions", full_disk)
+    code, out, err = hrm_hf(
+        *("evaluate", model_folder, str(tmp_path / "data"), "--curve", tmp_path / "curve.png"),
+        *("--predictions", tmp_path / "p.parquet", "--output", tmp_path / "result.json"),
+    )
+    assert code == 1 and "No space left" in err
+    assert json.loads(out[out.index("{\n") :])["n"] == 5
+    assert json.loads((tmp_path / "result.json").read_text())["n"] == 5

@@ -37,6 +37,16 @@ def test_prefix_positions_hold_the_puzzle_embedding(ndim, prefix):
         ({"gradient_depth": "all"}, ["gradient_depth='all'", "'last_step' or 'last_cycle'"]),
         ({"position_embedding_type": "alibi"}, ["position_embedding_type='alibi'", "'rope' or 'learned'"]),
         ({"token_loss": "mse"}, ["token_loss='mse'", "'stablemax' or 'softmax'"]),
+        ({"hidden_act": "relux"}, ["hidden_act='relux'", "silu"]),
+        ({"hidden_act": []}, ["hidden_act=[]", "silu"]),
+        ({"rope_parameters": 7}, ["rope_parameters=7", "dictionary"]),
+        ({"rope_parameters": {"rope_type": 7, "rope_theta": 1.0}}, ["rope_parameters=", "rope_type"]),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0}}, ["rope_parameters=", "factor"]),
+        ({"rope_theta": "x"}, ["rope_parameters=", "rope_theta above 0"]),
+        ({"rms_norm_eps": float("inf")}, ["rms_norm_eps=inf", "positive"]),
+        ({"num_hidden_layers": 3}, ["num_hidden_layers=3", "follows from the other fields", "24"]),
+        ({"head_dim": 32}, ["head_dim=32", "follows from the other fields", "64"]),
+        ({"return_dict": False}, ["return_dict=False", "True"]),
         ({"rms_norm_eps": 0}, ["rms_norm_eps=0", "positive"]),
         ({"pad_token_id": 11}, ["pad_token_id=11", "vocab_size"]),
         ({"is_causal": "yes"}, ["is_causal='yes'", "True or False"]),
@@ -60,3 +70,15 @@ def test_round_trip(tmp_path):
     config = HRMConfig(hidden_size=64, H_layers=1, halting="lean", puzzle_emb_ndim=0, rope_parameters=None)
     config.save_pretrained(tmp_path)
     assert HRMConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_a_derived_size_may_be_said_if_it_is_right():
+    config = HRMConfig.from_dict({"head_dim": 64, "num_hidden_layers": 24, "num_prefix_positions": 1})
+    assert (config.head_dim, config.num_hidden_layers) == (64, 24)
+    assert "head_dim" not in config.to_dict()
+
+
+@pytest.mark.parametrize("fields", [{"dtype": "relux"}, {"id2label": 7}, {"num_labels": "x"}, {"layer_types": 3}])
+def test_a_general_field_of_another_type_is_a_value_error(fields):
+    with pytest.raises(ValueError, match="a type that cannot be"):
+        HRMConfig.from_dict(fields)

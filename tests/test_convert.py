@@ -225,7 +225,27 @@ def test_arc_identifiers_have_their_names(hrm_hf, tmp_path):
     code, _, err = hrm_hf(*arguments, "--overwrite", "--identifiers", tmp_path / "data")
     assert code == 1 and "There are 2 names of puzzle identifiers, but" in err and "has 3 puzzle embeddings" in err
     code, _, err = hrm_hf(*arguments, "--overwrite", "--identifiers", tmp_path / "nowhere")
-    assert code == 1 and "There is no file" in err
+    assert code == 1 and "There is no file" in err and "dataset_scripts/build_arc.py" in err
+
+
+def test_arc_identifiers_are_those_of_a_data_set_folder_too(hrm_hf, tmp_path):
+    """No builder of this project writes the file identifiers.json."""
+    from hrm_hf.data.arc_builder import build_arc
+    from hrm_hf.data.puzzle_sets import open_puzzles
+
+    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))
+    build_arc(tmp_path / "data", evaluation=[tmp_path / "tasks.json"], num_aug=2)
+    (tmp_path / "arc").mkdir()
+    write_checkpoint(tmp_path / "arc", original_model(12, 900, num_puzzle_identifiers=4, H_cycles=1), None)
+    code, _, err = hrm_hf(
+        *("convert", tmp_path / "arc", "--task", "arc", "--out", tmp_path / "model"),
+        *("--identifiers", tmp_path / "data"),
+    )
+    assert code == 0, err
+    found = HRMGridProcessor.from_pretrained(tmp_path / "model").puzzle_identifiers
+    names = open_puzzles(str(tmp_path / "data"), "train").processor.puzzle_identifiers
+    assert found == {name: number for name, number in names.items() if number} and "turn" in found
 
 
 def test_a_wrong_map_of_names_is_noticed_and_nothing_is_written(checkpoint, tmp_path, monkeypatch):

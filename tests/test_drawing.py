@@ -257,3 +257,12 @@ def test_a_folder_of_other_files_is_no_data_set(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n1,2,3,4\n")
     with pytest.raises(ValueError, match="is no data set that can be opened"):
         explore(str(tmp_path))
+
+
+def test_of_an_arc_task_with_many_pairs_the_first_are_drawn():
+    """RE-ARC has a thousand pairs a task, of which each takes most of a second."""
+    grid = np.zeros((2, 2), dtype=np.uint8)
+    task = ArcTask("many", "here", "training", (ArcPair(grid, grid),) * 400, (ArcPair(grid, grid),) * 30)
+    figure = draw_arc_task(task, attempts=[[grid]] * 30)
+    assert len(figure.axes) == 3 * (10 + 4)
+    assert figure.get_suptitle() == "many, the first 10 of 400 examples, the first 4 of 30 tests"

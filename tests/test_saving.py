@@ -198,3 +198,28 @@ def test_a_damaged_weights_file_is_named(saved, tmp_path):
     (folder / "model.safetensors").write_bytes(b"not a tensor file")
     with pytest.raises(ValueError, match="copy.*damaged"):
         load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("config.json", "[" * 100_000, "RecursionError"),
+        ("config.json", "[]", "AttributeError"),
+        ("processor_config.json", '{"a":' * 100_000, "RecursionError"),
+        ("processor_config.json", "7", "AttributeError"),
+    ],
+)
+def test_a_json_file_of_another_form_is_one_sentence(saved, tmp_path, file, text, reason):
+    folder = copy_of(saved, tmp_path)
+    (folder / file).write_text(text)
+    with pytest.raises(ValueError, match=f"A JSON file of .*copy has not the form .*{reason}"):
+        load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("changes", [{"task": "arc"}, {"height": 9, "width": 9}, {"puzzle_identifiers": {"a": 9}}])
+def test_a_processor_of_other_sizes_than_the_model_is_refused(saved, tmp_path, changes):
+    path = copy_of(saved, tmp_path) / "processor_config.json"
+    boxes = {"box_height": None, "box_width": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | boxes | changes))
+    with pytest.raises(ValueError, match="The two configurations of .*copy disagree"):
+        load_checkpoint(str(path.parent))

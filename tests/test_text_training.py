@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from configuration_hrm import HRMConfig
 from hrm_hf.cli import main as hrm_hf_main
@@ -359,3 +360,39 @@ def test_depth_is_for_our_models_only(data_folder, command, tmp_path):
     assert code == 0 and json.loads(out)["n_bytes"] == 6, error
     code, _, error = command("evaluate-text", str(tmp_path / "llama"), str(tmp_path / "a.txt"), "--max-segments", "2")
     assert code == 1 and "--max-segments is for HRM models, but this one is 'llama'" in error
+
+
+def test_a_tokenizer_without_bos_and_eos_is_one_sentence(run_folder, command, tmp_path):
+    shutil.copytree(run_folder / "model", tmp_path / "model")
+    path = tmp_path / "model/tokenizer_config.json"
+    config = {name: value for name, value in json.loads(path.read_text()).items() if not name.endswith("_token")}
+    path.write_text(json.dumps(config))
+    (tmp_path / "a.txt").write_text("a text")
+    code, _, error = command("generate", "The story", "--model", str(tmp_path / "model"), "--max-new-tokens", "2")
+    assert code == 1 and "neither a BOS nor an EOS token" in error
+    code, _, error = command("evaluate-text", str(tmp_path / "model"), str(tmp_path / "a.txt"))
+    assert code == 1 and "has no EOS token" in error
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(run_folder, command, tmp_path):
+    shutil.copytree(run_folder / "model", tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(tmp_path / "model")
+    code, _, error = command("generate", "<new>", "--model", str(tmp_path / "model"), "--max-new-tokens", "2")
+    assert code == 1 and "has 301 tokens, and the model has embeddings for 300" in error
+
+
+def test_blocks_of_another_vocabulary_are_refused(data_folder, tmp_path, capsys):
+    from hrm_hf.data.text_tokenizers import bpe_tokenizer
+
+    shutil.copytree(data_folder, tmp_path / "text")
+    bpe_tokenizer(DOCUMENTS, 260).save_pretrained(tmp_path / "text/tokenizer")
+    assert train_main(arguments(str(tmp_path / "text"), tmp_path / "run")) == 1
+    assert "but its tokenizer has 260 tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_a_batch_of_no_windows_is_refused(run_folder, command, number):
+    code, _, error = command("evaluate-text", str(run_folder / "model"), "a.txt", "--batch-size", number)
+    assert code == 1 and f"--batch-size {number} is not allowed; it must be at least 1" in error

@@ -60,9 +60,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     # --- endpoints
 
     def data_sets() -> list[dict]:
-        """Data sets with their subsets and splits."""
-        with sentences():
-            return [{"name": name, "subsets": data.splits(name)} for name in data.names()]
+        """Data sets with their subsets and splits; of one that cannot be opened the `error` says why."""
+        found = []
+        for name in data.names():
+            try:
+                found.append({"name": name, "subsets": data.splits(name)})
+            except (ValueError, OSError) as error:
+                found.append({"name": name, "subsets": {}, "error": str(error)})
+        return found
 
     def data_rows(
         dataset: str,

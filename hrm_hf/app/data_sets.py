@@ -244,8 +244,8 @@ class DataShelf:
             name: sum(file.stat().st_size for file in folder.glob("data/*.parquet"))
             for name, folder in folders.items()
         }
-        # a folder without files cannot be opened at all
-        return min(sizes, key=lambda name: (sizes[name] == 0, sizes[name]), default=None)
+        # one without files or with a damaged card cannot be opened at all
+        return min(sizes, key=lambda name: (sizes[name] == 0, not self._has_card(name), sizes[name]), default=None)
 
     def splits(self, name: str) -> dict[str, list[str]]:
         """Splits by subset, as the card names them; those with files, where it names none.
@@ -254,15 +254,9 @@ class DataShelf:
             ValueError: if there is no such data set, or its card cannot be read.
         """
         folder = self._folder(name)
-        from huggingface_hub import DatasetCard
-
         try:
-            configs = DatasetCard.load(folder / "README.md", ignore_metadata_errors=True).data.get("configs") or []
-            named = {
-                str(config["config_name"]): [str(files["split"]) for files in config["data_files"]]
-                for config in configs
-            }
-        except (ValueError, TypeError, KeyError):
+            named = _splits_of_card(folder)
+        except ValueError:
             named = {}  # no card of ours
         there = sorted({path.name.split("-")[0] for path in folder.glob("data/*.parquet")})
         if not there:
@@ -304,6 +298,13 @@ class DataShelf:
             self._open.move_to_end(key)
             return self._open[key]
 
+    def _has_card(self, name: str) -> bool:
+        try:
+            _splits_of_card(self._folder(name))
+        except ValueError:
+            return False
+        return True
+
     def _folder(self, name: str) -> Path:
         folders = self._folders()
         if not isinstance(name, str) or name not in folders:
@@ -319,6 +320,25 @@ class DataShelf:
             for card in self.root.glob("*/" * level + "README.md")
             if is_dataset_folder(card.parent)
         }
+
+
+def _splits_of_card(folder: Path) -> dict[str, list[str]]:
+    """Splits by subset, as the card of a data set names them; none if it says nothing of them.
+
+    Raises:
+        ValueError: if the YAML of the card is damaged or of another form.
+    """
+    from hrm_hf.data.folder import card_metadata
+
+    configs = card_metadata(folder).get("configs") or []
+    try:
+        return {
+            str(config["config_name"]): [str(files["split"]) for files in config["data_files"]] for config in configs
+        }
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"The configs of {folder / 'README.md'} have not the form that those of cards have."
+        ) from error
 
 
 def _open(folder: Path, name: str, subset: str, split: str) -> OpenSplit:

@@ -10,14 +10,16 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from huggingface_hub import DatasetCard, DatasetCardData, snapshot_download
 
 
@@ -127,9 +129,13 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
                 "make room or give an output directory on another disk. Nothing was written."
             ) from error
         raise
+    old = output_dir.with_name(output_dir.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if output_dir.exists():
-        shutil.rmtree(output_dir)
+        # not removed before the new one is there: whoever is killed in between has both
+        output_dir.rename(old)
     partial.rename(output_dir)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -142,6 +148,36 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
         raise
     partial.rename(path)
+
+
+def check_output_file(path: Path | None, endings: Sequence[str] = ()):
+    """Find, before work of minutes, what would make writing a file fail; `None` is no file and fine.
+
+    Args:
+        path: the file.
+        endings: of which its name must have one, if any are given.
+
+    Raises:
+        ValueError: for another ending.
+        OSError: if it cannot be written.
+    """
+    if path is None:
+        return
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(
+            f"The file {path} has no form that is known by its name; end it in {', '.join(endings[:-1])} or "
+            f"{endings[-1]}."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
+    try:
+        # permissions alone do not tell of a disk that is read-only or full
+        with tempfile.TemporaryFile(dir=path.parent) as trial:
+            trial.write(b" ")
+    except OSError as error:
+        raise type(error)(f"{path} cannot be written ({error.strerror or error}); give another place.") from error
 
 
 def _is_full_disk(error: Exception) -> bool:
@@ -273,6 +309,20 @@ def _kind(column_type: pa.DataType) -> str | dict:
     return _DTYPES[column_type]
 
 
+def card_metadata(folder: Path) -> dict[str, Any]:
+    """The YAML at the beginning of the README.md of a data set folder.
+
+    Raises:
+        ValueError: if it is no YAML, or not of the form that cards have.
+    """
+    path = folder / "README.md"
+    try:
+        return DatasetCard.load(path, ignore_metadata_errors=True).data.to_dict()
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} begins with no YAML that can be read ({reason}); correct it.") from error
+
+
 def is_dataset_folder(folder: Path) -> bool:
     """Whether there is a card and a folder with rows."""
     return (folder / "README.md").is_file() and (folder / "data").is_dir()
@@ -319,18 +369,23 @@ def split_rows(folder: Path) -> dict[str, int]:
     Raises:
         ValueError: if its card names no splits, or a file of the data set is missing or damaged.
     """
-    infos = DatasetCard.load(folder / "README.md").data.get("dataset_info")
-    if not infos:
+    infos = card_metadata(folder).get("dataset_info")
+    try:
+        names = [
+            str(split["name"]) for info in (infos if isinstance(infos, list) else [infos]) for split in info["splits"]
+        ]
+    except (TypeError, KeyError):
+        names = []
+    if not names:
         raise ValueError(
             f"{folder}/README.md names no splits (dataset_info), as the cards of dataset_scripts/ do; build the data "
             "set anew."
         )
-    splits = [split for info in (infos if isinstance(infos, list) else [infos]) for split in info["splits"]]
     rows = {}
-    for split in splits:
-        path = parquet_path(folder, split["name"])
+    for split in names:
+        path = parquet_path(folder, split)
         try:
-            rows[split["name"]] = pq.read_metadata(path).num_rows
+            rows[split] = pq.read_metadata(path).num_rows
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{path} is missing or damaged, though its card is there: {str(error).splitlines()[0]}; make the data "

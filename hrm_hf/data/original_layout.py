@@ -134,7 +134,10 @@ def read_identifiers(folder: Path) -> list[str]:
     """
     path = folder / "identifiers.json"
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}; it has the names of the puzzle identifiers.")
+        raise FileNotFoundError(
+            f"There is no file {path}, which has the names of the puzzle identifiers; give the folder of a data set "
+            "of the original code, or one of dataset_scripts/build_arc.py or convert_original.py."
+        )
     names = _read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} is no list of names.")

@@ -1,20 +1,26 @@
 """Puzzles for training and evaluation, as tensors."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import yaml
 
 from hrm_hf.data import maze_symmetry
 from hrm_hf.data.draws import Draws
+from hrm_hf.data.folder import is_dataset_folder
 from hrm_hf.data.sudoku_symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
 
 
 if TYPE_CHECKING:
     import datasets
+
+
+_MOST_FILES = 1000  # of a folder of CSV files or the like, sub-folders included
 
 
 def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.Dataset":
@@ -36,12 +42,24 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
             f"There is no data set folder {dataset}; build one with a script of dataset_scripts/ or give a data set "
             "on the Hub as owner/name."
         )
+    if Path(dataset).is_dir():
+        _check_is_small(Path(dataset))
     try:
         splits = datasets.load_dataset(dataset)
-    except datasets.exceptions.DatasetsError as error:
+    # the latter are of a README.md whose YAML is damaged, or of another form than that of data cards
+    except (
+        datasets.exceptions.DatasetsError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        RecursionError,
+    ) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(
-            f"{dataset} is no data set that can be opened ({str(error).splitlines()[0]}); make a folder of its files "
-            "with a script of dataset_scripts/."
+            f"{dataset} is no data set that can be opened ({reason}); make a folder of its files with a script of "
+            "dataset_scripts/."
         ) from error
     if split not in splits:
         raise ValueError(f"The data set {dataset} has no split {split!r}; it has {', '.join(splits)}.")
@@ -57,6 +75,21 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
             raise ValueError(f"The split {split!r} of {dataset} has {len(rows)} rows, but {limit} were asked for.")
         rows = rows.select(range(limit))
     return rows
+
+
+def _check_is_small(folder: Path):
+    """Raise a `ValueError` for a folder that is no data set but holds a tree of files, all of which would be read."""
+    if is_dataset_folder(folder):
+        return
+    number = 0
+    for _, folders, files in os.walk(folder):
+        number += len(folders) + len(files)
+        if number > _MOST_FILES:
+            raise ValueError(
+                f"The folder {folder} is no data set folder, which has README.md and data/, and has more than "
+                f"{_MOST_FILES:,} files and folders in it, which would all be looked at; give the folder of one data "
+                "set, as a script of dataset_scripts/ makes it."
+            )
 
 
 def board_processor(rows: "datasets.Dataset") -> HRMGridProcessor:

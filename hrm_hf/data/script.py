@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from hrm_hf.outer_layer import run_command
+
 
 def add_command(app: typer.Typer, function: Callable, name: str):
     """Make a function a command, with its docstring as help."""
@@ -24,9 +26,4 @@ def run_script(*functions: Callable):
     app = typer.Typer(add_completion=False)
     for function in functions:
         add_command(app, function, function.__name__.partition("_")[0])
-    try:
-        app()
-    # among them missing files and packages, folders in use and a full disk
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(run_command(Path(sys.argv[0]).name, app))

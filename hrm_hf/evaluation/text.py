@@ -43,6 +43,21 @@ class TextScores:
         return asdict(self)
 
 
+def begin_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that a text starts after, as in training: BOS, or EOS where the tokenizer has no BOS.
+
+    Raises:
+        ValueError: if it has neither.
+    """
+    token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if token is None:
+        raise ValueError(
+            "The tokenizer has neither a BOS nor an EOS token, which a text starts after; set one and save the "
+            "tokenizer with save_pretrained."
+        )
+    return token
+
+
 def text_scores(nats: float, scored: int, n_tokens: int, n_bytes: int, seconds: float) -> TextScores:
     """Scores from the summed cross entropy of the tokens that were scored.
 
@@ -187,12 +202,12 @@ def evaluate_documents(
 
     def windows() -> Iterator[tuple[np.ndarray, int]]:
         """Windows of all texts, each with the index of its first token that counts."""
-        begin_token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        begin = begin_token(tokenizer)
         for document in tqdm(documents, desc="evaluate", unit="text", disable=not progress, leave=False):
             if not document.strip():
                 continue
             tokens = tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"]
-            sequence = np.array([begin_token, *tokens, tokenizer.eos_token_id])
+            sequence = np.array([begin, *tokens, tokenizer.eos_token_id])
             counts["tokens"] += len(sequence) - 1
             counts["bytes"] += len(document.encode())
             scored = 1

@@ -27,6 +27,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from hrm_hf.evaluation.text import begin_token
 from modeling_hrm import CACHE_NAME
 
 
@@ -157,18 +158,6 @@ class TextTrace:
 
     tokens: list[TokenTrace]
     states: list[StateTrace]
-
-
-def begin_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that a text starts after, as in training: BOS, or EOS where the tokenizer has no BOS.
-
-    Raises:
-        ValueError: if it has neither.
-    """
-    token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    if token is None:
-        raise ValueError("The tokenizer has neither a BOS nor an EOS token, which a text starts after.")
-    return token
 
 
 @torch.inference_mode()

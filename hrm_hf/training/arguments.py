@@ -7,8 +7,10 @@ A recipe is a flat YAML file whose keys are the fields below. Anything on the co
 
 import difflib
 import math
-from dataclasses import dataclass, field, fields, make_dataclass
+import typing
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
@@ -90,11 +92,9 @@ class DataArguments:
     def __post_init__(self):
         if self.task not in ("grid", "text"):
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
-        if self.eval_augmentations is not None and self.eval_augmentations < 0:
-            raise ValueError(f"eval_augmentations={self.eval_augmentations} is not allowed; it must be at least 0.")
-        for name in ("arc_share_as_given", "arc_share_translated"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be a share from 0 to 1.")
+        _check_range(self, "max_train_rows max_eval_rows sample_tokens", 1)
+        _check_range(self, "eval_augmentations num_workers", 0)
+        _check_range(self, "arc_share_as_given arc_share_translated", 0, at_most=1)
 
 
 @dataclass
@@ -240,19 +240,26 @@ class TrainArguments:
         return {name: value for name, value in fields.items() if value is not None}
 
     def __post_init__(self):
-        for name in (
+        _check_range(
+            self,
             "batch_size batch_tokens batches_in_work max_steps cpu_threads log_steps eval_steps eval_max_segments "
             "eval_batch_size eval_H_cycles checkpoint_steps keep_checkpoints max_skipped_steps "
-            "gradient_accumulation_steps"
-        ).split():
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not allowed; it must be at least 1.")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay={self.ema_decay} is not allowed; it must be at least 0 and below 1.")
-        if self.eval_halt_threshold is not None and not 0 < self.eval_halt_threshold < 1:
-            raise ValueError(
-                f"eval_halt_threshold={self.eval_halt_threshold} is not allowed; it must be above 0 and below 1."
-            )
+            "gradient_accumulation_steps",
+            1,
+        )
+        _check_range(
+            self,
+            "warmup_steps learning_rate token_emb_learning_rate weight_decay puzzle_emb_learning_rate "
+            "puzzle_emb_weight_decay",
+            0,
+        )
+        _check_range(self, "adam_beta1 adam_beta2 muon_momentum ema_decay", 0, below=1)
+        _check_range(self, "min_lr_ratio stop_at_exact_accuracy stop_at_train_exact_accuracy", 0, at_most=1)
+        _check_range(self, "max_minutes checkpoint_minutes max_grad_norm epochs", above=0)
+        _check_range(self, "eval_halt_threshold", above=0, below=1)
+        _check_range(self, "lr_decay_share", above=0, at_most=1)
+        # each process adds its number to it
+        _check_range(self, "seed", 0, below=2**31)
         if self.report_to not in ("auto", "none", *TRACKERS):
             raise ValueError(
                 f"report_to={self.report_to!r} is not allowed; it must be 'auto', 'none', "
@@ -260,8 +267,6 @@ class TrainArguments:
             )
         if self.optimizer not in ("adam_atan2", "muon"):
             raise ValueError(f"optimizer={self.optimizer!r} is not allowed; it must be 'adam_atan2' or 'muon'.")
-        if self.lr_decay_share is not None and not 0 < self.lr_decay_share <= 1:
-            raise ValueError(f"lr_decay_share={self.lr_decay_share} is not allowed; it must be above 0 and at most 1.")
         if self.schedule_by_minutes and self.max_minutes is None:
             raise ValueError("schedule_by_minutes=True needs max_minutes; give the minutes of the run.")
         if self.batch_size % self.gradient_accumulation_steps != 0:
@@ -271,18 +276,56 @@ class TrainArguments:
             )
         if self.mixed_precision not in ("no", "bf16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
-        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
-            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes} is not allowed; it must be above 0.")
-        if self.epochs is not None and self.epochs <= 0:
-            raise ValueError(f"epochs={self.epochs} is not allowed; it must be above 0.")
 
     def steps(self, num_rows: int) -> int:
-        """Optimizer steps of a run on so many rows."""
-        return self.max_steps if self.epochs is None else math.ceil(self.epochs * num_rows / self.batch_size)
+        """Optimizer steps of a run on so many rows.
+
+        Raises:
+            ValueError: if they are more than can be counted.
+        """
+        steps = self.max_steps if self.epochs is None else math.ceil(self.epochs * num_rows / self.batch_size)
+        if steps * self.batch_size >= 2**62:
+            raise ValueError(f"A run of {steps} steps of batch_size={self.batch_size} is not possible; give fewer.")
+        return steps
+
+
+def _check_range(
+    options: Any,
+    names: str,
+    at_least: float | None = None,
+    *,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+):
+    """Raise a `ValueError` for the first option that is not a finite number in a range; `None` is always allowed."""
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    wanted = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+    for name in names.split():
+        value = getattr(options, name)
+        if value is None:
+            continue
+        satisfied = (
+            math.isfinite(value)
+            and (at_least is None or value >= at_least)
+            and (above is None or value > above)
+            and (at_most is None or value <= at_most)
+            and (below is None or value < below)
+        )
+        if not satisfied:
+            finite = "" if math.isfinite(value) else "a finite number "
+            raise ValueError(f"{name}={value} is not allowed; it must be {finite}{wanted}.")
 
 
 # options that take several values
 _LISTS = {"sample_prompts", "arc_canvases", "arc_canvas_weights", "arc_without"}
+
+
+class _Parser(HfArgumentParser):
+    """Says in one sentence, not in a page of usage, what is wrong with an option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message.rstrip('.')}; see --help for what there is.")
 
 
 def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, TrainArguments]:
@@ -290,33 +333,81 @@ def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, Trai
 
     Raises:
         FileNotFoundError: if the recipe file is not there.
-        ValueError: if the recipe is not a flat YAML mapping, has an unknown key or an option is out of range.
-        SystemExit: for an unknown or malformed command-line option (argparse prints what is wanted).
+        ValueError: if the recipe is not a flat YAML mapping, or an option is unknown, malformed or out of range.
+        SystemExit: after `--help`.
     """
-    parser = HfArgumentParser((ModelArguments, DataArguments, TrainArguments))
+    parser = _Parser((ModelArguments, DataArguments, TrainArguments))
     if argv and not argv[0].startswith("-"):
-        argv = [*recipe_as_argv(Path(argv[0])), *argv[1:]]
-    return parser.parse_args_into_dataclasses(argv)
+        recipe = read_recipe(Path(argv[0]))
+        lists = {name: recipe.pop(name) for name in _LISTS & recipe.keys()}
+        parser.set_defaults(**lists)
+        # with = a value may begin with a dash
+        argv = [*(f"--{name}={value}" for name, value in recipe.items()), *argv[1:]]
+    groups = parser.parse_args_into_dataclasses(argv)
+    for group in groups:
+        for option in fields(group):
+            value = getattr(group, option.name)
+            if isinstance(value, str) and (not value.strip() or "\0" in value):
+                raise ValueError(f"{option.name}={value!r} is not allowed; it must be text, without NUL characters.")
+    return groups
 
 
-def recipe_as_argv(path: Path) -> list[str]:
-    """The entries of a recipe file as command-line options, so that files and command line are parsed alike."""
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The options that a recipe file gives, those that are `null` left out; values are of the options' types, or text.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: if it is not a flat YAML mapping in UTF-8, or has an unknown option or a value of another type.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no recipe file {path}; the recipes of this project are in recipes/.")
-    recipe = yaml.safe_load(path.read_text())
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} is not a recipe: {reason}; wanted is a YAML file in UTF-8 with one 'option: value' a line."
+        ) from error
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} is not a recipe; wanted is a YAML file with one 'option: value' a line.")
-    known = {option.name for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)}
-    argv = []
+    known = {
+        option.name: option for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)
+    }
     for key, value in recipe.items():
         if key not in known:
             similar = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {similar[0]}?" if similar else "see --help for what there is."
             raise ValueError(f"{path} has the unknown option {key!r}; {hint}")
-        if isinstance(value, list) and key in _LISTS:
-            argv += [f"--{key}", *map(str, value)] if value else []
-        elif isinstance(value, (dict, list)):
+        if isinstance(value, (dict, list)) and not (isinstance(value, list) and key in _LISTS):
             raise ValueError(f"{path} has {key}: {value!r}, but an option takes one plain value.")
+        if key in _LISTS and value is not None:
+            values = value if isinstance(value, list) else [value]
+            recipe[key] = [_plain(f"{path} has {key}", known[key], part) for part in values]
         elif value is not None:
-            argv += [f"--{key}", str(value)]
-    return argv
+            _plain(f"{path} has {key}", known[key], value)
+    return {key: value for key, value in recipe.items() if value is not None}
+
+
+def _plain(where: str, option: Field, value: Any) -> Any:
+    """A value of a recipe, or of its lists, as an option takes it; numbers of options that take one stay as they are.
+
+    Raises:
+        ValueError: if YAML has read it as something else than the option takes; starts with `where`.
+    """
+    kinds = typing.get_args(option.type) or (option.type,)
+    # YAML reads no, off, 12 and 2026-11-29 as other things than text
+    if str in kinds and not isinstance(value, str):
+        raise ValueError(f"{where}: {value!r}, which YAML does not read as text; put it in quotes if it is meant.")
+    if isinstance(value, bool) and bool not in kinds:
+        raise ValueError(f"{where}: {value!r}, but it takes a number.")
+    if typing.get_origin(option.type) is not list:
+        return value
+    try:
+        if isinstance(value, (dict, list)) or value is None:
+            raise ValueError
+        number = kinds[0](value)
+        if number != value and not isinstance(value, str):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{where}: {value!r}, but it takes values of the type {kinds[0].__name__}.") from None
+    return number

@@ -3,7 +3,8 @@
 checkpoints/step_00000120/
     shared.pt           weights, moving average, optimizers
     process_00000.pt    of each process: random states, the task's own (carries), sums for the log
-    manifest.json       written last: step, number of processes, and the SHA-256 of the other files
+    manifest.json       written last: step, number of processes, options that must stay as they are, and the SHA-256
+                        of the other files
 
 A checkpoint is written beside its place and renamed when it is whole. Files hold tensors and plain values only, so
 that reading them runs no code (`weights_only=True`).
@@ -21,6 +22,7 @@ import torch
 from accelerate import Accelerator
 
 from hrm_hf.data.folder import sha256
+from hrm_hf.training.stopping import disk_error, on_main
 
 
 _MANIFEST, _SHARED = "manifest.json", "shared.pt"
@@ -50,10 +52,11 @@ class Checkpoints:
         folder: where they are.
         keep: how many of the newest are kept.
         accelerator: the processes, all of which save and load together.
+        recipe: options of the run by which its state is understood: one with others cannot be gone on with.
     """
 
-    def __init__(self, folder: Path, keep: int, accelerator: Accelerator):
-        self.folder, self.keep, self.accelerator = folder, keep, accelerator
+    def __init__(self, folder: Path, keep: int, accelerator: Accelerator, recipe: dict[str, Any] | None = None):
+        self.folder, self.keep, self.accelerator, self.recipe = folder, keep, accelerator, recipe or {}
 
     def save(self, step: int, shared: dict[str, Any], own: dict[str, Any]) -> Path:
         """Write a checkpoint and remove the oldest; called by all processes.
@@ -62,27 +65,66 @@ class Checkpoints:
             step: steps done.
             shared: state that all processes have in common; the main process writes it.
             own: state of this process.
+
+        Raises:
+            OSError: on all processes, if one of them cannot write; older checkpoints are then as they were.
         """
         final = self.folder / f"step_{step:08d}"
         partial = final.with_name(final.name + ".partial")
         accelerator = self.accelerator
-        if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            torch.save(shared, partial / _SHARED)
-        accelerator.wait_for_everyone()
-        torch.save(own, partial / _own_name(accelerator.process_index))
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            files = {file.name: sha256(file) for file in sorted(partial.iterdir())}
-            manifest = {"step": step, "processes": accelerator.num_processes, "sha256": files}
-            (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-            # after a resume the same step may be there
-            shutil.rmtree(final, ignore_errors=True)
-            partial.rename(final)
-            for old in self._newest_first()[self.keep :]:
-                shutil.rmtree(old)
+
+        def write_shared():
+            if accelerator.is_main_process:
+                for left in self.folder.glob("step_*.partial"):
+                    shutil.rmtree(left)
+                partial.mkdir(parents=True)
+                torch.save(shared, partial / _SHARED)
+
+        def write_own():
+            torch.save(own, partial / _own_name(accelerator.process_index))
+
+        def finish():
+            if accelerator.is_main_process:
+                files = {file.name: sha256(file) for file in sorted(partial.iterdir())}
+                manifest = {"step": step, "processes": accelerator.num_processes, "recipe": self.recipe}
+                (partial / _MANIFEST).write_text(json.dumps(manifest | {"sha256": files}, indent=2) + "\n")
+                # after a resume the same step may be there
+                shutil.rmtree(final, ignore_errors=True)
+                partial.rename(final)
+                self._remove_older(step, self.keep)
+
+        for write in (write_shared, write_own, finish):
+            if said := disk_error(accelerator, write):
+                if accelerator.is_main_process:
+                    shutil.rmtree(partial, ignore_errors=True)
+                raise OSError(f"The checkpoint {final} cannot be written ({said}).")
         return final
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint, whole or not."""
+        return next(iter(self._newest_first()), None)
+
+    def make_room(self):
+        """Remove all but the newest checkpoint; for the main process."""
+        if newest := self.newest():
+            self._remove_older(_step_of(newest), 1)
+
+    def set_aside_after(self, step: int):
+        """Rename the checkpoints of later steps, which a run that goes on from an earlier one leaves behind.
+
+        They would else be taken for the newest of it. For the main process.
+        """
+        for path in self._newest_first():
+            if _step_of(path) > step:
+                aside = path.with_name(path.name + ".set_aside")
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
+
+    def _remove_older(self, step: int, keep: int):
+        """Keep the checkpoint of a step and the newest before it."""
+        older = [path for path in self._newest_first() if _step_of(path) < step]
+        for path in older[keep - 1 :]:
+            shutil.rmtree(path)
 
     def find(self, name: str) -> Checkpoint | None:
         """The checkpoint to resume from.
@@ -91,52 +133,86 @@ class Checkpoints:
             name: `"auto"` for the newest whole one, or the folder of one.
 
         Returns:
-            `None` if there is none to be found automatically. What was passed over, and why, is printed.
+            `None` if the newest is asked for and there is no checkpoint at all. What was passed over, and why, is
+            printed.
 
         Raises:
-            ValueError: if the folder that was named holds no whole checkpoint of as many processes.
+            ValueError: if the one that was named or, of those that are whole, the newest is of another number of
+                processes or a run with other options, or if none is whole.
         """
+        path = on_main(self.accelerator, lambda: self._choose(name))
+        return None if path is None else self._load(path)
+
+    def _choose(self, name: str) -> Path | None:
         if name != "auto":
-            if reason := self._what_is_wrong(Path(name)):
+            path = Path(name)
+            if reason := self._damage(path) or self._mismatch(path):
                 raise ValueError(
                     f"{name} cannot be resumed from: {reason}; give another checkpoint, or auto for the newest whole "
                     "one."
                 )
-            return self._load(Path(name))
+            return path
+        damaged = {}
         for path in self._newest_first():
-            reason = self._what_is_wrong(path)
-            if reason is None:
-                self.accelerator.print(f"resumes from {path}")
-                return self._load(path)
-            self.accelerator.print(f"passed over {path}: {reason}")
+            if damage := self._damage(path):
+                damaged[path] = damage
+                continue
+            if mismatch := self._mismatch(path):
+                raise ValueError(
+                    f"The run in {self.folder.parent} cannot go on from {path.name}: {mismatch}; start it as it was "
+                    "started, or give another --output_dir."
+                )
+            for passed, damage in damaged.items():
+                print(f"passed over {passed}: {damage}")
+            print(f"resumes from {path}")
+            return path
+        if damaged:
+            said = "; ".join(f"{path.name}: {damage}" for path, damage in damaged.items())
+            raise ValueError(
+                f"The run in {self.folder.parent} cannot go on, because none of its checkpoints is whole ({said}); "
+                "give another --output_dir, or leave out --resume and give --overwrite_output_dir true to replace it."
+            )
         return None
 
     def _newest_first(self) -> list[Path]:
         folders = [path for path in self.folder.glob("step_*") if path.name.removeprefix("step_").isdigit()]
-        return sorted(folders, key=lambda path: int(path.name.removeprefix("step_")), reverse=True)
+        return sorted(folders, key=_step_of, reverse=True)
 
-    def _what_is_wrong(self, path: Path) -> str | None:
-        """Why a folder is no checkpoint that these processes can resume from."""
+    def _damage(self, path: Path) -> str | None:
+        """Why a folder is no whole checkpoint."""
         try:
             manifest = json.loads((path / _MANIFEST).read_text())
-            processes, files = manifest["processes"], manifest["sha256"]
+            files = {**manifest["sha256"]}
+            int(manifest["step"]), int(manifest["processes"]), {**manifest.get("recipe", {})}
         except FileNotFoundError:
             return f"it has no {_MANIFEST}"
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return f"its {_MANIFEST} is damaged ({error})"
         for name, expected in files.items():
             if not (path / name).is_file():
                 return f"{name} is missing"
             if sha256(path / name) != expected:
                 return f"{name} has not the content that its manifest says"
-        if processes != self.accelerator.num_processes:
-            return f"it is of {processes} processes, and these are {self.accelerator.num_processes}"
+        return None
+
+    def _mismatch(self, path: Path) -> str | None:
+        """Why a whole checkpoint is none that these processes can go on from."""
+        manifest = json.loads((path / _MANIFEST).read_text())
+        if manifest["processes"] != self.accelerator.num_processes:
+            return f"it is of {manifest['processes']} processes, and these are {self.accelerator.num_processes}"
+        for option, value in manifest.get("recipe", {}).items():
+            if option in self.recipe and self.recipe[option] != value:
+                return f"it is of a run with {option}={value!r}, and this one has {option}={self.recipe[option]!r}"
         return None
 
     def _load(self, path: Path) -> Checkpoint:
         parts = (_SHARED, _own_name(self.accelerator.process_index))
         shared, own = (torch.load(path / name, map_location="cpu", weights_only=True) for name in parts)
         return Checkpoint(path, json.loads((path / _MANIFEST).read_text())["step"], shared, own)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))
 
 
 def _own_name(process: int) -> str:

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
-from accelerate.utils import set_seed
+from accelerate.utils import FullyShardedDataParallelPlugin, set_seed
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
@@ -46,9 +48,13 @@ from hrm_hf.training.sharding import (
     whole_state,
 )
 from hrm_hf.training.step import TrainingStep
-from hrm_hf.training.stopping import SignalWatch, Stopped, any_process
+from hrm_hf.training.stopping import SignalWatch, Stopped, any_process, disk_error, on_main
 from hrm_hf.training.task import Task
 from hrm_hf.training.trackers import choose_tracker, start_tracker, track
+
+
+# options that a run cannot go on without
+_FIXED_BY_CHECKPOINT = ("batch_size", "batch_tokens", "batches_in_work", "gradient_accumulation_steps", "optimizer")
 
 
 @dataclass
@@ -56,6 +62,8 @@ class Run:
     """A training run that is ready to start: everything a recipe can get wrong has been checked."""
 
     args: TrainArguments
+    groups: list[Any]  # of all options, for recipe.yaml
+    goes_on: bool  # with the run that is in its folder
     accelerator: Accelerator
     folder: RunFolder
     task: Task
@@ -119,7 +127,8 @@ def prepare(
         task: what to train; by default what the recipe names.
 
     Raises:
-        ValueError, FileNotFoundError, FileExistsError: for a recipe that cannot work.
+        ValueError, OSError: for a recipe that cannot work, or a folder that cannot be written.
+        Stopped: with `resume="auto"`, if the run is finished.
     """
     if train_args.fused_kernels and not torch.cuda.is_available():
         raise ValueError("fused_kernels=True needs a CUDA GPU, and there is none here; leave it out.")
@@ -156,19 +165,50 @@ def prepare(
         )
     if accelerator.device.type == "cpu":
         torch.set_num_threads(train_args.cpu_threads or share_of_cores(accelerator))
+    folder = RunFolder(train_args, accelerator)
+    try:
+        return _build_run(model_args, data_args, train_args, task, accelerator, sharding, tracker, folder)
+    except BaseException:
+        folder.close()
+        raise
 
+
+def _build_run(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    train_args: TrainArguments,
+    task: Task | None,
+    accelerator: Accelerator,
+    sharding: FullyShardedDataParallelPlugin | None,
+    tracker: str | None,
+    folder: RunFolder,
+) -> Run:
+    """What takes time of `prepare`: data, model, optimizers, checkpoint."""
     if task is None:
         task = make_task(model_args, data_args, train_args.seed)
     max_steps = train_args.steps(task.num_train_items)
-    checkpoints = Checkpoints(Path(train_args.output_dir) / "checkpoints", train_args.keep_checkpoints, accelerator)
+    if train_args.resume == "auto":
+        folder.check_finished(max_steps)
+    checkpoints = Checkpoints(
+        folder.path / "checkpoints",
+        train_args.keep_checkpoints,
+        accelerator,
+        # a checkpoint has so many carries of so many sequences, and has counted the draws of its steps
+        {"task": data_args.task, "arc_canvases": data_args.arc_canvases}
+        | {name: getattr(train_args, name) for name in _FIXED_BY_CHECKPOINT},
+    )
     resumed = None if train_args.resume is None else checkpoints.find(train_args.resume)
     steps_done = 0 if resumed is None else resumed.step
-    if steps_done >= max_steps:
+    # a run that could not save its model has a checkpoint after the last step
+    if steps_done > max_steps:
         raise ValueError(
             f"{resumed.path} has done {steps_done} steps, and the run has {max_steps} in all, so nothing is left; "
             "give more, or start anew."
         )
-    draws = task.draws(train_args, max_steps, parts)
+    goes_on = resumed is not None and resumed.path.resolve().parent == checkpoints.folder.resolve()
+    if not goes_on:
+        folder.check_start()
+    draws = task.draws(train_args, max_steps, accelerator.num_processes * train_args.gradient_accumulation_steps)
     loader = DataLoader(
         draws,
         batch_sampler=StepSampler(
@@ -222,18 +262,15 @@ def prepare(
             optimizer.compile()
     if resumed is not None:
         restore_shared(resumed, model, average, optimizers)
-    folder = RunFolder(
-        train_args.output_dir,
-        # a run that was killed before its first checkpoint starts anew
-        train_args.overwrite_output_dir or train_args.resume == "auto",
-        accelerator.is_main_process,
-        goes_on=resumed is not None and resumed.path.parent == checkpoints.folder,
-    )
-    folder.forget_after(steps_done)
-    folder.write_recipe(model_args, data_args, train_args)
-    start_tracker(accelerator, tracker, folder.path, [model_args, data_args, train_args])
+    folder.check_space(bytes_to_write(model, average, train_args))
+    groups = [model_args, data_args, train_args]
+    if not goes_on:
+        folder.start(*groups)
+    start_tracker(accelerator, tracker, folder.path, groups)
     return Run(
         args=train_args,
+        groups=groups,
+        goes_on=goes_on,
         accelerator=accelerator,
         folder=folder,
         task=task,
@@ -256,13 +293,20 @@ def train(run: Run) -> dict:
         The scores of the last evaluation.
 
     Raises:
-        Stopped: if a signal or gradients that are not finite end the run; what can be gone on from is saved.
+        Stopped: if a signal, gradients that are not finite or a full disk end the run; what can be gone on from is
+            saved.
     """
     try:
         return run_loop(run)
+    except OSError as error:
+        # what is printed, too, may go to a disk that is full; of several processes the others know nothing of it
+        if run.accelerator.num_processes > 1:
+            raise
+        raise Stopped(f"The run cannot write: {error} {where_weights_are(run)}", exit_code=1) from error
     finally:
         # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any
         # more: processes that leave it one by one, or at their very end, may wait for each other
+        run.folder.close()
         run.network = run.model
         run.accelerator.free_memory()
         gc.collect()
@@ -302,9 +346,39 @@ def run_loop(run: Run) -> dict:
     if args.cuda_graph:
         take_step = GraphedCall(take_step, prepare=take_step.drop_gradients)
     saved_at = clock.minutes()
+
+    def save_checkpoint(step: int) -> tuple[Path | None, str]:
+        """The new checkpoint, or `None` and what is wrong with the disk."""
+        with clock.paused():
+            try:
+                return run.checkpoints.save(step, *everything(run, meter, clock, best)), ""
+            except OSError as error:
+                accelerator.print(f"{error} Training goes on.")
+                return None, str(error)
+
+    def evaluate(step: int) -> dict:
+        with clock.paused(), run.result() as result:
+            scores = task.evaluate(result, accelerator, args)
+            run.network.train()
+            if best.update(step, scores) and args.keep_best:
+                save = partial(run.folder.save_model, result, task.processing, "best_model")
+                if said := disk_error(accelerator, save):
+                    accelerator.print(f"The best model so far cannot be saved: {said} Training goes on.")
+        record = {"step": step, "minutes": clock.minutes()}
+        record |= {f"eval_{name}": value for name, value in scores.items()}
+        run.folder.log(record)
+        track(accelerator, record)
+        progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
+        return scores
+
+    step = steps_done
+    if steps_done == max_steps:
+        begin_to_go_on(run)
+        scores = evaluate(step)
     run.network.train()
     with SignalWatch() as watch:
-        for step, batch in enumerate(run.loader, start=steps_done + 1):
+        # Accelerate makes one batch of an empty loader
+        for step, batch in enumerate(run.loader if steps_done < max_steps else (), start=steps_done + 1):
             if run.resumed is not None and step == steps_done + 1:
                 # not before, because the loader itself draws random numbers when it starts
                 restore_random_states(run.resumed.own["random"])
@@ -320,6 +394,9 @@ def run_loop(run: Run) -> dict:
                 optimizer.set_learning_rate(factor)
             take_step(batch)
             progress.update()
+            if step == steps_done + 1:
+                # not before, so that a run which cannot go on has changed nothing
+                begin_to_go_on(run)
 
             is_last = step == max_steps or clock.is_over(accelerator)
             if step % args.log_steps == 0 or is_last:
@@ -343,16 +420,7 @@ def run_loop(run: Run) -> dict:
                 if known_by_heart is not None and record.get("exact_accuracy", 0.0) >= known_by_heart:
                     is_last = True
             if step % args.eval_steps == 0 or is_last:
-                with clock.paused(), run.result() as result:
-                    scores = task.evaluate(result, accelerator, args)
-                    run.network.train()
-                    if best.update(step, scores) and args.keep_best:
-                        run.folder.save_model(result, task.processing, "best_model")
-                record = {"step": step, "minutes": clock.minutes()}
-                record |= {f"eval_{name}": value for name, value in scores.items()}
-                run.folder.log(record)
-                track(accelerator, record)
-                progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
+                scores = evaluate(step)
                 good_enough = args.stop_at_exact_accuracy
                 if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
                     break
@@ -363,35 +431,82 @@ def run_loop(run: Run) -> dict:
             is_due = asks and any_process(accelerator, is_due)
             is_stopped = asks and any_process(accelerator, watch.received is not None)
             if is_due or is_stopped or (args.checkpoint_steps is not None and step % args.checkpoint_steps == 0):
-                with clock.paused():
-                    path = run.checkpoints.save(step, *everything(run, meter, clock, best))
+                path, said = save_checkpoint(step)
                 saved_at = clock.minutes()
             if is_stopped:
                 number = watch.received or signal.SIGTERM  # another process has got it
-                raise Stopped(
-                    f"{signal.Signals(number).name} came at step {step}; with --resume auto the run goes on from "
-                    f"{path}.",
-                    exit_code=128 + number,
-                )
+                came = f"{signal.Signals(number).name} came at step {step}"
+                if path is None:
+                    raise Stopped(f"{came}. {said} {where_weights_are(run)}", exit_code=128 + number)
+                raise Stopped(f"{came}; with --resume auto the run goes on from {path}.", exit_code=128 + number)
     progress.close()
 
-    with run.result() as result:
-        run.folder.save_model(result, task.processing)
-    run.folder.write_result(
-        {
-            "steps": step,
-            "train_minutes": clock.minutes(),
-            **task.counts(step, args.batch_size),
-            "parameters": sum(param.numel() for param in run.model.parameters()),
-            "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
-            "processes": accelerator.num_processes,
-            "eval_split": task.eval_split,
-            f"best_{best.name}": best.value,
-            "best_step": best.step,
-        }
-        | {name: value for name, value in scores.items() if name not in task.shown}
-    )
+    result = {
+        "steps": step,
+        "train_minutes": clock.minutes(),
+        **task.counts(step, args.batch_size),
+        "parameters": sum(param.numel() for param in run.model.parameters()),
+        "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "eval_split": task.eval_split,
+        f"best_{best.name}": best.value,
+        "best_step": best.step,
+    } | {name: value for name, value in scores.items() if name not in task.shown}
+    if said := save_result(run, result):
+        path, _ = save_checkpoint(step)
+        raise Stopped(f"{said} {where_weights_are(run, path)}", exit_code=1)
     return scores
+
+
+def begin_to_go_on(run: Run):
+    """Let a resumed run write into the folder of its run; called by all processes, nothing else is changed before."""
+    if run.goes_on and run.accelerator.is_main_process:
+        run.checkpoints.set_aside_after(run.resumed.step)
+        run.folder.go_on(run.resumed.step, *run.groups)
+
+
+def save_result(run: Run, result: dict) -> str | None:
+    """Save the model and result.json, if need be in the place of older checkpoints; what is wrong if they cannot."""
+
+    def save():
+        run.folder.save_model(model, run.task.processing)
+        run.folder.write_result(result)
+
+    def make_room_and_save():
+        if run.accelerator.is_main_process:
+            run.checkpoints.make_room()
+        save()
+
+    with run.result() as model:
+        return disk_error(run.accelerator, save) and disk_error(run.accelerator, make_room_and_save)
+
+
+def where_weights_are(run: Run, checkpoint: Path | None = None) -> str:
+    """Save the weights wherever there is room, when their own folder cannot be written, and say where they are.
+
+    Args:
+        run: the run; called by all processes.
+        checkpoint: one of this very step, if there is one.
+    """
+    if checkpoint is not None:
+        return f"The trained weights are in {checkpoint}; make room, and --resume auto saves the model."
+    with run.result() as model:
+        save = partial(run.folder.save_elsewhere, model, run.task.processing)
+        elsewhere = on_main(run.accelerator, save)
+    newest = run.checkpoints.newest()
+    before = "there is no checkpoint" if newest is None else f"the newest checkpoint is {newest}"
+    if elsewhere is not None:
+        return f"The trained weights are in {elsewhere}, move them before the machine is cleaned; {before}."
+    return f"The weights of this step are lost, because no other disk of this machine has room; {before}."
+
+
+def bytes_to_write(model: PreTrainedModel, average: MovingAverage | None, args: TrainArguments) -> int:
+    """About what the model and a checkpoint take on the disk, if there are to be checkpoints."""
+    weights = sum(param.numel() * param.element_size() for param in model.parameters())
+    if args.checkpoint_steps is None and args.checkpoint_minutes is None:
+        return weights
+    # the optimizer keeps two moments
+    return weights * (1 + 3 + (average is not None))
 
 
 def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best) -> tuple[dict, dict]:

@@ -6,11 +6,16 @@ log.jsonl     one line every `log_steps` and one for every evaluation
 model/        weights, configuration, processor and code: what `from_pretrained` takes
 best_model/   the same of the best evaluation, with keep_best
 result.json   the last evaluation and what it cost
+run.lock      while a job has the folder, see `folder_lock`
+hrm-hf/       what a tracker writes, if it writes here
 """
 
+import errno
 import json
+import os
 import platform
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,40 +23,138 @@ import accelerate
 import torch
 import transformers
 import yaml
+from accelerate import Accelerator
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, ProcessorMixin
 
 from hrm_hf.checkpoints import save_checkpoint
 from hrm_hf.data.folder import whole_file, whole_folder
+from hrm_hf.training.arguments import TrainArguments
+from hrm_hf.training.folder_lock import LOCK_NAME, FolderLock
+from hrm_hf.training.stopping import Stopped, on_main
+from hrm_hf.training.trackers import PROJECT
+
+
+# what says that a run has been trained: such a folder is never started anew unless it is to be replaced
+_TRAINED = ("model", "best_model", "result.json")
+# all that a run writes, but for its checkpoints
+_OWN = (*_TRAINED, "recipe.yaml", "log.jsonl", PROJECT)
+# options that say when a run ends
+_LENGTH = ("max_steps", "epochs", "max_minutes", "stop_at_exact_accuracy", "stop_at_train_exact_accuracy")
 
 
 class RunFolder:
-    """Writes the files of a run; on other processes than the main one every method does nothing.
+    """The files of a run. The main process writes them; on the others most methods do nothing.
+
+    Takes the folder for this job; `close` gives it back.
 
     Args:
-        output_dir: the folder; made if it is not there.
-        overwrite: whether a run that is there may be replaced.
-        is_main_process: whether this process writes.
-        goes_on: whether the run that is there goes on.
+        args: of the run: the folder, and what may happen to a run that is there.
+        accelerator: the processes, all of which make one and open it.
 
     Raises:
-        FileExistsError: if the folder holds something and may not be replaced.
+        FileExistsError: if another job has the folder.
+        OSError: if it cannot be written.
     """
 
-    def __init__(self, output_dir: str, overwrite: bool, is_main_process: bool, goes_on: bool = False):
-        self.path = Path(output_dir)
-        self.writes = is_main_process
-        if not self.writes:
-            return
-        if self.path.exists() and any(self.path.iterdir()) and not goes_on:
-            if not overwrite:
+    def __init__(self, args: TrainArguments, accelerator: Accelerator):
+        self.path, self.args = Path(args.output_dir), args
+        self.writes = accelerator.is_main_process
+        self._accelerator = accelerator
+        self._lock: FolderLock | None = None
+        self._lines: list[str] = []  # of log.jsonl, to be written
+
+        def take():
+            self._lock = FolderLock(self.path)
+
+        on_main(accelerator, take)
+
+    def close(self):
+        """Give the folder back; one that is empty and was made for this run goes."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def check_finished(self, max_steps: int):
+        """Raise `Stopped` with exit code 0 if the run is finished that `--resume auto` is to go on with."""
+
+        def check():
+            result = self._finished_result()
+            if result is not None and (result["steps"] >= max_steps or self._recorded_length() == self._length()):
+                raise Stopped(
+                    f"The run in {self.path} is finished: {result['steps']} steps, the model is in "
+                    f"{self.path / 'model'}. Nothing is left to do.",
+                    exit_code=0,
+                )
+
+        on_main(self._accelerator, check)
+
+    def check_start(self):
+        """Raise an error if a run may not start here from step 0.
+
+        Raises:
+            FileExistsError: if the folder holds something and may not be replaced.
+            ValueError: with `resume="auto"`, if a run was here that cannot be gone on with.
+        """
+
+        def check():
+            there = {path.name for path in self.path.iterdir()} - {LOCK_NAME}
+            if self.args.resume == "auto":
+                if trained := there.intersection(_TRAINED):
+                    raise ValueError(
+                        f"The run in {self.path} cannot go on: it has {' and '.join(sorted(trained))}, but no "
+                        "checkpoint; give another --output_dir (and --init_from for its weights), or leave out "
+                        "--resume and give --overwrite_output_dir true to replace it."
+                    )
+                return
+            if not there:
+                return
+            if not self.args.overwrite_output_dir:
                 raise FileExistsError(
                     f"{self.path} is not empty; give another --output_dir, --resume auto to go on with the run there, "
                     "or --overwrite_output_dir true to replace it."
                 )
-            if not (self.path / "recipe.yaml").is_file():
+            if "recipe.yaml" not in there:
                 raise FileExistsError(f"{self.path} is no run folder (it has no recipe.yaml); remove it first.")
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+
+        on_main(self._accelerator, check)
+
+    def check_space(self, num_bytes: int):
+        """Raise an `OSError` if the disk has not so much room, on all processes."""
+
+        def check():
+            free = shutil.disk_usage(self.path).free
+            if free < num_bytes:
+                raise OSError(
+                    f"The disk of {self.path} has {free / 1e6:,.0f} MB free, and the run writes about "
+                    f"{num_bytes / 1e6:,.0f} MB (a model and a checkpoint); make room or give an --output_dir on "
+                    "another disk."
+                )
+
+        on_main(self._accelerator, check)
+
+    def start(self, *groups):
+        """Begin a run at step 0: what is left of another one, and only that, goes; the recipe is written."""
+        if not self.writes:
+            return
+        # without a checkpoint or a model there is nothing of it to lose
+        self.forget_after(0)
+        if self.args.overwrite_output_dir and self.args.resume != "auto":
+            checkpoints = self.path / "checkpoints"
+            for path in (*(self.path / name for name in _OWN), *checkpoints.glob("step_*")):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+                checkpoints.rmdir()
+        self.write_recipe(*groups)
+
+    def go_on(self, step: int, *groups):
+        """Begin to write as the run that goes on after a step, which makes what it has written of later ones void."""
+        if self.writes:
+            self.forget_after(step)
+            (self.path / "result.json").unlink(missing_ok=True)
+            self.write_recipe(*groups)
 
     def write_recipe(self, *groups):
         """Write every option of the run in the form of a recipe."""
@@ -59,10 +162,21 @@ class RunFolder:
         self._write("recipe.yaml", yaml.safe_dump(options, sort_keys=False))
 
     def log(self, record: dict):
-        """Append a line to log.jsonl."""
-        if self.writes:
-            with open(self.path / "log.jsonl", "a") as log:
-                log.write(json.dumps(record) + "\n")
+        """Append a line to log.jsonl; while the disk is full, lines wait."""
+        if not self.writes:
+            return
+        self._lines.append(json.dumps(record) + "\n")
+        try:
+            with open(self.path / "log.jsonl", "ab", buffering=0) as log:
+                size, text = log.tell(), "".join(self._lines).encode()
+                if log.write(text) < len(text):
+                    log.truncate(size)  # no half line stays
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if len(self._lines) == 1:
+                print(f"{self.path / 'log.jsonl'} cannot be written ({error}); its lines wait for room on the disk")
+        else:
+            self._lines = []
 
     def forget_after(self, step: int):
         """Take the lines of later steps out of log.jsonl, because a run that goes on from there writes them again."""
@@ -83,13 +197,59 @@ class RunFolder:
         self._write("result.json", json.dumps(result | versions, indent=2) + "\n")
 
     def save_model(self, model: PreTrainedModel, processor: ProcessorMixin, name: str = "model"):
-        """Write model and processor beside their folder, then rename: the folder is whole or not there."""
+        """Write model and processor beside their folder, then rename: the folder is whole or not there.
+
+        Files that others have put into a model folder that is replaced, as its card, are kept.
+        """
         if not self.writes:
             return
-        with whole_folder(self.path / name) as partial:
+        target = self.path / name
+        with whole_folder(target) as partial:
             save_checkpoint(partial, model, processor)
+            for path in target.iterdir() if target.is_dir() else ():
+                # weights are those of the model before, perhaps in another number of files
+                if (partial / path.name).exists() or ".safetensors" in path.name:
+                    continue
+                if path.is_dir():
+                    shutil.copytree(path, partial / path.name, symlinks=True)
+                else:
+                    shutil.copy2(path, partial / path.name, follow_symlinks=False)
+
+    def save_elsewhere(self, model: PreTrainedModel, processor: ProcessorMixin) -> Path | None:
+        """Write model and processor to another disk of this machine; `None` if there is no room anywhere."""
+        for root in (tempfile.gettempdir(), str(Path.home()), "/dev/shm"):
+            try:
+                folder = Path(tempfile.mkdtemp(prefix=f"hrm-hf-{self.path.name}-", dir=root))
+            except OSError:
+                continue
+            try:
+                save_checkpoint(folder, model, processor)
+                return folder
+            except (OSError, SafetensorError):
+                shutil.rmtree(folder, ignore_errors=True)
+        return None
 
     def _write(self, name: str, text: str):
         if self.writes:
             with whole_file(self.path / name) as partial:
                 partial.write_text(text)
+
+    def _finished_result(self) -> dict | None:
+        """result.json, if the run that wrote it is over and its model there."""
+        try:
+            result = json.loads((self.path / "result.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        is_whole = isinstance(result, dict) and isinstance(result.get("steps"), int)
+        return result if is_whole and (self.path / "model" / "config.json").is_file() else None
+
+    def _length(self) -> dict:
+        return {name: getattr(self.args, name) for name in _LENGTH}
+
+    def _recorded_length(self) -> dict | None:
+        """The options of the run that was here that say when it ends."""
+        try:
+            recipe = yaml.safe_load((self.path / "recipe.yaml").read_text())
+        except (FileNotFoundError, ValueError, yaml.YAMLError):
+            return None
+        return {name: recipe.get(name) for name in _LENGTH} if isinstance(recipe, dict) else None

@@ -2,15 +2,19 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import SafetensorError
 from torch.optim import Optimizer
 
 
 class Stopped(RuntimeError):
-    """A run ended before its last step; the message says why, and what is left.
+    """A run ended before its last step, or had ended before (exit code 0); the message says why, and what is left.
 
     Attributes:
         exit_code: of the process.
@@ -52,6 +56,40 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
         return flag
     votes = accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum")
     return votes.item() > 0
+
+
+def on_main(accelerator: Accelerator, function: Callable[[], Any]) -> Any:
+    """Call a function on the main process; called by all, which get what it returns.
+
+    Raises:
+        SystemExit: on the other processes, if it raises an error, because the main one tells the user.
+    """
+    result, exit_code, error = None, None, None
+    if accelerator.is_main_process:
+        try:
+            result = function()
+        except Exception as raised:
+            error, exit_code = raised, getattr(raised, "exit_code", 1)
+    if accelerator.num_processes > 1:
+        result, exit_code = broadcast_object_list([result, exit_code])
+    if error is not None:
+        raise error
+    if exit_code is not None:
+        raise SystemExit(exit_code)
+    return result
+
+
+def disk_error(accelerator: Accelerator, write: Callable[[], Any]) -> str | None:
+    """Call what writes to a disk on the processes; called by all, which get the first error in words, or `None`."""
+    said = None
+    try:
+        write()
+    # torch and safetensors have errors of their own for a disk that takes no more
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+    if accelerator.num_processes > 1:
+        said = next((words for words in gather_object([said]) if words is not None), None)
+    return said
 
 
 def found_inf(accelerator: Accelerator, norm: torch.Tensor, optimizers: list[Optimizer]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput
 from configuration_hrm import HRMConfig
 from hrm_hf.data.draws import Draws
 from hrm_hf.data.text_blocks import TextBlocks, load_text_blocks, load_text_tokenizer
-from hrm_hf.evaluation.text import IGNORE_INDEX, evaluate_blocks
+from hrm_hf.evaluation.text import IGNORE_INDEX, begin_token, evaluate_blocks
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.task import Task
 from modeling_hrm import HRMForCausalLM
@@ -86,6 +86,12 @@ class TextTask(Task):
             raise ValueError(
                 f"The split {data_args.train_split!r} of {data_args.dataset} has {len(self.blocks)} rows, but "
                 f"{self.num_train_items} were asked for."
+            )
+        largest, vocab_size = int(self.blocks.tokens.max()), len(self.processing)
+        if largest >= vocab_size:
+            raise ValueError(
+                f"The data set {data_args.dataset} has the token {largest}, but its tokenizer has {vocab_size} "
+                "tokens; build it again, with one tokenizer."
             )
         self.eval_split = data_args.eval_split
         self.eval_blocks = load_text_blocks(data_args.dataset, data_args.eval_split)
@@ -197,7 +203,7 @@ def continue_prompts(
     Returns:
         A dictionary with `prompt` and `continuation` for each.
     """
-    begin = [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
+    begin = [begin_token(tokenizer)]
     samples = []
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

@@ -82,6 +82,31 @@ def test_a_damaged_data_set_says_so_without_its_place(tmp_path):
     assert str(tmp_path) not in str(error.value)
 
 
+@pytest.mark.parametrize("card", ["---\na: [\n---\n", "---\n- 1\n---\n", "---\nconfigs: 7\n---\n"])
+def test_a_card_that_is_damaged_is_no_matter_of_the_others(client, card):  # noqa: F811
+    root = world().root / "data"
+    bad = root / "bad"
+    shutil.copytree(root / "maze", bad)
+    try:
+        # the smallest, which the page would begin with
+        (bad / "data/test-00000-of-00001.parquet").unlink()
+        (bad / "README.md").write_text(card)
+        (root / "empty/data").mkdir(parents=True)
+        (root / "empty/README.md").write_text("nothing")
+        listed = {entry["name"]: entry for entry in client.predict(api_name="/data_sets")}
+        assert set(listed) == {"arc", "bad", "empty", "maze", "sudoku-4x4", "text"}
+        assert listed["maze"]["subsets"] == {"default": ["train", "test"]}
+        assert "no files" in listed["empty"]["error"]
+        shelf = DataShelf(root)
+        assert shelf.quickest() not in ("bad", "empty")
+        with pytest.raises(ValueError, match="bad is no data set that can be opened"):
+            shelf.open("bad", "default", "train")
+        assert shelf.open("maze", "default", "train").num_rows == 6
+    finally:
+        shutil.rmtree(bad)
+        shutil.rmtree(root / "empty", ignore_errors=True)
+
+
 def test_only_a_few_splits_stay_open(shelf):
     for name, subset, split in (("maze", "default", "train"), ("arc", "tasks", "tasks"), ("arc", "plans", "test")):
         assert shelf.open(name, subset, split) is shelf.open(name, subset, split)

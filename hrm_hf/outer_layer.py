@@ -1,0 +1,56 @@
+"""The outer layer of every command: what its user can get wrong is one sentence on stderr and an exit code.
+
+`hrm-hf`, `train_accelerate.py` and the scripts of `dataset_scripts/` all end here.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+
+# among them missing files and packages, folders in use, a full disk, and a Hub that refuses; JSON that is nested too
+# deeply is a RecursionError
+_OF_THE_USER = (ValueError, TypeError, OSError, ModuleNotFoundError, RecursionError, MemoryError)
+
+
+def run_command(name: str, command: Callable[[], int | None]) -> int:
+    """Call a command.
+
+    Args:
+        name: of the command, in front of the sentence.
+        command: gives its exit code, or `None` for 0. What it needs is best imported inside of it, because a home
+            folder that cannot be written fails at the import of some packages.
+
+    Returns:
+        The exit code: that of the command, 1 after an error of the user, 130 after Ctrl-C.
+    """
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except _OF_THE_USER as error:
+        print(f"{name}: {one_sentence(error)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(f"{name}: {one_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def one_sentence(error: BaseException) -> str:
+    """What an error says, on one line."""
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return f"There is not enough memory ({said or 'MemoryError'}); give a smaller batch or a smaller model."
+    if isinstance(error, RecursionError):
+        return f"Something that was read is nested too deeply ({said}); give a file that is not."
+    if isinstance(error, OSError) and str(error.filename or "").startswith(os.path.expanduser("~/.cache")):
+        return f"The home folder cannot be used ({said}); set HOME, or HF_HOME, to a folder that can be written."
+    return said or type(error).__name__
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # the first is torch's for GPUs, which is not imported here; on the CPU torch says it in words only
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
