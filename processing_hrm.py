@@ -92,7 +92,9 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _is_row_of_cells(value: Any) -> bool:
@@ -219,12 +221,13 @@ class _Codec:
                 self.rows_may_be_text and len(boards) == self.height and all(len(row) == self.width for row in boards)
             )
             return [boards] if rows_of_one else list(boards)
-        if not _is_list(boards[0]) and not isinstance(boards[0], (str, Mapping, torch.Tensor)):
+        first = _as_array(boards[0])
+        if not _is_list(first) and not isinstance(first, (str, Mapping)):
             raise TypeError(
                 f"The {kind} is a flat list that starts with {boards[0]!r}; give the board as a string, as a "
                 "list of rows or as a 2-D array."
             )
-        return [boards] if _is_row_of_cells(boards[0]) else list(boards)
+        return [boards] if _is_row_of_cells(first) else list(boards)
 
     @staticmethod
     def _not_empty(boards: Sequence, kind: str) -> Sequence:
