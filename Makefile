@@ -2,6 +2,7 @@
 # make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo;
 #                last a hard 9x9 Sudoku with the shipped model
 # make test      style check and all tests
+# make fuzz      an hour of seeded inputs, whole and damaged (a minute of them is part of make test)
 # make tables    render the tables of README.md from benchmarks/results
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: install demo test tables
+.PHONY: install demo test fuzz tables
 
 install: $(VENV)/installed
 
@@ -32,6 +33,9 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+fuzz: install
+	$(BIN)/python -m benchmarks.fuzz --inputs 10000000 --minutes 60 --first-seed 1000000 --no-record
 
 tables: install
 	$(BIN)/python -m benchmarks.tables

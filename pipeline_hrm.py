@@ -8,8 +8,11 @@
 This file is remote code like those of the model: it needs nothing but transformers, and is saved with a grid model.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from torch.utils.data import Dataset
 from transformers import Pipeline
 
 
@@ -17,20 +20,27 @@ class HRMGridSolvingPipeline(Pipeline):
     """
     Solves puzzles with an [`HRMForGridTask`] and its [`HRMGridProcessor`].
 
-    Call it with one puzzle or a list of them; every puzzle in a form that the processor takes, but a board that is
-    itself a list (of rows) in a list of its own. All are solved together: finished ones leave the batch.
+    Call it with one puzzle or several, in any form that the processor takes. All are solved together: finished ones
+    leave the batch. A generator or a data set of transformers' pipelines (`KeyDataset`) is solved a batch at a time.
+
+    No model is asked about what an exact search tells at once: a maze without a way, a Sudoku without a solution or
+    with several, and a full one. An answer never changes a clue.
 
     Args:
         max_segments (`int`, *optional*): most segments; as in training by default.
         early_stop (`bool`, *optional*, defaults to `True`): let the halting head stop.
         halt_threshold (`float`, *optional*): halting probability that stops; by default by the rule of training.
-        identifiers (`str`, `int` or list, *optional*): names or numbers of ARC puzzles.
+        identifiers (`str`, `int` or list, *optional*): names or numbers of ARC puzzles; one for all for a generator.
         return_steps (`bool`, *optional*, defaults to `False`): also give the board after each segment.
+        batch_size (`int`, *optional*, defaults to 32): puzzles of a generator or data set that are solved at a time.
 
     Returns:
         For every puzzle a dictionary with `answer` (`None` unless it is solved), `solved` (`None` for ARC, which has
-        no rules to judge by; `answer` is the prediction then), `reason`, `segments` and `halt_probability`; and
-        `steps`, if they were asked for.
+        no rules to judge by; `answer` is the prediction then), `outcome` (`"solved"`, `"not solved"`,
+        `"no solution"`, `"more than one solution"`; `None` for ARC), `reason`, `segments` and `halt_probability` (0
+        and `None` where no model was asked); and `steps`, if they were asked for. One string, dictionary or 2-D array
+        gives a dictionary (an ARC task with several tests a list), a generator or data set an iterator, everything
+        else a list.
     """
 
     _load_processor = True
@@ -43,52 +53,95 @@ class HRMGridSolvingPipeline(Pipeline):
         if unknown:
             raise ValueError(
                 f"grid-solving has no option {', '.join(sorted(unknown))}; it has max_segments, early_stop, "
-                "halt_threshold, identifiers and return_steps."
+                "halt_threshold, identifiers, return_steps and batch_size."
             )
         preprocess = {} if identifiers is None else {"identifiers": identifiers}
         steps = {} if return_steps is None else {"return_steps": return_steps}
         return preprocess, solve_parameters | steps, steps
 
-    def __call__(self, puzzles: Any, **options) -> dict | list[dict]:
-        """Solve one puzzle or a list of them; see the class."""
+    def __call__(self, puzzles: Any, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
+        """Solve one puzzle or several; see the class."""
         # transformers would run a list puzzle by puzzle, or pad, which boards do not need
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
-        inputs = self.preprocess(puzzles, **{**self._preprocess_params, **preprocess})
-        outputs = self.forward(inputs, **{**self._forward_params, **forward})
-        results = self.postprocess(outputs, **{**self._postprocess_params, **postprocess})
-        return results if isinstance(puzzles, list) else results[0]
+        parameters = (
+            {**self._preprocess_params, **preprocess},
+            {**self._forward_params, **forward},
+            {**self._postprocess_params, **postprocess},
+        )
+        if isinstance(puzzles, Iterator | Dataset):
+            batch_size = batch_size or self._batch_size or 32
+            if batch_size < 1:
+                raise ValueError(f"batch_size={batch_size} is not allowed; it must be at least 1.")
+            return self._solve_in_turn(_items_of(puzzles), batch_size, parameters)
+        results = self._solve(puzzles, *parameters)
+        is_one = isinstance(puzzles, str | Mapping) or getattr(puzzles, "ndim", None) == 2
+        return results[0] if is_one and len(results) == 1 else results
+
+    def _solve(self, puzzles: Any, preprocess: dict, forward: dict, postprocess: dict) -> list[dict]:
+        inputs = self.preprocess(puzzles, **preprocess)
+        return self.postprocess(self.forward(inputs, **forward), **postprocess)
+
+    def _solve_in_turn(self, puzzles: Iterator, batch_size: int, parameters: tuple[dict, ...]) -> Iterator[dict]:
+        while batch := list(islice(puzzles, batch_size)):
+            yield from self._solve(batch, *parameters)
 
     def preprocess(self, puzzles: Any, identifiers: Any = None) -> dict[str, Any]:
         """Token ids of the puzzles."""
         return dict(self.processor(puzzles, identifiers=identifiers, return_tensors="pt"))
 
     def _forward(self, inputs: dict[str, Any], return_steps: bool = False, **solve_parameters) -> dict[str, Any]:
-        return {
-            "inputs": inputs,
-            "solved": self.model.solve(**inputs, return_history=return_steps, **solve_parameters),
-        }
+        puzzles = inputs["input_ids"]
+        checks = self.processor.exact_checks(puzzles)
+        rows = [row for row, check in enumerate(checks) if check is None]
+        solved = None
+        if rows:
+            asked = {name: tensor[rows] for name, tensor in inputs.items()}
+            asked["input_ids"] = self.processor.without_spare_clues(asked["input_ids"])
+            solved = self.model.solve(**asked, return_history=return_steps, **solve_parameters)
+        return {"inputs": inputs, "checks": checks, "rows": rows, "solved": solved}
 
     def postprocess(self, outputs: dict[str, Any], return_steps: bool = False) -> list[dict[str, Any]]:
         """Answers and what the rules say of them."""
-        input_ids, solved = outputs["inputs"]["input_ids"].cpu(), outputs["solved"]
-        predictions = solved["predictions"].cpu()
-        answers = self.processor.batch_decode(predictions)
-        if self.processor.task == "arc":
-            verdicts = [(None, "ARC has no rules to judge an answer by")] * len(answers)
-        else:
-            judged = self.processor.check_batch(input_ids, predictions)
-            verdicts = [(verdict.solved, verdict.reason) for verdict in judged]
+        puzzles, solved = outputs["inputs"]["input_ids"].cpu(), outputs["solved"]
+        given = self.processor.batch_decode(puzzles)
         results = []
-        for row, (answer, (is_solved, reason)) in enumerate(zip(answers, verdicts, strict=True)):
-            result = {
-                "answer": None if is_solved is False else answer,
-                "solved": is_solved,
-                "reason": reason,
-                "segments": int(solved["segments"][row]),
-                "halt_probability": float(solved["halt_probabilities"][row]),
-            }
-            if return_steps:
-                history = solved["prediction_history"][row, : result["segments"]].cpu()
-                result["steps"] = self.processor.batch_decode(history)
-            results.append(result)
+        for row, check in enumerate(outputs["checks"]):
+            if check is None:
+                results.append(self._judged(puzzles[row], solved, outputs["rows"].index(row), return_steps))
+                continue
+            is_solved = check.outcome == "solved"
+            result = {"answer": given[row] if is_solved else None, "solved": is_solved, "outcome": check.outcome}
+            result |= {"reason": check.reason, "segments": 0, "halt_probability": None}
+            results.append(result | ({"steps": []} if return_steps else {}))
         return results
+
+    def _judged(self, puzzle: Any, solved: Any, row: int, return_steps: bool) -> dict[str, Any]:
+        """What became of a puzzle that the model was asked about as number `row`."""
+        prediction = self.processor.keep_clues(puzzle, solved["predictions"][row].cpu())
+        is_solved, reason, outcome = None, "ARC has no rules to judge an answer by", None
+        if self.processor.task != "arc":
+            (verdict,) = self.processor.check_batch(puzzle[None], prediction[None])
+            is_solved, reason = verdict.solved, verdict.reason
+            (remark,) = self.processor.remarks(puzzle[None])
+            reason = f"{reason}; {remark}" if remark is not None and not is_solved else reason
+            outcome = "solved" if is_solved else "not solved"
+        result = {
+            "answer": None if is_solved is False else self.processor.decode(prediction),
+            "solved": is_solved,
+            "outcome": outcome,
+            "reason": reason,
+            "segments": int(solved["segments"][row]),
+            "halt_probability": float(solved["halt_probabilities"][row]),
+        }
+        if return_steps:
+            history = solved["prediction_history"][row, : result["segments"]].cpu()
+            result["steps"] = self.processor.batch_decode(self.processor.keep_clues(puzzle, history))
+        return result
+
+
+def _items_of(puzzles: Iterable) -> Iterator:
+    """The items of a generator or of a data set, which may only have numbered items."""
+    if hasattr(puzzles, "__iter__"):
+        yield from puzzles
+    else:
+        yield from (puzzles[number] for number in range(len(puzzles)))

@@ -30,6 +30,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -42,8 +43,18 @@ from transformers.processing_utils import ProcessorMixin
 PAD_TOKEN = 0
 IGNORE_INDEX = -100
 
-# whitespace, the signs of a board drawn in ASCII, and Unicode box drawing
-_SEPARATORS = re.compile(r"[\s|+\-\u2500-\u257f]+")
+# digits of a 16x16 Sudoku, by the name of their notation; the first one is that of decoded boards
+SUDOKU_NOTATIONS = {"1-G": "123456789ABCDEFG", "0-F": "0123456789ABCDEF", "A-P": "ABCDEFGHIJKLMNOP"}
+# what is a blank cell in all of them; 0 is one, too, but in 0-F
+_BLANKS = "._-*"
+
+# whitespace, the signs of a board drawn in ASCII, and Unicode box drawing; a dash may be a sign or a blank cell
+_SIGNS = re.compile(r"[\s|+=\u2500-\u257f]+")
+_SIGNS_AND_DASHES = re.compile(r"[\s|+=\-\u2500-\u257f]+")
+_FRAME = re.compile(r"[\s|+=*\-\u2500-\u257f]*")
+# steps of an exact search times cells: a few seconds, of which hard 9x9 puzzles take a hundredth
+_MAX_STEPS = 400_000
+
 _COUNT_WORDS = dict(enumerate("two three four five six seven eight nine".split(), start=2))
 
 
@@ -58,6 +69,20 @@ class Verdict:
         return self.solved
 
 
+@dataclass(frozen=True)
+class ExactCheck:
+    """What exact search says of a puzzle, so that no model need be asked.
+
+    Attributes:
+        outcome: `"solved"` for a Sudoku without blank cells that breaks no rule, `"no solution"` or `"more than one
+            solution"`.
+        reason: in words.
+    """
+
+    outcome: str
+    reason: str
+
+
 # --- helpers ------------------------------------------------------------------------------------------------
 
 
@@ -67,7 +92,9 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _is_row_of_cells(value: Any) -> bool:
@@ -76,10 +103,20 @@ def _is_row_of_cells(value: Any) -> bool:
     )
 
 
-def _as_lists(value: Any) -> Any:
-    """A tensor or array as (nested) lists, anything else as it is."""
+def _as_array(value: Any) -> Any:
+    """A tensor, or a frame or series of pandas, as an array, anything else as it is."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        if value.layout != torch.strided:
+            value = value.to_dense()
+        # numpy has no bfloat16, and float32 holds all of it
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return value.to_numpy() if type(value).__name__ in ("DataFrame", "Series") else value
+
+
+def _as_lists(value: Any) -> Any:
+    """A tensor, array or frame as (nested) lists, anything else as it is."""
+    value = _as_array(value)
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
@@ -92,6 +129,43 @@ def _names(kind: str, count: int) -> list[str]:
 
 def _place(index: int, width: int) -> str:
     return f"row {index // width + 1}, column {index % width + 1}"
+
+
+def sudoku_cells(line: str, reading: int) -> str:
+    """The cells of a line of a Sudoku as people draw it, without what separates them.
+
+    Args:
+        line: of a board.
+        reading: what `-` and `*` are, 0 to 2: `-` is a sign of the drawing and `*` a blank cell, both are blank cells,
+            or both are signs. How many cells come out tells which reading fits.
+
+    Returns:
+        One character a cell; none for a line of the frame.
+    """
+    if reading > 0 and _FRAME.fullmatch(line) and (reading == 2 or "+" in line):
+        return ""
+    return (_SIGNS if reading == 1 else _SIGNS_AND_DASHES).sub("", line)
+
+
+def possible_notations(cells: str) -> list[str]:
+    """The notations of `SUDOKU_NOTATIONS` that the 256 cells of a 16x16 Sudoku can be in, told by their symbols.
+
+    Not sure are boards that lack a symbol, as those of `1` to `F` without `0` and `G`, and those of few letters alone.
+    """
+    symbols = set(cells.upper())
+    has_blanks = not symbols.isdisjoint(_BLANKS)
+    symbols -= set(_BLANKS)
+    found = [name for name, digits in SUDOKU_NOTATIONS.items() if symbols <= {*digits, "0"}]
+    if "0" in symbols and "0-F" in found:
+        lines = [cells[16 * number : 16 * number + 16] for number in range(16)]
+        lines += [cells[number::16] for number in range(16)]
+        if has_blanks:
+            return ["0-F"]  # nobody writes a blank cell in two ways
+        if any(line.count("0") > 1 for line in lines):
+            found.remove("0-F")  # a blank cell, because a digit stands once in a row
+        elif all(cells.upper().count(digit) == 16 for digit in SUDOKU_NOTATIONS["0-F"]):
+            return ["0-F"]  # a full board
+    return found
 
 
 def _lookup_table(symbols: Mapping[str, int]) -> np.ndarray:
@@ -127,8 +201,7 @@ class _Codec:
         """Tell one board from several. The rules stand in the docstring of `HRMGridProcessor.__call__`."""
         if isinstance(boards, (str, Mapping)):
             return [boards]
-        if isinstance(boards, torch.Tensor):
-            boards = boards.detach().cpu().numpy()
+        boards = _as_array(boards)
         if isinstance(boards, np.ndarray) and boards.dtype.kind not in "USO":
             if boards.ndim not in (2, 3):
                 raise ValueError(
@@ -148,12 +221,13 @@ class _Codec:
                 self.rows_may_be_text and len(boards) == self.height and all(len(row) == self.width for row in boards)
             )
             return [boards] if rows_of_one else list(boards)
-        if not _is_list(boards[0]) and not isinstance(boards[0], (str, Mapping, torch.Tensor)):
+        first = _as_array(boards[0])
+        if not _is_list(first) and not isinstance(first, (str, Mapping)):
             raise TypeError(
                 f"The {kind} is a flat list that starts with {boards[0]!r}; give the board as a string, as a "
                 "list of rows or as a 2-D array."
             )
-        return [boards] if _is_row_of_cells(boards[0]) else list(boards)
+        return [boards] if _is_row_of_cells(first) else list(boards)
 
     @staticmethod
     def _not_empty(boards: Sequence, kind: str) -> Sequence:
@@ -216,6 +290,22 @@ class _Codec:
         """Judge each answer by the rules of the task."""
         raise NotImplementedError
 
+    def exact_checks(self, puzzles: np.ndarray) -> list[ExactCheck | None]:
+        """What exact search says of puzzles; `None` where it says nothing."""
+        return [None] * len(puzzles)
+
+    def remarks(self, puzzles: np.ndarray) -> list[str | None]:
+        """What exact search has to say of puzzles that are ones to ask a model."""
+        return [None] * len(puzzles)
+
+    def keep_clues(self, puzzles: torch.Tensor, predictions: torch.Tensor) -> torch.Tensor:
+        """Predictions with the cells put back that an answer may not change."""
+        return predictions
+
+    def without_spare_clues(self, puzzles: np.ndarray) -> np.ndarray:
+        """Puzzles with fewer clues and the same one solution, where so few cells are open that no model knows such."""
+        return puzzles
+
     def refuse_truth(self, truths: np.ndarray | None) -> None:
         """Raise if an expected answer was given to a task that is judged by its rules."""
         if truths is not None:
@@ -237,24 +327,27 @@ class _Codec:
 
 
 class _Sudoku(_Codec):
-    """Sudoku of 4, 6, 9 or 16 digits. 16 is written with 1 .. 9 and A .. G."""
+    """Sudoku of 4, 6, 9 or 16 digits. 16 is written in one of `SUDOKU_NOTATIONS`."""
 
     BLANK = 1
     BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 
-    def __init__(self, size: int, box_height: int, box_width: int):
+    def __init__(self, size: int, box_height: int, box_width: int, notation: str | None):
         super().__init__(size, size)
         self.box_height, self.box_width = box_height, box_width
         self.vocab_size = size + 2
-        digits = "123456789ABCDEFG"[:size]
+        self.notation = notation
+        digits = SUDOKU_NOTATIONS[notation or "1-G"][:size]
         self.symbols = ".." + digits  # indexed by token id: padding and blank both say that the cell is open
         self.board = f"a {size}x{size} Sudoku"
-        self.legal = f"a cell is a digit 1-{digits[-1]}, or a blank: . 0 or _"
+        blanks = "." + _BLANKS[1:] if notation == "0-F" else ".0" + _BLANKS[1:]
+        kinds = f"a digit 1-{digits[-1]}"
         if size > 9:
-            self.legal = f"a cell is 1-9 or A-{digits[-1]}, or a blank: . 0 or _"
+            kinds = {"1-G": "1-9 or A-G", "0-F": "0-9 or A-F", "A-P": "A-P"}[notation or "1-G"]
+        self.legal = f"a cell is {kinds}, or a blank: one of {' '.join(blanks)}"
         tokens = {digit: token for token, digit in enumerate(digits, start=2)}
         self.table = _lookup_table(
-            {d.lower(): t for d, t in tokens.items()} | tokens | dict.fromkeys(".0_", self.BLANK)
+            dict.fromkeys(blanks, self.BLANK) | {d.lower(): t for d, t in tokens.items()} | tokens
         )
 
         cells = np.arange(self.seq_len).reshape(size, size)
@@ -264,17 +357,44 @@ class _Sudoku(_Codec):
 
     def line_of(self, board: Any, name: str) -> str:
         if isinstance(board, str):
-            if _SEPARATORS.search(board):
-                rows = [cells for row in board.splitlines() if (cells := _SEPARATORS.sub("", row))]
-                if len(rows) > 1:
-                    self.check_rows(rows, name)
-                board = "".join(rows)
-            self.check_length(board, name)
-            return board
+            return self._in_own_notation(self._line_of_text(board, name), name)
         rows = _as_lists(board)
         self.check_rows(rows, name)
         cells = [cell for row in rows for cell in row]
-        return "".join(self._symbol(cell, index, name) for index, cell in enumerate(cells))
+        line = "".join(self._symbol(cell, index, name) for index, cell in enumerate(cells))
+        return self._in_own_notation(line, name)
+
+    def _line_of_text(self, text: str, name: str) -> str:
+        lines, readings = text.splitlines(), []
+        for reading in range(3):
+            rows = [cells for line in lines if (cells := sudoku_cells(line, reading))]
+            if len(rows) == 1 and len(rows[0]) == self.seq_len:
+                return rows[0]
+            if len(rows) == self.height and all(len(row) == self.width for row in rows):
+                return "".join(rows)
+            readings.append(rows)
+        # the reading that is nearest to a board says what is wrong
+        rows = min(readings, key=lambda rows: abs(sum(map(len, rows)) - self.seq_len))
+        if len(rows) > 1:
+            self.check_rows(rows, name)
+        self.check_length("".join(rows), name)
+        return "".join(rows)
+
+    def _in_own_notation(self, line: str, name: str) -> str:
+        """A line of 16x16 cells with the digits of `1-G`, whatever notation it is in."""
+        if self.height != 16 or self.notation is not None:
+            return line
+        notations = possible_notations(line)
+        if len(notations) > 1 and not set(line.upper()) <= set(self.symbols):
+            raise ValueError(
+                f"{name}: its symbols fit the notations {' and '.join(notations)} of 16x16 Sudoku; say which one it "
+                "is by the option notation."
+            )
+        # what fits none has an illegal character; what decoding writes is its own notation
+        if not notations or "1-G" in notations:
+            return line
+        digits = SUDOKU_NOTATIONS[notations[0]]
+        return line.upper().translate(str.maketrans(digits, SUDOKU_NOTATIONS["1-G"]))
 
     def _symbol(self, cell: Any, index: int, name: str) -> str:
         if cell is None or cell == "":
@@ -315,6 +435,134 @@ class _Sudoku(_Codec):
             else Verdict(False, self._reason(puzzles[i], answers[i], changed[i], missing[i], broken[i]))
             for i in range(len(answers))
         ]
+
+    def exact_checks(self, puzzles: np.ndarray) -> list[ExactCheck | None]:
+        broken, blank = self._broken_units(puzzles), (puzzles <= self.BLANK).any(1)
+        found: list[ExactCheck | None] = [None] * len(puzzles)
+        for row in np.flatnonzero(broken.any(1)):
+            reason = self._describe_unit(puzzles[row], int(broken[row].argmax()))
+            found[row] = ExactCheck("no solution", reason)
+        for row in np.flatnonzero(~broken.any(1) & ~blank):
+            found[row] = ExactCheck("solved", "the board was full, and each row, column and box has each digit once")
+        asked = np.flatnonzero(~broken.any(1) & blank)
+        counts = self._count_solutions(puzzles[asked])
+        for row, count in zip(asked, counts, strict=True):
+            if count == 0:
+                reason = "an exact search found no board that keeps these clues and the rules"
+                found[row] = ExactCheck("no solution", reason)
+            elif count is not None and count > 1:
+                reason = "an exact search found two boards that keep these clues and the rules"
+                found[row] = ExactCheck("more than one solution", reason)
+        return found
+
+    def keep_clues(self, puzzles: torch.Tensor, predictions: torch.Tensor) -> torch.Tensor:
+        return torch.where(puzzles > self.BLANK, puzzles, predictions)
+
+    def without_spare_clues(self, puzzles: np.ndarray) -> np.ndarray:
+        open_cells = (puzzles == self.BLANK).sum(1)
+        thinned = puzzles.copy()
+        for row in np.flatnonzero((open_cells > 0) & (open_cells < self.seq_len // 4)):
+            # any order is as good; this one is the same in every run
+            for cell in np.random.default_rng(0).permutation(np.flatnonzero(puzzles[row] > self.BLANK)):
+                if (thinned[row] == self.BLANK).sum() >= self.seq_len // 2:
+                    break
+                clue, thinned[row, cell] = thinned[row, cell], self.BLANK
+                if self._count_solutions(thinned[row, None]) != [1]:
+                    thinned[row, cell] = clue
+        return thinned
+
+    def _count_solutions(self, puzzles: np.ndarray) -> list[int | None]:
+        """Solutions of puzzles that break no rule, 2 for more than one; `None` where `_MAX_STEPS` do not tell."""
+        units, peers = self._geometry
+        return [self._count_solutions_of(puzzle, units, peers) for puzzle in puzzles.tolist()]
+
+    @cached_property
+    def _geometry(self) -> tuple[list[list[int]], list[list[int]]]:
+        """The cells of each unit, and those that share one with each cell, as lists for the search."""
+        peers: list[set[int]] = [set() for _ in range(self.seq_len)]
+        for unit in self.units.tolist():
+            for cell in unit:
+                peers[cell].update(unit)
+        return self.units.tolist(), [sorted(cells - {cell}) for cell, cells in enumerate(peers)]
+
+    def _count_solutions_of(self, puzzle: list[int], units: list[list[int]], peers: list[list[int]]) -> int | None:
+        """Depth-first search; the digits that a cell can have are the bits of its mask."""
+        full = (1 << self.height) - 1
+        masks = [1 << (token - self.BLANK - 1) if token > self.BLANK else full for token in puzzle]
+        clues = [cell for cell, token in enumerate(puzzle) if token > self.BLANK]
+        boards, solutions, steps = [masks] if self._settle(masks, clues, units, peers) else [], 0, 0
+        while boards:
+            masks = boards.pop()
+            choices = self._choices(masks, units)
+            if not choices:
+                solutions += 1
+                if solutions == 2:
+                    break
+            for cell, bit in choices:
+                steps += 1
+                if steps * self.seq_len > _MAX_STEPS:
+                    return None
+                board = masks.copy()
+                board[cell] = bit
+                if self._settle(board, [cell], units, peers):
+                    boards.append(board)
+        return solutions
+
+    @staticmethod
+    def _choices(masks: list[int], units: list[list[int]]) -> list[tuple[int, int]]:
+        """The cells and bits to try at a place where little is open: a cell, or a digit in a unit; none if all is."""
+        open_cells = [(mask.bit_count(), cell) for cell, mask in enumerate(masks) if mask & (mask - 1)]
+        if not open_cells:
+            return []
+        count, cell = min(open_cells)
+        if count > 2:
+            for unit in units:
+                once = twice = thrice = 0
+                for place in unit:
+                    mask = masks[place]
+                    thrice |= twice & mask
+                    twice |= once & mask
+                    once |= mask
+                if pairs := twice & ~thrice:
+                    bit = pairs & -pairs
+                    return [(place, bit) for place in unit if masks[place] & bit]
+        return [(cell, 1 << digit) for digit in range(masks[cell].bit_length()) if masks[cell] >> digit & 1]
+
+    @staticmethod
+    def _settle(masks: list[int], settled: list[int], units: list[list[int]], peers: list[list[int]]) -> bool:
+        """Fill in what follows from cells that are `settled`: naked and hidden singles; whether no rule is broken."""
+        while True:
+            while settled:
+                cell = settled.pop()
+                bit = masks[cell]
+                for peer in peers[cell]:
+                    mask = masks[peer]
+                    if mask & bit:
+                        left = mask ^ bit
+                        if left == 0:
+                            return False
+                        masks[peer] = left
+                        if left & (left - 1) == 0:
+                            settled.append(peer)
+            for unit in units:
+                once = twice = 0
+                for cell in unit:
+                    twice |= once & masks[cell]
+                    once |= masks[cell]
+                if once.bit_count() < len(unit):
+                    return False
+                hidden = once & ~twice
+                for cell in unit:
+                    single = masks[cell] & hidden
+                    if single and single != masks[cell]:
+                        if single & (single - 1):
+                            return False
+                        masks[cell] = single
+                        settled.append(cell)
+                if settled:
+                    break
+            else:
+                return True
 
     def _broken_units(self, tokens: np.ndarray) -> np.ndarray:
         """Which rows, columns and boxes hold a digit twice: bool of shape (boards, 3 * size)."""
@@ -438,6 +686,44 @@ class _Maze(_Codec):
             for puzzle, answer, changes in zip(puzzles, answers, changed, strict=True)
         ]
 
+    def exact_checks(self, puzzles: np.ndarray) -> list[ExactCheck | None]:
+        found: list[ExactCheck | None] = []
+        for puzzle in puzzles:
+            start, goal = int((puzzle == self.START).argmax()), int((puzzle == self.GOAL).argmax())
+            way = self._shortest_way(puzzle != self.WALL, start, goal)
+            found.append(ExactCheck("no solution", "this maze has no way from S to G") if way is None else None)
+        return found
+
+    def remarks(self, puzzles: np.ndarray) -> list[str | None]:
+        text = "this maze has several shortest paths, any of which is right"
+        return [text if self._has_several_ways(puzzle) else None for puzzle in puzzles]
+
+    def _has_several_ways(self, puzzle: np.ndarray) -> bool:
+        """Whether more than one shortest path leads from S to G."""
+        start, goal = int((puzzle == self.START).argmax()), int((puzzle == self.GOAL).argmax())
+        passable = (puzzle != self.WALL).tolist()
+        ways, front, seen = {start: 1}, [start], {start}
+        while front and goal not in seen:
+            reached: dict[int, int] = {}
+            for cell in front:
+                for neighbour in self._beside(cell):
+                    if passable[neighbour] and neighbour not in seen:
+                        reached[neighbour] = reached.get(neighbour, 0) + ways[cell]
+            ways, front = reached, list(reached)
+            seen.update(front)
+        return ways.get(goal, 0) > 1
+
+    def _beside(self, cell: int) -> list[int]:
+        """The cells that a step leads to."""
+        column = cell % self.width
+        # the cells left of the first column and right of the last are on another row
+        beside = ([cell - 1] if column else []) + ([cell + 1] if column < self.width - 1 else [])
+        return beside + [other for other in (cell - self.width, cell + self.width) if 0 <= other < self.seq_len]
+
+    def keep_clues(self, puzzles: torch.Tensor, predictions: torch.Tensor) -> torch.Tensor:
+        is_path = (puzzles == self.FLOOR) & (predictions == self.PATH)
+        return torch.where(is_path, self.PATH, puzzles)
+
     def _changed(self, puzzles: np.ndarray, answers: np.ndarray) -> np.ndarray:
         return (answers != puzzles) & ~((answers == self.PATH) & (puzzles == self.FLOOR))
 
@@ -480,10 +766,7 @@ class _Maze(_Codec):
                 while way[-1] != start:
                     way.append(previous[way[-1]])
                 return way[::-1]
-            column = cell % self.width
-            # the cells left of the first column and right of the last are on another row
-            beside = ([cell - 1] if column else []) + ([cell + 1] if column < self.width - 1 else [])
-            for neighbour in (cell - self.width, cell + self.width, *beside):
+            for neighbour in self._beside(cell):
                 if neighbour in unvisited:
                     unvisited.remove(neighbour)
                     previous[neighbour] = cell
@@ -708,6 +991,9 @@ class HRMGridProcessor(ProcessorMixin):
         puzzle_identifiers (`dict[str, int]`, *optional*):
             Names of the puzzles that the model has an embedding for, with their identifiers, from 1 on. 0 is
             the blank identifier, "no particular puzzle"; it may be named `"<blank>"`.
+        notation (`str`, *optional*):
+            Digits of a 16x16 Sudoku, in what is read and what is written: `"1-G"`, `"0-F"` or `"A-P"`. By default
+            that of a puzzle is told by its symbols, and `"1-G"` is written.
         canvas_sides (`list[int]`, *optional*):
             ARC: sides of the square canvases of a model that takes boards of several sizes, ascending; the largest is
             `height` and `width`. Then `__call__` also gives the conditions of the model: symmetry 0, colors as given.
@@ -726,6 +1012,7 @@ class HRMGridProcessor(ProcessorMixin):
         box_height: int | None = None,
         box_width: int | None = None,
         puzzle_identifiers: dict[str, int] | None = None,
+        notation: str | None = None,
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
     ):
@@ -735,9 +1022,14 @@ class HRMGridProcessor(ProcessorMixin):
                 raise ValueError(
                     f"HRMGridProcessor: {name}={value!r} is not allowed; it must be an integer of at least 1."
                 )
+        if notation is not None and ((task, height) != ("sudoku", 16) or notation not in SUDOKU_NOTATIONS):
+            raise ValueError(
+                f"HRMGridProcessor: notation={notation!r} is not allowed for task={task!r} and height={height}; it is "
+                f"for 16x16 Sudoku alone, one of {', '.join(SUDOKU_NOTATIONS)}."
+            )
         if task == "sudoku":
             box_height, box_width = _sudoku_boxes(height, width, box_height, box_width)
-            self._codec = _Sudoku(height, box_height, box_width)
+            self._codec = _Sudoku(height, box_height, box_width, notation)
         elif task in ("maze", "arc"):
             if (box_height, box_width) != (None, None):
                 raise ValueError(
@@ -751,6 +1043,7 @@ class HRMGridProcessor(ProcessorMixin):
         # plain integers, because those of numpy cannot be saved as JSON
         self.height, self.width = int(height), int(width)
         self.box_height, self.box_width = box_height, box_width
+        self.notation = notation
         if canvas_sides is not None and (
             task != "arc"
             or not _is_list(canvas_sides)
@@ -788,6 +1081,18 @@ class HRMGridProcessor(ProcessorMixin):
         side = 30 if canvas_sides is None else max(canvas_sides)
         options = {} if canvas_sides is None else {"canvas_sides": canvas_sides, "token_roles": token_roles}
         return cls("arc", side, side, puzzle_identifiers=puzzle_identifiers, **options)
+
+    def in_notation(self, notation: str) -> "HRMGridProcessor":
+        """The processor of the same 16x16 Sudoku that reads and writes a notation of its digits; see the class."""
+        return type(self)(
+            self.task,
+            self.height,
+            self.width,
+            self.box_height,
+            self.box_width,
+            puzzle_identifiers=self.puzzle_identifiers,
+            notation=notation,
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -828,11 +1133,12 @@ class HRMGridProcessor(ProcessorMixin):
 
         Forms of a puzzle:
 
-        - Sudoku: a string of digits with `.`, `0` or `_` for a blank cell. Whitespace, `|`, `-`, `+` and box
-          drawing are separators, so a printed board may be given as it is; if the cells stand on several
-          lines, these must be the rows. Or a list of rows (integers, `None`, `""` or one character a cell; a
-          row may be a string), or a 2-D array or tensor of integers with 0 for blank. 16x16: `1`-`9`, then
-          `A`-`G` in either case.
+        - Sudoku: a string of digits with `.`, `0`, `_`, `-` or `*` for a blank cell. Whitespace, `|`, `+`, `=` and
+          box drawing are separators, and so are `-` and `*` where that makes a whole board, so a printed board may
+          be given as it is; if the cells stand on several lines, these must be the rows. Or a list of rows
+          (integers, `None`, `""` or one character a cell; a row may be a string), or a 2-D array or tensor of
+          integers with 0 for blank. 16x16: `1`-`9`, then `A`-`G`, in either case; or the digits `0`-`F` or `A`-`P`,
+          where the symbols of the board tell so.
         - Maze: a string of the characters `# SGo`, with or without line breaks. Spaces are floor, and nothing
           else is. Or a list of rows, each a string or a list of characters, or a 2-D array of characters.
         - ARC: a list of rows of integers 0-9, a 2-D array or tensor, a pair `{"input": grid, ...}`, a task
@@ -991,6 +1297,61 @@ class HRMGridProcessor(ProcessorMixin):
                 )
         return self._codec.verdicts(puzzles, arrays["predictions"], arrays["truth"])
 
+    def exact_checks(self, input_ids: Any) -> list[ExactCheck | None]:
+        """
+        What exact search says of puzzles, before a model is asked.
+
+        A maze without a way from S to G has no solution; nor has a Sudoku whose clues contradict each other or allow
+        no board. One that allows several has more than one; one without blank cells that breaks no rule is solved.
+
+        Args:
+            input_ids: token ids of shape `(puzzles, seq_len)`.
+
+        Returns:
+            One for each puzzle; `None` if it is one to ask a model, as ARC always is. That is also said of Sudoku that
+            a search of some seconds does not decide, as some of 16x16.
+
+        Raises:
+            ValueError, TypeError: for a wrong shape or a token id outside the vocabulary.
+        """
+        return self._codec.exact_checks(self._tokens(input_ids, "input_ids", ndim=2))
+
+    def remarks(self, input_ids: Any) -> list[str | None]:
+        """
+        What exact search has to say of each puzzle that is one to ask a model: that a maze has several shortest paths,
+        any of which is right. `None` for all others.
+
+        Args:
+            input_ids: token ids of shape `(puzzles, seq_len)`.
+
+        Raises:
+            ValueError, TypeError: for a wrong shape or a token id outside the vocabulary.
+        """
+        return self._codec.remarks(self._tokens(input_ids, "input_ids", ndim=2))
+
+    def without_spare_clues(self, input_ids: torch.LongTensor) -> torch.LongTensor:
+        """
+        What to ask a model in place of puzzles that are nearly full, which it was not trained on.
+
+        Of a Sudoku with less than a quarter of its cells open, clues are taken away as long as it has one solution,
+        until half are. That solution is the one of the puzzle itself. Others, mazes and ARC stay as they are.
+
+        Args:
+            input_ids: token ids of shape `(puzzles, seq_len)`, each a puzzle with one solution.
+        """
+        tokens = self._codec.without_spare_clues(self._tokens(input_ids, "input_ids", ndim=2))
+        return torch.from_numpy(tokens).to(input_ids.device)
+
+    def keep_clues(self, input_ids: torch.LongTensor, predictions: torch.LongTensor) -> torch.LongTensor:
+        """
+        Predictions as answers, which never change a clue: the given digits of a Sudoku and the walls, S and G of a
+        maze are put back. ARC has none.
+
+        Args:
+            input_ids, predictions: token ids of shapes that broadcast to each other, on one device.
+        """
+        return self._codec.keep_clues(input_ids, predictions)
+
     def _boards(self, boards: Any, kind: str) -> tuple[list, list[int]]:
         """Single boards, and how many of them each given item stands for."""
         expanded = [self._codec.expand(item, kind) for item in self._codec.split(boards, kind)]
@@ -1009,7 +1370,7 @@ class HRMGridProcessor(ProcessorMixin):
     def _tokens(self, token_ids: Any, name: str, ndim: int) -> np.ndarray:
         """Token ids as int64 of shape (boards, seq_len), with -100 as padding."""
         try:
-            tokens = np.asarray(token_ids.detach().cpu() if isinstance(token_ids, torch.Tensor) else token_ids)
+            tokens = np.asarray(_as_array(token_ids))
         except ValueError as error:
             raise ValueError(f"{name} has rows of unequal length; each must have {self.seq_len} ids.") from error
         shape = {1: f"({self.seq_len},)", 2: f"(boards, {self.seq_len})"}[ndim]
@@ -1132,4 +1493,4 @@ def _checked_identifiers(puzzle_identifiers: dict[str, int] | None) -> dict[str,
 
 HRMGridProcessor.register_for_auto_class("AutoProcessor")
 
-__all__ = ["HRMGridProcessor", "Verdict"]
+__all__ = ["ExactCheck", "HRMGridProcessor", "Verdict"]

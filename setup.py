@@ -48,6 +48,7 @@ setup(
         "test": [
             "evaluate>=0.4.6",
             "playwright>=1.50",
+            "hypothesis>=6.100",
             "pytest>=8.0",
             "ruff>=0.14",
             # comes with PyTorch for CUDA; the CPU build lacks it, and tests run the kernels in its interpreter

@@ -81,7 +81,7 @@ def records_of(run: dict, recipe: dict, evaluation: dict, variant: str) -> list[
     lines = []
     for rule, prefix in RULES.items():
         line = {"rule": rule} | {f"pass_at_{k}": round(evaluation[f"{prefix}_pass@{k}"], 4) for k in (1, 2)}
-        if "without_leaks_n_tasks" in evaluation:
+        if evaluation.get("without_leaks_n_tasks"):
             line["tasks_without_leaks"] = evaluation["without_leaks_n_tasks"]
             line["pass_at_2_without_leaks"] = round(evaluation[f"without_leaks_{prefix}_pass@2"], 4)
         lines.append(common | line)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -66,6 +67,9 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
             if a file of its configuration is damaged or does not fit the other.
     """
     _check_name(name, "grid model")
+    if Path(name).is_dir():
+        with _readable(name):
+            _check_size(Path(name))
     model = _load(HRMForGridTask, name, "solve puzzles")
     with _readable(name):
         processor = HRMGridProcessor.from_pretrained(name)
@@ -187,11 +191,25 @@ def _readable(name: str) -> Iterator[None]:
     """What transformers raises for a JSON file of a checkpoint that is of another form becomes a `ValueError`."""
     try:
         yield
-    except (AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except (AttributeError, TypeError, KeyError, IndexError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(
             f"A JSON file of {name} has not the form that save_pretrained gives it ({type(error).__name__}: {error}); "
             "save or download the model again."
         ) from error
+
+
+def _check_size(folder: Path):
+    """Raise a `ValueError` if config.json wants far more parameters than there are, before memory is taken for it."""
+    config = HRMForGridTask.config_class.from_pretrained(folder)
+    with torch.device("meta"):
+        wanted = sum(parameter.numel() for parameter in HRMForGridTask(config).parameters())
+    there = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    # a parameter takes at least a byte
+    if wanted > 10 * there + 1_000_000:
+        raise ValueError(
+            f"The config.json of {folder} is of a model of {wanted:,} parameters, but its weights have {there:,} "
+            "bytes; take both files from the same save_pretrained."
+        )
 
 
 def _incomplete(name: str, file: str, kind: str) -> str:

@@ -19,16 +19,19 @@ hrm-hf env
 
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hrm_hf.outer_layer import run_command
+
+
+if TYPE_CHECKING:
+    from hrm_hf.data.puzzle_text import PuzzleText
 
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
@@ -103,8 +106,9 @@ def solve(
     puzzles: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Sudoku as lines, . for a blank cell; mazes as lines or as drawn, of # (wall), space, S (start) and "
-            "G (goal); - or none reads stdin: a puzzle a line, or drawn mazes with an empty line between two."
+            help="Sudoku as lines or as drawn, . 0 _ - or * for a blank cell; mazes as lines or as drawn, of # "
+            "(wall), space, S (start) and G (goal); files of such puzzles; - or none reads stdin. Lines that start "
+            "with # are comments."
         ),
     ] = None,
     model: Annotated[
@@ -126,6 +130,13 @@ def solve(
         typer.Option(help=f"Most segments of an answer; by default {SHIPPED_SEGMENTS}, with --model as in training."),
     ] = None,
     halt_threshold: HaltThreshold = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Most time for all puzzles; those without an answer by then are not solved.")
+    ] = None,
+    notation: Annotated[
+        Literal["1-G", "0-F", "A-P"] | None,
+        typer.Option(help="Digits of 16x16 Sudoku; by default told by the symbols of each puzzle."),
+    ] = None,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
@@ -133,55 +144,54 @@ def solve(
 
     Example: hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
     """
-    puzzles = _puzzles_of(puzzles)
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
+    read = _puzzles_of(puzzles, notation)
     if model is None:
-        hrm_model, processor = _load(_shipped_for(puzzles))
+        hrm_model, processor = _load(_shipped_for(read))
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
     else:
         hrm_model, processor = _load(model)
-    from hrm_hf.evaluation.checked_solving import effort_text, solve_checked
+    from hrm_hf.evaluation.checked_solving import TimeLimit, effort_text, solve_in_turn
 
-    results = solve_checked(
+    all_solved = True
+    answers = solve_in_turn(
         hrm_model,
         processor,
-        puzzles,
+        read,
         num_samples=1 if samples is None else samples,
         max_segments=max_segments,
         halt_threshold=halt_threshold,
         keep_steps=show_steps,
+        limit=TimeLimit(seconds),
+        progress=True,
     )
-    for result in results:
+    for result, pretty in answers:
+        all_solved &= result.solved
         if as_json:
-            print(json.dumps(result.as_dict()))
+            print(json.dumps(result.as_dict()), flush=True)
             continue
         for number, board in enumerate(result.steps or [], start=1):
-            print(f"after segment {number}:\n{processor.pretty(board, given=result.puzzle)}\n")
+            print(f"after segment {number}:\n{pretty(board, given=result.puzzle)}\n")
         # without a solution the clues alone, so that no wrong board can be taken for one
-        print(processor.pretty(result.answer or result.puzzle, given=result.puzzle))
+        print(pretty(result.answer or result.puzzle, given=result.puzzle))
         outcome = "solved" if result.solved else f"{result.outcome}: {result.reason}"
-        print(f"{outcome} ({effort_text(result.segments, result.copies)})\n")
-    if not all(result.solved for result in results):
+        print(f"{outcome} ({effort_text(result.segments, result.copies)})\n", flush=True)
+    if not all_solved:
         raise typer.Exit(2)
 
 
-def _is_maze(puzzle: str) -> bool:
-    # G alone says nothing: it is a digit of 16x16 Sudoku
-    return not set("#S").isdisjoint(puzzle)
-
-
-def _shipped_for(puzzles: list[str]) -> str:
+def _shipped_for(puzzles: list["PuzzleText"]) -> str:
     """The folder of the shipped model that is for these puzzles."""
     from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU
 
-    mazes = [puzzle for puzzle in puzzles if _is_maze(puzzle)]
+    mazes = [puzzle for puzzle in puzzles if puzzle.task == "maze"]
     if not mazes:
         return str(SHIPPED_SUDOKU)
     if len(mazes) < len(puzzles):
         raise ValueError(f"Of {len(puzzles)} puzzles {len(mazes)} are mazes; give either Sudoku or mazes in one call.")
-    sizes = {len(re.sub(r"[\r\n]", "", maze)) for maze in mazes}
+    sizes = {maze.cells for maze in mazes}
     if len(sizes) > 1 or not sizes <= SHIPPED_MAZES.keys():
         raise ValueError(
             f"The mazes have {' and '.join(map(str, sorted(sizes)))} cells; the models here are for 30x30 or for "
@@ -190,32 +200,37 @@ def _shipped_for(puzzles: list[str]) -> str:
     return str(SHIPPED_MAZES[sizes.pop()])
 
 
-def _split(text: str) -> list[str]:
-    """Puzzles one a line, or drawn mazes with an empty line between two."""
-    lines = text.splitlines()
-    if not _is_maze(text):
-        return [line.strip() for line in lines if line.strip()]
-    # a space is floor, so nothing is stripped
-    if all("S" in line and "G" in line for line in lines if line):
-        return [line for line in lines if line]
-    return [maze.strip("\n") for maze in re.split(r"\n{2,}", "\n".join(lines)) if maze.strip("\n")]
+def _puzzles_of(arguments: list[str] | None, notation: str | None) -> list["PuzzleText"]:
+    """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these."""
+    from hrm_hf.data.puzzle_text import decode_text, read_puzzles
 
-
-def _puzzles_of(arguments: list[str] | None) -> list[str]:
-    """The puzzles of the command line, or of stdin."""
-    if arguments in (None, [], ["-"]):
-        puzzles = [] if not arguments and sys.stdin.isatty() else _split(sys.stdin.read())
-        if not puzzles:
-            raise ValueError("There is no puzzle to solve; give one as an argument, or puzzles on stdin, one a line.")
-        return puzzles
-    for argument in arguments:
+    texts = []
+    for argument in arguments or ["-"]:
+        if argument == "-":
+            is_typed = not arguments and sys.stdin.isatty()
+            binary = getattr(sys.stdin, "buffer", None)
+            text = "" if is_typed else sys.stdin.read() if binary is None else decode_text(binary.read(), "stdin")
+            if not text.strip():
+                raise ValueError("There is no puzzle to solve; give one as an argument, or puzzles on stdin.")
+            texts.append(("stdin", text))
+        elif os.path.isfile(argument):
+            texts.append((argument, decode_text(Path(argument).read_bytes(), argument)))
         # not a character of any puzzle
-        if "/" in argument or os.path.isdir(argument):
+        elif "/" in argument or os.path.isdir(argument):
             raise ValueError(
                 f"{argument} is no puzzle; if it is a model, name it by the option: hrm-hf solve PUZZLE --model "
                 f"{argument}"
             )
-    return arguments
+        else:
+            texts.append(("", argument))
+    puzzles = []
+    for name, text in texts:
+        read = read_puzzles(text, name, notation)
+        puzzles += read.puzzles
+        if read.left_out:
+            more = "" if len(read.left_out) <= 3 else f" and {len(read.left_out) - 3} more"
+            print(f"{name or 'the text'}: left out {', '.join(read.left_out[:3])}{more}", file=sys.stderr)
+    return puzzles
 
 
 @app.command()
@@ -269,6 +284,13 @@ def evaluate(
     hrm_model.to(accelerator.device)
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
+    if puzzles.processor.task == "arc":
+        from hrm_hf.evaluation.arc import model_identifiers
+
+        identifiers = model_identifiers(puzzles.puzzles, processor)
+        examples["puzzle_identifiers"] = identifiers[examples["puzzle_identifiers"]]
+        if (examples["labels"] == -100).all(1).any():
+            raise ValueError(f"Test inputs of {dataset} have no known output, so there is no score; use evaluate-arc.")
     options = {"max_segments": max_segments, "early_stop": early_stop, "halt_threshold": halt_threshold}
     in_slots, drawn = accelerator.device.type == "cuda", None
     if samples == 1:
@@ -372,6 +394,9 @@ def evaluate_arc(
 
     accelerator = Accelerator()
     puzzles = arc.open_tests(dataset, processor, source)
+    tests = (pair for task in arc.puzzles_tasks(puzzles) for pair in task.pairs("test"))
+    if submission is None and not any(pair.output.size for pair in tests):
+        raise ValueError(f"No test input of {dataset} has a known output, so there is no score; give a --submission.")
     max_segments = max_segments or hrm_model.config.halt_max_steps
     answers = arc.vote(
         hrm_model.to(accelerator.device).solve,
@@ -605,7 +630,14 @@ def evaluate_text(
     document_separator: Annotated[
         str | None, typer.Option(help=r"Between documents of a file, as in '\n\n\n'; by default a file is one.")
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Data sets and JSON lines: column with the text.")] = "text",
+    text_column: Annotated[str, typer.Option(help="Data sets and JSON: column with the text.")] = "text",
+    template: Annotated[
+        str | None,
+        typer.Option(help=r"Data sets and JSON: how columns become the text, as in 'Q: {question}\nA: {answer}'."),
+    ] = None,
+    ending: Annotated[
+        list[str] | None, typer.Option(help="Of more files of folders that are text, such as .md. Repeat it for more.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Data sets: the split.")] = "test",
     window: Annotated[int | None, typer.Option(help="Tokens seen at a time; by default as trained.")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens a window moves on; by default half a window.")] = None,
@@ -617,11 +649,12 @@ def evaluate_text(
 ):
     """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
     from hrm_hf.data.folder import check_output_file
-    from hrm_hf.data.text_sources import find_sources, parse_separator
+    from hrm_hf.data.text_sources import find_sources, parse_separator, unescaped
 
     check_output_file(output)
     separator = None if document_separator is None else parse_separator(document_separator)
-    sources = find_sources(texts, text_column=text_column, split=split)
+    template = None if template is None else unescaped(template, "template")
+    sources = find_sources(texts, text_column=text_column, split=split, template=template, endings=ending or ())
     language_model, tokenizer = _load(model, "causal_lm")
     from accelerate import Accelerator
 

@@ -305,14 +305,16 @@ def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), 
     figure = Figure(figsize=(1.5 * len(pairs), 1.65 * rows + 0.3), layout="constrained")
     panels = figure.subplots(rows, len(pairs), squeeze=False)
     for column, (name, pair, tries) in enumerate(pairs):
-        grids = [(name, pair.input, None), ("output", pair.output, None)]
-        grids += [(f"attempt {number}", grid, pair.output) for number, grid in enumerate(tries, start=1)]
+        truth = pair.output if pair.output.size else None
+        grids = [(name, pair.input, None), ("output" if truth is not None else "output unknown", pair.output, None)]
+        grids += [(f"attempt {number}", grid, truth) for number, grid in enumerate(tries, start=1)]
         for row in range(rows):
             axes = panels[row, column]
             axes.axis("off")
             if row < len(grids):
                 heading, grid, truth = grids[row]
-                _draw_arc(axes, None, grid.tolist(), grid.tolist(), None if truth is None else truth.tolist())
+                if grid.size:
+                    _draw_arc(axes, None, grid.tolist(), grid.tolist(), None if truth is None else truth.tolist())
                 verdict = "" if truth is None else ": right" if np.array_equal(grid, truth) else ": wrong"
                 axes.set_title(heading + verdict, fontsize=8)
     figure.suptitle(title, fontsize=10)

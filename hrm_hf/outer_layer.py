@@ -29,6 +29,10 @@ def run_command(name: str, command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # who reads the output, such as head, has enough of it; nothing is left to write when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except _OF_THE_USER as error:
         print(f"{name}: {one_sentence(error)}", file=sys.stderr)
         return 1

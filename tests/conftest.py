@@ -26,6 +26,11 @@ from modeling_hrm import HRMForGridTask
 
 torch.set_num_threads(2)
 
+
+def pytest_addoption(parser):
+    parser.addoption("--fuzz-minutes", type=float, default=0.5, help="Time of the fuzzers of tests/fuzz together.")
+
+
 SMALL = {
     "vocab_size": 6,
     "max_position_embeddings": 16,

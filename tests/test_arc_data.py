@@ -181,6 +181,38 @@ def test_bad_files_are_named_or_left_out(write, tmp_path):
         read_tasks(["arc-agi-3"])
 
 
+def test_challenges_without_solutions_are_a_test_for_a_submission(write, tmp_path):
+    content = task(2, tests=2) | {"test": [{"input": grid(3, 4, 50)}, {"input": grid(2, 2, 51)}]}
+    path = write("x_challenges.json", {"beta": content, "gamma": task(3)})
+    unknown, known = read_tasks(evaluation=[path]).tasks
+    assert [pair.output.size for pair in unknown.test] == [0, 0] and known.test[0].output.size > 0
+    build_arc(tmp_path / "arc", evaluation=[path], num_aug=2)
+    puzzles = load_arc(tmp_path / "arc", "test")
+    assert [one.content() for one in puzzles.tasks] == [one.content() for one in (unknown, known)]
+    batch = puzzles.batch(np.array([0, 0, 1]), np.array([0, 2, 1]), np.array([0, 1, 0]))
+    assert ((batch["labels"] == -100).all(1)).tolist() == [True, True, False]
+    assert (batch["input_ids"] > 1).any(1).all()
+    # what is trained on needs its output, and so does a task that tells only some
+    with pytest.raises(ValueError, match='test pair 1 has no "output"'):
+        read_tasks(training=[path])
+    half = content | {"test": [{"input": grid(2, 2, 51)}, pair(3)]}
+    with pytest.raises(ValueError, match='test pair 1 has no "output"'):
+        read_tasks(evaluation=[write("half.json", {"beta": half})])
+    null = task(2) | {"test": [{"input": grid(2, 2, 51), "output": None}]}
+    with pytest.raises(ValueError, match="output is null"):
+        read_tasks(evaluation=[write("null.json", {"beta": null})])
+
+
+def test_a_list_of_pairs_is_a_training_task(write, tmp_path):
+    path = write("re_arc/tasks/00d62c1b.json", [pair(seed) for seed in range(5)])
+    (found,) = read_tasks(training=[path.parent]).tasks
+    assert (found.name, len(found.pairs("train")), found.test) == ("00d62c1b", 5, ())
+    with pytest.raises(ValueError, match=r'"test" is \[\]'):
+        read_tasks(evaluation=[path])
+    build_arc(tmp_path / "arc", training=[path], evaluation=[write("e.json", {"e": task(9)})], num_aug=1)
+    assert load_arc(tmp_path / "arc", "train").group_sizes.tolist() == [5, 2]
+
+
 def test_solutions_must_be_as_many_as_test_pairs(write):
     path = write("x_challenges.json", {"beta": task(2, tests=2)})
     write("x_solutions.json", {"beta": [[[1]]]})
@@ -413,10 +445,11 @@ def test_impossible_wishes_are_refused(write, tmp_path):
 
 
 def test_the_card_counts_tasks_and_files_left_out(write, tmp_path, capsys):
-    bad_tasks = {name: content["bad"] for name, (content, _) in BAD_TASKS.items()}
+    # a test whose outputs nobody tells is no fault of an evaluation task
+    bad_tasks = {name: content["bad"] for name, (content, _) in BAD_TASKS.items() if name != "no solution"}
     paths = [write("e.json", EVALUATION), write("tasks.json", bad_tasks), write("broken.json", "{")]
     assert build_arc(tmp_path / "out", evaluation=paths, on_error="skip", num_aug=0)["tasks"] == len(EVALUATION)
-    number = len(BAD_TASKS) + 1
+    number = len(bad_tasks) + 1
     printed = capsys.readouterr().out
     assert re.search(rf"{number} bad tasks or files left out; the first: .*tasks.json, task ragged, train", printed)
     assert f"{number} bad tasks or files were left out." in (tmp_path / "out/README.md").read_text()

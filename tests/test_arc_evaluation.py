@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import evaluate
@@ -12,7 +13,7 @@ from accelerate import Accelerator
 
 from hrm_hf.data.arc_plans import Plans, make_plans
 from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask
+from hrm_hf.data.arc_tasks import UNKNOWN, ArcPair, ArcTask
 from hrm_hf.evaluation.arc import (
     ArcAnswer,
     draw_answers,
@@ -336,6 +337,23 @@ def test_a_task_with_several_test_inputs_is_counted_by_both_rules():
     }
     assert (scores.n_tasks, scores.n_test_inputs, scores.num_predictions, scores.mean_segments) == (3, 5, 50, 4.0)
     assert score(answers, pass_at=(5,)).as_dict()["hrm_pass@5"] == third
+
+
+def test_tasks_whose_outputs_are_not_known_are_not_scored():
+    known, unknown = task("known", 1), task("unknown", 2)
+    unknown = replace(unknown, test=(ArcPair(unknown.test[0].input, UNKNOWN),))
+
+    def predict(group, member, test):
+        return (None if group else known.test[0].output), 0.5
+
+    answers = votes_of(arc_puzzles(known, unknown), predict)
+    assert [(answer.rank, answer.is_known) for answer in answers][1] == (None, False)
+    scores = score(answers).as_dict()
+    assert (scores["n_tasks"], scores["n_test_inputs"]) == (1, 1)
+    nothing = score(answers[1:]).as_dict()
+    assert nothing["n_tasks"] == 0 and "hrm_pass@1" not in nothing
+    assert submission(answers).keys() == {"known", "unknown"}
+    assert "not known" in draw_answers(unknown, answers[1:]).get_suptitle()
 
 
 def test_the_metric_for_evaluate_gives_the_same():

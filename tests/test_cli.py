@@ -126,6 +126,16 @@ def test_a_missing_model_is_one_sentence(hrm_hf):
     assert code == 1 and "no folder ./nowhere" in err and len(err.strip().splitlines()) == 1
 
 
+def test_a_configuration_of_a_far_larger_model_takes_no_memory(hrm_hf, model_folder, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {"puzzle_emb_ndim": 2**33}
+    (folder / "config.json").write_text(json.dumps(config))
+    code, out, err = hrm_hf("solve", PUZZLE, "--model", str(folder))
+    assert code == 1 and out == "" and "parameters, but its weights have" in err
+
+
 def test_evaluation_counts_by_hand(hrm_hf, model_folder, tmp_path):
     from modeling_hrm import HRMForGridTask
     from processing_hrm import HRMGridProcessor
@@ -228,6 +238,27 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     (entry,) = json.loads((tmp_path / "submission.json").read_text())["turn"]
     assert entry.keys() == {"attempt_1", "attempt_2"}
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["turn.png"]
+    code, out, _ = hrm_hf("evaluate", str(tmp_path / "model"), str(tmp_path / "arc"), "--max-segments", "1")
+    assert code == 0 and json.loads(out)["n"] == 1
+
+    # identifiers of another data set are other puzzles: no score of mismatched embeddings
+    (tmp_path / "others.json").write_text(json.dumps({"other": {"train": pairs[:2], "test": pairs[2:]}}))
+    build_arc(tmp_path / "other", evaluation=[tmp_path / "others.json"], num_aug=2)
+    for command in ("evaluate", "evaluate-arc"):
+        code, out, err = hrm_hf(command, str(tmp_path / "model"), str(tmp_path / "other"), "--max-segments", "1")
+        assert code == 1 and out == "" and "does not know 3 of the 3 puzzles (other" in err
+
+    # a test without outputs is for a submission
+    (tmp_path / "x_challenges.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": [{"input": [[1]]}]}}))
+    build_arc(tmp_path / "open", evaluation=[tmp_path / "x_challenges.json"], num_aug=2)
+    command = ("evaluate-arc", str(tmp_path / "model"), str(tmp_path / "open"), "--max-segments", "1")
+    code, _, err = hrm_hf(*command)
+    assert code == 1 and "give a --submission" in err
+    code, out, _ = hrm_hf(*command, "--submission", str(tmp_path / "open.json"))
+    assert code == 0 and json.loads(out)["n_tasks"] == 0
+    assert json.loads((tmp_path / "open.json").read_text())["turn"][0].keys() == {"attempt_1", "attempt_2"}
+    code, _, err = hrm_hf("evaluate", *command[1:])
+    assert code == 1 and "no known output" in err
 
 
 # --- places to write to

@@ -1,8 +1,11 @@
 """The pipeline `grid-solving` on a model that knows one puzzle by heart."""
 
+import datasets
+import numpy as np
 import pytest
 import torch
 from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 import hrm_hf  # noqa: F401  registers the pipeline
 from configuration_hrm import HRMConfig
@@ -105,3 +108,70 @@ def test_arc_answers_are_not_judged():
     assert result["solved"] is None and isinstance(result["answer"], str)
     with pytest.raises(ValueError, match="stranger"):
         solver([[[1, 2]]], identifiers="stranger")
+
+
+@pytest.mark.parametrize(
+    "several",
+    [
+        (PUZZLE, PUZZLE),
+        np.array([BOARD, BOARD]),
+        torch.tensor([BOARD, BOARD]),
+        datasets.Dataset.from_dict({"question": [PUZZLE, PUZZLE]})["question"],
+        np.array([PUZZLE, PUZZLE]),
+    ],
+    ids=["tuple", "3-D array", "3-D tensor", "column", "array of strings"],
+)
+def test_several_puzzles_give_a_list(solver, several):
+    results = solver(several)
+    assert [result["answer"] for result in results] == [ANSWER, ANSWER]
+
+
+def test_one_puzzle_gives_a_dictionary(solver):
+    for one in (PUZZLE, np.array(BOARD), torch.tensor(BOARD)):
+        assert solver(one)["answer"] == ANSWER
+    assert [result["answer"] for result in solver((PUZZLE,))] == [ANSWER]
+
+
+def test_a_generator_and_a_data_set_are_solved_in_turn(solver):
+    taken = []
+
+    def puzzles():
+        for _ in range(5):
+            taken.append(1)
+            yield PUZZLE
+
+    results = solver(puzzles(), batch_size=2)
+    assert next(results)["answer"] == ANSWER and len(taken) == 2
+    assert len(list(results)) == 4
+    rows = datasets.Dataset.from_dict({"question": [PUZZLE] * 3})
+    assert [result["answer"] for result in solver(KeyDataset(rows, "question"))] == [ANSWER] * 3
+    with pytest.raises(ValueError, match="batch_size=-1"):
+        solver(puzzles(), batch_size=-1)
+
+
+def test_what_exact_search_tells_is_told_without_the_model(solver, monkeypatch):
+    monkeypatch.setattr(solver.model, "solve", None)
+    several, full, none = solver(["." * 16, ANSWER, "123....4........"])
+    assert (several["outcome"], several["solved"], several["answer"]) == ("more than one solution", False, None)
+    assert (full["outcome"], full["solved"], full["answer"]) == ("solved", True, ANSWER)
+    assert (none["outcome"], none["solved"], none["segments"]) == ("no solution", False, 0)
+    assert solver(ANSWER, return_steps=True)["steps"] == []
+
+
+def test_a_maze_without_a_way_has_no_solution(solver, monkeypatch):
+    monkeypatch.setattr(solver, "processor", HRMGridProcessor.for_maze(3, 3))
+    result = solver("S# ## # G")
+    assert (result["outcome"], result["solved"], result["answer"]) == ("no solution", False, None)
+
+
+def test_an_answer_never_changes_a_clue(solver, monkeypatch):
+    def wrong_where_clues_are(input_ids, **options):
+        right = solver.processor([ANSWER] * len(input_ids))["input_ids"]
+        return {
+            "predictions": torch.where(input_ids > 1, 2, right),
+            "segments": torch.ones(len(input_ids), dtype=torch.long),
+            "halt_probabilities": torch.ones(len(input_ids)),
+        }
+
+    monkeypatch.setattr(solver.model, "solve", wrong_where_clues_are)
+    assert solver(PUZZLE)["answer"] == ANSWER

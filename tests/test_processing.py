@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -122,6 +123,11 @@ SUDOKU_FORMS = {
     "tensor": torch.tensor(INTEGERS),
     "rows as arrays": list(np.array(INTEGERS)),
     "array of characters": np.array([list(row) for row in rows_of(PUZZLE)]),
+    "sparse tensor": torch.tensor(INTEGERS).to_sparse(),
+    "frame of pandas": pd.DataFrame(INTEGERS),
+    "dashes": PUZZLE.replace(".", "-"),
+    "stars": PUZZLE.replace(".", "*"),
+    "lines of dashes": "\n".join(rows_of(PUZZLE)).replace(".", "-"),
 }
 
 
@@ -133,6 +139,12 @@ def test_every_sudoku_form_gives_the_same_tokens(sudoku, form):
 @pytest.mark.parametrize("form", SUDOKU_FORMS)
 def test_every_sudoku_form_can_be_given_several_times(sudoku, form):
     assert ids(sudoku, [SUDOKU_FORMS[form]] * 2) == ids(sudoku, PUZZLE) * 2
+
+
+def test_a_series_of_pandas_is_several_puzzles_and_half_precision_is_no_board(sudoku):
+    assert ids(sudoku, pd.Series([PUZZLE, PUZZLE])) == ids(sudoku, PUZZLE) * 2
+    with pytest.raises(TypeError, match="is 5.0; in a list or array a cell is an integer"):
+        sudoku(torch.tensor(INTEGERS).to(torch.bfloat16))
 
 
 def test_forms_mix_in_one_list(sudoku):

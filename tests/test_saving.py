@@ -22,14 +22,14 @@ from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
 folder, tensors = sys.argv[1:]
 model = AutoModel.from_pretrained(folder, {options})
 processor = AutoProcessor.from_pretrained(folder, {options})
-inputs = processor(["1...............", "..3............."])
+inputs = processor(["2.........4.1.3.", ".3...4.....2...3"])
 with torch.no_grad():
     logits = model(**inputs, return_dict=True).logits
 solved = model.solve(**inputs, max_segments=6)
 torch.save([logits, solved.predictions, solved.segments, *model.state_dict().values()], tensors)
 names = [type(part).__module__ for part in (model, processor, AutoConfig.from_pretrained(folder, {options}))]
 solver = pipeline("grid-solving", {pipeline_options})
-torch.save(solver(["1...............", "..3............."], max_segments=6), tensors + ".pipeline")
+torch.save(solver(["2.........4.1.3.", ".3...4.....2...3"], max_segments=6), tensors + ".pipeline")
 names.append(type(solver).__module__)
 print(json.dumps([model.training, "hrm_hf" in sys.modules, *names]))
 """
@@ -64,7 +64,7 @@ def saved(tmp_path_factory):
     torch.nn.init.zeros_(model.q_head.bias)
     folder = tmp_path_factory.mktemp("saved") / "model"
     save_checkpoint(folder, model, processor)
-    inputs = processor(["1...............", "..3............."])
+    inputs = processor(["2.........4.1.3.", ".3...4.....2...3"])
     with torch.no_grad():
         logits = model(**inputs).logits
     solved = model.solve(**inputs, max_segments=6)

@@ -4,14 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.records import ROOT
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
-from hrm_hf.cli import _split
 from hrm_hf.data.maze_generator import generate
 from hrm_hf.data.maze_rules import format_mazes
-from hrm_hf.data.sudoku_validity import count_solutions
-from hrm_hf.evaluation.checked_solving import solve_checked
+from hrm_hf.evaluation.checked_solving import TimeLimit, solve_checked, solve_in_turn
 from processing_hrm import HRMGridProcessor
 
 
@@ -58,10 +57,6 @@ def two_solutions() -> str:
     raise AssertionError("no such rectangle")
 
 
-def boards(*lines: str) -> np.ndarray:
-    return np.array([[0 if cell == "." else int(cell) for cell in line] for line in lines], dtype=np.uint8)
-
-
 def test_a_hard_and_an_easy_puzzle_are_solved_without_naming_a_model(solve):
     code, out, _ = solve(HARD, EASY)
     assert code == 0
@@ -92,8 +87,8 @@ def test_a_puzzle_that_is_none_is_called_so(solve, puzzle, outcome, reason):
     assert code == 2
     assert (bad["outcome"], bad["solved"], bad["answer"]) == (outcome, False, None)
     assert reason in bad["reason"]
-    # the fault is found after the first answer, and the others are solved all the same
-    assert bad["copies"] == (0 if puzzle == CONTRADICTION else 1)
+    # the fault is found before the model is asked, and the others are solved all the same
+    assert (bad["copies"], bad["segments"], bad["halt_probability"]) == (0, 0, None)
     assert good["answer"] == HARD_ANSWER
     code, out, _ = solve(puzzle, "--max-segments", "4")
     assert code == 2 and f"{outcome}: " in out and reason in out and "solved (" not in out
@@ -110,13 +105,156 @@ def test_a_valid_puzzle_that_the_model_fails_gets_all_copies_and_no_board(solve)
     assert "in the best answer of the model" in result["reason"]
 
 
-def test_either_solution_of_two_is_a_solution(shipped):
-    puzzle = two_solutions()
-    assert count_solutions(boards(puzzle), 9).tolist() == [2]
-    (result,) = solve_checked(*shipped, puzzle, num_samples=2)
-    assert result.outcome in ("solved", "more than one solution")
-    if result.solved:
-        assert shipped[1].check(puzzle, result.answer)
+def test_a_sudoku_with_two_solutions_is_always_named_so(shipped):
+    results = solve_checked(*shipped, [two_solutions(), HARD])
+    assert [result.outcome for result in results] == ["more than one solution", "solved"]
+
+
+def test_a_full_board_is_recognized(solve):
+    code, out, _ = solve(HARD_ANSWER, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert (result["answer"], result["outcome"], result["segments"]) == (HARD_ANSWER, "solved", 0)
+    wrong = "9" + HARD_ANSWER[1:]
+    code, out, _ = solve(wrong, "--json")
+    assert code == 2 and json.loads(out)["outcome"] == "no solution"
+
+
+def test_boards_with_few_open_cells_are_solved(shipped):
+    puzzles = []
+    for number, cells in enumerate((1, 2, 3, 6, 12)):
+        board = list(HARD_ANSWER)
+        for cell in np.random.default_rng(number).permutation(81)[:cells]:
+            board[cell] = "."
+        puzzles.append("".join(board))
+    assert [result.answer for result in solve_checked(*shipped, puzzles)] == [HARD_ANSWER] * 5
+
+
+def test_an_answer_never_changes_a_clue(shipped, monkeypatch):
+    model, processor = shipped
+    real = model.solve
+
+    def wrong_where_clues_are(input_ids, *arguments, **options):
+        output = real(input_ids, *arguments, **options)
+        output.predictions = torch.where(input_ids > 1, 2, output.predictions)
+        if output.prediction_history is not None:
+            output.prediction_history[:] = 2
+        return output
+
+    monkeypatch.setattr(model, "solve", wrong_where_clues_are)
+    (result,) = solve_checked(model, processor, HARD, num_samples=2)
+    assert result.answer == HARD_ANSWER
+    (result,) = solve_checked(model, processor, HARD, keep_steps=True)
+    assert all(step[cell] == clue for step in result.steps for cell, clue in enumerate(HARD) if clue != ".")
+
+
+def test_a_maze_without_a_way_is_called_so_at_once(hrm_hf, monkeypatch):
+    model, processor = load_checkpoint(str(SHIPPED_MAZES[256]))
+    monkeypatch.setattr(model, "solve", None)
+    monkeypatch.setattr("hrm_hf.cli._load", lambda folder: (model, processor))
+    rows = ["#" * 16, "#S#            #", "###            #", *["#              #"] * 11, "#            G #", "#" * 16]
+    code, out, _ = hrm_hf("solve", "--json", stdin="\n".join(rows))
+    result = json.loads(out)
+    assert code == 2 and (result["outcome"], result["copies"]) == ("no solution", 0)
+    assert "no way from S to G" in result["reason"]
+
+
+def test_several_shortest_paths_are_said():
+    processor = HRMGridProcessor.for_maze(3, 3)
+    inputs = processor(["S    G   ", "S## ## G "])["input_ids"]
+    several, one = processor.remarks(inputs)
+    assert "several shortest paths" in several and one is None
+    # two ways around a wall, and a longer one that does not count
+    assert HRMGridProcessor.for_maze(3, 3).remarks(processor("S   #   G")["input_ids"])[0] is not None
+    assert HRMGridProcessor.for_maze(3, 4).remarks(HRMGridProcessor.for_maze(3, 4)("S  G ##     ")["input_ids"]) == [
+        None
+    ]
+
+
+def test_files_are_arguments_too(solve, tmp_path):
+    (tmp_path / "two.txt").write_bytes(f"# two\r\nGrid 01\r\n{HARD}\r\n{EASY},7\r\n".encode("utf-16"))
+    code, out, err = solve(str(tmp_path / "two.txt"), HARD.replace(".", "-"), "--json")
+    assert code == 0 and [json.loads(line)["puzzle"] for line in out.splitlines()] == [HARD, EASY, HARD]
+    assert "two.txt: left out line 2: 'Grid 01', 1 further column" in err
+    (tmp_path / "none.txt").write_text("# nothing\n")
+    code, out, err = solve(str(tmp_path / "none.txt"))
+    assert code == 1 and out == "" and "none.txt, there is no puzzle" in err
+
+
+def test_the_command_reads_its_own_output(solve):
+    _, out, _ = solve(HARD, EASY)
+    _, again, _ = solve(stdin=out)
+    assert again == out
+    _, out, _ = solve(HARD, "--show-steps")
+    _, again, _ = solve("--json", stdin=out)
+    assert json.loads(again)["puzzle"] == HARD
+
+
+def test_an_answer_is_written_as_its_puzzle_is(small_model, hrm_hf, monkeypatch):
+    processor = HRMGridProcessor.for_sudoku(16)
+    model = small_model(vocab_size=18, max_position_embeddings=256, puzzle_emb_ndim=0)
+    monkeypatch.setattr("hrm_hf.cli._load", lambda folder: (model, processor))
+    row = "0123456789ABCDEF"
+    full = "".join(row[shift:] + row[:shift] for start in range(4) for shift in range(start, 16, 4))
+    code, out, _ = hrm_hf("solve", full, "--json", "--model", "small")
+    assert code == 0 and json.loads(out)["answer"] == full
+    broken = full.replace("3", ".").replace("0", "1", 1)
+    code, out, _ = hrm_hf("solve", broken, "--json", "--model", "small")
+    assert code == 2 and "has two 1s" in json.loads(out)["reason"] and json.loads(out)["puzzle"] == broken
+    without_zero = full.replace("0", ".")
+    code, _, err = hrm_hf("solve", without_zero, "--model", "small")
+    assert code == 1 and "--notation" in err
+    code, out, _ = hrm_hf(
+        "solve", without_zero, "--notation", "0-F", "--json", "--model", "small", "--max-segments", "1"
+    )
+    assert json.loads(out)["puzzle"] == without_zero
+
+
+def test_what_reads_the_output_may_stop(solve, monkeypatch):
+    def stop(*arguments, **options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("hrm_hf.evaluation.checked_solving.solve_checked", stop)
+    monkeypatch.setattr("os.dup2", lambda *descriptors: None)
+    monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
+    code, out, err = solve(HARD)
+    assert (code, out, err) == (1, "", "")
+
+
+def test_a_time_limit_ends_the_thinking(shipped, solve):
+    code, out, _ = solve(HARD, HARD_ANSWER, "--json", "--seconds", "0.000001")
+    late, full = map(json.loads, out.splitlines())
+    assert code == 2 and late["outcome"] == "not solved" and "time limit of 1e-06 seconds" in late["reason"]
+    # what needs no thinking is told all the same
+    assert full["solved"]
+    code, _, err = solve(HARD, "--seconds", "0")
+    assert code == 1 and "seconds=0" in err
+    limit = TimeLimit(1000)
+    model, processor = shipped
+    (result,) = solve_checked(model, processor, HARD, limit=limit)
+    assert result.solved and not limit.is_over()
+
+
+def test_answers_before_the_time_limit_stay(shipped, monkeypatch):
+    model, processor = shipped
+    limit = TimeLimit(1000)
+    ticks = iter(range(10**6))
+    # over after the first sample, which solves one of the two within its one segment
+    monkeypatch.setattr(limit, "is_over", lambda: next(ticks) > 0)
+    # Easter Monster, by champagne 2007: the model needs 19 segments
+    hard = "1.......2.9.4...5...6...7...5.9.3.......7.......85..4.7.....6...3...9.8...2.....1"
+    results = solve_checked(model, processor, [EASY, hard], num_samples=4, max_segments=1, limit=limit)
+    assert [result.outcome for result in results] == ["solved", "not solved"]
+    assert results[1].copies == 1 and "time limit" in results[1].reason
+
+
+def test_answers_come_before_all_puzzles_are_solved(shipped):
+    from hrm_hf.data.puzzle_text import read_puzzles
+
+    model, processor = shipped
+    answers = solve_in_turn(model, processor, read_puzzles(f"{HARD}\n{EASY}\n{HARD}\n").puzzles)
+    assert next(answers)[0].answer == HARD_ANSWER
+    assert [answer.solved for answer, _ in answers] == [True, True]
 
 
 def test_a_wrong_length_is_one_sentence(solve):
@@ -126,10 +264,25 @@ def test_a_wrong_length_is_one_sentence(solve):
     assert len(err.strip().splitlines()) == 1
 
 
-def test_solutions_are_counted_up_to_two():
-    assert count_solutions(boards(HARD, IMPOSSIBLE, CONTRADICTION, "." * 81), 9).tolist() == [1, 0, 0, 2]
-    with pytest.raises(ValueError, match="size=16 is not allowed"):
-        count_solutions(np.zeros((1, 256), dtype=np.uint8), 16)
+def test_exact_search_agrees_with_the_solver_of_data_sets():
+    from hrm_hf.data.sudoku_generator import generate
+    from hrm_hf.data.sudoku_solver import solve as solve_boards
+
+    names = {0: "no solution", 1: None, 2: "more than one solution"}
+    for size in (4, 6, 9):
+        puzzles = generate(10, size, seed=size, progress=False)[0]
+        rng = np.random.default_rng(size)
+        # without a clue most have several solutions, with a random digit more most have none
+        fewer, more = puzzles.copy(), puzzles.copy()
+        for board in fewer:
+            board[rng.choice(np.flatnonzero(board))] = 0
+        for board in more:
+            board[rng.choice(np.flatnonzero(board == 0))] = rng.integers(1, size + 1)
+        boards = np.concatenate((puzzles, fewer, more))
+        checks = HRMGridProcessor.for_sudoku(size).exact_checks(boards.astype(np.int64) + 1)
+        counts = solve_boards(boards, size)[1].tolist()
+        assert [check and check.outcome for check in checks] == [names[count] for count in counts]
+        assert len(set(counts)) == 3
 
 
 def test_steps_are_those_of_the_puzzle_that_they_belong_to(shipped):
@@ -164,20 +317,6 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
         assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
     code, _, err = hrm_hf("solve", HARD, maze)
     assert code == 1 and "Of 2 puzzles 1 are mazes; give either" in err
-
-
-@pytest.mark.parametrize(
-    ("text", "puzzles"),
-    [
-        (f" {HARD} \n\n{EASY}\n", [HARD, EASY]),
-        (" 1G..\n 2...\n", ["1G..", "2..."]),  # G is a digit of 16x16 Sudoku
-        ("S  G\n G# S\n", ["S  G", " G# S"]),
-        ("  S#\n    \n G  \n\n\nS \n G\n", ["  S#\n    \n G  ", "S \n G"]),
-        ("\r\n S#\r\n G \r\n", [" S#\n G "]),
-    ],
-)
-def test_puzzles_of_stdin(text, puzzles):
-    assert _split(text) == puzzles
 
 
 def test_the_shipped_maze_models_solve(hrm_hf):

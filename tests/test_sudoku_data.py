@@ -1,18 +1,24 @@
 """Sudoku data: the generator, the solver, the symmetries, and the folders that the builder writes."""
 
+import bz2
 import gzip
+import json
+import lzma
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import load_dataset
 
 from hrm_hf.data.folder import size_category
 from hrm_hf.data.parallel import in_order
+from hrm_hf.data.puzzle_files import Columns
 from hrm_hf.data.puzzles import load_rows
 from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
 from hrm_hf.data.sudoku_generator import generate
@@ -273,8 +279,8 @@ def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, mess
     [
         (("b", EASY, EASY_ANSWER), "line 3: a row of 3 columns, wanted are 4"),
         (("b", EASY, EASY_ANSWER, 0, "more"), "line 3: a row of 5 columns, wanted are 4"),
-        (("b", EASY, EASY_ANSWER, "hard"), "line 3: the rating 'hard', wanted is an integer"),
-        (("b", EASY, EASY_ANSWER, ""), "line 3: the rating '', wanted is an integer"),
+        (("b", EASY, EASY_ANSWER, "hard"), "line 3: the rating 'hard', wanted is a number"),
+        (("b", EASY, EASY_ANSWER, ""), "line 3: the rating '', wanted is a number"),
     ],
 )
 def test_rows_that_are_no_puzzle_at_all_are_named_or_left_out(csv_file, capsys, bad, message):
@@ -311,7 +317,7 @@ def test_the_card_counts_rows_left_out(tmp_path, csv_file):
 def test_bad_files_are_refused(csv_file):
     with pytest.raises(FileNotFoundError, match="no CSV file nowhere.csv"):
         read_sudoku_csv(Path("nowhere.csv"))
-    with pytest.raises(ValueError, match="has no column answer and rating"):
+    with pytest.raises(ValueError, match="has no column answer, it has source.*--answer-column"):
         read_sudoku_csv(csv_file("a.csv", ("a", EASY), header="source,question"))
     with pytest.raises(ValueError, match="is not a CSV file of puzzles"):
         read_sudoku_csv(csv_file("b.csv", header=""))
@@ -319,6 +325,99 @@ def test_bad_files_are_refused(csv_file):
         read_sudoku_csv(csv_file("c.csv", ("a", EASY, EASY_ANSWER, 0)), min_rating=5)
     with pytest.raises(ValueError, match="has 1 puzzles.*2 were asked for"):
         read_sudoku_csv(csv_file("d.csv", ("a", EASY, EASY_ANSWER, 0)), num=2)
+
+
+def test_columns_of_others_are_known_by_their_names(csv_file):
+    for header in ("quizzes,solutions", "puzzle,solution", "question,answer"):
+        puzzles = read_sudoku_csv(csv_file("sudoku.csv", (EASY.replace(".", "0"), EASY_ANSWER), header=header))
+        assert format_boards(puzzles.questions) == [EASY] and puzzles.sources.tolist() == ["sudoku"]
+        # a file without ratings is rated
+        assert puzzles.ratings.tolist() == solve(boards(EASY), 9)[2].tolist()
+    file = csv_file("p.csv", (1, EASY, EASY_ANSWER, 7), header="id,start,end,hardness")
+    with pytest.raises(ValueError, match="no column question and answer, it has id, start.*--question-column"):
+        read_sudoku_csv(file)
+    puzzles = read_sudoku_csv(file, columns=Columns("start", "end", "hardness"))
+    assert format_boards(puzzles.answers) == [EASY_ANSWER] and puzzles.ratings.tolist() == [7]
+    with pytest.raises(ValueError, match="has no column 'stop', it has id.*--answer-column"):
+        read_sudoku_csv(file, columns=Columns("start", "stop"))
+    with pytest.raises(ValueError, match="has no ratings to choose puzzles by"):
+        read_sudoku_csv(csv_file("q.csv", (EASY, EASY_ANSWER), header="puzzle,solution"), min_rating=1)
+
+
+def test_ratings_may_have_decimals(tmp_path, csv_file):
+    rows = [(name, question, answer, 2.5) for name, question, answer, _ in puzzle_rows(4, seed=0)]
+    whole = [(name, question, answer, 3) for name, question, answer, _ in puzzle_rows(2, seed=1)]
+    files = {"train_csv": csv_file("train.csv", *rows), "test_csv": csv_file("test.csv", *whole)}
+    build_sudoku(tmp_path / "out", source="csv", **files)
+    splits = load_dataset(str(tmp_path / "out"))
+    assert (splits["train"]["rating"][:], splits["test"]["rating"][:]) == ([2.5] * 4, [3.0] * 2)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("p.csv", lambda text: text.encode()),
+        ("p.csv.gz", lambda text: gzip.compress(text.encode())),
+        ("p.csv.bz2", lambda text: bz2.compress(text.encode())),
+        ("p.csv.xz", lambda text: lzma.compress(text.encode())),
+        ("p.csv.zst", lambda text: pa.compress(text.encode(), "zstd", asbytes=True)),
+        ("p.tsv", lambda text: text.replace(",", "\t").encode()),
+        ("p.csv", lambda text: text.replace(",", ";").encode()),
+        ("p.csv", lambda text: text.encode("utf-16")),
+    ],
+    ids=["plain", "gz", "bz2", "xz", "zst", "tabs", "semicolons", "UTF-16"],
+)
+def test_files_of_every_kind(tmp_path, name, write, mark):
+    data = write(f"question,answer,rating\r\n{EASY},{EASY_ANSWER},1\r\n")
+    is_plain = name in ("p.csv", "p.tsv") and data[:1] == b"q"
+    (tmp_path / name).write_bytes((mark if is_plain else b"") + data)
+    puzzles = read_sudoku_csv(tmp_path / name)
+    assert (format_boards(puzzles.questions), puzzles.ratings.tolist()) == ([EASY], [1])
+
+
+def test_parquet_and_json_are_read_like_csv(tmp_path):
+    rows = [{"puzzle": EASY, "solution": EASY_ANSWER, "difficulty": 2.5}] * 2
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for ending in ("parquet", "json", "jsonl"):
+        puzzles = read_sudoku_csv(tmp_path / f"p.{ending}")
+        assert format_boards(puzzles.answers) == [EASY_ANSWER] * 2 and puzzles.ratings.tolist() == [2.5] * 2
+    for name, kind in (("b.parquet", "Parquet"), ("b.json", "JSON"), ("b.csv.zst", "CSV"), ("b.csv.gz", "CSV")):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(ValueError, match=f"{name} is not a {kind} file of puzzles"):
+            read_sudoku_csv(tmp_path / name)
+
+
+def test_one_file_is_split_by_a_share(tmp_path, csv_file):
+    rows = puzzle_rows(20, seed=0)
+    options = {"source": "csv", "train_csv": csv_file("all.csv", *rows), "test_share": 0.25}
+    assert build_sudoku(tmp_path / "out", **options, num_validation=3) == {"train": 12, "validation": 3, "test": 5}
+    splits = load_dataset(str(tmp_path / "out"))
+    assert sorted(line for part in splits.values() for line in part["question"][:]) == sorted(row[1] for row in rows)
+    assert "--test-share 0.25" in (tmp_path / "out/README.md").read_text()
+    assert build_sudoku(tmp_path / "few", **options, num_train=4, num_test=2) == {"train": 4, "test": 2}
+    for wish, message in (
+        ({"test_share": 1.0}, "test_share=1.0 is not allowed"),
+        ({"test_csv": options["train_csv"]}, "splits one file"),
+        ({"num_test": 6}, "leaves 5 of the 20 puzzles .* test split, but 6 were asked for"),
+        ({"source": "generate", "train_csv": None}, "is for the source csv"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build_sudoku(tmp_path / "none", **(options | wish))
+
+
+@pytest.mark.parametrize("digits", ["0123456789ABCDEF", "ABCDEFGHIJKLMNOP"])
+def test_the_notation_of_large_sudoku_is_told_by_the_answers(csv_file, digits):
+    questions, answers, _ = generate(2, 16, 180, seed=0, progress=False)
+    to_other = str.maketrans("123456789ABCDEFG", digits)
+    lines = [
+        (question.translate(to_other), answer.translate(to_other))
+        for question, answer in zip(format_boards(questions), format_boards(answers), strict=True)
+    ]
+    read = read_sudoku_csv(csv_file("p.csv", *lines, header="puzzle,solution"))
+    assert (read.questions == questions).all() and (read.answers == answers).all()
 
 
 def test_subsets_are_the_first_rows_or_random_ones(csv_file):
@@ -371,6 +470,19 @@ def test_the_number_of_threads_changes_nothing(num_threads):
     several = generate(1500, size=6, clues=22, seed=3, progress=False, num_threads=num_threads)
     for part, other in zip(one, several, strict=True):
         np.testing.assert_array_equal(part, other)
+
+
+def test_leaks_are_found_in_parts_of_a_data_set_as_in_all_of_it(monkeypatch):
+    from hrm_hf.data import puzzle_builder
+    from hrm_hf.data.sudoku_builder import generated_puzzles, sudoku_fingerprint
+
+    puzzles = generated_puzzles(20, 4, None, 0, None, 0, 1)
+    splits = {"train": puzzles[:15], "test": puzzles[10:]}
+    expected, removed = puzzle_builder.without_leaks(dict(splits), sudoku_fingerprint)
+    monkeypatch.setattr(puzzle_builder, "_MARKED_AT_ONCE", 3)
+    found, again = puzzle_builder.without_leaks(dict(splits), sudoku_fingerprint)
+    assert removed == again >= 5
+    assert (found["train"].questions == expected["train"].questions).all()
 
 
 def test_results_in_order_whatever_finishes_first():

@@ -1,5 +1,6 @@
 """Text data: documents from files and data sets, tokenizers, blocks, and the folders that the builder writes."""
 
+import bz2
 import gzip
 import importlib.util
 import inspect
@@ -109,6 +110,115 @@ def test_without_a_separator_a_file_is_a_document(tmp_path):
         "text of b.txt\n",
         "text of c.md\n",
     ]
+
+
+COMPRESSIONS = {
+    "": lambda data: data,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+def test_compressed_files_are_read_and_named_if_they_are_broken(tmp_path, ending):
+    data = COMPRESSIONS[ending]("\n".join(DOCUMENTS).encode())
+    path = tmp_path / f"a.txt{ending}"
+    path.write_bytes(data)
+    assert texts(path) == ["\n".join(DOCUMENTS)]
+    assert texts(tmp_path) == ["\n".join(DOCUMENTS)]
+    if ending:
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(ValueError, match=rf"a.txt{ending} is not a whole {ending} file"):
+            texts(path)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffnaïve".encode())
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "one"}\r\n{"text": "two"}\r\n')
+    assert texts(tmp_path / "a.txt") == ["naïve"]
+    assert texts(tmp_path / "a.jsonl") == ["one", "two"]
+    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfab\xff")
+    with pytest.raises(ValueError, match="byte 0xff at byte offset 5"):
+        texts(tmp_path / "b.txt")
+
+
+def test_arrays_of_json_and_parquet_files_have_a_document_a_row(tmp_path):
+    rows = [{"text": "one", "id": 1}, {"text": "two", "id": 2}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    for name in ("rows.json", "rows.parquet"):
+        assert texts(tmp_path / name) == ["one", "two"]
+        (source,) = find_sources([str(tmp_path / name)])
+        assert source.fingerprints()[0].endswith(name)
+    (tmp_path / "object.json").write_text('{"text": "one"}')
+    with pytest.raises(ValueError, match="object.json is no JSON array"):
+        texts(tmp_path / "object.json")
+    (tmp_path / "rows.parquet").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="rows.parquet is not a Parquet file"):
+        texts(tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv").write_text("text\none\n")
+    with pytest.raises(ValueError, match="rows.csv is no plain text"):
+        texts(tmp_path / "rows.csv")
+
+
+def test_a_template_makes_one_text_of_several_columns(tmp_path):
+    rows = [{"question": "What is {this}?", "answer": "A test.", "id": 1}, {"question": "And?", "answer": ""}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    expected = ["Q: What is {this}?\nA: A test. {}", "Q: And?\nA:  {}"]
+    assert texts(tmp_path / "rows.jsonl", template="Q: {question}\nA: {answer} {{}}") == expected
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    assert texts(tmp_path / "rows.parquet", template="Q: {question}\nA: {answer} {{}}") == expected
+    for template, message in (
+        ("no column", "names no column"),
+        ("{}", "names no column"),
+        ("{question", "a broken brace"),
+        ("{question.__class__}", "no 'question.__class__'"),
+        ("{reply}", "no 'reply'; give --text-column, one of question, answer"),
+        ("{id}", "id = 1, a int; wanted is text"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            texts(tmp_path / "rows.jsonl", template=template)
+
+
+def test_other_endings_of_text_are_taken_by_option(tmp_path):
+    (tmp_path / "a.md").write_text("# one")
+    (tmp_path / "b.rst.gz").write_bytes(gzip.compress(b"two"))
+    (tmp_path / "c.txt").write_text("three")
+    assert texts(tmp_path, endings=[".md", ".rst"]) == ["# one", "two", "three"]
+    assert texts(tmp_path) == ["three"]
+    for ending in ("md", ".parquet", ".gz"):
+        with pytest.raises(ValueError, match=f"The ending '{ending}' is not allowed"):
+            texts(tmp_path, endings=[ending])
+    (tmp_path / "c.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="--ending"):
+        texts(tmp_path)
+
+
+def test_the_card_has_template_and_endings(tmp_path):
+    rows = [{"title": f"Number {number}", "body": "word " * 40} for number in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = {"template": r"{title}\n{body}", "endings": [".md"], "train_bpe": 270, "block_size": 64}
+    statistics = build_text(tmp_path / "out", [str(tmp_path / "rows.jsonl")], validation_share=0.2, **options)
+    assert sum(part.num_bytes for part in statistics.values()) == sum(
+        len(f"{row['title']}\n{row['body']}") for row in rows
+    )
+    assert r"--template '{title}\n{body}' --ending .md" in (tmp_path / "out/README.md").read_text()
+    with pytest.raises(ValueError, match="text_column=body and a template were given"):
+        build_text(tmp_path / "no", [str(tmp_path / "rows.jsonl")], text_column="body", **options)
+
+
+@pytest.mark.parametrize("name", ["bpe", "mistral"])
+def test_evaluation_has_the_tokens_of_the_data_set(name, request):
+    tokenizer = request.getfixturevalue(name)
+    encode = text_packer.text_encoder(tokenizer)
+    for text in ODD:
+        (built,) = text_packer.encode([("train", text)], tokenizer, 1)
+        assert encode(text) == built[2].ids
+    special = f"a {tokenizer.eos_token} b"
+    assert tokenizer.eos_token_id not in encode(special)
+    assert tokenizer.eos_token_id in tokenizer(special, add_special_tokens=False)["input_ids"]
 
 
 def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path, capsys):

@@ -2,11 +2,14 @@
 
 import random
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings, Deadline
 from hrm_hf.app.models import ModelShelf
 
+
+if TYPE_CHECKING:
+    from processing_hrm import HRMGridProcessor
 
 MAX_SEGMENTS = 64
 MAX_COPIES = 32
@@ -63,15 +66,16 @@ class PuzzleDesk:
 
         Args:
             model: one of `models`.
-            puzzle: as a line or as drawn, in any form that the processor of the model takes.
+            puzzle: as a line or as drawn, in any form that `hrm-hf solve` takes.
             max_segments: most segments of thinking.
             copies: symmetric copies of the puzzle to ask at most, until an answer keeps the rules.
             early_stop: let the halting head stop the thinking.
 
         Returns:
-            `puzzle` and `answer` as lines, `solved` and `reason` by the rules, `segments` in all, `copies` asked, and
-            `steps`: for each segment its board (`cells`), `sure` (the probability of each cell), `halt` (the halting
-            probability) and `title`; the answer of copies is a last step, without `sure`.
+            `puzzle` and `answer` as lines, `solved` and `reason` by the rules, `outcome` ("solved", "not solved", "no
+            solution" or "more than one solution"), `segments` in all, `copies` asked (both 0 where an exact search
+            told the outcome), and `steps`: for each segment its board (`cells`), `sure` (the probability of each
+            cell), `halt` (the halting probability) and `title`; the answer of copies is a last step, without `sure`.
 
         Raises:
             ValueError: if the model or a number is not allowed, the puzzle is none, or it is none for this model.
@@ -84,8 +88,23 @@ class PuzzleDesk:
         grid_model, processor = self._shelf.load_grid(model)
         if processor.task == "arc":
             raise ValueError(f"The model {model} is for ARC; choose a task on its page.")
-        inputs = processor(puzzle).to(grid_model.device)
-        line = processor.decode(inputs["input_ids"][0])
+        line = one_puzzle(puzzle, processor)
+        inputs = processor(line, check_rules=processor.task != "sudoku").to(grid_model.device)
+        (check,) = processor.exact_checks(inputs["input_ids"])
+        if check is not None:
+            return {
+                "puzzle": line,
+                "answer": line,
+                "solved": check.outcome == "solved",
+                "outcome": check.outcome,
+                "reason": check.reason,
+                "segments": 0,
+                "copies": 0,
+                "steps": [],
+            }
+        clues = inputs["input_ids"].cpu()
+        (remark,) = processor.remarks(clues)
+        inputs["input_ids"] = processor.without_spare_clues(inputs["input_ids"])
         deadline = Deadline(self._settings.seconds_per_request)
 
         from hrm_hf.evaluation.trace import trace_thinking
@@ -93,7 +112,7 @@ class PuzzleDesk:
         thinking = trace_thinking(
             grid_model, **inputs, max_segments=max_segments, early_stop=bool(early_stop), perturb=deadline
         )
-        boards = processor.batch_decode(thinking.boards)
+        boards = processor.batch_decode(processor.keep_clues(clues, thinking.boards))
         steps = [
             {"cells": cells, "sure": [round(share, 4) for share in sure], "halt": round(halt, 4), "title": None}
             for cells, sure, halt in zip(
@@ -105,10 +124,11 @@ class PuzzleDesk:
         if copies > 1 and not verdict.solved:
             from accelerate import Accelerator
 
+            from hrm_hf.evaluation.checked_solving import keeping_clues
             from hrm_hf.evaluation.test_time_compute import solve_with_samples
 
             chosen = solve_with_samples(
-                partial(grid_model.solve, perturb=deadline),
+                keeping_clues(partial(grid_model.solve, perturb=deadline), processor),
                 dict(inputs.to("cpu")),
                 processor,
                 Accelerator(),
@@ -116,7 +136,7 @@ class PuzzleDesk:
                 max_segments=max_segments,
                 early_stop=bool(early_stop),
             )
-            answer = processor.decode(chosen.predictions[0])
+            answer = processor.decode(processor.keep_clues(clues, chosen.predictions)[0])
             asked, segments = int(chosen.num_samples[0]), int(chosen.segments[0])
             halt = round(chosen.halt_probabilities[0].item(), 4)
             steps.append({"cells": answer, "sure": None, "halt": halt, "title": f"The best of {asked} copies"})
@@ -125,7 +145,8 @@ class PuzzleDesk:
             "puzzle": line,
             "answer": answer,
             "solved": verdict.solved,
-            "reason": verdict.reason,
+            "outcome": "solved" if verdict.solved else "not solved",
+            "reason": verdict.reason if verdict.solved or remark is None else f"{verdict.reason}; {remark}",
             "segments": segments,
             "copies": asked,
             "steps": steps,
@@ -179,12 +200,33 @@ def _seed(seed: Any) -> int:
     return random.randrange(2**31) if seed == -1 else seed
 
 
+def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
+    """The one puzzle of a text, as a line of the processor.
+
+    Args:
+        text: in any form that `hrm-hf solve` takes.
+        processor: of the model that it is for.
+
+    Raises:
+        ValueError: if there is none or more than one, or it is none for this processor.
+    """
+    from hrm_hf.data.puzzle_text import read_puzzles
+
+    # what comes from a board is a line as it is, be it a maze that lacks its goal
+    boards = [text] if len(text) == processor.seq_len else [puzzle.board for puzzle in read_puzzles(text).puzzles]
+    if len(boards) > 1:
+        raise ValueError(f"The text holds {len(boards)} puzzles; give one here.")
+    return processor.decode(processor(boards[0], check_rules=False)["input_ids"][0])
+
+
 def verdict_text(result: dict[str, Any]) -> str:
     """What the page says of a result of `PuzzleDesk.solve_puzzle`, as Markdown."""
     from hrm_hf.evaluation.checked_solving import effort_text
 
-    effort = effort_text(result["segments"], result["copies"])
     reason = result["reason"][0].upper() + result["reason"][1:]
+    if result["segments"] == 0:
+        return f"**{result['outcome'].capitalize()}.** {reason}."
+    effort = effort_text(result["segments"], result["copies"])
     if result["solved"]:
         return f"**Solved** in {effort}. {reason}."
     return f"**Not solved** in {effort}. {reason}. More segments or copies may help."

@@ -11,7 +11,7 @@ from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
-from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, verdict_text
+from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, one_puzzle, verdict_text
 from hrm_hf.app.sudoku_examples import EXAMPLES
 
 
@@ -66,9 +66,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
         with sentences():
             if len(text) > MAX_CHARACTERS:
                 raise ValueError(f"The text has {len(text)} characters; a puzzle has at most {MAX_CHARACTERS}.")
-            processor = HRMGridProcessor.for_sudoku(size_of(model))
-            line = processor.decode(processor(text, check_rules=False)["input_ids"][0])
-            return board_of(model, line), ""
+            return board_of(model, one_puzzle(text, HRMGridProcessor.for_sudoku(size_of(model)))), ""
 
     def fit(model: str | None, shown: dict, difficulty: str) -> tuple[dict, str]:
         """The board for another model: the same puzzle, if it is of its size."""

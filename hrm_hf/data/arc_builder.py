@@ -159,6 +159,8 @@ def build_arc(
         print(f"{collection.repeated} tasks were given twice, with the same content, and are there once")
     if collection.errors:
         print(f"{len(collection.errors)} bad tasks or files left out; the first: {collection.errors[0]}")
+    if unknown := sum(not pair.output.size for task in tasks for pair in task.pairs("test")):
+        print(f"{unknown} test inputs have no known output: they are for a submission, and are not scored")
     print(leak_summary(leaks))
     print(f"written to {output_dir}")
     return {"tasks": len(tasks)} | {split: len(plans) for split, plans in splits.items()}

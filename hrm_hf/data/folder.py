@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure  # a machine that trains needs no matplotlib
 
 # names of pyarrow types in the YAML of a card
-_DTYPES = {pa.string(): "string", pa.uint8(): "uint8", pa.int16(): "int16", pa.int32(): "int32"}
+_DTYPES = {
+    pa.string(): "string",
+    pa.uint8(): "uint8",
+    pa.int16(): "int16",
+    pa.int32(): "int32",
+    pa.float64(): "float64",
+}
 
 
 @dataclass

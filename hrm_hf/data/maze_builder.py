@@ -22,6 +22,7 @@ from hrm_hf.data.puzzle_builder import (
     card_text,
     check_counts,
     check_source_options,
+    column_of_ratings,
     command_line,
     csv_files,
     files_origin,
@@ -32,8 +33,10 @@ from hrm_hf.data.puzzle_builder import (
     samples_picture,
     split_puzzles,
     usual_length,
+    with_equal_ratings,
     without_leaks,
 )
+from hrm_hf.data.puzzle_files import AnswerColumn, Columns, QuestionColumn, RatingColumn
 from processing_hrm import HRMGridProcessor
 
 
@@ -55,8 +58,20 @@ def build_maze(
     ] = None,
     num_validation: Annotated[int, typer.Option(help="Mazes kept aside of the training source.")] = 0,
     num_test: Annotated[int | None, typer.Option(help="Test mazes; generate: 1000, csv and hub: all.")] = None,
-    train_csv: Annotated[Path | None, typer.Option(help="csv: file with source,question,answer,rating.")] = None,
-    test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split; .gz works.")] = None,
+    train_csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="csv: file with question,answer and, if there are, rating,source; also .parquet, .json and .jsonl, "
+            "and with .gz, .bz2, .xz or .zst."
+        ),
+    ] = None,
+    test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split.")] = None,
+    test_share: Annotated[
+        float | None, typer.Option(help="csv: share of --train-csv, at random, that is the test split instead.")
+    ] = None,
+    question_column: QuestionColumn = None,
+    answer_column: AnswerColumn = None,
+    rating_column: RatingColumn = None,
     random_subset: Annotated[
         bool, typer.Option("--random-subset", help="csv, hub: take random rows, as the original does, not the first.")
     ] = False,
@@ -89,7 +104,8 @@ def build_maze(
         build_maze,
         options,
         {"min_steps": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",), "hub_name": ("hub",)}
-        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub")},
+        | dict.fromkeys(("question_column", "answer_column", "rating_column"), ("csv", "hub"))
+        | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub")},
     )
     if source == "generate":
         files = None
@@ -98,7 +114,7 @@ def build_maze(
             "far enough from each other, and a few more walls leave just one shortest path.",
         ]
     else:
-        files = csv_files(source, hub_name, train_csv, test_csv)
+        files = csv_files(source, hub_name, train_csv, test_csv, test_share)
         origin = files_origin(source, files)
     recipe = recipe_text(origin, command_line("build_maze.py", build_maze, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
@@ -119,11 +135,13 @@ def build_maze(
             width=width,
             subset_seed=seed if random_subset else None,
             on_error=on_error,
+            columns=Columns(question_column, answer_column, rating_column),
         )
-        train, test = read_splits(files, read, num_train, num_validation, num_test)
+        train, test = read_splits(files, read, num_train, num_validation, num_test, test_share, seed)
         height, width = maze_shape(test.questions.shape[1], height, width)
     splits, removed = without_leaks(
-        split_puzzles(train, test, num_validation), partial(fingerprint, height=height, width=width)
+        with_equal_ratings(split_puzzles(train, test, num_validation)),
+        partial(fingerprint, height=height, width=width),
     )
     paths = {name: measure(part.questions, part.answers, height, width) for name, part in splits.items()}
 
@@ -198,6 +216,7 @@ def read_maze_csv(
     width: int | None = None,
     subset_seed: int | None = None,
     on_error: OnError = "stop",
+    columns: Columns = Columns(),  # noqa: B008  it is frozen
 ) -> Puzzles:
     """Read mazes of a CSV file whose answers are shortest paths.
 
@@ -206,7 +225,7 @@ def read_maze_csv(
         path, num, subset_seed, on_error: as in `read_puzzle_csv`, which also says what it raises.
     """
     parse = partial(parse_mazes, height=height, width=width)
-    return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, on_error=on_error)
+    return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, on_error=on_error, columns=columns)
 
 
 def parse_mazes(
@@ -248,7 +267,7 @@ def as_table(mazes: Puzzles, paths: Paths, height: int, width: int) -> pa.Table:
     columns = {
         "question": pa.array(format_mazes(mazes.questions), pa.string()),
         "answer": pa.array(format_mazes(mazes.answers), pa.string()),
-        "rating": pa.array(mazes.ratings, pa.int32()),
+        "rating": column_of_ratings(mazes.ratings),
         "source": pa.array(mazes.sources, pa.string()),
         "steps": pa.array(paths.steps, pa.int32()),
     }

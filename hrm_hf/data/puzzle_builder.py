@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 from huggingface_hub import hf_hub_download
+from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError
 from hrm_hf.data.folder import CardPicture, sha256
+from hrm_hf.data.puzzle_files import Columns, check_file, read_rows
 from hrm_hf.drawing import draw_puzzles
 from processing_hrm import HRMGridProcessor
+
+
+_MARKED_AT_ONCE = 2000  # puzzles, in less than a second
 
 
 @dataclass
@@ -68,11 +71,14 @@ def check_source_options(builder: Callable, options: dict, sources: dict[str, tu
 # --- rows of files
 
 
-def csv_files(source: str, hub_name: str, train_csv: Path | None, test_csv: Path | None) -> tuple[Path, Path]:
-    """The CSV files of both splits: the given ones, or train.csv and test.csv of a data set on the Hub.
+def csv_files(
+    source: str, hub_name: str, train_csv: Path | None, test_csv: Path | None, test_share: float | None
+) -> tuple[Path, ...]:
+    """The files of both splits: the given ones, train.csv and test.csv of a data set on the Hub, or one file that is
+    split by a share.
 
     Raises:
-        ValueError: if the source is `csv` and a file is not given.
+        ValueError: if the source is `csv` and a file is not given, or a share is and says nothing.
         FileNotFoundError: if a file is not there.
     """
     if source == "hub":
@@ -86,22 +92,20 @@ def csv_files(source: str, hub_name: str, train_csv: Path | None, test_csv: Path
                 f"train.csv and test.csv of the data set {hub_name} cannot be fetched from the Hub: "
                 f"{str(error).splitlines()[0]}"
             ) from error
+    if test_share is not None:
+        if not 0 < test_share < 1:
+            raise ValueError(f"test_share={test_share} is not allowed; it must be above 0 and below 1.")
+        if train_csv is None or test_csv is not None:
+            raise ValueError(f"test_share={test_share} splits one file; give it as --train-csv and no --test-csv.")
+        check_file(train_csv)
+        return (train_csv,)
     if train_csv is None or test_csv is None:
-        raise ValueError("The source csv needs two files; give --train-csv and --test-csv.")
-    for path in (train_csv, test_csv):
-        _check_csv_file(path)
-    return train_csv, test_csv
-
-
-# the rating, too, is read as text, so that a row with a bad one can be named
-_CSV_COLUMNS = {name: pa.string() for name in ("source", "question", "answer", "rating")}
-
-
-def _check_csv_file(path: Path):
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no CSV file {path}; give one that is there, with the columns {', '.join(_CSV_COLUMNS)}."
+        raise ValueError(
+            "The source csv needs two files; give --train-csv and --test-csv, or one and a --test-share of it."
         )
+    for path in (train_csv, test_csv):
+        check_file(path)
+    return train_csv, test_csv
 
 
 # lines of questions and answers -> boards of both `(lines, cells)` uint8, and what is wrong with each ("" if nothing)
@@ -116,8 +120,10 @@ def read_puzzle_csv(
     max_rating: int | None = None,
     subset_seed: int | None = None,
     on_error: OnError = "stop",
+    columns: Columns = Columns(),  # noqa: B008  it is frozen
+    rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Puzzles:
-    """Read and check puzzles of the original's form: `source,question,answer,rating`, plain or gzipped.
+    """Read and check puzzles of a file of `read_rows`.
 
     Args:
         path: the file.
@@ -126,16 +132,29 @@ def read_puzzle_csv(
         min_rating, max_rating: bounds of the rating.
         subset_seed: take `num` random rows, drawn with this seed, in the order of the file; by default the first.
         on_error: `"stop"` raises at bad rows, `"skip"` leaves them out and counts them.
+        columns: names of the columns of the file.
+        rate: from questions and answers to ratings, for a file without them; 0 by default.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if a column is missing, there are too few rows, or a row is bad; names file, line and value.
     """
-    table, ratings, lines, unreadable = _csv_rows(path, on_error)
-    wanted = (True if min_rating is None else ratings >= min_rating) & (
-        True if max_rating is None else ratings <= max_rating
+    read = read_rows(
+        path,
+        columns,
+        on_error,
+        report=lambda line, reason, number, num_rows: _report_bad_rows(path, line, reason, number, num_rows, on_error),
     )
-    rows = np.flatnonzero(np.broadcast_to(wanted, len(ratings)))
+    table, ratings, lines = read.table, read.ratings, read.lines
+    if ratings is None:
+        if min_rating or max_rating is not None:
+            raise ValueError(f"{path} has no ratings to choose puzzles by; name them by --rating-column.")
+        wanted: np.ndarray | bool = True
+    else:
+        wanted = (True if min_rating is None else ratings >= min_rating) & (
+            True if max_rating is None else ratings <= max_rating
+        )
+    rows = np.flatnonzero(np.broadcast_to(wanted, len(table)))
     if len(rows) < (1 if num is None else num):
         any_rating = not min_rating and max_rating is None
         bounds = "" if any_rating else f" with a rating from {min_rating or 0} to {max_rating or 'any'}"
@@ -144,7 +163,7 @@ def read_puzzle_csv(
         rows = rows[:num]
     elif num is not None and subset_seed is not None:
         rows = np.sort(np.random.default_rng(subset_seed).choice(rows, num, replace=False))
-    table, ratings, lines = table.take(rows), ratings[rows], lines[rows]
+    table, lines = table.take(rows), lines[rows]
 
     try:
         questions, answers, errors = parse(table["question"].to_pylist(), table["answer"].to_pylist())
@@ -158,53 +177,19 @@ def read_puzzle_csv(
     good = np.flatnonzero(errors == "")[:num]
     if num is not None and len(good) < num and subset_seed is None:
         raise ValueError(f"{path} has {len(good)} good rows, but {num} were asked for.")
+    if ratings is not None:
+        ratings = ratings[rows][good]
+    elif rate is not None:
+        ratings = rate(questions[good], answers[good])
+    else:
+        ratings = np.zeros(len(good), dtype=np.int64)
     return Puzzles(
         questions[good],
         answers[good],
-        ratings[good],
+        ratings,
         np.array(table["source"].to_pylist(), dtype=object)[good],
-        left_out=unreadable + len(bad),
+        left_out=len(read.bad) + len(bad),
     )
-
-
-def _csv_rows(path: Path, on_error: OnError) -> tuple[pa.Table, np.ndarray, np.ndarray, int]:
-    """The rows of a CSV file, their ratings and lines, and how many more are left out.
-
-    Left out, or an error, are rows that lack a column or have one too many, or whose rating is no integer.
-    """
-    _check_csv_file(path)
-    bad: dict[int, str] = {}  # what is wrong, by line
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        bad[row.number] = f"a row of {row.actual_columns} columns, wanted are {row.expected_columns}"
-        return "skip"
-
-    try:
-        table = pyarrow.csv.read_csv(
-            path,
-            # with several threads rows have no numbers
-            read_options=pyarrow.csv.ReadOptions(use_threads=False),
-            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
-            convert_options=pyarrow.csv.ConvertOptions(column_types=_CSV_COLUMNS),
-        )
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a CSV file of puzzles: {str(error).splitlines()[0]}") from error
-    if missing := _CSV_COLUMNS.keys() - set(table.column_names):
-        raise ValueError(
-            f"{path} has no column {' and '.join(sorted(missing))}; wanted are {', '.join(_CSV_COLUMNS)}."
-        )
-
-    num_rows = len(table) + len(bad)
-    # the header is line 1
-    lines = np.setdiff1d(np.arange(2, num_rows + 2), list(bad))
-    has_rating = pc.match_substring_regex(table["rating"], r"^\s*-?[0-9]{1,9}\s*$")
-    for row in np.flatnonzero(~has_rating.to_numpy()):
-        bad[int(lines[row])] = f"the rating {table['rating'][int(row)].as_py()!r}, wanted is an integer"
-    if bad:
-        _report_bad_rows(path, *min(bad.items()), len(bad), num_rows, on_error)
-        table, lines = table.filter(has_rating), lines[has_rating.to_numpy()]
-    ratings = pc.utf8_trim_whitespace(table["rating"]).cast(pa.int64()).to_numpy()
-    return table, ratings, lines, len(bad)
 
 
 def _report_bad_rows(path: Path, line: int, reason: str, number: int, num_rows: int, on_error: OnError):
@@ -217,6 +202,19 @@ def _report_bad_rows(path: Path, line: int, reason: str, number: int, num_rows: 
     if number == num_rows:
         raise ValueError(f"{path} has no good row to go on with; the first bad one is line {line}: {reason}.")
     print(f"{path}: left out {number} of {num_rows} rows; the first is line {line}: {reason}")
+
+
+def column_of_ratings(ratings: np.ndarray) -> pa.Array:
+    """Ratings as a column: integers where all are."""
+    return pa.array(ratings, pa.int32() if ratings.dtype.kind in "iu" else pa.float64())
+
+
+def with_equal_ratings(splits: dict[str, Puzzles]) -> dict[str, Puzzles]:
+    """Splits whose ratings are of one type, so that they make one data set."""
+    if any(part.ratings.dtype.kind == "f" for part in splits.values()):
+        for part in splits.values():
+            part.ratings = part.ratings.astype(np.float64)
+    return splits
 
 
 def usual_length(lines: list[str]) -> int:
@@ -256,24 +254,34 @@ def parse_lines(lines: list[str], cells: int, numbers: dict[str, int], wanted: s
 
 
 def read_splits(
-    files: tuple[Path, Path],
+    files: tuple[Path, ...],
     read: Callable[[Path, int | None], Puzzles],
     num_train: int | None,
     num_validation: int,
     num_test: int | None,
+    test_share: float | None = None,
+    seed: int = 0,
 ) -> tuple[Puzzles, Puzzles]:
-    """Training (and validation) and test puzzles of two files.
+    """Training (and validation) and test puzzles of two files, or of one that is split.
 
     Args:
-        files: of the training and of the test split.
+        files: of the training and of the test split, or of both.
         read: reads so many puzzles of a file, or all.
         num_train, num_validation, num_test: how many; `None` for all.
+        test_share: of the one file: how much of it, at random, is the test split.
+        seed: of that choice.
 
     Raises:
         ValueError: for puzzles of two sizes, or if validation would take all training puzzles.
     """
-    train = read(files[0], None if num_train is None else num_train + num_validation)
-    test = read(files[1], num_test)
+    if test_share is not None:
+        train, test = _split_by_share(
+            files[0], read(files[0], None), num_train, num_validation, num_test, test_share, seed
+        )
+        files = (files[0], files[0])
+    else:
+        train = read(files[0], None if num_train is None else num_train + num_validation)
+        test = read(files[1], num_test)
     if train.questions.shape[1] != test.questions.shape[1]:
         raise ValueError(
             f"{files[0]} has puzzles of {train.questions.shape[1]} cells, {files[1]} of {test.questions.shape[1]}; "
@@ -284,6 +292,33 @@ def read_splits(
             f"num_validation={num_validation} leaves nothing to train on: {files[0]} gives {len(train)} puzzles."
         )
     return train, test
+
+
+def _split_by_share(
+    path: Path,
+    puzzles: Puzzles,
+    num_train: int | None,
+    num_validation: int,
+    num_test: int | None,
+    share: float,
+    seed: int,
+) -> tuple[Puzzles, Puzzles]:
+    """Training and test puzzles of one file, each in its order; the first so many of them, if it is said how many."""
+    is_test = np.zeros(len(puzzles), dtype=bool)
+    is_test[np.random.default_rng(seed).permutation(len(puzzles))[: round(share * len(puzzles))]] = True
+    parts = []
+    for name, rows, num in (
+        ("training", ~is_test, None if num_train is None else num_train + num_validation),
+        ("test", is_test, num_test),
+    ):
+        if rows.sum() < (num or 1):
+            raise ValueError(
+                f"A test_share of {share} leaves {rows.sum()} of the {len(puzzles)} puzzles of {path} for the {name} "
+                f"split, but {num or 'at least 1'} were asked for."
+            )
+        parts.append(puzzles[np.flatnonzero(rows)[:num]])
+    parts[0].left_out = puzzles.left_out
+    return parts[0], parts[1]
 
 
 # --- splits
@@ -313,7 +348,7 @@ def without_leaks(
     removed, later = 0, np.array([], dtype=np.uint64)
     clean = {}
     for name, puzzles in reversed(splits.items()):
-        marks = fingerprint(puzzles.questions)
+        marks = _marks(puzzles.questions, fingerprint, name)
         leaks = np.isin(marks, later)
         removed += int(leaks.sum())
         if leaks.all():
@@ -326,10 +361,17 @@ def without_leaks(
     return {name: clean[name] for name in splits}, removed
 
 
+def _marks(questions: np.ndarray, fingerprint: Callable[[np.ndarray], np.ndarray], name: str) -> np.ndarray:
+    """Fingerprints of many puzzles, some at a time, so that memory is bounded and a terminal sees how far it is."""
+    starts = range(0, max(1, len(questions)), _MARKED_AT_ONCE)
+    parts = tqdm(starts, f"compare {name}", unit="part", leave=False, delay=2, disable=None)
+    return np.concatenate([fingerprint(questions[start : start + _MARKED_AT_ONCE]) for start in parts])
+
+
 # --- card
 
 
-def files_origin(source: str, files: tuple[Path, Path]) -> list[str]:
+def files_origin(source: str, files: tuple[Path, ...]) -> list[str]:
     """Lines of the card on the files that the puzzles come from."""
     lines = [f"{'Hub' if source == 'hub' else 'CSV'} files:"]
     return lines + [f"- `{path.name}`, SHA-256 `{sha256(path)}`" for path in files]

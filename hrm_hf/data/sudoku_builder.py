@@ -18,6 +18,7 @@ from hrm_hf.data.puzzle_builder import (
     card_text,
     check_counts,
     check_source_options,
+    column_of_ratings,
     command_line,
     csv_files,
     files_origin,
@@ -28,15 +29,17 @@ from hrm_hf.data.puzzle_builder import (
     samples_picture,
     split_puzzles,
     usual_length,
+    with_equal_ratings,
     without_leaks,
 )
+from hrm_hf.data.puzzle_files import AnswerColumn, Columns, QuestionColumn, RatingColumn
 from hrm_hf.data.sudoku_generator import generate
 from hrm_hf.data.sudoku_grids import solution_fingerprint
 from hrm_hf.data.sudoku_neighbours import neighbours
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
-from processing_hrm import HRMGridProcessor
+from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
 
 _NEIGHBOUR = "neighbour-of-given"
@@ -69,8 +72,20 @@ def build_sudoku(
     num_neighbours: Annotated[
         int, typer.Option(help="csv, hub: new training puzzles made of the given ones by exchanging clues; 9x9.")
     ] = 0,
-    train_csv: Annotated[Path | None, typer.Option(help="csv: file with source,question,answer,rating.")] = None,
-    test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split; .gz works.")] = None,
+    train_csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="csv: file with question,answer and, if there are, rating,source; also .parquet, .json and .jsonl, "
+            "and with .gz, .bz2, .xz or .zst."
+        ),
+    ] = None,
+    test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split.")] = None,
+    test_share: Annotated[
+        float | None, typer.Option(help="csv: share of --train-csv, at random, that is the test split instead.")
+    ] = None,
+    question_column: QuestionColumn = None,
+    answer_column: AnswerColumn = None,
+    rating_column: RatingColumn = None,
     random_subset: Annotated[
         bool, typer.Option(help="csv, hub: take random rows, as the original does, not the first.")
     ] = False,
@@ -107,7 +122,8 @@ def build_sudoku(
         build_sudoku,
         options,
         {"size": ("generate",), "clues": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",)}
-        | {"random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)}
+        | dict.fromkeys(("question_column", "answer_column", "rating_column"), ("csv", "hub"))
+        | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)}
         | {"num_neighbours": ("csv", "hub")},
     )
 
@@ -115,7 +131,7 @@ def build_sudoku(
         files = None
         origin = ["Generated: random solved boards, cells removed in random order while the solution stays unique."]
     else:
-        files = csv_files(source, hub_name, train_csv, test_csv)
+        files = csv_files(source, hub_name, train_csv, test_csv, test_share)
         origin = files_origin(source, files) + (_MAKING_OF_NEIGHBOURS if num_neighbours else [])
     recipe = recipe_text(origin, command_line("build_sudoku.py", build_sudoku, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
@@ -135,15 +151,16 @@ def build_sudoku(
             max_rating=max_rating,
             subset_seed=seed if random_subset else None,
             on_error=on_error,
+            columns=Columns(question_column, answer_column, rating_column),
             num_threads=num_threads,
         )
-        train, test = read_splits(files, read, num_train, num_validation, num_test)
+        train, test = read_splits(files, read, num_train, num_validation, num_test, test_share, seed)
     side = math.isqrt(test.questions.shape[1])
     if num_neighbours and side != 9:
         raise ValueError(
             f"num_neighbours={num_neighbours} is for puzzles of size 9, these are of size {side}; leave it out."
         )
-    splits, removed = without_leaks(split_puzzles(train, test, num_validation), sudoku_fingerprint)
+    splits, removed = without_leaks(with_equal_ratings(split_puzzles(train, test, num_validation)), sudoku_fingerprint)
     rows, about_neighbours = splits, []
     if num_neighbours:
         given = splits["train"]
@@ -261,14 +278,19 @@ def read_sudoku_csv(
     max_rating: int | None = None,
     subset_seed: int | None = None,
     on_error: OnError = "stop",
+    columns: Columns = Columns(),  # noqa: B008  it is frozen
     num_threads: int = 1,
 ) -> Puzzles:
     """Read puzzles with one solution each of a CSV file; arguments and errors as in `read_puzzle_csv`.
 
-    `num_threads` of them look for second solutions.
+    `num_threads` of them look for second solutions, and rate puzzles of a file without ratings.
     """
     parse = partial(parse_puzzles, num_threads=num_threads)
-    return read_puzzle_csv(path, parse, num, min_rating, max_rating, subset_seed, on_error)
+
+    def rate(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return solve(questions, math.isqrt(questions.shape[1]), num_threads=num_threads, progress=True)[2]
+
+    return read_puzzle_csv(path, parse, num, min_rating, max_rating, subset_seed, on_error, columns, rate)
 
 
 def parse_puzzles(
@@ -281,7 +303,9 @@ def parse_puzzles(
         boards = np.zeros((len(questions), cells), dtype=np.uint8)
         wanted = ", ".join(str(known**2) for known in BOX_SHAPES)
         return boards, boards, np.full(len(questions), f"a board of {cells} cells, wanted are {wanted}", dtype=object)
-    digits = {symbol: digit for digit, symbol in enumerate(SYMBOLS[: size + 1])} | {"0": 0, "_": 0}
+    if size == 16:
+        questions, answers = in_own_notation(questions, answers)
+    digits = {symbol: digit for digit, symbol in enumerate(SYMBOLS[: size + 1])} | dict.fromkeys("0_-*", 0)
     wanted = f"1 to {SYMBOLS[size]} and . for a blank cell"
     question_boards, question_errors = parse_lines(questions, cells, digits, wanted)
     answer_boards, answer_errors = parse_lines(answers, cells, digits, wanted)
@@ -289,6 +313,19 @@ def parse_puzzles(
     for is_wrong, reason in puzzle_errors(question_boards, answer_boards, num_threads):
         errors[(errors == "") & is_wrong] = reason
     return question_boards, answer_boards, errors
+
+
+def in_own_notation(questions: list[str], answers: list[str]) -> tuple[list[str], list[str]]:
+    """Lines of 16x16 Sudoku in the notation 1-G; the answers, which have all digits, tell which one they are in."""
+    digits = set("".join(answers).upper()) - set("._-*")
+    for notation, own in SUDOKU_NOTATIONS.items():
+        if digits == set(own) and notation != "1-G":
+            blanks = str.maketrans("0", ".") if notation == "A-P" else {}
+            to_own = str.maketrans(own, SUDOKU_NOTATIONS["1-G"])
+            return tuple(
+                [line.upper().translate(blanks).translate(to_own) for line in lines] for lines in (questions, answers)
+            )
+    return questions, answers
 
 
 def puzzle_errors(questions: np.ndarray, answers: np.ndarray, num_threads: int):
@@ -314,7 +351,7 @@ def as_table(puzzles: Puzzles) -> pa.Table:
         {
             "question": pa.array(format_boards(puzzles.questions), pa.string()),
             "answer": pa.array(format_boards(puzzles.answers), pa.string()),
-            "rating": pa.array(puzzles.ratings, pa.int32()),
+            "rating": column_of_ratings(puzzles.ratings),
             "source": pa.array(puzzles.sources, pa.string()),
             "clues": pa.array((puzzles.questions > 0).sum(1), pa.int16()),
         }

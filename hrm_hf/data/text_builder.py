@@ -32,12 +32,14 @@ from hrm_hf.data.folder import (
 from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
-from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator
+from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator, unescaped
 from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
 
 
 _LISTED_FILES = 100  # of a split, in the card
-_FLAGS = {"inputs": "--input", "validation_inputs": "--validation-input"}
+_FLAGS = {"inputs": "--input", "validation_inputs": "--validation-input", "endings": "--ending"}
+# of files and folders, whose place on this machine is nobody's business
+_PLACES = ("inputs", "validation_inputs", "tokenizer")
 
 
 @pushes
@@ -47,8 +49,9 @@ def build_text(
         list[str],
         typer.Option(
             "--input",
-            help="File (.gz and .xz too; .jsonl: a document a line), quoted glob, folder with .txt and .jsonl files "
-            "or with a data set, or a data set on the Hub. Repeat it for more.",
+            help="File (.gz, .xz, .bz2 and .zst too; .jsonl: a document a line; .json: an array; .parquet: a document "
+            "a row), quoted glob, folder with .txt and .jsonl files or with a data set, or a data set on the Hub. "
+            "Repeat it for more.",
         ),
     ],
     validation_inputs: Annotated[
@@ -67,7 +70,18 @@ def build_text(
         str | None,
         typer.Option(help=r"Cut files and rows into documents at this string, such as '\n\n\n'; else each is one."),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="JSON lines and data sets: column with the text.")] = "text",
+    text_column: Annotated[str, typer.Option(help="JSON and data sets: column with the text.")] = "text",
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help=r"JSON and data sets: how columns become the text, as in 'Q: {question}\nA: {answer}'; in place of "
+            "--text-column."
+        ),
+    ] = None,
+    endings: Annotated[
+        list[str] | None,
+        typer.Option("--ending", help="Of more files of folders that are text, such as .md. Repeat it for more."),
+    ] = None,
     config_name: Annotated[str | None, typer.Option(help="Data sets: name of the configuration.")] = None,
     train_split: Annotated[str, typer.Option(help="Data sets: split that --input takes.")] = "train",
     validation_split: Annotated[
@@ -110,9 +124,14 @@ def build_text(
     if document_separator is not None:
         document_separator = options["document_separator"] = parse_separator(document_separator)
 
-    sources = {"train": find_sources(inputs, text_column, config_name, train_split)}
+    if template is not None:
+        if text_column != "text":
+            raise ValueError(f"text_column={text_column} and a template were given; the template names its columns.")
+        template = options["template"] = unescaped(template, "template")
+    kinds = {"template": template, "endings": endings or ()}
+    sources = {"train": find_sources(inputs, text_column, config_name, train_split, **kinds)}
     if validation_inputs:
-        sources["validation"] = find_sources(validation_inputs, text_column, config_name, validation_split)
+        sources["validation"] = find_sources(validation_inputs, text_column, config_name, validation_split, **kinds)
     corpus = Corpus(sources, document_separator, validation_share, seed, on_error)
     corpus.check(output_dir)
     corpus.leave_out_bad_files()
@@ -314,9 +333,9 @@ def command_line(options: dict) -> str:
 
 def _shown(name: str, value: object) -> str:
     """The value of an option as the card has it."""
-    if name == "document_separator":
+    if name in ("document_separator", "template"):
         return escaped(value)
-    return public_input(value) if name in (*_FLAGS, "tokenizer") else str(value)
+    return public_input(value) if name in _PLACES else str(value)
 
 
 def public_input(entry: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -77,6 +77,33 @@ def one_thread_a_call():
             os.environ[name] = before
 
 
+def text_encoder(tokenizer) -> Callable[[str], list[int]]:
+    """What gives the tokens of a text as data sets have them: without BOS and EOS, and what the text spells like a
+    special token as text.
+
+    Args:
+        tokenizer: of transformers, fast or not.
+    """
+    if not tokenizer.is_fast:
+        return lambda text: tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)[
+            "input_ids"
+        ]
+    backend = _plain_backend(tokenizer)
+    return lambda text: backend.encode(text, add_special_tokens=False).ids
+
+
+def _plain_backend(tokenizer):
+    """The `tokenizers.Tokenizer` of a fast tokenizer, for text in which nothing is special."""
+    from tokenizers import Tokenizer
+
+    # a copy: what is set below is not to be saved
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.encode_special_tokens = True  # as ordinary text
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
 def encode(documents: Iterable[tuple[str, str]], tokenizer, num_proc: int) -> Iterator[tuple]:
     """The documents with their tokens, in order, without BOS and EOS.
 
@@ -88,13 +115,7 @@ def encode(documents: Iterable[tuple[str, str]], tokenizer, num_proc: int) -> It
     Yields:
         Split, text and the `tokenizers.Encoding` of the text; `None` for a blank text.
     """
-    from tokenizers import Tokenizer
-
-    # a copy: what is set below is not to be saved
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.encode_special_tokens = True  # as ordinary text
-    backend.no_truncation()
-    backend.no_padding()
+    backend = _plain_backend(tokenizer)
 
     def encode_batch(batch: list[tuple[str, str]]) -> list[tuple]:
         encodings = iter(backend.encode_batch([text for _, text in batch if text.strip()], add_special_tokens=False))

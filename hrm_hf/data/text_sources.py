@@ -3,25 +3,32 @@
 Everything is read in pieces, so that a corpus need not fit in memory; one document has to.
 """
 
+import bz2
 import codecs
 import glob
 import gzip
 import hashlib
 import json
 import lzma
+import string
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.folder import sha256
 
 
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open}
-# what is taken from a folder
-_TEXT_ENDINGS = tuple(text + more for text in (".txt", ".jsonl") for more in ("", *_OPENERS))
+def _open_zst(file):
+    return pa.CompressedInputStream(file, "zstd")
+
+
+_OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open, ".zst": _open_zst}
+# what is taken from a folder, with the endings of compression, besides those that are asked for
+_TEXT_KINDS = (".txt", ".jsonl")
 # what makes a folder without such files a data set; the first two do so with certainty
 _TABLE_ENDINGS = (".parquet", ".arrow", ".csv", ".json")
 _PIECE = 1 << 20  # bytes of text read at a time
@@ -37,7 +44,9 @@ def _raise(error: ValueError):
 
 
 class TextFile:
-    """A text file, plain or compressed (.gz, .xz): one document, or several with a separator between them.
+    """A text file, plain or compressed (.gz, .xz, .bz2, .zst): one document, or several with a separator between them.
+
+    A byte order mark at its begin is no part of the text.
 
     Args:
         path: the file.
@@ -78,8 +87,12 @@ class TextFile:
             while piece != b"":
                 try:
                     piece = file.read(_PIECE)
-                except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+                # OSError: of bz2 and of pyarrow
+                except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
                     raise ValueError(f"{self.path} is not a whole {compression} file ({error}).") from error
+                if text_bytes == 0 and piece.startswith(codecs.BOM_UTF8):
+                    piece = piece.removeprefix(codecs.BOM_UTF8)
+                    text_bytes = len(codecs.BOM_UTF8)
                 try:
                     text = decoder.decode(piece, final=piece == b"")
                 except UnicodeDecodeError as error:
@@ -96,12 +109,36 @@ class TextFile:
                 yield text
 
 
-class JsonLinesFile(TextFile):
-    """A file with a JSON object a line, plain or compressed: a document each, in the field `text_column`."""
+class Template:
+    """How the columns of a row become its text: `"Question: {question}\\nAnswer: {answer}"`.
 
-    def __init__(self, path: Path, name: str, text_column: str):
+    Args:
+        text: with names of columns in braces; `{{` and `}}` are braces.
+
+    Raises:
+        ValueError: if it has a broken brace, or names no column.
+    """
+
+    def __init__(self, text: str):
+        try:
+            self._parts = [(before, name) for before, name, _, _ in string.Formatter().parse(text)]
+        except ValueError as error:
+            raise ValueError(f"The template {text!r} has a broken brace ({error}); write {{column}}.") from error
+        self.columns = list(dict.fromkeys(name for _, name in self._parts if name))
+        if not self.columns or any(name == "" for _, name in self._parts):
+            raise ValueError(f"The template {text!r} names no column in its braces; write {{column}}.")
+
+    def text_of(self, row: dict, where: str) -> str:
+        """The text of a row; raises a `ValueError` that starts with `where` if a column has none."""
+        return "".join(before + (_text_of(row, name, where) if name else "") for before, name in self._parts)
+
+
+class JsonLinesFile(TextFile):
+    """A file with a JSON object a line, plain or compressed: a document each, of a column or of several."""
+
+    def __init__(self, path: Path, name: str, template: Template):
         super().__init__(path, name)
-        self.text_column = text_column
+        self.template = template
 
     def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
         """As [`TextFile.documents`]; `on_bad` is told of a line that is no object with text in it."""
@@ -109,21 +146,18 @@ class JsonLinesFile(TextFile):
             if not line.strip():
                 continue
             try:
-                text = self._text_of_line(line, f"{self.path}, line {number},")
+                where = f"{self.path}, line {number},"
+                text = self._text_of_row(_json_of(line, where), where)
             except ValueError as error:
                 on_bad(error)
                 continue
             yield from cut([text], separator)
 
-    def _text_of_line(self, line: str, where: str) -> str:
-        """The text of a line; raises a `ValueError` that starts with `where` if there is none."""
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where} is not JSON: {error.msg}.") from error
+    def _text_of_row(self, row: object, where: str) -> str:
+        """The text of a row; raises a `ValueError` that starts with `where` if there is none."""
         if not isinstance(row, dict):
-            raise ValueError(f"{where} is {line[:40]!r}; wanted is a JSON object.")
-        text = _text_of(row, self.text_column, where)
+            raise ValueError(f"{where} is {str(row)[:40]!r}; wanted is a JSON object.")
+        text = self.template.text_of(row, where)
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -132,12 +166,29 @@ class JsonLinesFile(TextFile):
         return text
 
 
+class JsonFile(JsonLinesFile):
+    """A file with one JSON array of objects, plain or compressed; it is read whole."""
+
+    def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
+        """As [`JsonLinesFile.documents`], of an object of the array."""
+        rows = _json_of("".join(self._pieces(advance)), str(self.path))
+        if not isinstance(rows, list):
+            raise ValueError(f"{self.path} is no JSON array; wanted are objects in [ ], or .jsonl with one a line.")
+        for number, row in enumerate(rows):
+            try:
+                text = self._text_of_row(row, f"{self.path}, object {number},")
+            except ValueError as error:
+                on_bad(error)
+                continue
+            yield from cut([text], separator)
+
+
 class DataSetRows:
     """A split of a data set that `datasets.load_dataset` opens, read as a stream: a document a row.
 
     Args:
         name: a folder, or the name of a data set on the Hub.
-        text_column: column with the text.
+        template: of the columns with the text.
         config_name: name of the data set's configuration, if it has several.
         split: name of the split.
 
@@ -147,27 +198,34 @@ class DataSetRows:
 
     size = None  # unknown before it is read
 
-    def __init__(self, name: str, text_column: str, config_name: str | None, split: str):
+    def __init__(self, name: str, template: Template, config_name: str | None, split: str):
         import datasets
 
-        self.name, self.text_column, self.config_name, self.split = name, text_column, config_name, split
+        self.name, self.template, self.config_name, self.split = name, template, config_name, split
         self.key = (name, config_name, split)
+        is_file = Path(name).is_file()
         try:
-            rows = datasets.load_dataset(name, config_name, split=split, streaming=True)
+            if is_file:
+                self.split = split = "train"  # a file has no other
+                rows = datasets.load_dataset("parquet", data_files=name, split=split, streaming=True)
+            else:
+                rows = datasets.load_dataset(name, config_name, split=split, streaming=True)
             columns = rows.column_names or list(next(iter(rows), {}))
         except (ValueError, OSError) as error:
-            if Path(name).is_dir():
+            if is_file:
+                what = f"{name} is not a Parquet file"
+            elif Path(name).is_dir():
                 what = f"The folder {name} cannot be opened as a data set"
             else:
                 what = f"There is no file or folder {name}, and no data set of this name on the Hub can be opened"
             raise ValueError(f"{what}: {str(error).splitlines()[0]}") from error
-        if text_column not in columns:
+        if missing := [column for column in template.columns if column not in columns]:
             raise ValueError(
-                f"The data set {name} has no column {text_column!r}; give --text-column, one of {', '.join(columns)}."
+                f"The data set {name} has no column {missing[0]!r}; give --text-column, one of {', '.join(columns)}."
             )
-        self._rows = rows.select_columns([text_column])
+        self._rows = rows.select_columns(template.columns)
         self._commit = None
-        if not Path(name).is_dir():
+        if not Path(name).exists():
             from huggingface_hub import HfApi
 
             self._commit = HfApi().dataset_info(name).sha
@@ -176,7 +234,7 @@ class DataSetRows:
         """The documents, in order; blank ones too; `on_bad` is told of a row without text."""
         for number, row in enumerate(self._rows):
             try:
-                text = _text_of(row, self.text_column, f"The data set {self.name}, row {number},")
+                text = self.template.text_of(row, f"The data set {self.name}, row {number},")
             except ValueError as error:
                 on_bad(error)
                 continue
@@ -189,6 +247,8 @@ class DataSetRows:
         if self._commit is not None:
             return [f"{self._commit}  {self.name} ({part})"]
         folder = Path(self.name)
+        if folder.is_file():
+            return [f"{sha256(folder)}  {public_name(folder.parent, folder)}"]
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return [f"{sha256(path)}  {public_name(folder, path)} ({part})" for path in files]
 
@@ -197,28 +257,41 @@ Source = TextFile | JsonLinesFile | DataSetRows
 
 
 def find_sources(
-    inputs: list[str], text_column: str = "text", config_name: str | None = None, split: str = "train"
+    inputs: list[str],
+    text_column: str = "text",
+    config_name: str | None = None,
+    split: str = "train",
+    template: str | None = None,
+    endings: Sequence[str] = (),
 ) -> list[Source]:
     """What the inputs name, in their order; the files of a folder or glob sorted, a file named twice only once.
 
     Args:
         inputs: each a file, a glob, a folder with text files (searched with its subfolders), a folder that
             `datasets.load_dataset` opens, or the name of a data set on the Hub.
-        text_column: for JSON lines and data sets, the column with the text.
+        text_column: for JSON and data sets, the column with the text.
         config_name: for data sets, the configuration.
         split: for data sets, the split.
+        template: for JSON and data sets, how several columns become the text; see `Template`.
+        endings: of files that are text as well, in folders, such as `.md`.
 
     Raises:
         FileNotFoundError: if an input names nothing, or a folder without text.
-        ValueError: if a folder can be read in two ways, or a data set cannot be opened.
+        ValueError: if a folder can be read in two ways, a data set cannot be opened, or the template or an ending
+            cannot be.
     """
+    columns = Template(f"{{{text_column}}}" if template is None else template)
+    for ending in endings:
+        if not ending.startswith(".") or ending.lower() in (*_OPENERS, *_TABLE_ENDINGS):
+            raise ValueError(f"The ending {ending!r} is not allowed; it must be one of text files, such as .md.")
+    kinds = (*_TEXT_KINDS, *(ending.lower() for ending in endings))
     sources: list[Source] = []
     for entry in inputs:
         path = Path(entry).expanduser()
         if path.is_file():
             found = {path: public_name(path.parent, path) if path.is_absolute() else entry}
         elif path.is_dir():
-            found = _files_of_folder(path)
+            found = _files_of_folder(path, kinds)
         elif glob.has_magic(entry):
             matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
             found = {match: public_name(match.parent, match) for match in matches if match.is_file()}
@@ -232,12 +305,19 @@ def find_sources(
             found = None  # on the Hub, or nowhere
 
         if not found:
-            sources.append(DataSetRows(str(path), text_column, config_name, split))
+            sources.append(DataSetRows(str(path), columns, config_name, split))
             continue
         for file, name in found.items():
-            kind = file.with_suffix("").suffix if file.suffix.lower() in _OPENERS else file.suffix
-            if kind.lower() == ".jsonl":
-                sources.append(JsonLinesFile(file, name, text_column))
+            kind = (file.with_suffix("").suffix if file.suffix.lower() in _OPENERS else file.suffix).lower()
+            if kind in (".jsonl", ".json"):
+                sources.append((JsonLinesFile if kind == ".jsonl" else JsonFile)(file, name, columns))
+            elif kind == ".parquet":
+                sources.append(DataSetRows(str(file), columns, None, "train"))
+            elif kind in (".csv", ".arrow", ".zip", ".7z", ".rar", ".pdf", ".docx", ".epub"):
+                raise ValueError(
+                    f"{file} is no plain text; convert it to text, JSON lines or Parquet, or put it alone in a folder "
+                    "if datasets.load_dataset opens it."
+                )
             else:
                 sources.append(TextFile(file, name))
     return list({source.key: source for source in sources}.values())
@@ -363,10 +443,11 @@ def nothing_held_out(documents: int, share: float) -> str:
     )
 
 
-def _files_of_folder(folder: Path) -> dict[Path, str]:
+def _files_of_folder(folder: Path, kinds: Sequence[str]) -> dict[Path, str]:
     """Text files below a folder and their names; none if it is a data set that `load_dataset` opens."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    texts = [path for path in files if path.name.lower().endswith(_TEXT_ENDINGS)]
+    endings = tuple(kind + more for kind in kinds for more in ("", *_OPENERS))
+    texts = [path for path in files if path.name.lower().endswith(endings)]
     tables = [path for path in files if path.suffix.lower() in _TABLE_ENDINGS]
     sure_tables = [path for path in tables if path.suffix.lower() in _TABLE_ENDINGS[:2]]
     if sure_tables and texts:
@@ -376,11 +457,11 @@ def _files_of_folder(folder: Path) -> dict[Path, str]:
         )
     if not texts and not tables:
         raise FileNotFoundError(
-            f"The folder {folder} holds no text; wanted are files that end in {', '.join(_TEXT_ENDINGS)}, or a data "
-            "set of Parquet files."
+            f"The folder {folder} holds no text; wanted are files that end in {', '.join(endings)}, or a data set of "
+            "Parquet files. Other endings of text files are given by --ending."
         )
     if 0 < len(texts) < len(files):
-        print(f"{folder}: {len(files) - len(texts)} files are no text ({', '.join(_TEXT_ENDINGS)}) and are left out")
+        print(f"{folder}: {len(files) - len(texts)} files are no text ({', '.join(endings)}) and are left out")
     return {path: public_name(folder, path) for path in texts}
 
 
@@ -409,13 +490,23 @@ def parse_separator(text: str) -> str:
     """
     if not text:
         raise ValueError(r"The document separator is empty; give one such as '\n\n\n', or leave the option out.")
+    return unescaped(text, "document separator")
+
+
+def unescaped(text: str, what: str) -> str:
+    """A text with the escapes of Python meant; raises a `ValueError` that names `what` it is if one is broken."""
     try:
         # latin-1 keeps what is no escape as it is
         return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"The document separator {text!r} has a broken escape; write \\\\ for a backslash."
-        ) from error
+        raise ValueError(f"The {what} {text!r} has a broken escape; write \\\\ for a backslash.") from error
+
+
+def _json_of(text: str, where: str) -> object:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{where} is not JSON: {getattr(error, 'msg', 'it is nested too deeply')}.") from error
 
 
 def _text_of(row: dict, column: str, where: str) -> str:

@@ -51,12 +51,13 @@ class ArcAnswer:
     Attributes:
         task: name of the task.
         test: which of its test inputs, from 0 on.
-        rank: place of the right grid among the candidates, from 1 on; `None` if nobody predicted it.
+        rank: place of the right grid among the candidates, from 1 on; `None` if nobody predicted it or knows it.
         attempts: the best candidates, best first. A prediction without any grid takes part in the ranking, as in the
             original, but is no attempt.
         num_votes: predictions that were counted.
         num_candidates: how many of them differ.
         segments: that they took together.
+        is_known: whether the data set has the right grid.
         first_is_right: whether the prediction for the task as it is, without any vote, is the right grid.
     """
 
@@ -67,6 +68,7 @@ class ArcAnswer:
     num_votes: int
     num_candidates: int
     segments: int
+    is_known: bool = True
     first_is_right: bool = False
 
 
@@ -208,9 +210,7 @@ def _plan_ballots(
 ) -> list[_Ballot]:
     """Of a data set with plans: each task and its augmentations, as the original draws them."""
     groups, members, examples = _predictions_to_make(puzzles, range(puzzles.num_groups)[share], num_augmentations)
-    identifiers = _model_identifiers(
-        puzzle_names(puzzles.tasks, [puzzles.plans]), np.unique(puzzles.plans.identifiers), processor
-    )
+    identifiers = model_identifiers(puzzles, processor)
 
     def inputs(part: slice) -> dict[str, torch.Tensor]:
         batch = puzzles.batch(groups[part], members[part], examples[part])
@@ -280,6 +280,20 @@ def _predictions_to_make(
     return tuple(np.concatenate(parts).T)
 
 
+def model_identifiers(puzzles: ArcPuzzles, processor: HRMGridProcessor) -> torch.LongTensor:
+    """The model's identifier of each identifier of a data set with plans, `(identifiers,)`.
+
+    Args:
+        puzzles: of any split.
+        processor: that of the model; without names of puzzles it takes the identifiers of the data set.
+
+    Raises:
+        ValueError: if the model does not know one of the puzzles.
+    """
+    names = puzzle_names(puzzles.tasks, [puzzles.plans])
+    return _model_identifiers(names, np.unique(puzzles.plans.identifiers), processor)
+
+
 def _model_identifiers(names: Sequence[str], used: np.ndarray, processor: HRMGridProcessor) -> torch.LongTensor:
     """The model's identifier of each identifier of the data set.
 
@@ -323,16 +337,17 @@ class _Tally:
 def _answer(task: ArcTask, test: int, tally: _Tally, num_attempts: int) -> ArcAnswer:
     candidates = tally.votes.ranked()
     truth = task.test[test].output
-    ranks = [rank for rank, each in enumerate(candidates, start=1) if np.array_equal(each.answer, truth)]
+    ranks = [rank for rank, each in enumerate(candidates, 1) if truth.size and np.array_equal(each.answer, truth)]
     return ArcAnswer(
         task=task.name,
         test=test,
         rank=ranks[0] if ranks else None,
         attempts=tuple([each for each in candidates if each.answer.size > 0][:num_attempts]),
-        first_is_right=np.array_equal(tally.first, truth),
+        first_is_right=truth.size > 0 and np.array_equal(tally.first, truth),
         num_votes=tally.num_votes,
         num_candidates=len(candidates),
         segments=tally.segments,
+        is_known=truth.size > 0,
     )
 
 
@@ -344,8 +359,9 @@ class ArcScores:
     """pass@K by both rules in use to count a task with several test inputs.
 
     Attributes:
-        n_tasks, n_test_inputs: how many were scored.
-        hrm_pass_at: by K; a task counts when all its test inputs are solved (arc_eval.ipynb of HRM).
+        n_tasks, n_test_inputs: how many were scored: those whose right grids are known.
+        hrm_pass_at: by K, empty if no task was scored; a task counts when all its test inputs are solved
+            (arc_eval.ipynb of HRM).
         trm_pass_at: by K; a task counts with the share of its test inputs that are (evaluators/arc.py of TRM).
         single: share of the test inputs that the prediction for the task as it is gets right, without any vote.
         num_predictions: that voted.
@@ -376,6 +392,8 @@ class ArcScores:
 def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> ArcScores:
     """pass@K: a test input is solved if the right grid is among the first K candidates.
 
+    Tasks with a test input whose right grid is not known, as those of a competition, are left out.
+
     Args:
         answers: of all test inputs of at least one task.
         pass_at: values of K.
@@ -383,16 +401,17 @@ def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> Arc
     Raises:
         ValueError: if there is no answer.
     """
-    by_task = _by_task(answers)
-    ranks = [[answer.rank or np.inf for answer in answers_of_task] for answers_of_task in by_task.values()]
+    known = [of_task for of_task in _by_task(answers).values() if all(answer.is_known for answer in of_task)]
+    ranks = [[answer.rank or np.inf for answer in of_task] for of_task in known]
+    pass_at = pass_at if ranks else ()
     shares = {k: [sum(rank <= k for rank in of_task) / len(of_task) for of_task in ranks] for k in pass_at}
     num_predictions = sum(answer.num_votes for answer in answers)
     return ArcScores(
         n_tasks=len(ranks),
-        n_test_inputs=len(answers),
+        n_test_inputs=sum(map(len, ranks)),
         hrm_pass_at={k: sum(share == 1 for share in of_tasks) / len(ranks) for k, of_tasks in shares.items()},
         trm_pass_at={k: sum(of_tasks) / len(ranks) for k, of_tasks in shares.items()},
-        single=sum(answer.first_is_right for answer in answers) / len(answers),
+        single=sum(answer.first_is_right for of_task in known for answer in of_task) / max(1, sum(map(len, ranks))),
         num_predictions=num_predictions,
         mean_segments=sum(answer.segments for answer in answers) / num_predictions,
     )
@@ -408,10 +427,12 @@ def report(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, 
     leaked = leaked_tests(tasks)
     clean = [answer for answer in answers if (answer.task, answer.test) not in leaked]
     without = {}
-    if 0 < len(clean) < len(answers):
-        scores = score(clean, range(1, NUM_ATTEMPTS + 1)).as_dict()
+    if len(clean) < len(answers):
+        # none is left where all answers are known from training, as in data of a few alike pairs
+        none = {"n_tasks": 0, "n_test_inputs": 0}
+        scores = score(clean, range(1, NUM_ATTEMPTS + 1)).as_dict() if clean else none
         names = ("n_tasks", "n_test_inputs", "hrm_pass@1", "hrm_pass@2", "trm_pass@1", "trm_pass@2")
-        without = {f"without_leaks_{name}": scores[name] for name in names}
+        without = {f"without_leaks_{name}": scores[name] for name in names if name in scores}
     votes = {answer.num_votes for answer in answers}
     return score(answers).as_dict() | without | {"votes": max(votes)}
 
@@ -508,6 +529,8 @@ def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":
         for grids, pair in zip(attempts, task.test, strict=True)
     )
     title = f"{task.name}: {solved} of {len(ordered)} test inputs solved in {NUM_ATTEMPTS} attempts"
+    if not all(answer.is_known for answer in ordered):
+        title = f"{task.name}: {NUM_ATTEMPTS} attempts at each test input, whose right output is not known"
     return draw_arc_task(task, attempts, title)
 
 

@@ -3,22 +3,26 @@
 for result in solve_checked(model, processor, ["8..........36......7..9.2...5...7......."], num_samples=8):
     print(result.outcome, result.answer or result.reason)
 
-What solves is the model alone. An exact search looks only at Sudoku that its first answer has not solved: one with no
-solution, or with several, is called so and costs no more thinking.
+What solves is the model alone. Before it is asked, an exact search looks for puzzles that have no solution or several,
+and for boards that are full: these are called so and cost no thinking. An answer never changes a clue.
 """
 
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from tqdm import tqdm
 
-from hrm_hf.data.sudoku_validity import can_count, count_solutions
-from hrm_hf.evaluation.test_time_compute import choose, draw_samples
-from modeling_hrm import HRMForGridTask
+from hrm_hf.data.puzzle_text import PuzzleText
+from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
+from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
+
+_MOST_AT_ONCE = 64
 
 Outcome = Literal["solved", "not solved", "no solution", "more than one solution"]
 
@@ -31,9 +35,9 @@ class CheckedAnswer:
         puzzle: as a line.
         answer: its solution as a line; `None` unless it is solved.
         outcome: "solved" if the answer keeps all rules; "no solution" and "more than one solution" are faults of the
-            puzzle that an exact search has found, after the model had not solved it.
+            puzzle that an exact search has found.
         reason: of the outcome, in words.
-        segments: of thinking, those of all copies together; 0 where the clues contradict each other.
+        segments: of thinking, those of all copies together; 0 where the model was not asked.
         copies: of the puzzle that were asked, the puzzle itself among them.
         halt_probability: how sure the model is of its best answer, 0 to 1; `None` if it was not asked.
         steps: the board after each segment as a line, if they were asked for.
@@ -61,6 +65,26 @@ class CheckedAnswer:
         return fields
 
 
+class TimeLimit:
+    """Seconds that may pass from now on.
+
+    Args:
+        seconds: how many; `None` for no limit.
+
+    Raises:
+        ValueError: if they are not above 0.
+    """
+
+    def __init__(self, seconds: float | None):
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"seconds={seconds} is not allowed; it must be above 0.")
+        self.seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
+
 def solve_checked(
     model: HRMForGridTask,
     processor: HRMGridProcessor,
@@ -70,6 +94,8 @@ def solve_checked(
     halt_threshold: float | None = None,
     keep_steps: bool = False,
     seed: int = 0,
+    limit: TimeLimit | None = None,
+    progress: str | None = None,
 ) -> list[CheckedAnswer]:
     """Solve Sudoku or mazes and check every answer by the rules.
 
@@ -82,6 +108,8 @@ def solve_checked(
         max_segments, halt_threshold: as in `HRMForGridTask.solve`.
         keep_steps: also give the board after each segment; for one sample.
         seed: of the symmetric copies.
+        limit: of the time; puzzles without an answer by then are not solved.
+        progress: label of a progress bar that a terminal shows after two seconds; none by default.
 
     Returns:
         One for each puzzle, in their order.
@@ -99,13 +127,29 @@ def solve_checked(
     # what a Sudoku's clues have against each other is an outcome, so that the other puzzles are solved all the same
     inputs = processor(puzzles, check_rules=processor.task != "sudoku")
     lines = processor.batch_decode(inputs["input_ids"])
-    contradictions = [_contradiction(processor, line) if processor.task == "sudoku" else None for line in lines]
-    asked = [row for row, contradiction in enumerate(contradictions) if contradiction is None]
+    # options that cannot be are an error whether or not the model is asked
+    model.check_puzzles(
+        **inputs,
+        max_segments=model.config.halt_max_steps if max_segments is None else max_segments,
+        halt_threshold=halt_threshold,
+    )
+    if num_samples < 1:
+        raise ValueError(f"num_samples={num_samples} is not allowed; it must be at least 1.")
+    checks = processor.exact_checks(inputs["input_ids"])
     results = {
-        row: CheckedAnswer(lines[row], None, "no solution", contradiction, 0, 0, None)
-        for row, contradiction in enumerate(contradictions)
-        if contradiction is not None
+        row: CheckedAnswer(
+            puzzle=lines[row],
+            answer=lines[row] if check.outcome == "solved" else None,
+            outcome=check.outcome,
+            reason=check.reason,
+            segments=0,
+            copies=0,
+            halt_probability=None,
+        )
+        for row, check in enumerate(checks)
+        if check is not None
     }
+    asked = [row for row, check in enumerate(checks) if check is None]
     if asked:
         answers = _ask(
             model,
@@ -113,10 +157,50 @@ def solve_checked(
             {name: tensor[asked] for name, tensor in inputs.items()},
             num_samples,
             keep_steps,
+            limit or TimeLimit(None),
+            progress,
             {"max_segments": max_segments, "halt_threshold": halt_threshold, "seed": seed},
         )
         results |= dict(zip(asked, answers, strict=True))
     return [results[row] for row in range(len(lines))]
+
+
+def solve_in_turn(
+    model: HRMForGridTask,
+    processor: HRMGridProcessor,
+    puzzles: Sequence[PuzzleText],
+    progress: bool = False,
+    **options,
+) -> Iterator[tuple[CheckedAnswer, Callable[..., str]]]:
+    """Solve puzzles that were read, some at a time, and give each answer as soon as it is there.
+
+    Args:
+        model, processor: as for `solve_checked`.
+        puzzles: in order.
+        progress: show a terminal how far it is.
+        options: further ones of `solve_checked`.
+
+    Yields:
+        What became of each puzzle, with the digits that it is written in, and what draws its boards with these:
+        `HRMGridProcessor.pretty`.
+    """
+    first, most = 0, 1
+    while first < len(puzzles):
+        part = list(puzzles[first : first + most])
+        # a part is of one notation
+        part = part[: next((i for i, puzzle in enumerate(part) if puzzle.notation != part[0].notation), len(part))]
+        label = f"puzzles {first + 1}-{first + len(part)} of {len(puzzles)}" if len(puzzles) > 1 else "solve"
+        own = processor
+        boards = [puzzle.board for puzzle in part]
+        if part[0].notation is not None and processor.seq_len == part[0].cells:
+            own = processor.in_notation(part[0].notation)
+            # what is read has the digits of the processor as it was
+            ids = processor(boards, check_rules=False)["input_ids"]
+            boards = own.batch_decode(ids)
+        for answer in solve_checked(model, own, boards, progress=label if progress else None, **options):
+            yield answer, own.pretty
+        # the first answers come soon, the later ones in large batches, which are quicker
+        first, most = first + len(part), min(2 * most, _MOST_AT_ONCE)
 
 
 def effort_text(segments: int, copies: int) -> str:
@@ -125,13 +209,30 @@ def effort_text(segments: int, copies: int) -> str:
     return f"{text} on {copies} copies" if copies > 1 else text
 
 
-def _contradiction(processor: HRMGridProcessor, line: str) -> str | None:
-    """What the clues of a Sudoku that can be read have against each other, if anything."""
-    try:
-        processor(line)
-    except ValueError as error:
-        return str(error).removeprefix("The puzzle: ").rstrip(".")
-    return None
+def keeping_clues(solve: Callable[..., HRMSolveOutput], processor: HRMGridProcessor) -> Callable[..., HRMSolveOutput]:
+    """`HRMForGridTask.solve`, or what has its interface, with answers that change no clue of what it is given."""
+
+    def solve_and_keep(input_ids: torch.LongTensor, *arguments, **options) -> HRMSolveOutput:
+        output = solve(input_ids, *arguments, **options)
+        output.predictions = processor.keep_clues(input_ids, output.predictions)
+        if output.prediction_history is not None:
+            output.prediction_history = processor.keep_clues(input_ids[:, None], output.prediction_history)
+        return output
+
+    return solve_and_keep
+
+
+class _Watch:
+    """Looks at the clock before every segment and moves a progress bar: `perturb` of `HRMForGridTask.solve`."""
+
+    def __init__(self, limit: TimeLimit, bar: tqdm):
+        self._limit, self._bar = limit, bar
+
+    def __call__(self, state: HRMState, rows: torch.LongTensor, segment: int) -> HRMState:
+        if self._limit.is_over():
+            raise OutOfTime
+        self._bar.update()
+        return state
 
 
 def _ask(
@@ -140,66 +241,67 @@ def _ask(
     inputs: dict[str, torch.Tensor],
     num_samples: int,
     keep_steps: bool,
+    limit: TimeLimit,
+    progress: str | None,
     options: dict[str, Any],
 ) -> list[CheckedAnswer]:
-    """Answers of the model to puzzles `(puzzles, tokens)` whose clues do not contradict each other."""
+    """Answers of the model to puzzles `(puzzles, tokens)` that an exact search has nothing against."""
     accelerator = Accelerator()
     model.to(accelerator.device)
-    # token 1 is the blank cell
-    boards = (inputs["input_ids"] - 1).numpy().astype(np.uint8)
-    counts: dict[int, int] = {}
     histories: list[torch.Tensor] = []
+    keep_and_solve = keeping_clues(model.solve, processor)
+    # an answer is judged, and its clues are kept, by the puzzle; a nearly full board is asked as a harder one
+    asked = inputs | {"input_ids": processor.without_spare_clues(inputs["input_ids"])}
+    most = (options["max_segments"] or model.config.halt_max_steps) * num_samples
+    with tqdm(
+        desc=progress, total=most, unit="segment", leave=False, delay=2, disable=None if progress else True
+    ) as bar:
 
-    def solve(*arguments, **keywords):
-        output = model.solve(*arguments, **keywords, return_history=keep_steps)
-        if keep_steps:
-            histories.extend(output.prediction_history.cpu())
-        return output
+        def solve(*arguments, **keywords) -> HRMSolveOutput:
+            output = keep_and_solve(*arguments, **keywords, return_history=keep_steps, perturb=_Watch(limit, bar))
+            if keep_steps:
+                histories.extend(output.prediction_history.cpu())
+            return output
 
-    def has_one_solution(rows: torch.Tensor) -> torch.Tensor:
-        found = count_solutions(boards[rows.numpy()], processor.height)
-        counts.update(zip(rows.tolist(), found.tolist(), strict=True))
-        return torch.from_numpy(found == 1)
-
-    countable = processor.task == "sudoku" and can_count(processor.height, processor.box_height, processor.box_width)
-    samples = draw_samples(
-        solve,
-        inputs,
-        processor,
-        accelerator,
-        num_samples,
-        symmetries=num_samples > 1,
-        worth_more=has_one_solution if countable else None,
-        **options,
-    )
-    chosen = choose(samples)
-    verdicts = processor.check_batch(inputs["input_ids"], chosen.predictions)
-    puzzles, answers = (processor.batch_decode(ids) for ids in (inputs["input_ids"], chosen.predictions))
-    results = []
-    for row, verdict in enumerate(verdicts):
-        segments = int(chosen.segments[row])
-        outcome, reason = _judge(verdict.solved, verdict.reason, counts.get(row))
-        results.append(
-            CheckedAnswer(
-                puzzle=puzzles[row],
-                answer=answers[row] if verdict.solved else None,
-                outcome=outcome,
-                reason=reason,
-                segments=segments,
-                copies=int(chosen.num_samples[row]),
-                halt_probability=chosen.halt_probabilities[row].item(),
-                steps=processor.batch_decode(histories[row][:segments]) if keep_steps else None,
-            )
+        samples = draw_samples(
+            solve,
+            asked,
+            processor,
+            accelerator,
+            num_samples,
+            symmetries=num_samples > 1,
+            **options,
+        )
+    was_drawn = (samples.segments > 0).any(1)
+    rows = was_drawn.nonzero().squeeze(1)
+    out_of_time = f"the time limit of {limit.seconds:g} seconds was reached" if limit.is_over() else None
+    puzzles, remarks = processor.batch_decode(inputs["input_ids"]), processor.remarks(inputs["input_ids"])
+    results = [
+        CheckedAnswer(puzzle, None, "not solved", f"{out_of_time} before the model had an answer", 0, 0, None)
+        for puzzle in puzzles
+    ]
+    if len(rows) == 0:
+        return results
+    chosen = choose(replace(samples, **{name: getattr(samples, name)[rows] for name in vars(samples)}))
+    verdicts = processor.check_batch(inputs["input_ids"][rows], chosen.predictions)
+    answers = processor.batch_decode(chosen.predictions)
+    for index, (row, verdict) in enumerate(zip(rows.tolist(), verdicts, strict=True)):
+        segments = int(chosen.segments[index])
+        reason = verdict.reason
+        if not verdict.solved:
+            reason = f"in the best answer of the model {verdict.reason}"
+            if remarks[row] is not None:
+                reason += f"; {remarks[row]}"
+            if out_of_time and int(chosen.num_samples[index]) < num_samples:
+                reason += f"; {out_of_time}"
+        results[row] = CheckedAnswer(
+            puzzle=puzzles[row],
+            answer=answers[index] if verdict.solved else None,
+            outcome="solved" if verdict.solved else "not solved",
+            reason=reason,
+            segments=segments,
+            copies=int(chosen.num_samples[index]),
+            halt_probability=chosen.halt_probabilities[index].item(),
+            steps=processor.batch_decode(histories[row][:segments]) if keep_steps else None,
         )
     return results
-
-
-def _judge(solved: bool, reason: str, count: int | None) -> tuple[Outcome, str]:
-    """Outcome and reason, of the verdict on the best answer and the number of solutions, where it was counted."""
-    if solved:
-        return "solved", reason
-    if count == 0:
-        return "no solution", "an exact search found no board that keeps these clues and the rules"
-    if count == 2:
-        return "more than one solution", "an exact search found two boards that keep these clues and the rules"
-    return "not solved", f"in the best answer of the model {reason}"

@@ -44,6 +44,10 @@ _NOISE = 0x6E6F697365
 # --- drawing
 
 
+class OutOfTime(Exception):
+    """Raised by what solves, to end the drawing of samples."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """Answers that were drawn for puzzles, mapped back to the puzzles as they are; on the CPU.
@@ -74,7 +78,6 @@ def draw_samples(
     noise_std: float = 0.0,
     seed: int = 0,
     stop_when_solved: bool = True,
-    worth_more: Callable[[torch.Tensor], torch.Tensor] | None = None,
     samples_at_once: int = 1,
     batch_size: int = 1024,
     max_segments: int | None = None,
@@ -87,7 +90,7 @@ def draw_samples(
 
     Args:
         solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or what has its interface; `perturb`
-            is only given with noise.
+            is only given with noise. If it raises `OutOfTime`, what was drawn before is all there is.
         puzzles: `input_ids` of shape `(puzzles, tokens)` and `puzzle_identifiers` of shape `(puzzles,)`.
         processor: of the task; knows size and rules.
         accelerator: gives device, mixed precision and the processes, each of which takes its share of the puzzles.
@@ -98,8 +101,6 @@ def draw_samples(
             sample. The states of a model with post-norm have a mean square of 1.
         seed: of copies and noise.
         stop_when_solved: draw no more samples for a puzzle once one keeps the rules.
-        worth_more: asked once, after the first samples, for the numbers `(rows,)` of the puzzles that they have not
-            solved; those for which it answers `False` in the mask `(rows,)` get no more.
         samples_at_once: samples of a puzzle that are drawn before it is looked whether one keeps the rules. More fill
             the batches when there are few puzzles, and are all paid for.
         batch_size: answers drawn at a time, per process.
@@ -147,15 +148,18 @@ def draw_samples(
             perturb = {}
             if noise_std > 0:
                 perturb["perturb"] = _Noise(rows, columns, seed, noise_std)
-            with accelerator.autocast():
-                solved = solve(
-                    (asked if copies is None else copies.apply(asked)).to(accelerator.device),
-                    puzzles["puzzle_identifiers"][rows].to(accelerator.device),
-                    max_segments=max_segments,
-                    early_stop=early_stop,
-                    halt_threshold=halt_threshold,
-                    **perturb,
-                )
+            try:
+                with accelerator.autocast():
+                    solved = solve(
+                        (asked if copies is None else copies.apply(asked)).to(accelerator.device),
+                        puzzles["puzzle_identifiers"][rows].to(accelerator.device),
+                        max_segments=max_segments,
+                        early_stop=early_stop,
+                        halt_threshold=halt_threshold,
+                        **perturb,
+                    )
+            except OutOfTime:
+                return _gather(samples, own_rows)
             predictions = solved.predictions.cpu()
             if copies is not None:
                 predictions = copies.undo(predictions)
@@ -167,8 +171,6 @@ def draw_samples(
                 samples.keeps_rules[rows, columns] = torch.tensor([verdict.solved for verdict in verdicts])
         if stop_when_solved:
             unsolved = unsolved[~samples.keeps_rules[unsolved].any(1)]
-            if first == 0 and worth_more is not None and len(unsolved) > 0:
-                unsolved = unsolved[worth_more(unsolved)]
             if len(unsolved) == 0:
                 break
     return _gather(samples, own_rows)

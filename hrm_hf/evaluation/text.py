@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hrm_hf.data.text_blocks import TextBlocks
+from hrm_hf.data.text_packer import text_encoder
 
 
 IGNORE_INDEX = -100
@@ -169,8 +170,9 @@ def evaluate_documents(
 ) -> TextScores:
     """Score whole texts by sliding window.
 
-    A text is its tokens between BOS (or EOS, where the tokenizer has no BOS) and EOS, as in training. Every token
-    after the first is scored once; the bits of the final EOS are part of the text's.
+    A text is its tokens between BOS (or EOS, where the tokenizer has no BOS) and EOS, as in training; what it spells
+    like a special token is text, as there. Every token after the first is scored once; the bits of the final EOS are
+    part of the text's.
 
     Args:
         model: a causal language model, in evaluation mode.
@@ -199,6 +201,7 @@ def evaluate_documents(
         raise ValueError("The tokenizer has no EOS token, which ends a text; set tokenizer.eos_token.")
 
     counts = {"tokens": 0, "bytes": 0}
+    encode = text_encoder(tokenizer)
 
     def windows() -> Iterator[tuple[np.ndarray, int]]:
         """Windows of all texts, each with the index of its first token that counts."""
@@ -206,7 +209,7 @@ def evaluate_documents(
         for document in tqdm(documents, desc="evaluate", unit="text", disable=not progress, leave=False):
             if not document.strip():
                 continue
-            tokens = tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"]
+            tokens = encode(document)
             sequence = np.array([begin, *tokens, tokenizer.eos_token_id])
             counts["tokens"] += len(sequence) - 1
             counts["bytes"] += len(document.encode())

@@ -40,10 +40,48 @@ def test_a_printed_board_is_a_puzzle_too(app_client):
 
 
 def test_copies_are_asked_when_the_first_answer_breaks_the_rules(app_client):
-    result = app_client.predict(model=SUDOKU, puzzle="." * 16, max_segments=2, copies=3, api_name="/solve_puzzle")
+    puzzle = "3..44.......2..3"  # unlike the one that the model knows
+    result = app_client.predict(model=SUDOKU, puzzle=puzzle, max_segments=2, copies=3, api_name="/solve_puzzle")
     assert 1 < result["copies"] <= 3
     assert result["steps"][-1]["title"] == f"The best of {result['copies']} copies"
     assert result["steps"][-1]["cells"] == result["answer"] and result["steps"][-1]["sure"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "puzzle", "outcome", "reason"),
+    [
+        (SUDOKU, "11" + "." * 14, "no solution", "row 1 has two 1s"),
+        (SUDOKU, "123....4........", "no solution", "an exact search"),
+        (SUDOKU, "." * 16, "more than one solution", "two boards"),
+        (SUDOKU, ANSWER, "solved", "full"),
+        ("maze", "S#    " + "##    " + "      " * 3 + "     G", "no solution", "no way from S to G"),
+    ],
+)
+def test_what_exact_search_tells_is_told_before_the_model_is_asked(app_client, model, puzzle, outcome, reason):
+    result = app_client.predict(model=model, puzzle=puzzle, copies=4, api_name="/solve_puzzle")
+    assert (result["outcome"], result["solved"]) == (outcome, outcome == "solved")
+    assert (result["segments"], result["copies"], result["steps"]) == (0, 0, [])
+    assert reason in result["reason"]
+    assert verdict_text(result).startswith(f"**{outcome.capitalize()}.**") and "may help" not in verdict_text(result)
+
+
+def test_boards_on_the_way_keep_the_clues(app_client):
+    puzzle = "3..44.......2..3"
+    result = app_client.predict(model=SUDOKU, puzzle=puzzle, early_stop=False, copies=4, api_name="/solve_puzzle")
+    for step in result["steps"]:
+        assert all(cell == clue for cell, clue in zip(step["cells"], puzzle, strict=True) if clue != ".")
+
+
+def test_what_the_command_reads_is_read_here(app_client):
+    rows = [PUZZLE[start : start + 4] for start in range(0, 16, 4)]
+    for text in (
+        "# a comment\n" + "\n".join(rows),
+        "\n".join("\t".join(row).replace(".", "") for row in rows),
+        str([[0 if cell == "." else int(cell) for cell in row] for row in rows]),
+        PUZZLE.replace(".", "-"),
+    ):
+        result = app_client.predict(model=SUDOKU, puzzle=text, api_name="/solve_puzzle")
+        assert (result["puzzle"], result["answer"]) == (PUZZLE, ANSWER)
 
 
 def test_a_maze_is_judged_by_the_rules(app_client):
@@ -164,7 +202,8 @@ def test_a_damaged_model_does_not_tell_where_it_is(app_settings, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"puzzle": "11.............."}, "row 1 has two 1s"),
+        ({"puzzle": "1x.............."}, "'x'"),
+        ({"puzzle": f"{PUZZLE}\n{PUZZLE}"}, "2 puzzles"),
         ({"puzzle": "12"}, "2 cells"),
         ({"max_segments": 0}, "max_segments=0"),
         ({"max_segments": 10_000}, "from 1 to 64"),
