@@ -2,6 +2,9 @@
 # make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo;
 #                last a hard 9x9 Sudoku with the shipped model
 # make test      style check and all tests
+# make test-versions   the main tests of the package as pip installs it, in three more environments (.venv-*): the oldest
+#                versions that work (constraints-oldest.txt), the newest that pip finds, and the requirements of the Space.
+#                Delete .venv-newest to look for newer ones
 # make tables    render the tables of README.md from benchmarks/results
 
 SHELL := /bin/bash
@@ -10,7 +13,15 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: install demo test tables
+OLDEST := $(VENV)-oldest
+NEWEST := $(VENV)-newest
+SPACE := $(VENV)-space
+WHEEL := dist/hrm_hf-0.1.0-py3-none-any.whl
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# pytest runs in tests/ without that folder's parent on Python's path, so that it tests the installed package
+PYTEST := -P -m pytest -c versions.ini
+
+.PHONY: install demo test test-versions tables wheel
 
 install: $(VENV)/installed
 
@@ -32,6 +43,35 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+test-versions: wheel $(OLDEST)/installed $(NEWEST)/installed $(SPACE)/installed
+	for venv in $(OLDEST) $(NEWEST) $(SPACE); do $$venv/bin/python $(PIP_INSTALL) --no-deps --no-index --force-reinstall $(WHEEL) || exit 1; done
+	cd tests && HRM_HF_SET=oldest ../$(OLDEST)/bin/python $(PYTEST)
+	cd tests && HRM_HF_SET=newest ../$(NEWEST)/bin/python $(PYTEST)
+	cd tests && HRM_HF_PYTHON=../$(SPACE)/bin/python HRM_HF_SPACE=../$(SPACE)/space $(BIN)/python $(PYTEST) versions
+
+# without what an earlier build has left, which setuptools would take in
+wheel: install
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+$(OLDEST)/installed: setup.py constraints-oldest.txt | wheel
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt '$(WHEEL)[app,arc,text,trackers]' pytest
+	touch $@
+
+# of torch the tested version, of which there may be a CPU build at hand. mistral-common holds numpy back
+$(NEWEST)/installed: setup.py constraints.txt | wheel
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager '$(WHEEL)[app,arc,trackers]' pytest "$$(grep ^torch== constraints.txt)"
+	touch $@
+
+# the requirements of the Space and nothing else
+$(SPACE)/installed: setup.py constraints.txt hrm_hf/space.py $(wildcard spaces_app/*) | wheel
+	$(PYTHON) -m venv --clear $(SPACE)
+	$(BIN)/hrm-hf space --out $(SPACE)/space
+	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) --requirement requirements.txt
+	touch $@
 
 tables: install
 	$(BIN)/python -m benchmarks.tables

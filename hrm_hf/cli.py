@@ -14,6 +14,7 @@ hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
 hrm-hf card runs/demo
 hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
 hrm-hf app --models runs --data data
+hrm-hf space --out space
 hrm-hf env
 """
 
@@ -22,11 +23,14 @@ import os
 import re
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from hrm_hf.environment import untested_note
 
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
@@ -665,8 +669,24 @@ def serve_app(
 
 
 @app.command()
+def space(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+):
+    """Write the folder of a Hugging Face Space with the app: to upload as it is, or to run here.
+
+    Example: hrm-hf space --out space
+    """
+    from hrm_hf.space import build_space
+
+    files = [str(path) for path in build_space(out, overwrite)]
+    print(json.dumps({"files": files}) if as_json else "\n".join(files))
+
+
+@app.command()
 def env(as_json: AsJson = False):
-    """Versions and devices, to paste into a bug report."""
+    """Versions and devices, to paste into a bug report, and which versions are not tested."""
     from hrm_hf.environment import describe_environment, environment_lines
 
     found = describe_environment()
@@ -674,12 +694,17 @@ def env(as_json: AsJson = False):
 
 
 def main():
-    """Entry point: user errors are one sentence on stderr and exit code 1."""
+    """Entry point: errors are one sentence on stderr and exit code 1; a fault of the program comes with its traceback."""
     try:
         app()
     # among them missing files, folders in use, a full disk, and a Hub that refuses
     except (ValueError, TypeError, OSError) as error:
-        print(f"hrm-hf: {error}", file=sys.stderr)
+        print(f"hrm-hf: {error}{untested_note(error)}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {error}"
+        print(f"hrm-hf: {said}; please report it with what hrm-hf env prints.{untested_note(error)}", file=sys.stderr)
         sys.exit(1)
 
 

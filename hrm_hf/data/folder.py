@@ -288,6 +288,16 @@ def check_output_dir(output_dir: Path, overwrite: bool):
         raise FileExistsError(f"{output_dir} is a data set already; give another output directory or --overwrite.")
 
 
+def check_replaceable(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
+    """Raise a `FileExistsError` if a folder is there that may not be replaced by one of this kind, which has that file."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / has_file).is_file():
+        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
+    if not overwrite:
+        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
+
+
 def finished_splits(output_dir: Path, *recipe: str) -> dict[str, int] | None:
     """Rows by split of the data set that a recipe has made there; a builder has nothing to do then, and this says so.
 
