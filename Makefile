@@ -18,10 +18,12 @@ NEWEST := $(VENV)-newest
 SPACE := $(VENV)-space
 WHEEL := dist/hrm_hf-0.1.0-py3-none-any.whl
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# the wheel of today into an environment that has all it needs
+AS_IT_IS := --no-deps --no-index --force-reinstall
 # pytest runs in tests/ without that folder's parent on Python's path, so that it tests the installed package
 PYTEST := -P -m pytest -c versions.ini
 
-.PHONY: install demo test test-versions tables wheel
+.PHONY: install demo test test-versions versions-oldest versions-newest versions-space wheel tables
 
 install: $(VENV)/installed
 
@@ -44,30 +46,41 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
-test-versions: wheel $(OLDEST)/installed $(NEWEST)/installed $(SPACE)/installed
-	for venv in $(OLDEST) $(NEWEST) $(SPACE); do $$venv/bin/python $(PIP_INSTALL) --no-deps --no-index --force-reinstall $(WHEEL) || exit 1; done
-	cd tests && HRM_HF_SET=oldest ../$(OLDEST)/bin/python $(PYTEST)
-	cd tests && HRM_HF_SET=newest ../$(NEWEST)/bin/python $(PYTEST)
-	cd tests && HRM_HF_PYTHON=../$(SPACE)/bin/python HRM_HF_SPACE=../$(SPACE)/space $(BIN)/python $(PYTEST) versions
+# two at a time, each on one core
+test-versions: wheel
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=target versions-oldest versions-newest versions-space
+
+versions-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python $(PIP_INSTALL) $(AS_IT_IS) $(WHEEL)
+	cd tests && $(CURDIR)/$(OLDEST)/bin/python $(PYTEST)
+
+versions-newest: $(NEWEST)/installed
+	$(NEWEST)/bin/python $(PIP_INSTALL) $(AS_IT_IS) $(WHEEL)
+	cd tests && HRM_HF_UNTESTED=1 $(CURDIR)/$(NEWEST)/bin/python $(PYTEST)
+
+versions-space: $(SPACE)/installed
+	$(BIN)/hrm-hf space --out $(SPACE)/space --overwrite
+	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) $(AS_IT_IS) *.whl
+	cd tests && HRM_HF_PYTHON=$(CURDIR)/$(SPACE)/bin/python HRM_HF_SPACE=$(CURDIR)/$(SPACE)/space $(BIN)/python $(PYTEST) versions
 
 # without what an earlier build has left, which setuptools would take in
 wheel: install
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
-$(OLDEST)/installed: setup.py constraints-oldest.txt | wheel
+$(OLDEST)/installed: setup.py constraints-oldest.txt
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt '$(WHEEL)[app,arc,text,trackers]' pytest
 	touch $@
 
-# of torch the tested version, of which there may be a CPU build at hand. mistral-common holds numpy back
-$(NEWEST)/installed: setup.py constraints.txt | wheel
+# of torch the tested version, of which a CPU build may be at hand; without the extra text, which holds numpy back
+$(NEWEST)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager '$(WHEEL)[app,arc,trackers]' pytest "$$(grep ^torch== constraints.txt)"
 	touch $@
 
 # the requirements of the Space and nothing else
-$(SPACE)/installed: setup.py constraints.txt hrm_hf/space.py $(wildcard spaces_app/*) | wheel
+$(SPACE)/installed: setup.py constraints.txt hrm_hf/space.py
 	$(PYTHON) -m venv --clear $(SPACE)
 	$(BIN)/hrm-hf space --out $(SPACE)/space
 	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) --requirement requirements.txt

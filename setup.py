@@ -59,7 +59,7 @@ setup(
             "pytest>=8.0",
             "ruff>=0.14",
             # comes with PyTorch for CUDA; the CPU build lacks it, and tests run the kernels in its interpreter
-            "triton>=3.6; sys_platform == 'linux'",
+            "triton>=3.5; sys_platform == 'linux'",
             *TRACKERS,
             *APP,
             *ARC,

@@ -694,7 +694,7 @@ def env(as_json: AsJson = False):
 
 
 def main():
-    """Entry point: errors are one sentence on stderr and exit code 1; a fault of the program comes with its traceback."""
+    """Entry point: errors are one sentence on stderr and exit code 1; faults of the program have a traceback too."""
     try:
         app()
     # among them missing files, folders in use, a full disk, and a Hub that refuses

@@ -107,8 +107,8 @@ def _build_wheel(clone: Path, folder: Path) -> Path:
     if process.returncode:
         reason = (process.stderr.strip() or "pip said nothing").splitlines()[-1]
         raise ValueError(
-            f"pip cannot build a wheel of the clone {clone}: {reason}; see what `pip wheel --no-deps {clone}` says, or "
-            "install hrm-hf and call hrm-hf space there."
+            f"pip cannot build a wheel of the clone {clone}: {reason}; see what `pip wheel --no-deps {clone}` says, "
+            "or call hrm-hf space where hrm-hf is installed from a wheel."
         )
     (wheel,) = folder.glob("*.whl")
     return wheel

@@ -289,7 +289,14 @@ def check_output_dir(output_dir: Path, overwrite: bool):
 
 
 def check_replaceable(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
-    """Raise a `FileExistsError` if a folder is there that may not be replaced by one of this kind, which has that file."""
+    """Raise a `FileExistsError` if something is there that may not be replaced by a folder of this kind.
+
+    Args:
+        output: the folder that is to be written.
+        overwrite: whether one of this kind may be replaced.
+        has_file: a file that folders of this kind have.
+        kind: in words.
+    """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / has_file).is_file():
