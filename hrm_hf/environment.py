@@ -141,7 +141,7 @@ def environment_lines(environment: dict[str, Any]) -> list[str]:
         "offline": "yes (HF_HUB_OFFLINE)" if environment["offline"] else "no",
     }
     rows |= {name: f"{rows[name]}, {where}" for name, where in outside.items()}
-    rows["untested"] = ", ".join(outside) or "none: all these versions are tested"
+    rows["untested"] = ", ".join(outside) or "none, all are within what is tested"
     width = max(map(len, rows))
     return [f"{name:<{width}}  {value}" for name, value in rows.items()]
 
