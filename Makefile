@@ -3,6 +3,9 @@
 #                last a hard 9x9 Sudoku with the shipped model
 # make test      style check and all tests
 # make fuzz      an hour of seeded inputs, whole and damaged (a minute of them is part of make test)
+# make test-versions   the main tests of the package as pip installs it, in three more environments (.venv-*): the oldest
+#                versions that work (constraints-oldest.txt), the newest that pip finds, and the requirements of the Space.
+#                Delete .venv-newest to look for newer ones
 # make tables    render the tables of README.md from benchmarks/results
 
 SHELL := /bin/bash
@@ -11,7 +14,17 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: install demo test fuzz tables
+OLDEST := $(VENV)-oldest
+NEWEST := $(VENV)-newest
+SPACE := $(VENV)-space
+WHEEL := dist/hrm_hf-0.1.0-py3-none-any.whl
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# the wheel of today into an environment that has all it needs
+AS_IT_IS := --no-deps --no-index --force-reinstall
+# pytest runs in tests/ without that folder's parent on Python's path, so that it tests the installed package
+PYTEST := -P -m pytest -c versions.ini
+
+.PHONY: install demo test fuzz test-versions versions-oldest versions-newest versions-space wheel tables
 
 install: $(VENV)/installed
 
@@ -36,6 +49,46 @@ test: install
 
 fuzz: install
 	$(BIN)/python -m benchmarks.fuzz --inputs 10000000 --minutes 60 --first-seed 1000000 --no-record
+
+# two at a time, each on one core
+test-versions: wheel
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=target versions-oldest versions-newest versions-space
+
+versions-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python $(PIP_INSTALL) $(AS_IT_IS) $(WHEEL)
+	cd tests && $(CURDIR)/$(OLDEST)/bin/python $(PYTEST)
+
+versions-newest: $(NEWEST)/installed
+	$(NEWEST)/bin/python $(PIP_INSTALL) $(AS_IT_IS) $(WHEEL)
+	cd tests && HRM_HF_UNTESTED=1 $(CURDIR)/$(NEWEST)/bin/python $(PYTEST)
+
+versions-space: $(SPACE)/installed
+	$(BIN)/hrm-hf space --out $(SPACE)/space --overwrite
+	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) $(AS_IT_IS) *.whl
+	cd tests && HRM_HF_PYTHON=$(CURDIR)/$(SPACE)/bin/python HRM_HF_SPACE=$(CURDIR)/$(SPACE)/space $(BIN)/python $(PYTEST) versions
+
+# without what an earlier build has left, which setuptools would take in
+wheel: install
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+$(OLDEST)/installed: setup.py constraints-oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt '$(WHEEL)[app,arc,text,trackers]' pytest
+	touch $@
+
+# of torch the tested version, of which a CPU build may be at hand; without the extra text, which holds numpy back
+$(NEWEST)/installed: setup.py constraints.txt
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager '$(WHEEL)[app,arc,trackers]' pytest "$$(grep ^torch== constraints.txt)"
+	touch $@
+
+# the requirements of the Space and nothing else
+$(SPACE)/installed: setup.py constraints.txt hrm_hf/space.py
+	$(PYTHON) -m venv --clear $(SPACE)
+	$(BIN)/hrm-hf space --out $(SPACE)/space
+	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) --requirement requirements.txt
+	touch $@
 
 tables: install
 	$(BIN)/python -m benchmarks.tables

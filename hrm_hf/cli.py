@@ -14,6 +14,7 @@ hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
 hrm-hf card runs/demo
 hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
 hrm-hf app --models runs --data data
+hrm-hf space --out space
 hrm-hf env
 """
 
@@ -824,8 +825,24 @@ def serve_app(
 
 
 @app.command()
+def space(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+):
+    """Write the folder of a Hugging Face Space with the app: to upload as it is, or to run here.
+
+    Example: hrm-hf space --out space
+    """
+    from hrm_hf.space import build_space
+
+    files = [str(path) for path in build_space(out, overwrite)]
+    print(json.dumps({"files": files}) if as_json else "\n".join(files))
+
+
+@app.command()
 def env(as_json: AsJson = False):
-    """Versions and devices, to paste into a bug report."""
+    """Versions and devices, to paste into a bug report, and which versions are not tested."""
     from hrm_hf.environment import describe_environment, environment_lines
 
     found = describe_environment()

@@ -5,7 +5,10 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
+
+from hrm_hf.environment import untested_note
 
 
 # among them missing files and packages, folders in use, a full disk, and a Hub that refuses; JSON that is nested too
@@ -22,7 +25,8 @@ def run_command(name: str, command: Callable[[], int | None]) -> int:
             folder that cannot be written fails at the import of some packages.
 
     Returns:
-        The exit code: that of the command, 1 after an error of the user, 130 after Ctrl-C.
+        The exit code: that of the command, 1 after an error, 130 after Ctrl-C. An error that is not the user's leaves
+        its traceback, too. Where versions that are not tested may be the reason, the sentence names them.
     """
     try:
         return command() or 0
@@ -34,13 +38,15 @@ def run_command(name: str, command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except _OF_THE_USER as error:
-        print(f"{name}: {one_sentence(error)}", file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        print(f"{name}: {one_sentence(error)}", file=sys.stderr)
-        return 1
+        print(f"{name}: {one_sentence(error)}{untested_note(error)}", file=sys.stderr)
+    except Exception as error:
+        if _is_out_of_memory(error):
+            print(f"{name}: {one_sentence(error)}", file=sys.stderr)
+            return 1
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {one_sentence(error)}"
+        print(f"{name}: {said}; please report it with what hrm-hf env prints.{untested_note(error)}", file=sys.stderr)
+    return 1
 
 
 def one_sentence(error: BaseException) -> str:

@@ -15,5 +15,5 @@ launch(
         hub_models=tuple(os.environ.get("HRM_HUB_MODELS", "").split()),
     ),
     host="0.0.0.0",
-    port=7860,
+    port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
 )

@@ -1,7 +1,9 @@
 """Shared by all tests: caches in a folder of their own, no network, small models."""
 
 import io
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 
 # before transformers and datasets are imported: they read these once
@@ -24,7 +27,8 @@ from hrm_hf.cli import main
 from modeling_hrm import HRMForGridTask
 
 
-torch.set_num_threads(2)
+# CI has two cores; `make test-versions` tests two environments at a time, with one each
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 def pytest_addoption(parser):
@@ -43,6 +47,27 @@ SMALL = {
     "num_puzzle_identifiers": 3,
     "halt_max_steps": 4,
 }
+
+
+@pytest.fixture(autouse=True)
+def no_deprecated_name_of_the_cache():
+    """Fails a test in which transformers says that a name of the cache is deprecated; it says so once a process."""
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    assert [message for message in said if "past_key_values" in message] == []
+
+
+@pytest.fixture(scope="session")
+def readme_code() -> str:
+    """The Python of README.md."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    return code
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_of_the_readme_runs_as_it_stands(tmp_path):
+def test_the_python_of_the_readme_runs_as_it_stands(readme_code, tmp_path):
     # the shipped model, and nothing else of the repository
     shutil.copytree(ROOT / "hrm_hf/pretrained", tmp_path / "hrm_hf/pretrained")
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(code.strip().splitlines()) <= 10
-    (tmp_path / "readme.py").write_text(code)
+    assert len(readme_code.strip().splitlines()) <= 10
+    (tmp_path / "readme.py").write_text(readme_code)
     process = subprocess.run(
         [sys.executable, "-I", "readme.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )

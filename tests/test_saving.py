@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import hrm_hf
 from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
 from processing_hrm import HRMGridProcessor
 
@@ -94,9 +95,9 @@ def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
     training, package, *modules = reload_elsewhere(
         folder,
         tmp_path,
-        prelude="torch.set_num_threads(2)" + ("\nimport hrm_hf" if with_package else ""),
+        prelude=f"torch.set_num_threads({torch.get_num_threads()})" + ("\nimport hrm_hf" if with_package else ""),
         options="trust_remote_code=False" if with_package else "trust_remote_code=True",
-        python_path=str(ROOT) if with_package else "",
+        python_path=str(Path(hrm_hf.__file__).parent.parent) if with_package else "",
     )
     assert not training
     assert package is with_package

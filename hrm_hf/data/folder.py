@@ -344,6 +344,23 @@ def check_output_dir(output_dir: Path, overwrite: bool):
         raise FileExistsError(f"{output_dir} is a data set already; give another output directory or --overwrite.")
 
 
+def check_replaceable(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
+    """Raise a `FileExistsError` if something is there that may not be replaced by a folder of this kind.
+
+    Args:
+        output: the folder that is to be written.
+        overwrite: whether one of this kind may be replaced.
+        has_file: a file that folders of this kind have.
+        kind: in words.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / has_file).is_file():
+        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
+    if not overwrite:
+        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
+
+
 def finished_splits(output_dir: Path, *recipe: str) -> dict[str, int] | None:
     """Rows by split of the data set that a recipe has made there; a builder has nothing to do then, and this says so.
 
