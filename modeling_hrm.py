@@ -21,6 +21,7 @@ Notable choices:
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -875,7 +876,9 @@ class HRMModel(HRMPreTrainedModel):
                 )
         if config.learned_grid_positions and grid_shape is not None:
             rows, columns = grid_shape
-            cells = self.embed_rows.weight[:rows, None] + self.embed_columns.weight[:columns]
+            cells = first_rows(self.embed_rows, rows, embeddings).unsqueeze(1) + first_rows(
+                self.embed_columns, columns, embeddings
+            )
             embeddings = embeddings + cells.flatten(0, 1).to(dtype)
         prefix = []
         if token_roles is not None:
@@ -887,11 +890,13 @@ class HRMModel(HRMPreTrainedModel):
             vectors = torch.where(token_roles.unsqueeze(-1) >= 0, self.role_embeddings(rows), 0.0).to(dtype)
             # as a product with one-hot vectors, because the gradient of an index waits for equal entries
             embeddings = embeddings + F.one_hot(input_ids, config.vocab_size).to(dtype) @ vectors
-            tokens = self.embed_tokens.weight.to(dtype) * math.sqrt(config.hidden_size) + vectors
+            of_tokens = first_rows(self.embed_tokens, config.vocab_size, embeddings)
+            tokens = of_tokens.to(dtype) * math.sqrt(config.hidden_size) + vectors
             has_role = F.one_hot(token_roles + 1, config.num_token_roles + 1)[..., 1:].to(dtype)
             prefix.append(has_role.mT @ tokens)
         if config.num_registers > 0:
-            prefix.append(self.registers.weight.to(dtype).expand(embeddings.shape[0], -1, -1))
+            registers = first_rows(self.registers, config.num_registers, embeddings)
+            prefix.append(registers.to(dtype).expand(embeddings.shape[0], -1, -1))
         embeddings = torch.cat([*prefix, embeddings], dim=1) if prefix else embeddings
         everywhere = 0.0
         if config.puzzle_emb_ndim > 0 and config.puzzle_emb_placement == "everywhere":
@@ -1124,6 +1129,11 @@ def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | Non
     if cache is not None and past_key_values is not None:
         raise ValueError("Give one cache: past_key_values is the older name of cache.")
     return past_key_values if cache is None else cache
+
+
+def first_rows(embedding: nn.Module, num_rows: int, like: torch.Tensor) -> torch.Tensor:
+    """The first rows of an embedding, for a device: by a call, because a wrapper (LoRA) changes what that returns."""
+    return embedding(torch.arange(num_rows, device=like.device))
 
 
 def gradient_if(wanted: bool) -> torch.set_grad_enabled:
@@ -1688,6 +1698,12 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         if q_continue_losses:
             result.q_continue_loss = torch.stack(q_continue_losses).mean()
             result.loss = result.loss + 0.5 * result.q_continue_loss
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
+        """As in transformers; the folder also loads with `AutoModel`, as the [`HRMModel`] in this one."""
+        auto_map = getattr(self.config, "auto_map", None) or {}
+        self.config.auto_map = auto_map | {"AutoModel": f"{HRMModel.__module__.split('.')[-1]}.{HRMModel.__name__}"}
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
         """

@@ -302,7 +302,11 @@ def recipe_as_argv(path: Path) -> list[str]:
     recipe = yaml.safe_load(path.read_text())
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} is not a recipe; wanted is a YAML file with one 'option: value' a line.")
-    known = {option.name for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)}
+    known = {
+        option.name: option.type
+        for group in (ModelArguments, DataArguments, TrainArguments)
+        for option in fields(group)
+    }
     argv = []
     for key, value in recipe.items():
         if key not in known:
@@ -313,6 +317,12 @@ def recipe_as_argv(path: Path) -> list[str]:
             argv += [f"--{key}", *map(str, value)] if value else []
         elif isinstance(value, (dict, list)):
             raise ValueError(f"{path} has {key}: {value!r}, but an option takes one plain value.")
+        elif known[key] in (str, str | None) and not isinstance(value, (str, type(None))):
+            # `true`, `no` and `0` are no text to YAML
+            raise ValueError(
+                f"{path} has {key}: {value!r}, which YAML reads as {type(value).__name__}, but {key} is a "
+                f"text; write it in quotes, or give another one."
+            )
         elif value is not None:
             argv += [f"--{key}", str(value)]
     return argv
