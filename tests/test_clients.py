@@ -43,7 +43,7 @@ def batched(model: HRMForCausalLM, prompts: list[list[int]], **options) -> list[
     [
         {"halt_max_steps": 1},
         {"halt_max_steps": 2},
-        {"halt_max_steps": 2, "H_cycles": 1, "attn_implementation": "eager"},
+        {"halt_max_steps": 1, "attn_implementation": "eager"},
         {"halt_max_steps": 1, "position_embedding_type": "learned"},
     ],
     ids=["one segment", "two segments", "eager", "learned positions"],
