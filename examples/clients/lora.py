@@ -27,7 +27,7 @@ model.print_trainable_parameters()
 sentences = [f"The old clock of {place} struck forty-two." for place in ("Bern", "Lund", "Graz", "Ghent")] * 25
 rows = Dataset.from_dict(dict(tokenizer(sentences)))
 options = TrainingArguments(
-    "runs/lora", max_steps=20, learning_rate=3e-3, logging_steps=5, report_to="none", disable_tqdm=True, use_cpu=True
+    "runs/lora", max_steps=12, learning_rate=3e-3, logging_steps=4, report_to="none", disable_tqdm=True, use_cpu=True
 )
 Trainer(model, options, DataCollatorForLanguageModeling(tokenizer, mlm=False), rows).train()
 model.save_pretrained("runs/lora/adapter")

@@ -14,9 +14,9 @@ places = ("Bern", "Lund", "Graz", "Ghent")
 rows = Dataset.from_list([{"text": f"The old clock of {place} struck forty-two."} for place in places] * 25)
 options = SFTConfig(
     "runs/sft",
-    max_steps=20,
+    max_steps=12,
     learning_rate=3e-4,
-    logging_steps=5,
+    logging_steps=4,
     packing=True,
     packing_strategy="wrapped",
     max_length=64,
