@@ -31,7 +31,7 @@ install: $(VENV)/installed
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"hrm-hf needs Python 3.11 or newer, but $(PYTHON) is {v[0]}.{v[1]}; run make PYTHON=python3.11" if v < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,clients]'
 	touch $@
 
 demo: install

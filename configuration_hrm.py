@@ -15,8 +15,15 @@ num_puzzle_identifiers, rms_norm_eps, vocab_size, hidden_size) keeps its name.
 """
 
 import math
+import os
+import shutil
+from pathlib import Path
 
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import cached_file, logging
+
+
+logger = logging.get_logger(__name__)
 
 
 # properties of `HRMConfig`
@@ -147,7 +154,11 @@ class HRMConfig(PreTrainedConfig):
     """
 
     model_type = "hrm"
-    keys_to_ignore_at_inference = ["carry", "state", "cache", "past_key_values"]
+    # of an output of either head, the predictions that Trainer hands to compute_metrics are the logits alone
+    keys_to_ignore_at_inference = (
+        "carry state cache past_key_values segments q_halt_logits q_continue_logits target_q_continue lm_loss "
+        "q_halt_loss q_continue_loss cell_accuracy exact_accuracy"
+    ).split()
 
     vocab_size: int = 11
     max_position_embeddings: int = 81
@@ -235,6 +246,19 @@ class HRMConfig(PreTrainedConfig):
         A grid model runs one segment in a forward pass, a causal one all `halt_max_steps`.
         """
         return self.calls_per_segment * (self.halt_max_steps if self.is_causal else 1)
+
+    @num_hidden_layers.setter
+    def num_hidden_layers(self, value: int):
+        """Of a causal model whole segments: `halt_max_steps` changes, as early-exit assistance wants it."""
+        segments, rest = divmod(value, self.calls_per_segment)
+        if rest or segments < 1 or (segments > 1 and not self.is_causal):
+            raise ValueError(
+                f"HRMConfig: num_hidden_layers={value} is not allowed; it counts the block calls of a forward pass, "
+                f"{self.calls_per_segment} in a segment, so it must be "
+                + (f"a multiple of {self.calls_per_segment}." if self.is_causal else f"{self.calls_per_segment}.")
+            )
+        if self.is_causal:
+            self.halt_max_steps = segments
 
     def validate_architecture(self):
         """Raise a `ValueError` that names the first bad value and what is allowed."""
@@ -384,6 +408,39 @@ class HRMConfig(PreTrainedConfig):
     def _require(self, name: str, satisfied: bool, wanted: str):
         if not satisfied:
             raise ValueError(f"HRMConfig: {name}={getattr(self, name)!r} is not allowed; it must be {wanted}.")
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs):
+        """As in transformers, and with the code of the pipelines that this configuration names."""
+        sources = {}
+        for pipeline in (getattr(self, "custom_pipelines", None) or {}).values():
+            # as transformers writes it: `module.Class`, after `owner/name--` where it came from the Hub
+            repository, _, implementation = pipeline["impl"].rpartition("--")
+            file = f"{implementation.split('.')[0]}.py"
+            sources[file] = self._find_code(file)
+            if sources[file] is not None:
+                pipeline["impl"] = implementation
+            elif not repository:
+                logger.warning(
+                    f"The configuration names {file}, which is neither beside {__file__} nor in "
+                    f"{self.name_or_path or 'a model folder'}; copy it to {save_directory}, or its pipeline will not "
+                    "load."
+                )
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        for file, source in sources.items():
+            target = Path(save_directory, file)
+            if source is not None and not (target.exists() and source.samefile(target)):
+                shutil.copyfile(source, target)
+
+    def _find_code(self, file: str) -> Path | None:
+        """A file of code beside this one, or where the model came from; `None` if it is in neither place."""
+        beside = Path(__file__).with_name(file)
+        if beside.is_file() or not self.name_or_path:
+            return beside if beside.is_file() else None
+        try:
+            found = cached_file(self.name_or_path, file)
+        except OSError:
+            return None
+        return None if found is None else Path(found)
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):

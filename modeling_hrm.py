@@ -21,6 +21,7 @@ Notable choices:
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -406,6 +407,25 @@ class HRMNeighbourBias(nn.Module):
         return self.bias.unsqueeze(0)
 
 
+class HRMAttentionCall:
+    """One call of an attention layer, for attention implementations that keep keys and values by `module.layer_idx`.
+
+    The same layer runs many times in a forward pass, each time with keys and values of its own. All but `layer_idx` is
+    that of the layer.
+
+    Args:
+        layer (`HRMAttention`): that is called.
+        layer_idx (`int`): slot of the call.
+    """
+
+    def __init__(self, layer: "HRMAttention", layer_idx: int):
+        self.layer = layer
+        self.layer_idx = layer_idx
+
+    def __getattr__(self, name: str):
+        return getattr(self.layer, name)
+
+
 class HRMAttention(nn.Module):
     """Multi-head attention with one matrix for query, key and value."""
 
@@ -446,14 +466,27 @@ class HRMAttention(nn.Module):
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         if frozen is not None:
             key, value = frozen.keep_keys_values(call_idx, key, value)
-        if cache is not None:
-            key, value = cache.update(key, value, segment * self.config.calls_per_segment + call_idx)
+        slot = segment * self.config.calls_per_segment + call_idx
+        if isinstance(cache, Cache):
+            key, value = cache.update(key, value, slot)
+        elif cache is not None and CACHE_NAME == "cache":
+            # pages of continuous batching, which also tell the attention where it finds them
+            key, value = cache.update(key, value, slot, kwargs)
+        elif cache is not None:
+            kwargs["cache"] = cache  # before transformers 5.24 the attention itself writes and reads the pages
 
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
         attn_output, attn_weights = attention_interface(
-            self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
+            HRMAttentionCall(self, slot),
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=0.0,
+            scaling=self.scaling,
+            **kwargs,
         )
         return self.o_proj(attn_output.reshape(batch, length, hidden_size)), attn_weights
 
@@ -604,17 +637,24 @@ class HRMAddedEmbedding(nn.Embedding):
 class HRMHaltingHead(nn.Linear):
     """Halting values of states of z_H: (halt, continue), or halt alone with `halting="lean"`.
 
-    Starts at -5 everywhere, so that early in training nothing halts before `halt_max_steps`.
+    Starts at -5 everywhere, so that early in training nothing halts before `halt_max_steps`. A plain linear layer that
+    others may wrap or replace (LoRA, quantization); [`HRMHalting`] says what its values mean.
     """
 
     def __init__(self, config: HRMConfig):
         super().__init__(config.hidden_size, 2 if config.halting == "q_learning" else 1)
-        self.config = config
 
-    def forward(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+
+class HRMHalting:
+    """What a model with a halting head `q_head` does with its values."""
+
+    config: HRMConfig
+    q_head: nn.Module | None
+
+    def q_values(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """q_halt and, with Q-learning, q_continue in float32, of the shape of `z_H` without its last dimension."""
-        q_values = super().forward(z_H).float()
-        return q_values[..., 0], q_values[..., 1] if self.out_features == 2 else None
+        q_values = self.q_head(z_H).float()
+        return q_values[..., 0], q_values[..., 1] if self.config.halting == "q_learning" else None
 
     def wants_to_halt(
         self, q_halt: torch.Tensor, q_continue: torch.Tensor | None, threshold: float | None = None
@@ -627,8 +667,8 @@ class HRMHaltingHead(nn.Linear):
             return q_halt > q_continue
         return q_halt > math.log(self.config.halt_threshold / (1 - self.config.halt_threshold))
 
-    def losses(
-        self,
+    @staticmethod
+    def halting_losses(
         q_halt: torch.Tensor,
         q_continue: torch.Tensor | None,
         is_right: torch.Tensor,
@@ -656,6 +696,8 @@ class HRMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["HRMBlock"]
+    # a device map that splits HRMModel has no place for its buffers: they stay on the CPU and are moved when used
+    _no_placement_params = ["model.H_init", "model.L_init"]
     _skip_keys_device_placement = ["cache", "past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -696,6 +738,8 @@ class HRMModel(HRMPreTrainedModel):
 
     def __init__(self, config: HRMConfig):
         super().__init__(config)
+        # the library changes that of the configuration for the time of a call that brings its own mask
+        self.is_causal = config.is_causal
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         if config.puzzle_emb_ndim > 0:
             kind = HRMPuzzleEmbedding if config.puzzle_emb_placement == "prefix" else HRMAddedEmbedding
@@ -740,18 +784,22 @@ class HRMModel(HRMPreTrainedModel):
         """The network of L: with `share_modules` it is that of H."""
         return self.H_module if self.config.share_modules else self.L_module
 
-    def compute_dtype(self) -> torch.dtype:
+    def compute_dtype(self, device: torch.device) -> torch.dtype:
         """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
-        device_type = self.H_init.device.type
-        if device_type != "meta" and torch.is_autocast_enabled(device_type):
-            return torch.get_autocast_dtype(device_type)
+        if device.type != "meta" and torch.is_autocast_enabled(device.type):
+            return torch.get_autocast_dtype(device.type)
         return self.H_init.dtype
 
-    def initial_state(self, batch_size: int, num_positions: int) -> HRMState:
-        """The fixed initial states, broadcast to `(batch_size, num_positions, hidden_size)` without a copy."""
+    def initial_state(self, batch_size: int, num_positions: int, device: torch.device | None = None) -> HRMState:
+        """The fixed initial states, broadcast to `(batch_size, num_positions, hidden_size)` without a copy.
+
+        On the device of the buffers, unless one is given.
+        """
         shape = (batch_size, num_positions, self.config.hidden_size)
-        dtype = self.compute_dtype()
-        return HRMState(z_H=self.H_init.to(dtype).expand(shape), z_L=self.L_init.to(dtype).expand(shape))
+        device = self.H_init.device if device is None else device
+        dtype = self.compute_dtype(device)
+        z_H, z_L = (values.to(device, dtype).expand(shape) for values in (self.H_init, self.L_init))
+        return HRMState(z_H=z_H, z_L=z_L)
 
     def embed(
         self,
@@ -769,10 +817,10 @@ class HRMModel(HRMPreTrainedModel):
             `torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`.
         """
         if inputs_embeds is None:
-            check_ids("input_ids", input_ids, self.embed_tokens.num_embeddings)
+            check_ids("input_ids", input_ids, self.config.vocab_size)
             inputs_embeds = self.embed_tokens(input_ids)
         batch_size, length = inputs_embeds.shape[:2]
-        embeddings = inputs_embeds.to(self.compute_dtype())
+        embeddings = inputs_embeds.to(self.compute_dtype(inputs_embeds.device))
 
         if self.config.puzzle_emb_ndim > 0:
             if puzzle_identifiers is None:
@@ -786,12 +834,8 @@ class HRMModel(HRMPreTrainedModel):
             prefix = prefix.view(batch_size, num_prefix, self.config.hidden_size)
             embeddings = torch.cat((prefix, embeddings), dim=1)
         if self.config.position_embedding_type == "learned":
-            if length > self.config.max_position_embeddings:
-                raise ValueError(
-                    f"The sequence has {length} tokens, but the model has learned positions for "
-                    f"{self.config.max_position_embeddings} only; give shorter sequences or train a larger model."
-                )
-            check_ids("position_ids", position_ids, self.embed_positions.num_embeddings)
+            num_learned = self.config.num_prefix_positions + self.config.max_position_embeddings
+            check_ids("position_ids", position_ids, num_learned)
             # 1 / sqrt(2) keeps unit variance
             embeddings = (embeddings + self.embed_positions(position_ids).to(embeddings.dtype)) * math.sqrt(0.5)
         elif self.config.position_embedding_type == "grid":
@@ -833,7 +877,9 @@ class HRMModel(HRMPreTrainedModel):
                 )
         if config.learned_grid_positions and grid_shape is not None:
             rows, columns = grid_shape
-            cells = self.embed_rows.weight[:rows, None] + self.embed_columns.weight[:columns]
+            cells = first_rows(self.embed_rows, rows, embeddings).unsqueeze(1) + first_rows(
+                self.embed_columns, columns, embeddings
+            )
             embeddings = embeddings + cells.flatten(0, 1).to(dtype)
         prefix = []
         if token_roles is not None:
@@ -845,11 +891,13 @@ class HRMModel(HRMPreTrainedModel):
             vectors = torch.where(token_roles.unsqueeze(-1) >= 0, self.role_embeddings(rows), 0.0).to(dtype)
             # as a product with one-hot vectors, because the gradient of an index waits for equal entries
             embeddings = embeddings + F.one_hot(input_ids, config.vocab_size).to(dtype) @ vectors
-            tokens = self.embed_tokens.weight.to(dtype) * math.sqrt(config.hidden_size) + vectors
+            of_tokens = first_rows(self.embed_tokens, config.vocab_size, embeddings)
+            tokens = of_tokens.to(dtype) * math.sqrt(config.hidden_size) + vectors
             has_role = F.one_hot(token_roles + 1, config.num_token_roles + 1)[..., 1:].to(dtype)
             prefix.append(has_role.mT @ tokens)
         if config.num_registers > 0:
-            prefix.append(self.registers.weight.to(dtype).expand(embeddings.shape[0], -1, -1))
+            registers = first_rows(self.registers, config.num_registers, embeddings)
+            prefix.append(registers.to(dtype).expand(embeddings.shape[0], -1, -1))
         embeddings = torch.cat([*prefix, embeddings], dim=1) if prefix else embeddings
         everywhere = 0.0
         if config.puzzle_emb_ndim > 0 and config.puzzle_emb_placement == "everywhere":
@@ -941,18 +989,24 @@ class HRMModel(HRMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         cache = one_cache(cache, past_key_values)
-        batch_size, length = (input_ids if inputs_embeds is None else inputs_embeds).shape[:2]
+        inputs = input_ids if inputs_embeds is None else inputs_embeds
+        (batch_size, length), device = inputs.shape[:2], inputs.device
         num_positions = self.config.num_prefix_positions + length
         if num_segments is None:
-            num_segments = self.config.halt_max_steps if self.config.is_causal else 1
-        use_cache = use_cache and self.config.is_causal and self.config.num_prefix_positions == 0
+            num_segments = self.config.halt_max_steps if self.is_causal else 1
+        use_cache = use_cache and self.is_causal and self.config.num_prefix_positions == 0
         if cache is None and use_cache and not self.training:
             cache = DynamicCache()  # without a config it grows to any number of slots
         if cache is not None:
-            self.check_cache(cache, num_segments)
+            self.check_cache(cache, num_segments, stop is not None)
         if position_ids is None:
             past_length = 0 if cache is None else cache.get_seq_length()
-            position_ids = torch.arange(num_positions, device=self.H_init.device).unsqueeze(0) + past_length
+            if self.config.position_embedding_type == "learned" and length > self.config.max_position_embeddings:
+                raise ValueError(
+                    f"The sequence has {length} tokens, but the model has learned positions for "
+                    f"{self.config.max_position_embeddings} only; give shorter sequences or train a larger model."
+                )
+            position_ids = torch.arange(num_positions, device=device).unsqueeze(0) + past_length
         is_board = self.config.position_embedding_type == "rope_2d"
         if is_board:
             grid_shape = self.shape_of_board(length, grid_shape)
@@ -960,11 +1014,13 @@ class HRMModel(HRMPreTrainedModel):
             input_ids, puzzle_identifiers, inputs_embeds, position_ids, grid_shape, conditions, token_roles
         )
         if state is None:
-            state = self.initial_state(batch_size, num_positions)
+            state = self.initial_state(batch_size, num_positions, device)
 
         if attention_mask is not None and attention_mask.dim() == 2 and self.config.num_prefix_positions > 0:
             attention_mask = F.pad(attention_mask, (self.config.num_prefix_positions, 0), value=1)
-        if self.config.is_causal:
+        if cache is not None and not isinstance(cache, Cache):
+            mask = attention_mask  # continuous batching brings the mask, which tells its requests apart
+        elif self.config.is_causal:
             mask = create_causal_mask(
                 config=self.config,
                 inputs_embeds=embeddings,
@@ -1010,18 +1066,36 @@ class HRMModel(HRMPreTrainedModel):
             **{CACHE_NAME: cache},
         )
 
-    def check_cache(self, cache: Cache, num_segments: int):
-        """Raise a `ValueError` unless the cache suits this model and has a slot for every block call."""
-        if not self.config.is_causal or self.config.num_prefix_positions > 0:
+    def check_cache(self, cache: Cache, num_segments: int, stops: bool):
+        """Raise a `ValueError` unless the cache suits this model and has a slot for every block call.
+
+        Args:
+            cache: any of transformers, also that of continuous batching.
+            num_segments: that are to be run.
+            stops: whether positions may stop before.
+        """
+        if not self.is_causal or self.config.num_prefix_positions > 0:
             raise ValueError(
                 "A cache is for causal models without a puzzle prefix; this one has "
-                f"is_causal={self.config.is_causal} and puzzle_emb_ndim={self.config.puzzle_emb_ndim}."
+                f"is_causal={self.is_causal} and puzzle_emb_ndim={self.config.puzzle_emb_ndim}."
             )
+        if not isinstance(cache, Cache):
+            self.check_batched_depth(num_segments, stops)
+            return
         slots, wanted = len(cache.layers), num_segments * self.config.calls_per_segment
         if slots < wanted and cache.layer_class_to_replicate is None:
             raise ValueError(
                 f"The cache has {slots} slots, but {num_segments} segments of {self.config.calls_per_segment} block "
                 f"calls need {wanted}; use DynamicCache(), or a cache of a config with halt_max_steps={num_segments}."
+            )
+
+    def check_batched_depth(self, num_segments: int, stops: bool):
+        """Raise a `ValueError` for a thinking depth that continuous batching cannot do; arguments as `check_cache`."""
+        if stops or num_segments != self.config.halt_max_steps:
+            given = "early_stop or halt_threshold" if stops else f"max_segments={num_segments}"
+            raise ValueError(
+                f"Continuous batching lets every token think for the {self.config.halt_max_steps} segments of "
+                f"training (halt_max_steps), so {given} is not allowed; leave it out, or use generate."
             )
 
     def run_cycles(
@@ -1056,6 +1130,11 @@ def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | Non
     if cache is not None and past_key_values is not None:
         raise ValueError("Give one cache: past_key_values is the older name of cache.")
     return past_key_values if cache is None else cache
+
+
+def first_rows(embedding: nn.Module, num_rows: int, like: torch.Tensor) -> torch.Tensor:
+    """The first rows of an embedding, for a device: by a call, because a wrapper (LoRA) changes what that returns."""
+    return embedding(torch.arange(num_rows, device=like.device))
 
 
 def gradient_if(wanted: bool) -> torch.set_grad_enabled:
@@ -1119,7 +1198,7 @@ def softmax_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor) -> tor
 TOKEN_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 
 
-class HRMForGridTask(HRMPreTrainedModel):
+class HRMForGridTask(HRMHalting, HRMPreTrainedModel):
     """HRM for puzzles on a grid: every cell of the input is answered by one token.
 
     In training each call is one ACT segment on a batch of sequences in work (the `carry`); `solve` runs segments
@@ -1148,7 +1227,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         if puzzle_identifiers is None:
             puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
         return HRMCarry(
-            state=self.model.initial_state(batch_size, self.config.num_prefix_positions + length),
+            state=self.model.initial_state(batch_size, self.config.num_prefix_positions + length, input_ids.device),
             steps=torch.zeros(batch_size, dtype=torch.int32, device=input_ids.device),
             halted=torch.ones(batch_size, dtype=torch.bool, device=input_ids.device),
             input_ids=input_ids,
@@ -1185,7 +1264,7 @@ class HRMForGridTask(HRMPreTrainedModel):
 
     def halting_values(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Float32 values q_halt and q_continue, each `(batch,)`, of position 0 or of the mean over positions."""
-        return self.q_head(z_H[:, 0] if self.config.halting_pooling == "first" else z_H.mean(1))
+        return self.q_values(z_H[:, 0] if self.config.halting_pooling == "first" else z_H.mean(1))
 
     @can_return_tuple
     def forward(
@@ -1245,7 +1324,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             is_last_step = steps >= self.config.halt_max_steps
             halted, target_q_continue = is_last_step, None
             if carry is not None and self.training and self.config.halt_max_steps > 1:
-                halted = is_last_step | self.q_head.wants_to_halt(q_halt, q_continue)
+                halted = is_last_step | self.wants_to_halt(q_halt, q_continue)
                 halted = halted & (steps >= self.draw_minimum_steps(q_halt))
                 if q_continue is not None and labels is not None:
                     target_q_continue = self.bootstrap_q_continue(carry, outputs.state, is_last_step, **kwargs)
@@ -1285,7 +1364,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         """Q-learning target of q_continue, `(batch,)`, from one more segment."""
         outputs = self.model(input_ids=carry.input_ids, state=next_state, num_segments=1, **kwargs)
         next_q_halt, next_q_continue = self.halting_values(outputs.last_hidden_state)
-        return self.q_head.target_q_continue(next_q_halt, next_q_continue, is_last_step)
+        return self.target_q_continue(next_q_halt, next_q_continue, is_last_step)
 
     def add_losses(
         self, result: HRMGridTaskOutput, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None
@@ -1306,7 +1385,7 @@ class HRMForGridTask(HRMPreTrainedModel):
             weights = valid * torch.where(labels == self.config.pad_token_id, self.config.pad_loss_weight, 1.0)
             token_losses, divisor = token_losses * weights, weights.sum(-1).clamp(min=1e-6)
         result.lm_loss = (token_losses.sum(-1) / divisor).sum() / num_sequences
-        q_halt_losses, q_continue_losses = self.q_head.losses(
+        q_halt_losses, q_continue_losses = self.halting_losses(
             result.q_halt_logits, result.q_continue_logits, result.exact_accuracy, result.target_q_continue
         )
         result.q_halt_loss = q_halt_losses.sum() / num_sequences
@@ -1366,7 +1445,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         prediction_history, probability_history = [], []
 
         rows = torch.arange(batch_size, device=device)  # still in work
-        state = self.model.initial_state(batch_size, self.config.num_prefix_positions + input_ids.shape[1])
+        state = self.model.initial_state(batch_size, self.config.num_prefix_positions + input_ids.shape[1], device)
         for segment in range(max_segments):
             if perturb is not None:
                 state = perturb(state, rows, segment)
@@ -1390,7 +1469,7 @@ class HRMForGridTask(HRMPreTrainedModel):
                 probability_history.append(halt_probabilities.clone())
 
             state = outputs.state
-            stops = self.q_head.wants_to_halt(q_halt, q_continue, halt_threshold)
+            stops = self.wants_to_halt(q_halt, q_continue, halt_threshold)
             halted[rows] = stops
             if early_stop and stops.any():
                 goes_on = ~stops
@@ -1442,7 +1521,7 @@ class HRMForGridTask(HRMPreTrainedModel):
         return "The model computes values that are not finite although its weights are; run it in float32 or bfloat16."
 
 
-class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
+class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
     """HRM for text: predicts the next token at every position, from the positions before alone.
 
     Each position thinks for `config.halt_max_steps` segments, in training with a loss after each of them (deep
@@ -1523,7 +1602,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
             logits=self.token_logits(z_H[:, kept]),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
-            q_halt_logits=None if self.q_head is None else self.q_head(z_H)[0],
+            q_halt_logits=None if self.q_head is None else self.q_values(z_H)[0],
             segments=torch.full(z_H.shape[:2], max_segments, device=z_H.device)
             if outputs.segments is None
             else outputs.segments,
@@ -1562,7 +1641,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
                 "This model has no halting head, because it was made with halt_max_steps=1; leave out early_stop and "
                 "halt_threshold, or train a model with halt_max_steps of at least 2."
             )
-        return lambda z_H: self.q_head.wants_to_halt(*self.q_head(z_H), halt_threshold)
+        return lambda z_H: self.wants_to_halt(*self.q_values(z_H), halt_threshold)
 
     def add_losses(
         self,
@@ -1594,7 +1673,7 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
                 )
             )
             if self.q_head is not None:
-                q_values.append(self.q_head(z_H))
+                q_values.append(self.q_values(z_H))
                 is_right.append((logits.argmax(-1) == shift_labels).float())
 
         result.lm_loss = lm_losses[-1].detach()
@@ -1607,10 +1686,10 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
             if q_continue is not None and segment + 1 < len(q_values):
                 must_halt = torch.tensor(segment + 2 == len(q_values), device=q_halt.device)
                 next_values = (value.detach() for value in q_values[segment + 1])
-                target = self.q_head.target_q_continue(*next_values, must_halt)
+                target = self.target_q_continue(*next_values, must_halt)
             for losses, tokens in zip(
                 (q_halt_losses, q_continue_losses),
-                self.q_head.losses(q_halt, q_continue, is_right[segment], target),
+                self.halting_losses(q_halt, q_continue, is_right[segment], target),
                 strict=True,
             ):
                 if tokens is not None:
@@ -1620,6 +1699,12 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         if q_continue_losses:
             result.q_continue_loss = torch.stack(q_continue_losses).mean()
             result.loss = result.loss + 0.5 * result.q_continue_loss
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
+        """As in transformers; the folder also loads with `AutoModel`, as the [`HRMModel`] in this one."""
+        auto_map = getattr(self.config, "auto_map", None) or {}
+        self.config.auto_map = auto_map | {"AutoModel": f"{HRMModel.__module__.split('.')[-1]}.{HRMModel.__name__}"}
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
         """
@@ -1639,6 +1724,33 @@ class HRMForCausalLM(HRMPreTrainedModel, GenerationMixin):
         if cache is not None:
             kwargs[CACHE_NAME] = cache
         return super().generate(inputs, *args, **kwargs)
+
+    def generate_batch(
+        self,
+        inputs: list[list[int]],
+        *args,
+        max_segments: int | None = None,
+        early_stop: bool | None = None,
+        halt_threshold: float | None = None,
+        **kwargs,
+    ):
+        """
+        As in transformers (continuous batching), with the thinking depth of training.
+
+        Args:
+            inputs (`list[list[int]]`): token ids of the prompts.
+            max_segments, early_stop, halt_threshold: as in `generate`, but no other depth than that of training.
+
+        Raises:
+            ValueError: for another thinking depth, or a prompt that `generate` refuses.
+        """
+        depth = self.config.halt_max_steps if max_segments is None else max_segments
+        stops = self.stopping_rule(depth, early_stop, halt_threshold) is not None
+        # the library drops what it does not know, and would go on with the depth of training
+        self.model.check_batched_depth(depth, stops)
+        for prompt in inputs:
+            self.check_prompt(torch.as_tensor(prompt, dtype=torch.long).unsqueeze(0))
+        return super().generate_batch(inputs, *args, **kwargs)
 
     def check_prompt(self, prompt: torch.Tensor):
         """Raise a `ValueError` for token ids `(batch, tokens)`, or embeddings, that no text can be continued from."""

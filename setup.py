@@ -13,6 +13,8 @@ TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
 APP = ["gradio>=6.9.0,<7"]
 # tensorboard before that uses names that numpy 2 has not
 TRACKERS = ["tensorboard>=2.17.1", "trackio>=0.43"]
+# programs of others that the tests run models with
+CLIENTS = ["lm-eval>=0.4.13", "peft>=0.21", "trl>=1.16"]
 
 setup(
     name="hrm-hf",
@@ -69,6 +71,8 @@ setup(
         ],
         "app": APP,
         "trackers": TRACKERS,
+        # apart from "test", because these need newer versions than the oldest that work
+        "clients": CLIENTS,
         "arc": ARC,
         "text": TEXT,
         "flash": ["flash-attn>=2.7"],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md"]
+FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md"]
 FILES += [
     f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
 ]
@@ -476,6 +476,21 @@ def data_table() -> str:
     return markdown_table([*header, "examples/s of one worker", "the same, plain tensors in memory"], rows)
 
 
+def continuous_batching_table() -> str:
+    """Several prompts continued together and one after the other."""
+    rows = [
+        [
+            f"`{record['variant']}`",
+            record["device"],
+            f"{record['prompts']} x {record['new_tokens']}",
+            f"{record['seconds']:,.1f}",
+            f"**{record['tokens_per_s']:,.1f}**",
+        ]
+        for record in read_records("continuous_batching_cpu")
+    ]
+    return markdown_table(["call", "device", "prompts x new tokens", "seconds", "tokens/s"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "mazes": mazes_table,
@@ -494,6 +509,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "throughput": throughput_table,
     "inference": inference_table,
     "several_gpus": several_gpus_table,
+    "continuous_batching": continuous_batching_table,
     "puzzle_table": puzzle_table_table,
     "data": data_table,
 }

@@ -1,6 +1,7 @@
-"""Run the commands of docs/commands.md and put what they print below them.
+"""Run the commands of docs/commands.md, or of another page, and put what they print below them.
 
     make demo && python docs/run_commands.py
+    python docs/run_commands.py clients
 
 Every block ```console has lines `$ command`; the rest of the block is rewritten. Commands run in the root of the
 repository, in order; `...` stands for the middle of a long output.
@@ -15,7 +16,6 @@ from hrm_hf.data.folder import whole_file
 
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "commands.md"
 MOST_LINES = 22
 
 
@@ -44,9 +44,10 @@ def fill(match: re.Match) -> str:
 
 
 def main():
-    """Command line."""
-    text = re.sub(r"```console\n(.*?)```", fill, PAGE.read_text(), flags=re.DOTALL)
-    with whole_file(PAGE) as partial:
+    """Command line: the name of the page."""
+    page = ROOT / "docs" / f"{sys.argv[1] if len(sys.argv) > 1 else 'commands'}.md"
+    text = re.sub(r"```console\n(.*?)```", fill, page.read_text(), flags=re.DOTALL)
+    with whole_file(page) as partial:
         partial.write_text(text)
 
 

@@ -17,8 +17,9 @@ from processing_hrm import HRMGridProcessor
 __version__ = "0.1.0"
 
 AutoConfig.register(HRMConfig.model_type, HRMConfig, exist_ok=True)
-# of several classes transformers takes the one that the checkpoint's `architectures` names, else the first
-AutoModel.register(HRMConfig, (HRMForGridTask, HRMForCausalLM, HRMModel), exist_ok=True)
+# of several classes transformers takes the one that the checkpoint's `architectures` names, else the first, which is
+# what AutoModel is for a model of text: its features, without a head
+AutoModel.register(HRMConfig, (HRMModel, HRMForGridTask), exist_ok=True)
 AutoModelForCausalLM.register(HRMConfig, HRMForCausalLM, exist_ok=True)
 AutoProcessor.register(HRMConfig, HRMGridProcessor, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline("grid-solving", pipeline_class=HRMGridSolvingPipeline, pt_model=AutoModel)

@@ -1,6 +1,5 @@
 """Saving a model with its processor or tokenizer; loading it with a clear sentence where transformers only warns."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +47,6 @@ def save_checkpoint(
         }
     model.save_pretrained(folder)
     processing.save_pretrained(folder)
-    if isinstance(processing, HRMGridProcessor):
-        shutil.copyfile(pipeline_hrm.__file__, folder / Path(pipeline_hrm.__file__).name)
 
 
 def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:

@@ -42,7 +42,9 @@ def make_model(**changes) -> HRMForCausalLM:
         torch.nn.init.normal_(model.q_head.weight, std=0.5)
         torch.nn.init.zeros_(model.q_head.bias)
         with torch.no_grad():
-            q_halt, q_continue = model.q_head(model.model(torch.arange(3, 43)[None], num_segments=1).last_hidden_state)
+            q_halt, q_continue = model.q_values(
+                model.model(torch.arange(3, 43)[None], num_segments=1).last_hidden_state
+            )
             model.q_head.bias[0] -= (q_halt - (0 if q_continue is None else q_continue)).median()
     return model
 
@@ -227,7 +229,7 @@ def test_early_stop_follows_the_halting_head(ids, halting):
     model = make_model(halting=halting)
     output = model(ids, early_stop=True, max_segments=2)
     z_H = model.model(ids, num_segments=1).last_hidden_state
-    q_halt, q_continue = model.q_head(z_H)
+    q_halt, q_continue = model.q_values(z_H)
     wants = q_halt > (0 if q_continue is None else q_continue)
     assert torch.equal(output.segments == 1, wants)
 
@@ -300,7 +302,7 @@ def test_segments_are_detached_from_each_other(ids):
         logits = model.token_logits(inner.last_hidden_state)[:, :-1]
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
         right = (logits.argmax(-1) == ids[:, 1:]).float()
-        q_halt, _ = model.q_head(inner.last_hidden_state)
+        q_halt, _ = model.q_values(inner.last_hidden_state)
         halt_loss = torch.nn.functional.binary_cross_entropy_with_logits(q_halt[:, :-1], right)
         ((loss + 0.5 * halt_loss) / 3).backward()
     for name, param in model.named_parameters():

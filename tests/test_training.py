@@ -121,6 +121,9 @@ def test_the_command_line_wins_over_the_recipe(tmp_path):
     [
         ({"lerning_rate": 1}, "unknown option 'lerning_rate'; did you mean learning_rate"),
         ({"seed": [1, 2]}, "seed: \\[1, 2\\].*one plain value"),
+        ({"output_dir": True}, "output_dir: True.*in quotes"),
+        ({"output_dir": 0}, "output_dir: 0.*in quotes"),
+        ({"init_from": False}, "init_from: False.*in quotes"),
         ({"batch_size": 0}, "batch_size=0.*at least 1"),
         ({"mixed_precision": "fp8"}, "mixed_precision='fp8'.*'no' or 'bf16'"),
     ],

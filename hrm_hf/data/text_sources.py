@@ -438,8 +438,9 @@ class Corpus:
 def nothing_held_out(documents: int, share: float) -> str:
     """What is wrong when no document falls into the validation split."""
     return (
-        f"The validation split is empty: a share of {share} of {documents} documents came to none; give "
-        "--validation-input, a larger --validation-share, or a --document-separator that cuts files into documents."
+        f"The validation split is empty: each of {documents} documents falls into it with a probability of {share}, "
+        "and none did; give --validation-input, another --seed, a larger --validation-share, or a "
+        "--document-separator that cuts files into documents."
     )
 
 

@@ -72,7 +72,7 @@ class Slots:
         )
         logits, q_halt, q_continue = model.read_out(outputs.last_hidden_state)
         self.is_finite.logical_and_(torch.isfinite(q_halt).all() & torch.isfinite(logits).all())
-        stops = model.q_head.wants_to_halt(q_halt, q_continue, self.halt_threshold)
+        stops = model.wants_to_halt(q_halt, q_continue, self.halt_threshold)
         segments = self.segments[rows] + 1
         # several idle slots write to the one row for them, and nobody reads it
         self.predictions[rows] = logits.argmax(-1)

@@ -83,7 +83,7 @@ def trace_thinking(
             seen[f"norm_{module}"].append(_size(new))
             seen[f"change_{module}"].append(_size(new - old) / _size(old.expand_as(new)).clamp(min=1e-6))
         state = outputs.state
-        halted = bool(model.q_head.wants_to_halt(q_halt, q_continue, halt_threshold))
+        halted = bool(model.wants_to_halt(q_halt, q_continue, halt_threshold))
         if early_stop and halted:
             break
     return Thinking(halted=halted, **{name: torch.stack(values).cpu() for name, values in seen.items()})
