@@ -27,6 +27,7 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.export import register_dataclass
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
@@ -120,6 +121,12 @@ class HRMCarry:
     labels: torch.LongTensor | None = None
     conditions: torch.LongTensor | None = None
     token_roles: torch.LongTensor | None = None
+
+
+# torch.export takes and returns them, and what was exported can be written; remote code may be loaded more than once,
+# so each class has a name of its own
+for _type in (HRMState, HRMCarry):
+    register_dataclass(_type, serialized_type_name=f"{_type.__module__}.{_type.__qualname__}")
 
 
 @dataclass

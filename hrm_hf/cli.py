@@ -11,6 +11,7 @@ hrm-hf generate "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
 hrm-hf convert sapientinc/HRM-checkpoint-sudoku-extreme --out models/sudoku-extreme
 hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
+hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out onnx/sudoku-hard
 hrm-hf card runs/demo
 hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
 hrm-hf app --models runs --data data
@@ -565,24 +566,43 @@ def convert(
 @app.command()
 def export(
     model: ModelFolder,
-    out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    format: Annotated[
+        Literal["original", "onnx"],
+        typer.Option(help="A checkpoint of the original HRM code, or ONNX graphs for clients without PyTorch."),
+    ] = "original",
+    int8: Annotated[bool, typer.Option(help="With onnx: also write the graph with int8 weights.")] = True,
+    puzzles: Annotated[int, typer.Option(help="With onnx: generated puzzles that graphs and model answer.")] = 64,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model as a checkpoint of the original HRM code: step_0, all_config.yaml, dataset.json.
+    """Write a model for other code. Original: step_0, all_config.yaml, dataset.json. Onnx: model.onnx, model.int8.onnx,
+    manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
     """
     from transformers.utils import logging
 
-    from hrm_hf.convert import export as export_checkpoint
-
     logging.disable_progress_bar()
-    done = export_checkpoint(model, out, overwrite)
+    if format == "onnx":
+        from hrm_hf.export.grid import export_onnx
+
+        done = export_onnx(model, out, overwrite, int8, puzzles)
+    else:
+        from hrm_hf.convert import export as export_checkpoint
+
+        done = export_checkpoint(model, out, overwrite)
     if as_json:
         print(json.dumps(asdict(done), indent=2))
         return
-    print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
+    if format == "onnx":
+        for precision, size in done.files.items():
+            solved = "" if done.solved is None else f", {done.solved[precision]} solved"
+            equal = f"{done.equal_boards[precision]} of {done.puzzles} puzzles answered as by the model"
+            print(f"{precision}: {size:,} bytes, {equal}{solved}")
+        print(f"largest difference of float32 in a segment: {done.largest_difference:.1e}")
+    else:
+        print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
     print(f"written to {done.output}")
 
 

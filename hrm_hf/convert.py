@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
-from hrm_hf.data.folder import whole_folder
+from hrm_hf.data.folder import check_output, whole_folder
 from hrm_hf.model_card import CARD, converted_card
 from hrm_hf.original_checkpoint import (
     OFFICIAL,
@@ -114,7 +114,7 @@ def convert(
         raise ValueError(
             f"Nothing in the checkpoint {checkpoint} tells what its puzzles are; give --task sudoku, maze or arc."
         )
-    _check_output(output, overwrite, "config.json", "model folder")
+    check_output(output, overwrite, "config.json", "model folder")
     original = read_checkpoint(find_checkpoint(checkpoint, revision), settings, identifiers)
     processor = build_processor(original, task)
     model = original.model(processor.seq_len)
@@ -143,7 +143,7 @@ def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
         ValueError: if the original cannot compute what the model computes.
         RuntimeError: if the written checkpoint is not bit for bit the model.
     """
-    _check_output(output, overwrite, "all_config.yaml", "checkpoint folder")
+    check_output(output, overwrite, "all_config.yaml", "checkpoint folder")
     hrm_model, processor = load_checkpoint(model)
     original_arch(hrm_model)  # refuses before anything is written
     hrm_model.float()
@@ -236,16 +236,6 @@ def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str)
         if not torch.equal(mine[name], theirs[name]):
             raise RuntimeError(f"The {name} of {what} differ from those of the model.")
     return mine.logits
-
-
-def _check_output(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
-    """Raise a `FileExistsError` if a folder is there that may not be replaced."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not (output / has_file).is_file():
-        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
-    if not overwrite:
-        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
 
 
 def _conversion(

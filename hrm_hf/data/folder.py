@@ -106,6 +106,16 @@ def dataset_folder(output_dir: Path, overwrite: bool) -> Iterator[Path]:
         yield partial
 
 
+def check_output(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
+    """Raise a `FileExistsError` if a folder is there that may not be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / has_file).is_file():
+        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
+    if not overwrite:
+        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
+
+
 @contextmanager
 def whole_folder(output_dir: Path) -> Iterator[Path]:
     """An empty folder to fill, which replaces `output_dir` at the end, or goes away after an error.

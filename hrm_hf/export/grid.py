@@ -1,0 +1,391 @@
+"""Grid models as ONNX graphs: one segment in a graph, and a manifest with everything else that a client needs.
+
+    model.onnx         (input_ids, z_H, z_L[, ...]) -> (logits, halting_value[, continue_value], next_z_H, next_z_L)
+    model.int8.onnx    the same with int8 weights (see `int8`)
+    manifest.json      alphabet, shapes, initial states, when to halt, and what was checked
+
+A client begins with the start states at every position, runs a segment, takes the likeliest token of each cell, and
+goes on from the next states until the halting rule says stop; examples/solve_onnx.py does so in numpy.
+
+Notable choices:
+- torch's exporter by tracing, not the one by `torch.export`: it is ten times as fast on an unrolled recurrence, keeps
+  shared weights once, and opset 13 is enough, the lowest that has all operators. Both make the same graph.
+- The traced graph is simplified by onnxruntime's basic level, which leaves standard operators alone.
+- What is written is compared with the model in PyTorch, or the folder does not come to be.
+"""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.data.folder import check_output, whole_folder
+from hrm_hf.export.missing import need_onnx
+from hrm_hf.export.solver import MANIFEST, OnnxGridModel
+from modeling_hrm import HRMForGridTask, HRMState
+from processing_hrm import HRMGridProcessor
+
+
+OPSET = 13  # the lowest with which the tracing exporter knows all operators of the model
+FILES = {"float32": "model.onnx", "int8": "model.int8.onnx"}
+# of float32, against PyTorch
+TOLERANCE = 1e-4
+# puzzles that are compared at a time: attention on a large board takes memory
+_CELLS_AT_ONCE = 8 * 900
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was exported, and what was compared.
+
+    Attributes:
+        model: that was exported.
+        output: the folder.
+        files: bytes of each graph by its precision.
+        puzzles: that were compared.
+        largest_difference: of any output of the float32 graph from that of the model, over all segments.
+        solved: puzzles whose answer keeps the rules, by precision, and `torch`; `None` for ARC, which has no rules.
+        equal_boards: puzzles that the graph answers as the model does, by precision.
+    """
+
+    model: str
+    output: str
+    files: dict[str, int]
+    puzzles: int
+    largest_difference: float
+    solved: dict[str, int] | None
+    equal_boards: dict[str, int]
+
+
+class GridSegment(nn.Module):
+    """One segment of a grid model with tensors alone as inputs and outputs.
+
+    Args:
+        model: whose segment it is.
+    """
+
+    def __init__(self, model: HRMForGridTask):
+        super().__init__()
+        self.model = model
+        config = model.config
+        self.extra_inputs = ["puzzle_identifiers"] if config.puzzle_emb_ndim > 0 or config.num_token_roles > 0 else []
+        self.extra_inputs += ["conditions"] * bool(config.condition_sizes)
+        self.extra_inputs += ["token_roles"] * (config.num_token_roles > 0)
+        self.input_names = ["input_ids", "z_H", "z_L", *self.extra_inputs]
+        self.output_names = ["logits", "halting_value"]
+        self.output_names += ["continue_value"] * (config.halting == "q_learning")
+        self.output_names += ["next_z_H", "next_z_L"]
+
+    def forward(self, input_ids: torch.LongTensor, z_H: torch.Tensor, z_L: torch.Tensor, *extra: torch.Tensor):
+        """Outputs in the order of `output_names`."""
+        outputs = self.model.model(
+            input_ids=input_ids,
+            state=HRMState(z_H=z_H, z_L=z_L),
+            num_segments=1,
+            **dict(zip(self.extra_inputs, extra, strict=True)),
+        )
+        heads = [value for value in self.model.read_out(outputs.last_hidden_state) if value is not None]
+        return *heads, outputs.state.z_H, outputs.state.z_L
+
+
+def export_onnx(
+    model: str, output: Path, overwrite: bool = False, int8: bool = True, num_puzzles: int = 64
+) -> OnnxExport:
+    """Write a grid model as ONNX graphs with their manifest, and compare them with the model.
+
+    Args:
+        model: a model folder, or a model on the Hub.
+        output: the folder to write.
+        overwrite: whether such a folder that is there may be replaced.
+        int8: whether to write the graph with int8 weights too.
+        num_puzzles: generated puzzles that are compared.
+
+    Raises:
+        FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
+        ValueError: if onnx and onnxruntime are not installed, or there is no puzzle to compare.
+        RuntimeError: if a written graph does not do what the model does.
+    """
+    need_onnx("onnx")
+    need_onnx("onnxruntime")
+    if num_puzzles < 1:
+        raise ValueError(f"num_puzzles={num_puzzles} is not allowed; at least 1 must be compared.")
+    check_output(output, overwrite, MANIFEST, "folder of an exported model")
+    hrm_model, processor = load_checkpoint(model)
+    hrm_model.float()
+    hrm_model.set_attn_implementation("eager")
+    precisions = ["float32", "int8"] if int8 else ["float32"]
+    with whole_folder(output) as partial:
+        write_graphs(hrm_model, partial, precisions)
+        manifest = describe(hrm_model, processor, partial, precisions)
+        _write_manifest(partial, manifest)
+        compared = compare(hrm_model, processor, partial, precisions, num_puzzles)
+        _write_manifest(partial, manifest | {"compared": compared})
+    return OnnxExport(
+        model=model,
+        output=str(output),
+        files={name: entry["bytes"] for name, entry in manifest["files"].items()},
+        **compared,
+    )
+
+
+# --- writing
+
+
+@torch.no_grad()
+def write_graphs(model: HRMForGridTask, folder: Path, precisions: list[str]) -> None:
+    """Write the graph of each precision.
+
+    Args:
+        model: in float32 and evaluation mode, with eager attention.
+        folder: that is there.
+        precisions: `float32`, and `int8` after it.
+    """
+    segment = GridSegment(model).eval()
+    with TemporaryDirectory() as scratch:
+        traced = Path(scratch) / "traced.onnx"
+        with warnings.catch_warnings():
+            # that sizes are taken as constants, which they are, and that there is a newer exporter
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                segment,
+                _example_inputs(model, segment),
+                str(traced),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=segment.input_names,
+                output_names=segment.output_names,
+                dynamic_axes={name: {0: "batch"} for name in [*segment.input_names, *segment.output_names]},
+            )
+        graph = _simplify(traced, Path(scratch) / "simple.onnx")
+    _save(graph, folder / FILES["float32"])
+    if "int8" in precisions:
+        from hrm_hf.export.int8 import quantize
+
+        _save(quantize(graph), folder / FILES["int8"])
+
+
+def _example_inputs(model: HRMForGridTask, segment: GridSegment) -> tuple[torch.Tensor, ...]:
+    # two puzzles, so that no size is taken to be 1
+    config = model.config
+    state = model.model.initial_state(2, config.num_prefix_positions + config.max_position_embeddings)
+    extra = {
+        "puzzle_identifiers": torch.zeros(2, dtype=torch.long),
+        "conditions": torch.zeros(2, len(config.condition_sizes or ()), dtype=torch.long),
+        "token_roles": torch.full((2, config.vocab_size), -1),
+    }
+    input_ids = torch.ones(2, config.max_position_embeddings, dtype=torch.long)
+    return input_ids, state.z_H.clone(), state.z_L.clone(), *(extra[name] for name in segment.extra_inputs)
+
+
+def _simplify(traced: Path, simple: Path):
+    """The graph with constants computed and nothing computed twice."""
+    onnx, onnxruntime = need_onnx("onnx"), need_onnx("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(simple)
+    options.log_severity_level = 3  # a warning about the level is for those who use higher ones
+    onnxruntime.InferenceSession(str(traced), options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(simple)
+    foreign = {node.domain for node in graph.graph.node} - {"", "ai.onnx"}
+    if foreign:
+        raise RuntimeError(f"onnxruntime put operators of {', '.join(sorted(foreign))} into the graph.")
+    # onnxruntime names the operators that it has, used or not
+    del graph.opset_import[:]
+    graph.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    del graph.graph.value_info[:]
+    graph.producer_name = "hrm-hf"
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def _save(graph, file: Path) -> None:
+    file.write_bytes(graph.SerializeToString())
+
+
+def describe(
+    model: HRMForGridTask, processor: HRMGridProcessor, folder: Path, precisions: list[str]
+) -> dict[str, Any]:
+    """The manifest of graphs that are written: see the keys."""
+    config, segment = model.config, GridSegment(model)
+    cells = config.max_position_embeddings
+    positions = config.num_prefix_positions + cells
+    shapes = {
+        "input_ids": ["batch", cells],
+        "puzzle_identifiers": ["batch"],
+        "conditions": ["batch", len(config.condition_sizes or ())],
+        "token_roles": ["batch", config.vocab_size],
+        "logits": ["batch", cells, config.vocab_size],
+        "halting_value": ["batch"],
+        "continue_value": ["batch"],
+    }
+    states = ("z_H", "z_L", "next_z_H", "next_z_L")
+    shapes |= dict.fromkeys(states, ["batch", positions, config.hidden_size])
+    integers = {"input_ids", "puzzle_identifiers", "conditions", "token_roles"}
+
+    def tensors(names: list[str]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "dtype": "int64" if name in integers else "float32", "shape": shapes[name]}
+            for name in names
+        ]
+
+    rule = "halting_value > continue_value" if config.halting == "q_learning" else "halting_value > threshold_value"
+    halting = {"rule": rule, "probability": "sigmoid(halting_value)", "max_segments": config.halt_max_steps}
+    if config.halting == "lean":
+        threshold = config.halt_threshold
+        halting |= {"threshold": threshold, "threshold_value": math.log(threshold / (1 - threshold))}
+    return {
+        "format": "hrm-hf onnx",
+        "version": 1,
+        "kind": "grid",
+        "task": processor.task,
+        "height": processor.height,
+        "width": processor.width,
+        "box_height": processor.box_height,
+        "box_width": processor.box_width,
+        "cells": cells,
+        "positions": positions,
+        "prefix_positions": config.num_prefix_positions,
+        "hidden_size": config.hidden_size,
+        # index: token id
+        "alphabet": _alphabet(processor),
+        "pad_token_id": processor.pad_token_id,
+        "puzzle_identifiers": processor.puzzle_identifiers,
+        "opset": OPSET,
+        "inputs": tensors(segment.input_names),
+        "outputs": tensors(segment.output_names),
+        # the same vector at every position
+        "start_states": {
+            name: getattr(model.model, buffer).float().tolist()
+            for name, buffer in (("z_H", "H_init"), ("z_L", "L_init"))
+        },
+        "next_states": {"next_z_H": "z_H", "next_z_L": "z_L"},
+        "halting": halting,
+        "parameters": model.num_parameters(),
+        "files": {precision: _describe_file(folder / FILES[precision]) for precision in precisions},
+    }
+
+
+def _alphabet(processor: HRMGridProcessor) -> list[str]:
+    """What each token stands for."""
+    if processor.task == "arc":
+        return ["padding", "end of grid", *map(str, range(processor.vocab_size - 2))]
+    boards = np.arange(processor.vocab_size).repeat(processor.seq_len).reshape(-1, processor.seq_len)
+    return [line[0] for line in processor.batch_decode(boards)]
+
+
+def _describe_file(file: Path) -> dict[str, Any]:
+    content = file.read_bytes()
+    return {"name": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+# --- comparing
+
+
+def example_puzzles(model: HRMForGridTask, processor: HRMGridProcessor, number: int) -> dict[str, torch.Tensor]:
+    """Inputs of generated puzzles; of ARC, whose puzzles nobody can generate, random ones."""
+    generator = torch.Generator().manual_seed(0)
+    if processor.task == "sudoku":
+        from hrm_hf.data.sudoku_generator import generate
+
+        # enough clues that a board of any size is soon made
+        clues = round(0.4 * processor.seq_len)
+        input_ids = torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
+    elif processor.task == "maze":
+        from hrm_hf.data.maze_generator import generate
+
+        shape = (processor.height, processor.width)
+        input_ids = torch.from_numpy(generate(number, *shape, min_steps=2, progress=False)[0]).long()
+    else:
+        input_ids = torch.randint(processor.vocab_size, (number, processor.seq_len), generator=generator)
+    config = model.config
+    inputs = {
+        "input_ids": input_ids,
+        "puzzle_identifiers": torch.arange(number) % config.num_puzzle_identifiers,
+    }
+    if config.condition_sizes:
+        drawn = [torch.randint(size, (number,), generator=generator) for size in config.condition_sizes]
+        inputs["conditions"] = torch.stack(drawn, dim=1)
+    if config.num_token_roles > 0:
+        roles = torch.arange(config.vocab_size) - (config.vocab_size - config.num_token_roles)
+        inputs["token_roles"] = roles.clamp(min=-1).repeat(number, 1)
+    return inputs
+
+
+def compare(
+    model: HRMForGridTask, processor: HRMGridProcessor, folder: Path, precisions: list[str], num_puzzles: int
+) -> dict[str, Any]:
+    """Compare written graphs with the model on generated puzzles: fields of [`OnnxExport`].
+
+    Raises:
+        RuntimeError: if float32 differs, or int8 solves other than as many.
+    """
+    puzzles = example_puzzles(model, processor, num_puzzles)
+    graphs = {precision: OnnxGridModel(folder, precision) for precision in precisions}
+    boards: dict[str, list[torch.Tensor]] = {name: [] for name in ("torch", *precisions)}
+    largest = 0.0
+    for inputs in _batches(puzzles, max(1, _CELLS_AT_ONCE // processor.seq_len)):
+        answers = model.solve(**inputs)
+        boards["torch"].append(answers.predictions)
+        for precision, graph in graphs.items():
+            boards[precision].append(graph.solve(**inputs).predictions)
+        largest = max(largest, _largest_difference(model, graphs["float32"], inputs, int(answers.segments.max())))
+    predictions = {name: torch.cat(parts) for name, parts in boards.items()}
+    equal = {name: int((predictions[name] == predictions["torch"]).all(1).sum()) for name in precisions}
+    solved = None
+    if processor.task != "arc":
+        solved = {
+            name: sum(verdict.solved for verdict in processor.check_batch(puzzles["input_ids"], boards))
+            for name, boards in predictions.items()
+        }
+    if largest > TOLERANCE:
+        raise RuntimeError(
+            f"The float32 graph differs from the model by {largest:.2g} in a segment; at most {TOLERANCE} is allowed."
+        )
+    if equal["float32"] < num_puzzles:
+        raise RuntimeError(
+            f"The float32 graph answers {num_puzzles - equal['float32']} of {num_puzzles} puzzles other than the model."
+        )
+    if solved is not None and "int8" in solved and solved["int8"] < solved["torch"]:
+        raise RuntimeError(
+            f"The int8 graph solves {solved['int8']} of {num_puzzles} puzzles and the model {solved['torch']}; export "
+            "it as float32 only."
+        )
+    return {"puzzles": num_puzzles, "largest_difference": largest, "solved": solved, "equal_boards": equal}
+
+
+def _batches(puzzles: dict[str, torch.Tensor], size: int) -> Iterator[dict[str, torch.Tensor]]:
+    for start in range(0, len(puzzles["input_ids"]), size):
+        yield {name: tensor[start : start + size] for name, tensor in puzzles.items()}
+
+
+@torch.no_grad()
+def _largest_difference(
+    model: HRMForGridTask, graph: OnnxGridModel, inputs: dict[str, torch.Tensor], num_segments: int
+) -> float:
+    """Of any output, in each of some segments from the same states."""
+    segment = GridSegment(model).eval()
+    extra = {name: inputs[name] for name in segment.extra_inputs}
+    states = [torch.from_numpy(state) for state in graph.initial_state(len(inputs["input_ids"]))]
+    largest = 0.0
+    for _ in range(num_segments):
+        wanted = segment(inputs["input_ids"], *states, *extra.values())
+        tensors = {"input_ids": inputs["input_ids"], "z_H": states[0], "z_L": states[1]} | extra
+        found = graph.segment({name: tensor.numpy() for name, tensor in tensors.items()})
+        for ours, theirs in zip(wanted, found.values(), strict=True):
+            largest = max(largest, float(np.abs(ours.numpy() - theirs).max()))
+        states = wanted[-2:]
+    return largest
