@@ -600,7 +600,10 @@ def export(
             solved = "" if done.solved is None else f", {done.solved[precision]} solved"
             equal = f"{done.equal_boards[precision]} of {done.puzzles} puzzles answered as by the model"
             print(f"{precision}: {size:,} bytes, {equal}{solved}")
-        print(f"largest difference of float32 in a segment: {done.largest_difference:.1e}")
+        print(
+            f"float32 in a segment: {done.within_tolerance:.2%} of the values within 1e-4 of the model's, largest "
+            f"difference {done.largest_difference:.1e}"
+        )
     else:
         print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
     print(f"written to {done.output}")
