@@ -98,8 +98,12 @@ def solve(
         str | None,
         typer.Option(
             help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and for "
-            "mazes of 30x30 and 16x16."
+            "mazes of 30x30 and 16x16. A folder that `hrm-hf export --format onnx` wrote is run by onnxruntime."
         ),
+    ] = None,
+    precision: Annotated[
+        Literal["float32", "int8"] | None,
+        typer.Option(help="Of an exported model: which of its graphs; float32 by default, int8 is faster on a CPU."),
     ] = None,
     samples: Annotated[
         int | None,
@@ -123,7 +127,17 @@ def solve(
     puzzles = _puzzles_of(puzzles)
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
-    if model is None:
+    from hrm_hf.export.solver import is_exported, load_exported
+
+    exported = model is not None and is_exported(model)
+    if precision is not None and not exported:
+        raise ValueError(
+            f"--precision {precision} is for an exported model; write one by `hrm-hf export MODEL --format onnx --out "
+            "FOLDER` and give --model FOLDER."
+        )
+    if exported:
+        hrm_model, processor = load_exported(Path(model), precision or "float32")
+    elif model is None:
         hrm_model, processor = _load(_shipped_for(puzzles))
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
@@ -576,8 +590,8 @@ def export(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model for other code. Original: step_0, all_config.yaml, dataset.json. Onnx: model.onnx, model.int8.onnx,
-    manifest.json.
+    """Write a model for other code: a checkpoint of the original (step_0, all_config.yaml, dataset.json), or ONNX graphs
+    with manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
     """

@@ -3,8 +3,8 @@
     python spaces_app/build_static.py build/static-space
     python -m http.server --directory build/static-space
 
-Takes the page of spaces_app/static, exports the shipped models with int8 weights (`hrm-hf export --format onnx`, compared
-with PyTorch on --puzzles puzzles each), and fetches the files of onnxruntime-web by npm. Some minutes on two cores.
+Takes the page of spaces_app/static, exports the shipped models with int8 weights (`hrm-hf export --format onnx`,
+compared with PyTorch on --puzzles puzzles each), and fetches the files of onnxruntime-web by npm. Takes minutes.
 """
 
 import argparse

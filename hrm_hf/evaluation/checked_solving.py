@@ -16,6 +16,7 @@ from accelerate import Accelerator
 
 from hrm_hf.data.sudoku_validity import can_count, count_solutions
 from hrm_hf.evaluation.test_time_compute import choose, draw_samples
+from hrm_hf.export.solver import OnnxGridModel
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -62,7 +63,7 @@ class CheckedAnswer:
 
 
 def solve_checked(
-    model: HRMForGridTask,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     puzzles: Any,
     num_samples: int = 1,
@@ -74,7 +75,7 @@ def solve_checked(
     """Solve Sudoku or mazes and check every answer by the rules.
 
     Args:
-        model: that solves; it is moved to the GPU, if there is one.
+        model: that solves; it is moved to the GPU, if there is one. Exported ones run on the CPU.
         processor: that belongs to it.
         puzzles: one or several, in any form that the processor takes.
         num_samples: answers to draw at most: the first of the puzzle as it is, the others of symmetric copies of it,
@@ -135,7 +136,7 @@ def _contradiction(processor: HRMGridProcessor, line: str) -> str | None:
 
 
 def _ask(
-    model: HRMForGridTask,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     inputs: dict[str, torch.Tensor],
     num_samples: int,

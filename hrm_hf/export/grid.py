@@ -8,8 +8,8 @@ A client begins with the start states at every position, runs a segment, takes t
 goes on from the next states until the halting rule says stop; examples/solve_onnx.py does so in numpy.
 
 Notable choices:
-- torch's exporter by tracing, not the one by `torch.export`: it is ten times as fast on an unrolled recurrence, keeps
-  shared weights once, and opset 13 is enough, the lowest that has all operators. Both make the same graph.
+- torch's exporter by tracing, not the one by `torch.export`: it is ten times as fast on an unrolled recurrence, and
+  opset 13 is enough, the lowest that has all operators (the other needs 18).
 - The traced graph is simplified by onnxruntime's basic level, which leaves standard operators alone.
 - What is written is compared with the model in PyTorch, or the folder does not come to be.
 """
@@ -38,8 +38,8 @@ from processing_hrm import HRMGridProcessor
 
 OPSET = 13  # the lowest with which the tracing exporter knows all operators of the model
 FILES = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies the rounding of cells
-# that the model is unsure of, which two ways to compute attention in PyTorch do as well
+# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies the rounding in cells
+# that the model is unsure of
 TOLERANCE = 1e-4
 LEAST_WITHIN = 0.999
 # puzzles that are compared at a time: attention on a large board takes memory
@@ -58,8 +58,8 @@ class OnnxExport:
         largest_difference: of any output of the float32 graph from that of the model, over all segments.
         within_tolerance: share of all outputs that differ by no more than `TOLERANCE`.
         solved: puzzles whose answer keeps the rules, by precision, and `torch`; `None` for ARC, which has no rules.
-        equal_boards: puzzles that the graph answers as the model does, by precision. Those that the model is not sure of
-            even after the last segment may differ, as they do between two ways to compute in PyTorch.
+        equal_boards: puzzles that the graph answers as the model does, by precision. Those that the model is not sure
+            of even after the last segment may differ, since rounding grows in them.
     """
 
     model: str
@@ -356,14 +356,14 @@ def compare(
     within = sum(int((values <= TOLERANCE).sum()) for values in differences) / sum(v.size for v in differences)
     if within < LEAST_WITHIN:
         raise RuntimeError(
-            f"Of the values of the float32 graph {within:.2%} are within {TOLERANCE} of those of the model, and at least "
-            f"{LEAST_WITHIN:.1%} must be; the largest difference is {largest:.2g}."
+            f"Of the values of the float32 graph {within:.2%} are within {TOLERANCE} of those of the model; "
+            f"{LEAST_WITHIN:.1%} must be. The largest difference is {largest:.2g}."
         )
     others = torch.cat(halted) & ~is_equal["float32"]
     if others.any():
         raise RuntimeError(
-            f"The float32 graph answers {int(others.sum())} of {num_puzzles} puzzles other than the model, which was sure "
-            "of its answers."
+            f"The float32 graph answers {int(others.sum())} of {num_puzzles} puzzles other than the model, which was "
+            "sure of its answers."
         )
     solved = None
     if processor.task != "arc":
@@ -388,8 +388,8 @@ def _check_solved(by_model: np.ndarray, by_int8: np.ndarray) -> None:
     lost, won = int((by_model & ~by_int8).sum()), int((by_int8 & ~by_model).sum())
     if lost - won > 2 * math.sqrt(lost + won):
         raise RuntimeError(
-            f"The int8 graph solves {by_int8.sum()} of {len(by_int8)} puzzles and the model {by_model.sum()}; export it "
-            "as float32 only."
+            f"The int8 graph solves {by_int8.sum()} of {len(by_int8)} puzzles and the model {by_model.sum()}; export "
+            "the model without int8."
         )
 
 

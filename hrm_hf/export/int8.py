@@ -1,7 +1,7 @@
 """Weights of a float32 ONNX graph as int8, and the products with them in integers.
 
-Every product of hidden states with a large weight matrix becomes a `MatMulInteger`: the weight rounded to int8 with one
-scale per output channel, the hidden states to uint8 with one scale per position. So the answer to a puzzle does not
+Every product of hidden states with a large weight matrix becomes a `MatMulInteger`: the weight rounded to int8 with
+one scale per output channel, the hidden states to uint8 with one scale per position. So the answer to a puzzle does not
 depend on what stands beside it in the batch, as it would with the one scale per tensor of onnxruntime's
 `quantize_dynamic`, and more puzzles are solved. Token head, halting head and embeddings stay float32.
 """
@@ -44,9 +44,7 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
             replaced[weight] = _round_weight(numpy_helper.to_array(weights[weight]))
         nodes += _integer_product(rounded[hidden_states], weight, node.output[0])
     if not replaced:
-        raise ValueError(
-            "The graph has no product with a weight matrix that could be int8; export it as float32 only."
-        )
+        raise ValueError("The graph has no product with a weight matrix that could be int8; export it without int8.")
     others = [tensor for tensor in graph.initializer if tensor.name not in replaced]
     for weight, (values, scales) in replaced.items():
         others.append(numpy_helper.from_array(values, f"{weight}/int8"))

@@ -1,7 +1,6 @@
 """Solving puzzles with an exported model: onnxruntime and numpy do what `HRMForGridTask.solve` does, on the CPU."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,10 +10,23 @@ import torch
 
 from hrm_hf.export.missing import need_onnx
 from modeling_hrm import HRMSolveOutput, HRMState
+from processing_hrm import HRMGridProcessor
 
 
 Precision = Literal["float32", "int8"]
 MANIFEST = "manifest.json"
+
+
+def is_exported(name: str) -> bool:
+    """Whether this is the folder of an exported model."""
+    return (Path(name) / MANIFEST).is_file()
+
+
+def load_exported(folder: Path, precision: Precision = "float32") -> tuple["OnnxGridModel", HRMGridProcessor]:
+    """An exported model and the processor that belongs to it; errors as of [`OnnxGridModel`]."""
+    model = OnnxGridModel(folder, precision)
+    names = ("task", "height", "width", "box_height", "box_width", "puzzle_identifiers")
+    return model, HRMGridProcessor(**{name: model.manifest[name] for name in names})
 
 
 class OnnxGridModel:
@@ -144,7 +156,7 @@ class OnnxGridModel:
         input_ids, cells, vocab_size = given["input_ids"], self.manifest["cells"], len(self.manifest["alphabet"])
         if input_ids.dim() != 2 or input_ids.shape[0] == 0 or input_ids.shape[1] != cells:
             raise ValueError(
-                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, {cells}) with at least one puzzle."
+                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, {cells}), at least one puzzle."
             )
         outside = input_ids[(input_ids < 0) | (input_ids >= vocab_size)]
         if outside.numel() > 0:
@@ -167,4 +179,5 @@ class OnnxGridModel:
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return np.vectorize(lambda value: 1 / (1 + math.exp(-value)) if value > -700 else 0.0, otypes=[np.float32])(values)
+    # by tanh, which does not overflow
+    return (0.5 + 0.5 * np.tanh(0.5 * values.astype(np.float32))).astype(np.float32)

@@ -31,7 +31,6 @@ const kept = {}; // puzzle of each side, for coming back to a tab
 // --- the worker
 
 const worker = new Worker("worker.js", { type: "module" });
-const opened = performance.now();
 
 function ask() {
   stopPlaying();
@@ -59,8 +58,7 @@ const isBusy = () => $("solve").textContent === "Stop";
 
 worker.onmessage = ({ data }) => {
   if (data.type === "loaded") {
-    performance.mark("model-loaded");
-    if (data.model === MODELS[side]) $("loading").textContent = `Model ready after ${seconds(performance.now() - opened)}.`;
+    if (data.model === MODELS[side]) $("loading").textContent = `Model loaded in ${seconds(data.ms)}.`;
     return;
   }
   if (data.id !== asked && data.type !== "failed") return;
@@ -80,7 +78,8 @@ worker.onmessage = ({ data }) => {
   document.body.dataset.solveMs = data.ms.toFixed(1);
   if (data.solved) verdict("good", `Solved in ${seconds(data.ms)}`, `${count} of thinking${where}; ${data.reason}.`);
   else verdict("bad", "Not solved", `In the last answer of the model ${data.reason}.`);
-  show(steps.length);
+  // the answer itself, without the marks of what changed last
+  $("board").firstChild.classList.add("settled");
 };
 worker.onerror = (event) => verdict("bad", "The page could not start", event.message || "This browser is too old for it.");
 
@@ -150,6 +149,7 @@ function paint() {
 
 function show(step) {
   shown = step;
+  $("board").firstChild.classList.remove("settled");
   paint();
   $("replay").hidden = steps.length === 0;
   if (steps.length === 0) return;
@@ -212,7 +212,7 @@ function setPuzzle(tokens, note = "") {
   steps = [];
   show(0);
   $("note").textContent = note;
-  verdict("", kind === "sudoku" ? "Ready" : "Ready", kind === "sudoku" ? "Press Solve, or change the puzzle." : "Press Solve, or draw with a finger or the mouse.");
+  verdict("", "Ready", kind === "sudoku" ? "Press Solve, or change the puzzle." : "Press Solve, or draw with a finger.");
   history.replaceState(null, "", `#s=${toLink(kind, side, puzzle)}`);
 }
 

@@ -25,7 +25,10 @@ async function load(name) {
   };
   const manifest = await (await fetched("manifest.json")).json();
   const bytes = new Uint8Array(await (await fetched(manifest.files.int8.name)).arrayBuffer());
-  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  // the graph is simple already: higher levels load for longer and run no faster
+  const session = await ort.InferenceSession.create(bytes, {
+    executionProviders: ["wasm"], graphOptimizationLevel: "basic",
+  });
   return { manifest, session };
 }
 
@@ -46,6 +49,20 @@ function startState(manifest, name) {
     data.set(manifest.start_states[name], position * manifest.hidden_size);
   }
   return new ort.Tensor("float32", data, [1, manifest.positions, manifest.hidden_size]);
+}
+
+/** Inputs of the first segment. */
+function firstFeeds(manifest, ids) {
+  const feeds = { input_ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]) };
+  for (const name of ["z_H", "z_L"]) feeds[name] = startState(manifest, name);
+  return feeds;
+}
+
+/** A segment of nothing while nobody waits: the first ones of a graph are several times slower. */
+async function warmUp(name) {
+  const { manifest, session } = await loaded(name);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  if (running === 0) await session.run(firstFeeds(manifest, new Array(manifest.cells).fill(1)));
 }
 
 /** The likeliest token of each cell, and its probability. */
@@ -70,9 +87,7 @@ async function solve({ id, model, puzzle, maxSegments, copies }) {
   let verdict = null;
   for (let copy = 0; copy < copies; copy++) {
     const turned = symmetry(kind, side, copy);
-    const ids = BigInt64Array.from(apply(turned, puzzle), BigInt);
-    const feeds = { input_ids: new ort.Tensor("int64", ids, [1, ids.length]) };
-    for (const name of ["z_H", "z_L"]) feeds[name] = startState(manifest, name);
+    const feeds = firstFeeds(manifest, apply(turned, puzzle));
     let board = null;
     for (let segment = 0; segment < maxSegments; segment++) {
       const outputs = await session.run(feeds);
@@ -101,8 +116,10 @@ onmessage = async ({ data }) => {
     if (data.type === "load") {
       await loaded(data.model);
       postMessage({ type: "loaded", model: data.model, ms: performance.now() - begin });
+      await warmUp(data.model);
     } else if (data.type === "solve") {
       await solve(data);
+      if (running === data.id) running = 0;
     }
   } catch (error) {
     postMessage({ type: "failed", id: data.id, model: data.model, reason: String(error.message || error) });
