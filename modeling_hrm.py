@@ -127,6 +127,7 @@ class HRMCarry:
 # so each class has a name of its own
 for _type in (HRMState, HRMCarry):
     register_dataclass(_type, serialized_type_name=f"{_type.__module__}.{_type.__qualname__}")
+    torch.serialization.add_safe_globals([_type])
 
 
 @dataclass
@@ -853,7 +854,7 @@ class HRMModel(HRMPreTrainedModel):
             embeddings = embeddings + F.one_hot(input_ids, config.vocab_size).to(dtype) @ vectors
             tokens = self.embed_tokens.weight.to(dtype) * math.sqrt(config.hidden_size) + vectors
             has_role = F.one_hot(token_roles + 1, config.num_token_roles + 1)[..., 1:].to(dtype)
-            prefix.append(has_role.mT @ tokens)
+            prefix.append(has_role.transpose(1, 2) @ tokens)
         if config.num_registers > 0:
             prefix.append(self.registers.weight.to(dtype).expand(embeddings.shape[0], -1, -1))
         embeddings = torch.cat([*prefix, embeddings], dim=1) if prefix else embeddings

@@ -590,8 +590,8 @@ def export(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model for other code: as a checkpoint of the original (step_0, all_config.yaml, dataset.json), or as ONNX
-    graphs with manifest.json.
+    """Write a model for other code: as a checkpoint of the original (step_0, all_config.yaml, dataset.json), or as
+    ONNX graphs with manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
     """

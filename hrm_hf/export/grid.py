@@ -38,8 +38,8 @@ from processing_hrm import HRMGridProcessor
 
 OPSET = 13  # the lowest with which the tracing exporter knows all operators of the model
 FILES = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies rounding in cells that
-# the model is unsure of
+# of float32, against PyTorch, and the share of values that must keep it: the recurrence magnifies rounding in cells
+# that the model is unsure of
 TOLERANCE = 1e-4
 LEAST_WITHIN = 0.999
 # puzzles that are compared at a time: attention on a large board takes memory
@@ -90,6 +90,18 @@ class GridSegment(nn.Module):
         self.output_names = ["logits", "halting_value"]
         self.output_names += ["continue_value"] * (config.halting == "q_learning")
         self.output_names += ["next_z_H", "next_z_L"]
+        cells = config.max_position_embeddings
+        states = ["batch", config.num_prefix_positions + cells, config.hidden_size]
+        self.shapes = {
+            "input_ids": ["batch", cells],
+            "puzzle_identifiers": ["batch"],
+            "conditions": ["batch", len(config.condition_sizes or ())],
+            "token_roles": ["batch", config.vocab_size],
+            "logits": ["batch", cells, config.vocab_size],
+            "halting_value": ["batch"],
+            "continue_value": ["batch"],
+            **dict.fromkeys(("z_H", "z_L", "next_z_H", "next_z_L"), states),
+        }
 
     def forward(self, input_ids: torch.LongTensor, z_H: torch.Tensor, z_L: torch.Tensor, *extra: torch.Tensor):
         """Outputs in the order of `output_names`."""
@@ -172,6 +184,10 @@ def write_graphs(model: HRMForGridTask, folder: Path, precisions: list[str]) -> 
                 dynamic_axes={name: {0: "batch"} for name in [*segment.input_names, *segment.output_names]},
             )
         graph = _simplify(traced, Path(scratch) / "simple.onnx")
+    for output in graph.graph.output:  # the tracer knows what varies, but not every size that does not
+        for dim, size in zip(output.type.tensor_type.shape.dim, segment.shapes[output.name], strict=True):
+            if isinstance(size, int):
+                dim.dim_value = size
     _save(graph, folder / FILES["float32"])
     if "int8" in precisions:
         from hrm_hf.export.int8 import quantize
@@ -224,17 +240,7 @@ def describe(
     config, segment = model.config, GridSegment(model)
     cells = config.max_position_embeddings
     positions = config.num_prefix_positions + cells
-    shapes = {
-        "input_ids": ["batch", cells],
-        "puzzle_identifiers": ["batch"],
-        "conditions": ["batch", len(config.condition_sizes or ())],
-        "token_roles": ["batch", config.vocab_size],
-        "logits": ["batch", cells, config.vocab_size],
-        "halting_value": ["batch"],
-        "continue_value": ["batch"],
-    }
-    states = ("z_H", "z_L", "next_z_H", "next_z_L")
-    shapes |= dict.fromkeys(states, ["batch", positions, config.hidden_size])
+    shapes = segment.shapes
     integers = {"input_ids", "puzzle_identifiers", "conditions", "token_roles"}
 
     def tensors(names: list[str]) -> list[dict[str, Any]]:
