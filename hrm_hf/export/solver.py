@@ -22,9 +22,11 @@ def is_exported(name: str) -> bool:
     return (Path(name) / MANIFEST).is_file()
 
 
-def load_exported(folder: Path, precision: Precision = "float32") -> tuple["OnnxGridModel", HRMGridProcessor]:
-    """An exported model and the processor that belongs to it; errors as of [`OnnxGridModel`]."""
-    model = OnnxGridModel(folder, precision)
+def load_exported(
+    folder: Path, precision: Precision = "float32", num_threads: int | None = None
+) -> tuple["OnnxGridModel", HRMGridProcessor]:
+    """An exported model and the processor that belongs to it; arguments and errors as of [`OnnxGridModel`]."""
+    model = OnnxGridModel(folder, precision, num_threads)
     names = ("task", "height", "width", "box_height", "box_width", "puzzle_identifiers")
     return model, HRMGridProcessor(**{name: model.manifest[name] for name in names})
 
