@@ -644,8 +644,8 @@ def card(
 
 @app.command()
 def push(
-    folder: Annotated[Path, typer.Argument(help="Model folder.")],
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the model on the Hub.")],
+    folder: Annotated[Path, typer.Argument(help="Model folder, or that of the static page.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name on the Hub.")],
     private: Annotated[
         bool, typer.Option("--private", help="Make the model private; by default as its owner's are.")
     ] = False,
@@ -654,7 +654,7 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go; the Hub is not asked.")] = False,
     as_json: AsJson = False,
 ):
-    """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit.
+    """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit; or a static Space.
 
     Example: hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --private --dry-run
     """
