@@ -586,7 +586,9 @@ def export(
         typer.Option(help="A checkpoint of the original HRM code, or ONNX graphs for clients without PyTorch."),
     ] = "original",
     int8: Annotated[bool, typer.Option(help="With onnx: also write the graph with int8 weights.")] = True,
-    puzzles: Annotated[int, typer.Option(help="With onnx: generated puzzles that graphs and model answer.")] = 64,
+    puzzles: Annotated[
+        int, typer.Option(help="With onnx: generated puzzles, or random prompts, that graphs and model answer.")
+    ] = 64,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
@@ -600,8 +602,10 @@ def export(
     logging.disable_progress_bar()
     if format == "onnx":
         from hrm_hf.export.grid import export_onnx
+        from hrm_hf.export.text import export_text_onnx, is_language_model
 
-        done = export_onnx(model, out, overwrite, int8, puzzles)
+        is_text = is_language_model(model)
+        done = (export_text_onnx if is_text else export_onnx)(model, out, overwrite, int8, puzzles)
     else:
         from hrm_hf.convert import export as export_checkpoint
 
@@ -609,7 +613,12 @@ def export(
     if as_json:
         print(json.dumps(asdict(done), indent=2))
         return
-    if format == "onnx":
+    if format == "onnx" and is_text:
+        for precision, size in done.files.items():
+            equal = f"{done.equal_texts[precision]} of {done.prompts} prompts continued as by the model"
+            print(f"{precision}: {size:,} bytes, {equal}, loss {done.loss[precision]:.4f} ({done.loss['torch']:.4f})")
+        print(f"largest difference of a float32 logit: {done.largest_difference:.1e}")
+    elif format == "onnx":
         for precision, size in done.files.items():
             solved = "" if done.solved is None else f", {done.solved[precision]} solved"
             equal = f"{done.equal_boards[precision]} of {done.puzzles} puzzles answered as by the model"

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU
 from hrm_hf.data.folder import check_output, whole_folder
+from hrm_hf.export.graphs import MANIFEST
 from hrm_hf.export.grid import export_onnx
-from hrm_hf.export.solver import MANIFEST
 
 
 PAGE = Path(__file__).resolve().parent / "static"

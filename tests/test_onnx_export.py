@@ -188,17 +188,17 @@ def test_int8_rounds_weights_but_not_heads_and_embeddings(exported):
 
 
 def test_a_damaged_graph_is_noticed_before_the_folder_is_there(exported, tmp_path, monkeypatch):
-    from hrm_hf.export import grid
+    from hrm_hf.export import graphs, grid
 
     _, root, _ = exported("sudoku, grid positions")
-    save = grid._save
+    save = graphs.save
 
     def save_damaged(graph, file):
         weight = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
         weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) * np.float32(1.01)).tobytes()
         save(graph, file)
 
-    monkeypatch.setattr(grid, "_save", save_damaged)
+    monkeypatch.setattr(graphs, "save", save_damaged)
     with pytest.raises(RuntimeError, match="within 0.0001"):
         grid.export_onnx(str(root / "model"), tmp_path / "out", int8=False, num_puzzles=2)
     assert not (tmp_path / "out").exists()
@@ -255,3 +255,59 @@ def test_what_is_missing_is_said(monkeypatch, exported, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ValueError, match=r"hrm-hf\[onnx\]"):
         export_onnx(str(root / "model"), tmp_path / "out")
+
+
+# --- text
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segments):
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason=f"there is no {name}")
+    import onnx
+    import onnxruntime
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "max_position_embeddings": 64, "is_causal": True, "puzzle_emb_ndim": 0}
+    config = HRMConfig(**(SMALL | sizes | {"halt_max_steps": segments, "norm_position": "pre"}))
+    model = HRMForCausalLM(config).eval()
+    words = {f"w{number}": number for number in range(40)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, "w0")), bos_token="w1")
+    save_checkpoint(tmp_path / "model", model, tokenizer)
+    code, out, err = hrm_hf(
+        *("export", tmp_path / "model", "--format", "onnx", "--out", tmp_path / "onnx", "--puzzles", 3, "--json")
+    )
+    assert code == 0, err
+    assert json.loads(out)["equal_texts"]["float32"] == 3
+    manifest = json.loads((tmp_path / "onnx" / "manifest.json").read_text())
+    assert manifest["slots"] == 4 * segments and manifest["bos_token_id"] == 1
+    assert (tmp_path / "onnx" / "tokenizer.json").is_file()
+
+    # what the manifest says is enough to generate
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / manifest["files"]["float32"]["name"])
+    inputs, outputs = ([entry["name"] for entry in manifest[kind]] for kind in ("inputs", "outputs"))
+    _, heads, _, width = manifest["inputs"][1]["shape"]
+    prompt = np.random.default_rng(0).integers(0, 40, (2, 7))
+    past, tokens, text = [np.zeros((2, heads, 0, width), dtype=np.float32)] * (len(inputs) - 1), prompt, prompt
+    for _ in range(6):
+        logits, *past = session.run(outputs, dict(zip(inputs, [tokens, *past], strict=True)))
+        tokens = logits[:, -1:].argmax(-1)
+        text = np.concatenate((text, tokens), axis=1)
+    wanted = model.generate(
+        torch.from_numpy(prompt),
+        attention_mask=torch.ones(2, 7, dtype=torch.long),  # token 0 may stand in a prompt
+        do_sample=False,
+        max_new_tokens=6,
+        eos_token_id=None,
+    )
+    assert text.tolist() == wanted.tolist()
+
+    # the token head and the embeddings stay float32
+    tensors = onnx.load(tmp_path / "onnx" / "model.int8.onnx").graph.initializer
+    assert {tuple(tensor.dims) for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8} == {
+        (64, 192),
+        (64, 64),
+        (64, 128),
+    }

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 # 7 bits of a weight: 255 * 63 * 2 fits into the 16 bits that CPUs without VNNI add pairs of products up in
 _LARGEST_WEIGHT = 63
-# heads have fewer outputs
 _LEAST_CHANNELS = 32
+_HEADS = {"lm_head", "q_head"}
 
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -33,7 +33,9 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     }
     nodes, replaced, rounded = [], {}, {}
     for node in graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in weights:
+        # a node is named by the modules that it is in
+        is_head = not _HEADS.isdisjoint(node.name.split("/"))
+        if node.op_type != "MatMul" or node.input[1] not in weights or is_head:
             nodes.append(node)
             continue
         hidden_states, weight = node.input

@@ -3,18 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
-from hrm_hf.export.missing import need_onnx
+from hrm_hf.export.graphs import MANIFEST, Precision, need_onnx
 from modeling_hrm import HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
-
-
-Precision = Literal["float32", "int8"]
-MANIFEST = "manifest.json"
 
 
 def is_exported(name: str) -> bool:
