@@ -20,6 +20,7 @@ for _name in ("onnx", "onnxruntime"):
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["sudoku-hard", "maze-16x16"]  # the third takes longer than the others together
 HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
+HARDEST = "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3.."  # AI Escargot
 NO_SOLUTION = "..9.287..8.6..4..5..3.....46.........2.71345.........23.....5..9..4..8.7..125.3.."
 VERDICT = "#verdict.good, #verdict.bad"
 
@@ -122,6 +123,21 @@ def test_a_board_without_solution_is_not_solved(page):
         board, verdict = solve(page, puzzle)
         assert verdict.startswith("Not solved") and said in verdict
         assert board == puzzle  # the model was not asked
+
+
+def test_a_wrong_answer_of_the_model_is_not_called_solved(chromium, url, folder):
+    manifest = json.loads((folder / "models" / "sudoku-hard" / "manifest.json").read_text())
+    # halts after the first segment, of states that it has never seen
+    manifest["halting"]["threshold_value"] = -1e9
+    manifest["start_states"] = {name: [3.0] * manifest["hidden_size"] for name in ("z_H", "z_L")}
+    context = chromium.new_context(service_workers="block")
+    context.route("**/sudoku-hard/manifest.json", lambda route: route.fulfill(json=manifest))
+    page = context.new_page()
+    page.goto(url)
+    board, verdict = solve(page, HARDEST)
+    context.close()
+    assert verdict.startswith("Not solved") and "In the last answer of the model" in verdict
+    assert board != HARDEST  # the answer is shown for what it is
 
 
 def test_a_maze_is_solved_and_one_without_a_way_is_not(page, screenshots):
