@@ -28,6 +28,7 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.export import register_dataclass
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
@@ -121,6 +122,13 @@ class HRMCarry:
     labels: torch.LongTensor | None = None
     conditions: torch.LongTensor | None = None
     token_roles: torch.LongTensor | None = None
+
+
+# torch.export takes and returns them, and what was exported can be written; remote code may be loaded more than once,
+# so each class has a name of its own
+for _type in (HRMState, HRMCarry):
+    register_dataclass(_type, serialized_type_name=f"{_type.__module__}.{_type.__qualname__}")
+    torch.serialization.add_safe_globals([_type])
 
 
 @dataclass
@@ -894,7 +902,7 @@ class HRMModel(HRMPreTrainedModel):
             of_tokens = first_rows(self.embed_tokens, config.vocab_size, embeddings)
             tokens = of_tokens.to(dtype) * math.sqrt(config.hidden_size) + vectors
             has_role = F.one_hot(token_roles + 1, config.num_token_roles + 1)[..., 1:].to(dtype)
-            prefix.append(has_role.mT @ tokens)
+            prefix.append(has_role.transpose(1, 2) @ tokens)
         if config.num_registers > 0:
             registers = first_rows(self.registers, config.num_registers, embeddings)
             prefix.append(registers.to(dtype).expand(embeddings.shape[0], -1, -1))

@@ -15,6 +15,8 @@ APP = ["gradio>=6.9.0,<7"]
 TRACKERS = ["tensorboard>=2.17.1", "trackio>=0.43"]
 # programs of others that the tests run models with
 CLIENTS = ["lm-eval>=0.4.13", "peft>=0.21", "trl>=1.16"]
+# exports for clients without PyTorch
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
 
 setup(
     name="hrm-hf",
@@ -68,6 +70,7 @@ setup(
             *APP,
             *ARC,
             *TEXT,
+            *ONNX,
         ],
         "app": APP,
         "trackers": TRACKERS,
@@ -75,6 +78,7 @@ setup(
         "clients": CLIENTS,
         "arc": ARC,
         "text": TEXT,
+        "onnx": ONNX,
         "flash": ["flash-attn>=2.7"],
     },
 )

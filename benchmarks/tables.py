@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.records import ROOT, read_records
 
 
-FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md"]
+FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md", "docs/export.md"]
 FILES += [
     f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
 ]
@@ -410,6 +410,42 @@ def inference_table() -> str:
     return markdown_table(["model", "device", "dtype", "batch", "mean segments", "puzzles/s", "ms a puzzle"], rows)
 
 
+def exported_table() -> str:
+    """Exported models against PyTorch, one hard Sudoku at a time on one core."""
+    rows = [
+        [
+            record["variant"],
+            f"at most {record['segments']}" + (f", {record['samples']} copies" if record["samples"] > 1 else ""),
+            f"{record['solved']} of {record['n']}",
+            f"{record['mean_segments']:.1f}",
+            f"**{record['cpu_ms_per_segment']:.0f}**",
+            f"{record['cpu_ms_per_puzzle']:,.0f}",
+        ]
+        for record in read_records("exported")
+    ]
+    header = ["run by", "segments", "hard puzzles solved", "mean segments", "CPU ms a segment", "CPU ms a puzzle"]
+    return markdown_table(header, rows)
+
+
+def static_page_table() -> str:
+    """The static page in headless Chromium."""
+    (record,) = read_records("static_page")
+    largest = max(record["model_bytes"].values())
+    rows = [
+        [
+            "from nothing to the first solved puzzle",
+            f"**{record['first_solve_s']} s** ({record['first_solve_s_least']})",
+        ],
+        ["a famous hard puzzle, median (most)", f"**{record['solve_s_median']} s** ({record['solve_s_most']})"],
+        ["solved", f"{record['solved']} of {record['asked']}"],
+        ["the page itself", f"{record['page_bytes'] / 1e3:.0f} KB"],
+        ["the models", f"{sum(record['model_bytes'].values()) / 1e6:.1f} MB, the largest {largest / 1e6:.1f}"],
+        ["onnxruntime-web", f"{record['runtime_bytes'] / 1e6:.1f} MB"],
+        ["measured on", f"{record['device']}, load average {record['load_average']}"],
+    ]
+    return markdown_table(["int8, Chromium", ""], rows)
+
+
 def several_gpus_table() -> str:
     """One training run on one GPU and on several."""
     names = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
@@ -508,6 +544,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "sudoku_wait": sudoku_wait_table,
     "throughput": throughput_table,
     "inference": inference_table,
+    "exported": exported_table,
+    "static_page": static_page_table,
     "several_gpus": several_gpus_table,
     "continuous_batching": continuous_batching_table,
     "puzzle_table": puzzle_table_table,

@@ -11,6 +11,7 @@ hrm-hf generate "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
 hrm-hf convert sapientinc/HRM-checkpoint-sudoku-extreme --out models/sudoku-extreme
 hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
+hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out onnx/sudoku-hard
 hrm-hf card runs/demo
 hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --dry-run
 hrm-hf app --models runs --data data
@@ -116,8 +117,12 @@ def solve(
         str | None,
         typer.Option(
             help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and for "
-            "mazes of 30x30 and 16x16."
+            "mazes of 30x30 and 16x16. A folder that `hrm-hf export --format onnx` wrote is run by onnxruntime."
         ),
+    ] = None,
+    precision: Annotated[
+        Literal["float32", "int8"] | None,
+        typer.Option(help="Of an exported model: which of its graphs; float32 by default, int8 is faster on a CPU."),
     ] = None,
     samples: Annotated[
         int | None,
@@ -148,7 +153,17 @@ def solve(
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
     read = _puzzles_of(puzzles, notation)
-    if model is None:
+    from hrm_hf.export.solver import is_exported, load_exported
+
+    exported = model is not None and is_exported(model)
+    if precision is not None and not exported:
+        raise ValueError(
+            f"--precision {precision} is for an exported model; write one by `hrm-hf export MODEL --format onnx --out "
+            "FOLDER` and give --model FOLDER."
+        )
+    if exported:
+        hrm_model, processor = load_exported(Path(model), precision or "float32")
+    elif model is None:
         hrm_model, processor = _load(_shipped_for(read))
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
@@ -725,24 +740,55 @@ def convert(
 @app.command()
 def export(
     model: ModelFolder,
-    out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    format: Annotated[
+        Literal["original", "onnx"],
+        typer.Option(help="A checkpoint of the original HRM code, or ONNX graphs for clients without PyTorch."),
+    ] = "original",
+    int8: Annotated[bool, typer.Option(help="With onnx: also write the graph with int8 weights.")] = True,
+    puzzles: Annotated[
+        int, typer.Option(help="With onnx: generated puzzles, or random prompts, that graphs and model answer.")
+    ] = 64,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model as a checkpoint of the original HRM code: step_0, all_config.yaml, dataset.json.
+    """Write a model for other code: as a checkpoint of the original (step_0, all_config.yaml, dataset.json), or as
+    ONNX graphs with manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
     """
     from transformers.utils import logging
 
-    from hrm_hf.convert import export as export_checkpoint
-
     logging.disable_progress_bar()
-    done = export_checkpoint(model, out, overwrite)
+    if format == "onnx":
+        from hrm_hf.export.grid import export_onnx
+        from hrm_hf.export.text import export_text_onnx, is_language_model
+
+        is_text = is_language_model(model)
+        done = (export_text_onnx if is_text else export_onnx)(model, out, overwrite, int8, puzzles)
+    else:
+        from hrm_hf.convert import export as export_checkpoint
+
+        done = export_checkpoint(model, out, overwrite)
     if as_json:
         print(json.dumps(asdict(done), indent=2))
         return
-    print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
+    if format == "onnx" and is_text:
+        for precision, size in done.files.items():
+            equal = f"{done.equal_texts[precision]} of {done.prompts} prompts continued as by the model"
+            print(f"{precision}: {size:,} bytes, {equal}, loss {done.loss[precision]:.4f} ({done.loss['torch']:.4f})")
+        print(f"largest difference of a float32 logit: {done.largest_difference:.1e}")
+    elif format == "onnx":
+        for precision, size in done.files.items():
+            solved = "" if done.solved is None else f", {done.solved[precision]} solved"
+            equal = f"{done.equal_boards[precision]} of {done.puzzles} puzzles answered as by the model"
+            print(f"{precision}: {size:,} bytes, {equal}{solved}")
+        print(
+            f"float32 in a segment: {done.within_tolerance:.2%} of the values within 1e-4 of the model's, largest "
+            f"difference {done.largest_difference:.1e}"
+        )
+    else:
+        print(f"{done.equal_tensors} tensors written, logits of {done.equal_logits} equal bit for bit")
     print(f"written to {done.output}")
 
 
@@ -767,8 +813,8 @@ def card(
 
 @app.command()
 def push(
-    folder: Annotated[Path, typer.Argument(help="Model folder.")],
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the model on the Hub.")],
+    folder: Annotated[Path, typer.Argument(help="Model folder, or that of the static page.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name on the Hub.")],
     private: Annotated[
         bool, typer.Option("--private", help="Make the model private; by default as its owner's are.")
     ] = False,
@@ -777,7 +823,7 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go; the Hub is not asked.")] = False,
     as_json: AsJson = False,
 ):
-    """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit.
+    """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit; or a static Space.
 
     Example: hrm-hf push runs/demo/model me/hrm-sudoku-6x6 --private --dry-run
     """

@@ -1,11 +1,13 @@
-"""Model folders on the Hub: what of a folder goes there, and the push as one commit.
+"""Model folders and static Spaces on the Hub: what of a folder goes there, and the push as one commit.
 
 Weights go as safetensors only: the other formats can run code when they are loaded.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from safetensors import SafetensorError, safe_open
@@ -25,21 +27,23 @@ class PushPlan:
     """What a push would do.
 
     Attributes:
-        folder: the model folder.
+        folder: the model folder, or that of a static Space.
         files: names of the files that go, with their sizes in bytes.
         left_here: names of what else is in the folder.
+        repo_type: what it is.
     """
 
     folder: Path
     files: dict[str, int]
     left_here: list[str]
+    repo_type: Literal["model", "space"] = "model"
 
 
 def plan_push(folder: Path) -> PushPlan:
-    """Look through a model folder; nothing is sent.
+    """Look through a folder; nothing is sent.
 
     Args:
-        folder: with model, processor or tokenizer, code and card.
+        folder: with model, processor or tokenizer, code and card; or of a page whose card says `sdk: static`.
 
     Raises:
         FileNotFoundError: if something is missing.
@@ -54,6 +58,8 @@ def plan_push(folder: Path) -> PushPlan:
             f"{folder} has {', '.join(refused)}: formats that can run code when they are loaded, and only safetensors "
             "are pushed; remove them, or save the model again with save_pretrained."
         )
+    if _is_static_space(folder):
+        return _plan_space(folder)
     is_language_model = (folder / "tokenizer_config.json").is_file()
     check_model_folder(str(folder), "language model" if is_language_model else "grid model")
     if not (folder / CARD).is_file():
@@ -75,7 +81,7 @@ def push(
     revision: str | None = None,
     commit_message: str | None = None,
 ) -> str:
-    """Push a model folder to the Hub, in one commit: all of it is there, or nothing. Other files there stay.
+    """Push a folder to the Hub, in one commit: all of it is there, or nothing. Other files there stay.
 
     Args:
         plan: as `plan_push` gives it.
@@ -93,19 +99,43 @@ def push(
         ConnectionError: if the Hub cannot be reached or has trouble of its own.
         OSError: if it refuses the push for another reason.
     """
-    check_push(repo_name, "model", commit_message)
+    check_push(repo_name, "model" if plan.repo_type == "model" else "Space", commit_message)
     api = HfApi()
-    make_repo(api, repo_name, "model", private)
+    make_repo(api, repo_name, plan.repo_type, private)
     with hub_errors(f"take a push to {repo_name}"):
         if revision is not None:
-            api.create_branch(repo_name, branch=revision, exist_ok=True)
+            api.create_branch(repo_name, branch=revision, repo_type=plan.repo_type, exist_ok=True)
         commit = api.create_commit(
             repo_name,
             [CommitOperationAdd(name, plan.folder / name) for name in plan.files],
             commit_message=commit_message or "Push with hrm-hf",
             revision=revision,
+            repo_type=plan.repo_type,
         )
     return str(commit.commit_url)
+
+
+def _is_static_space(folder: Path) -> bool:
+    if not (folder / CARD).is_file():
+        return False
+    metadata = re.match(r"---\n(.*?)\n---", (folder / CARD).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return metadata is not None and re.search(r"^sdk: *static *$", metadata[1], flags=re.MULTILINE) is not None
+
+
+def _plan_space(folder: Path) -> PushPlan:
+    """All files of a page but hidden ones; a browser runs no format of `_REFUSED`."""
+    if not (folder / "index.html").is_file():
+        raise FileNotFoundError(
+            f"{folder} has a card of a static Space but no index.html; make it with spaces_app/build_static.py."
+        )
+    if not (folder / "models").is_dir():
+        raise FileNotFoundError(
+            f"{folder} has no models, so its page cannot solve; push what spaces_app/build_static.py writes."
+        )
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+    hidden = [name for name in names if any(part.startswith(".") for part in name.split("/"))]
+    return PushPlan(folder, {name: size for name, size in names.items() if name not in hidden}, hidden, "space")
 
 
 def _check_code(folder: Path) -> None:

@@ -78,7 +78,7 @@ def check_push(repo_name: str, kind: str, commit_message: str | None) -> None:
     check_token(f"push to {repo_name}")
 
 
-def make_repo(api: HfApi, repo_name: str, repo_type: Literal["model", "dataset"], private: bool) -> None:
+def make_repo(api: HfApi, repo_name: str, repo_type: Literal["model", "dataset", "space"], private: bool) -> None:
     """Make a repository to push to, if it is not there.
 
     Args:
@@ -92,11 +92,12 @@ def make_repo(api: HfApi, repo_name: str, repo_type: Literal["model", "dataset"]
         OSError: as `hub_errors`.
     """
     with hub_errors(f"take a push to {repo_name}"):
-        api.create_repo(repo_name, repo_type=repo_type, private=private or None, exist_ok=True)
+        sdk = "static" if repo_type == "space" else None
+        api.create_repo(repo_name, repo_type=repo_type, private=private or None, exist_ok=True, space_sdk=sdk)
         # creating says nothing to one that is there
         is_too_public = private and not api.repo_info(repo_name, repo_type=repo_type).private
     if is_too_public:
-        kind = {"model": "model", "dataset": "data set"}[repo_type]
+        kind = {"model": "model", "dataset": "data set", "space": "Space"}[repo_type]
         raise ValueError(
             f"The {kind} {repo_name} is on the Hub already and is public; make it private in its settings, give "
             "another name, or leave out --private."

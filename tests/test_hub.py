@@ -94,6 +94,30 @@ def test_a_push_again_keeps_other_files(hub, push, folder):
     assert hub.repos["me/sudoku"]["private"] is False
 
 
+def test_a_static_page_goes_as_a_space_with_its_folders(monkeypatch, push, tmp_path):
+    page = tmp_path / "page"
+    files = {
+        "README.md": b"---\ntitle: Page\nsdk: static\n---\n",
+        "index.html": b"<!doctype html>",
+        "models/small/model.int8.onnx": b"\x08\x08",
+        "runtime/ort.wasm": b"\x00asm",
+    }
+    for name, content in files.items():
+        (page / name).parent.mkdir(parents=True, exist_ok=True)
+        (page / name).write_bytes(content)
+    (page / ".hidden").write_bytes(b"mine")
+    with running_hub(monkeypatch, "spaces") as hub:
+        code, out, err = push(page, "me/page", "--private")
+        assert code == 0, err
+        assert hub.repos["me/page"]["files"] == files and hub.repos["me/page"]["private"] is True
+        assert "left here: .hidden" in out
+        (page / "models" / "small" / "model.int8.onnx").unlink()
+        (page / "models" / "small").rmdir()
+        (page / "models").rmdir()
+        code, _, err = push(page, "me/page", "--dry-run")
+        assert code == 1 and "build_static.py" in err
+
+
 def test_a_branch_is_made_and_main_stays(hub, push, folder):
     for _ in range(2):
         assert push(folder, "me/sudoku", "--revision", "v1")[0] == 0

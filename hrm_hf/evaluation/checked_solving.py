@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.puzzle_text import PuzzleText
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
+from hrm_hf.export.solver import OnnxGridModel
 from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
@@ -86,7 +87,7 @@ class TimeLimit:
 
 
 def solve_checked(
-    model: HRMForGridTask,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     puzzles: Any,
     num_samples: int = 1,
@@ -100,7 +101,7 @@ def solve_checked(
     """Solve Sudoku or mazes and check every answer by the rules.
 
     Args:
-        model: that solves; it is moved to the GPU, if there is one.
+        model: that solves; it is moved to the GPU, if there is one. Exported ones run on the CPU.
         processor: that belongs to it.
         puzzles: one or several, in any form that the processor takes.
         num_samples: answers to draw at most: the first of the puzzle as it is, the others of symmetric copies of it,
@@ -236,7 +237,7 @@ class _Watch:
 
 
 def _ask(
-    model: HRMForGridTask,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     inputs: dict[str, torch.Tensor],
     num_samples: int,

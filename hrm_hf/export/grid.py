@@ -1,0 +1,374 @@
+"""Grid models as ONNX graphs: one segment in a graph, and a manifest with everything else that a client needs.
+
+    model.onnx         (input_ids, z_H, z_L[, ...]) -> (logits, halting_value[, continue_value], next_z_H, next_z_L)
+    model.int8.onnx    the same with int8 weights (see `int8`)
+    manifest.json      alphabet, shapes, initial states, when to halt, and what was checked
+
+A client begins with the start states at every position, runs a segment, takes the likeliest token of each cell, and
+goes on from the next states until the halting rule says stop; examples/solve_onnx.py does so in numpy.
+
+What is written is compared with the model in PyTorch, or the folder does not come to be.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.data.folder import check_replaceable, whole_folder
+from hrm_hf.export.graphs import (
+    FILES,
+    MANIFEST,
+    OPSET,
+    TOLERANCE,
+    describe_file,
+    need_onnx,
+    trace,
+    write_graph,
+    write_manifest,
+)
+from hrm_hf.export.solver import OnnxGridModel
+from modeling_hrm import HRMForGridTask, HRMState
+from processing_hrm import HRMGridProcessor
+
+
+# share of values of float32 that must be within the tolerance: the recurrence magnifies rounding in cells that the
+# model is unsure of
+LEAST_WITHIN = 0.99
+# puzzles that are compared at a time: attention on a large board takes memory
+_CELLS_AT_ONCE = 8 * 900
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was exported, and what was compared.
+
+    Attributes:
+        model: that was exported.
+        output: the folder.
+        files: bytes of each graph by its precision.
+        puzzles: that were compared.
+        largest_difference: of any output of the float32 graph from that of the model, over all segments.
+        within_tolerance: share of all outputs that differ by no more than `TOLERANCE`.
+        solved: puzzles whose answer keeps the rules, by precision, and `torch`; `None` for ARC, which has no rules.
+        equal_boards: puzzles that the graph answers as the model does, by precision. Those that the model is not sure
+            of even after the last segment may differ, since rounding grows in them.
+    """
+
+    model: str
+    output: str
+    files: dict[str, int]
+    puzzles: int
+    largest_difference: float
+    within_tolerance: float
+    solved: dict[str, int] | None
+    equal_boards: dict[str, int]
+
+
+class GridSegment(nn.Module):
+    """One segment of a grid model with tensors alone as inputs and outputs.
+
+    Args:
+        model: whose segment it is.
+    """
+
+    def __init__(self, model: HRMForGridTask):
+        super().__init__()
+        self.model = model
+        config = model.config
+        self.extra_inputs = ["puzzle_identifiers"] if config.puzzle_emb_ndim > 0 or config.num_token_roles > 0 else []
+        self.extra_inputs += ["conditions"] * bool(config.condition_sizes)
+        self.extra_inputs += ["token_roles"] * (config.num_token_roles > 0)
+        self.input_names = ["input_ids", "z_H", "z_L", *self.extra_inputs]
+        self.output_names = ["logits", "halting_value"]
+        self.output_names += ["continue_value"] * (config.halting == "q_learning")
+        self.output_names += ["next_z_H", "next_z_L"]
+        cells = config.max_position_embeddings
+        states = ["batch", config.num_prefix_positions + cells, config.hidden_size]
+        self.shapes = {
+            "input_ids": ["batch", cells],
+            "puzzle_identifiers": ["batch"],
+            "conditions": ["batch", len(config.condition_sizes or ())],
+            "token_roles": ["batch", config.vocab_size],
+            "logits": ["batch", cells, config.vocab_size],
+            "halting_value": ["batch"],
+            "continue_value": ["batch"],
+            **dict.fromkeys(("z_H", "z_L", "next_z_H", "next_z_L"), states),
+        }
+
+    def forward(self, input_ids: torch.LongTensor, z_H: torch.Tensor, z_L: torch.Tensor, *extra: torch.Tensor):
+        """Outputs in the order of `output_names`."""
+        outputs = self.model.model(
+            input_ids=input_ids,
+            state=HRMState(z_H=z_H, z_L=z_L),
+            num_segments=1,
+            **dict(zip(self.extra_inputs, extra, strict=True)),
+        )
+        heads = [value for value in self.model.read_out(outputs.last_hidden_state) if value is not None]
+        return *heads, outputs.state.z_H, outputs.state.z_L
+
+
+def export_onnx(
+    model: str, output: Path, overwrite: bool = False, int8: bool = True, num_puzzles: int = 64
+) -> OnnxExport:
+    """Write a grid model as ONNX graphs with their manifest, and compare them with the model.
+
+    Args:
+        model: a model folder, or a model on the Hub.
+        output: the folder to write.
+        overwrite: whether such a folder that is there may be replaced.
+        int8: whether to write the graph with int8 weights too.
+        num_puzzles: generated puzzles that are compared.
+
+    Raises:
+        FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
+        ValueError: if onnx and onnxruntime are not installed, or there is no puzzle to compare.
+        RuntimeError: if a written graph does not do what the model does.
+    """
+    need_onnx("onnx")
+    need_onnx("onnxruntime")
+    if num_puzzles < 1:
+        raise ValueError(f"num_puzzles={num_puzzles} is not allowed; at least 1 must be compared.")
+    check_replaceable(output, overwrite, MANIFEST, "folder of an exported model")
+    hrm_model, processor = load_checkpoint(model)
+    hrm_model.float()
+    hrm_model.set_attn_implementation("eager")
+    precisions = ["float32", "int8"] if int8 else ["float32"]
+    with whole_folder(output) as partial:
+        write_graphs(hrm_model, partial, precisions)
+        manifest = describe(hrm_model, processor, partial, precisions)
+        write_manifest(partial, manifest)
+        compared = compare(hrm_model, processor, partial, precisions, num_puzzles)
+        write_manifest(partial, manifest | {"compared": compared})
+    return OnnxExport(
+        model=model,
+        output=str(output),
+        files={name: entry["bytes"] for name, entry in manifest["files"].items()},
+        **compared,
+    )
+
+
+# --- writing
+
+
+@torch.no_grad()
+def write_graphs(model: HRMForGridTask, folder: Path, precisions: list[str]) -> None:
+    """Write the graph of each precision.
+
+    Args:
+        model: in float32 and evaluation mode, with eager attention.
+        folder: that is there.
+        precisions: `float32`, and `int8` after it.
+    """
+    segment = GridSegment(model).eval()
+    graph = trace(
+        segment,
+        _example_inputs(model, segment),
+        segment.input_names,
+        segment.output_names,
+        {name: {0: "batch"} for name in [*segment.input_names, *segment.output_names]},
+    )
+    for output in graph.graph.output:  # the tracer knows what varies, but not every size that does not
+        for dim, size in zip(output.type.tensor_type.shape.dim, segment.shapes[output.name], strict=True):
+            if isinstance(size, int):
+                dim.dim_value = size
+    write_graph(graph, folder, precisions)
+
+
+def _example_inputs(model: HRMForGridTask, segment: GridSegment) -> tuple[torch.Tensor, ...]:
+    # two puzzles, so that no size is taken to be 1
+    config = model.config
+    state = model.model.initial_state(2, config.num_prefix_positions + config.max_position_embeddings)
+    extra = {
+        "puzzle_identifiers": torch.zeros(2, dtype=torch.long),
+        "conditions": torch.zeros(2, len(config.condition_sizes or ()), dtype=torch.long),
+        "token_roles": torch.full((2, config.vocab_size), -1),
+    }
+    input_ids = torch.ones(2, config.max_position_embeddings, dtype=torch.long)
+    return input_ids, state.z_H.clone(), state.z_L.clone(), *(extra[name] for name in segment.extra_inputs)
+
+
+def describe(
+    model: HRMForGridTask, processor: HRMGridProcessor, folder: Path, precisions: list[str]
+) -> dict[str, Any]:
+    """The manifest of graphs that are written: see the keys."""
+    config, segment = model.config, GridSegment(model)
+    cells = config.max_position_embeddings
+    positions = config.num_prefix_positions + cells
+    shapes = segment.shapes
+    integers = {"input_ids", "puzzle_identifiers", "conditions", "token_roles"}
+
+    def tensors(names: list[str]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "dtype": "int64" if name in integers else "float32", "shape": shapes[name]}
+            for name in names
+        ]
+
+    rule = "halting_value > continue_value" if config.halting == "q_learning" else "halting_value > threshold_value"
+    halting = {"rule": rule, "probability": "sigmoid(halting_value)", "max_segments": config.halt_max_steps}
+    if config.halting == "lean":
+        threshold = config.halt_threshold
+        halting |= {"threshold": threshold, "threshold_value": math.log(threshold / (1 - threshold))}
+    return {
+        "format": "hrm-hf onnx",
+        "version": 1,
+        "kind": "grid",
+        "task": processor.task,
+        "height": processor.height,
+        "width": processor.width,
+        "box_height": processor.box_height,
+        "box_width": processor.box_width,
+        "cells": cells,
+        "positions": positions,
+        "prefix_positions": config.num_prefix_positions,
+        "hidden_size": config.hidden_size,
+        # index: token id
+        "alphabet": _alphabet(processor),
+        "pad_token_id": processor.pad_token_id,
+        "puzzle_identifiers": processor.puzzle_identifiers,
+        "opset": OPSET,
+        "inputs": tensors(segment.input_names),
+        "outputs": tensors(segment.output_names),
+        # the same vector at every position
+        "start_states": {
+            name: getattr(model.model, buffer).float().tolist()
+            for name, buffer in (("z_H", "H_init"), ("z_L", "L_init"))
+        },
+        "next_states": {"next_z_H": "z_H", "next_z_L": "z_L"},
+        "halting": halting,
+        "parameters": model.num_parameters(),
+        "files": {precision: describe_file(folder / FILES[precision]) for precision in precisions},
+    }
+
+
+def _alphabet(processor: HRMGridProcessor) -> list[str]:
+    """What each token stands for."""
+    if processor.task == "arc":
+        return ["padding", "end of grid", *map(str, range(processor.vocab_size - 2))]
+    boards = np.arange(processor.vocab_size).repeat(processor.seq_len).reshape(-1, processor.seq_len)
+    return [line[0] for line in processor.batch_decode(boards)]
+
+
+# --- comparing
+
+
+def example_puzzles(model: HRMForGridTask, processor: HRMGridProcessor, number: int) -> dict[str, torch.Tensor]:
+    """Inputs of generated puzzles; of ARC, whose puzzles nobody can generate, random ones."""
+    generator = torch.Generator().manual_seed(0)
+    if processor.task == "sudoku":
+        from hrm_hf.data.sudoku_generator import generate
+
+        # enough clues that a board of any size is soon made
+        clues = round(0.4 * processor.seq_len)
+        input_ids = torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
+    elif processor.task == "maze":
+        from hrm_hf.data.maze_generator import generate
+
+        shape = (processor.height, processor.width)
+        input_ids = torch.from_numpy(generate(number, *shape, min_steps=2, progress=False)[0]).long()
+    else:
+        input_ids = torch.randint(processor.vocab_size, (number, processor.seq_len), generator=generator)
+    config = model.config
+    inputs = {
+        "input_ids": input_ids,
+        "puzzle_identifiers": torch.arange(number) % config.num_puzzle_identifiers,
+    }
+    if config.condition_sizes:
+        drawn = [torch.randint(size, (number,), generator=generator) for size in config.condition_sizes]
+        inputs["conditions"] = torch.stack(drawn, dim=1)
+    if config.num_token_roles > 0:
+        roles = torch.arange(config.vocab_size) - (config.vocab_size - config.num_token_roles)
+        inputs["token_roles"] = roles.clamp(min=-1).repeat(number, 1)
+    return inputs
+
+
+def compare(
+    model: HRMForGridTask, processor: HRMGridProcessor, folder: Path, precisions: list[str], num_puzzles: int
+) -> dict[str, Any]:
+    """Compare written graphs with the model on generated puzzles: fields of [`OnnxExport`].
+
+    Raises:
+        RuntimeError: if float32 differs in its values or in answers that the model is sure of, or int8 solves fewer.
+    """
+    puzzles = example_puzzles(model, processor, num_puzzles)
+    graphs = {precision: OnnxGridModel(folder, precision) for precision in precisions}
+    boards: dict[str, list[torch.Tensor]] = {name: [] for name in ("torch", *precisions)}
+    differences, halted = [], []
+    for inputs in _batches(puzzles, max(1, _CELLS_AT_ONCE // processor.seq_len)):
+        answers = model.solve(**inputs)
+        boards["torch"].append(answers.predictions)
+        halted.append(answers.halted)
+        for precision, graph in graphs.items():
+            boards[precision].append(graph.solve(**inputs).predictions)
+        differences += _differences(model, graphs["float32"], inputs, int(answers.segments.max()))
+    predictions = {name: torch.cat(parts) for name, parts in boards.items()}
+    is_equal = {name: (predictions[name] == predictions["torch"]).all(1) for name in precisions}
+    equal = {name: int(mask.sum()) for name, mask in is_equal.items()}
+    largest = max(float(values.max()) for values in differences)
+    within = sum(int((values <= TOLERANCE).sum()) for values in differences) / sum(v.size for v in differences)
+    if within < LEAST_WITHIN:
+        raise RuntimeError(
+            f"Of the values of the float32 graph {within:.2%} are within {TOLERANCE} of those of the model; "
+            f"{LEAST_WITHIN:.0%} must be. The largest difference is {largest:.2g}."
+        )
+    others = torch.cat(halted) & ~is_equal["float32"]
+    if others.any():
+        raise RuntimeError(
+            f"The float32 graph answers {int(others.sum())} of {num_puzzles} puzzles other than the model, which was "
+            "sure of its answers."
+        )
+    solved = None
+    if processor.task != "arc":
+        verdicts = {
+            name: np.array([verdict.solved for verdict in processor.check_batch(puzzles["input_ids"], answers)])
+            for name, answers in predictions.items()
+        }
+        solved = {name: int(mask.sum()) for name, mask in verdicts.items()}
+        if "int8" in precisions:
+            _check_solved(verdicts["torch"], verdicts["int8"])
+    return {
+        "puzzles": num_puzzles,
+        "largest_difference": largest,
+        "within_tolerance": within,
+        "solved": solved,
+        "equal_boards": equal,
+    }
+
+
+def _check_solved(by_model: np.ndarray, by_int8: np.ndarray) -> None:
+    """Raise a `RuntimeError` if int8 solves fewer puzzles, by more than chance explains (McNemar's test, 2 sigma)."""
+    lost, won = int((by_model & ~by_int8).sum()), int((by_int8 & ~by_model).sum())
+    if lost - won > 2 * math.sqrt(lost + won):
+        raise RuntimeError(
+            f"The int8 graph solves {by_int8.sum()} of {len(by_int8)} puzzles and the model {by_model.sum()}; export "
+            "the model without int8."
+        )
+
+
+def _batches(puzzles: dict[str, torch.Tensor], size: int) -> Iterator[dict[str, torch.Tensor]]:
+    for start in range(0, len(puzzles["input_ids"]), size):
+        yield {name: tensor[start : start + size] for name, tensor in puzzles.items()}
+
+
+@torch.no_grad()
+def _differences(
+    model: HRMForGridTask, graph: OnnxGridModel, inputs: dict[str, torch.Tensor], num_segments: int
+) -> list[np.ndarray]:
+    """Absolute differences of all outputs, in each of some segments from the same states."""
+    segment = GridSegment(model).eval()
+    extra = {name: inputs[name] for name in segment.extra_inputs}
+    states = [torch.from_numpy(state) for state in graph.initial_state(len(inputs["input_ids"]))]
+    differences = []
+    for _ in range(num_segments):
+        wanted = segment(inputs["input_ids"], *states, *extra.values())
+        tensors = {"input_ids": inputs["input_ids"], "z_H": states[0], "z_L": states[1]} | extra
+        found = graph.segment({name: tensor.numpy() for name, tensor in tensors.items()})
+        differences += [np.abs(ours.numpy() - theirs) for ours, theirs in zip(wanted, found.values(), strict=True)]
+        states = wanted[-2:]
+    return differences

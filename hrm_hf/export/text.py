@@ -1,0 +1,268 @@
+"""Language models as one ONNX graph for prefill and decode, with a cache, and a manifest with everything else.
+
+    model.onnx         (input_ids, past_key.0, past_value.0, ...) -> (logits, present_key.0, present_value.0, ...)
+    model.int8.onnx    the same with int8 weights (see `int8`)
+    manifest.json      shapes, tokens, and what was checked
+    tokenizer.json     of the model
+
+A client begins with a past of length 0 for the whole prompt (prefill), then gives one token and what was present as
+past (decode). Every block call of every segment has its slot, as in PyTorch; the thinking depth is that of training.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, DynamicCache, PreTrainedTokenizerBase
+
+from hrm_hf.checkpoints import load_causal_lm
+from hrm_hf.data.folder import check_replaceable, whole_folder
+from hrm_hf.export.graphs import (
+    FILES,
+    MANIFEST,
+    OPSET,
+    TOLERANCE,
+    describe_file,
+    need_onnx,
+    trace,
+    write_graph,
+    write_manifest,
+)
+from modeling_hrm import HRMForCausalLM
+
+
+NEW_TOKENS = 16  # that are generated from each prompt to compare
+MOST_LOSS = 0.02  # that int8 may cost, in nats per token
+
+
+@dataclass(frozen=True)
+class TextExport:
+    """What was exported, and what was compared.
+
+    Attributes:
+        model: that was exported.
+        output: the folder.
+        files: bytes of each graph by its precision.
+        prompts: that were continued greedily, by `NEW_TOKENS` tokens each.
+        largest_difference: of the logits of float32 from those of the model, over all of these texts.
+        equal_texts: prompts that a graph continues as the model does, by precision.
+        loss: of these texts, in nats per token, by precision, and `torch`.
+    """
+
+    model: str
+    output: str
+    files: dict[str, int]
+    prompts: int
+    largest_difference: float
+    equal_texts: dict[str, int]
+    loss: dict[str, float]
+
+
+def is_language_model(name: str) -> bool:
+    """Whether a folder, or a model on the Hub, is a language model of this package."""
+    if Path(name).is_dir():
+        return (Path(name) / "tokenizer_config.json").is_file()
+    config = AutoConfig.from_pretrained(name)
+    return config.model_type == "hrm" and config.is_causal
+
+
+class TextStep(nn.Module):
+    """Some tokens after a past of any length, with tensors alone as inputs and outputs.
+
+    Args:
+        model: whose step it is.
+    """
+
+    def __init__(self, model: HRMForCausalLM):
+        super().__init__()
+        self.model = model
+        self.num_slots = model.config.num_hidden_layers
+
+        def names(kind: str) -> list[str]:
+            return [f"{kind}_{part}.{slot}" for slot in range(self.num_slots) for part in ("key", "value")]
+
+        self.input_names, self.output_names = ["input_ids", *names("past")], ["logits", *names("present")]
+
+    def forward(self, input_ids: torch.LongTensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs in the order of `output_names`."""
+        cache = DynamicCache()
+        for slot in range(self.num_slots):
+            cache.update(past[2 * slot], past[2 * slot + 1], slot)
+        past_length, length = past[0].shape[2], input_ids.shape[1]
+        positions = torch.arange(length) + past_length
+        hidden = torch.arange(past_length + length) > positions.unsqueeze(1)
+        mask = hidden.float() * torch.finfo(torch.float32).min
+        outputs = self.model(
+            input_ids=input_ids, attention_mask=mask[None, None], position_ids=positions.unsqueeze(0), cache=cache
+        )
+        present = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        return outputs.logits, *present
+
+
+def export_text_onnx(
+    model: str, output: Path, overwrite: bool = False, int8: bool = True, num_prompts: int = 64
+) -> TextExport:
+    """Write a language model as an ONNX graph with its manifest, and compare it with the model.
+
+    Args:
+        model: a model folder, or a model on the Hub.
+        output: the folder to write.
+        overwrite: whether such a folder that is there may be replaced.
+        int8: whether to write the graph with int8 weights too.
+        num_prompts: random prompts that are continued to compare.
+
+    Raises:
+        FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
+        ValueError: if onnx and onnxruntime are not installed, there is no prompt, or the model is of another family.
+        RuntimeError: if a written graph does not do what the model does.
+    """
+    need_onnx("onnx")
+    need_onnx("onnxruntime")
+    if num_prompts < 1:
+        raise ValueError(f"num_prompts={num_prompts} is not allowed; at least 1 must be compared.")
+    check_replaceable(output, overwrite, MANIFEST, "folder of an exported model")
+    text_model, tokenizer = load_causal_lm(model)
+    if text_model.config.model_type != "hrm":
+        raise ValueError(f"{model} has model_type {text_model.config.model_type!r}; only 'hrm' is exported here.")
+    text_model.float()
+    text_model.set_attn_implementation("eager")
+    precisions = ["float32", "int8"] if int8 else ["float32"]
+    with whole_folder(output) as partial:
+        step = TextStep(text_model).eval()
+        tensor_axes = {0: "batch", 2: "past"}, {0: "batch", 2: "past + tokens"}
+        axes = dict.fromkeys(step.input_names, tensor_axes[0]) | dict.fromkeys(step.output_names, tensor_axes[1])
+        axes |= dict.fromkeys(("input_ids", "logits"), {0: "batch", 1: "tokens"})
+        graph = trace(step, _example_inputs(text_model, 2, 3, 4), step.input_names, step.output_names, axes)
+        write_graph(graph, partial, precisions)
+        manifest = _describe(text_model, tokenizer, step, partial, precisions)
+        compared = _compare(text_model, partial, precisions, num_prompts)
+        write_manifest(partial, manifest | {"compared": compared})
+        if Path(model).is_dir() and (Path(model) / "tokenizer.json").is_file():
+            shutil.copyfile(Path(model) / "tokenizer.json", partial / "tokenizer.json")
+        else:
+            tokenizer.save_pretrained(partial)
+    files = {name: entry["bytes"] for name, entry in manifest["files"].items()}
+    return TextExport(model=model, output=str(output), files=files, **compared)
+
+
+def _example_inputs(model: HRMForCausalLM, batch: int, length: int, past_length: int) -> tuple[torch.Tensor, ...]:
+    config = model.config
+    shape = (batch, config.num_attention_heads, past_length, config.head_dim)
+    past = [torch.zeros(shape) for _ in range(2 * config.num_hidden_layers)]
+    return torch.ones(batch, length, dtype=torch.long), *past
+
+
+def _describe(
+    model: HRMForCausalLM, tokenizer: PreTrainedTokenizerBase, step: TextStep, folder: Path, precisions: list[str]
+) -> dict[str, Any]:
+    config = model.config
+    kept = {
+        "past": ["batch", config.num_attention_heads, "past", config.head_dim],
+        "present": ["batch", config.num_attention_heads, "past + tokens", config.head_dim],
+    }
+
+    def tensors(names: list[str]) -> list[dict[str, Any]]:
+        shapes = {"input_ids": ["batch", "tokens"], "logits": ["batch", "tokens", config.vocab_size]}
+        return [
+            {
+                "name": name,
+                "dtype": "int64" if name == "input_ids" else "float32",
+                "shape": shapes.get(name) or kept[name.split("_")[0]],
+            }
+            for name in names
+        ]
+
+    return {
+        "format": "hrm-hf onnx",
+        "version": 1,
+        "kind": "text",
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.max_position_embeddings,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "slots": config.num_hidden_layers,
+        "segments": config.halt_max_steps,
+        "opset": OPSET,
+        "inputs": tensors(step.input_names),
+        "outputs": tensors(step.output_names),
+        "parameters": model.num_parameters(),
+        "files": {precision: describe_file(folder / FILES[precision]) for precision in precisions},
+    }
+
+
+class OnnxTextModel:
+    """A written graph, and its cache: one call is a prefill, or a decode if there was one before.
+
+    Args:
+        file: of the graph.
+        names: of its inputs and outputs.
+    """
+
+    def __init__(self, file: Path, step: TextStep):
+        onnxruntime = need_onnx("onnxruntime")
+        self.session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        self.step = step
+        self.past: list[np.ndarray] | None = None
+
+    def __call__(self, input_ids: np.ndarray) -> np.ndarray:
+        """Logits `(batch, tokens, vocab_size)` of tokens `(batch, tokens)` after those of the calls before."""
+        if self.past is None:
+            self.past = [past.numpy() for past in _example_inputs(self.step.model, len(input_ids), 1, 0)[1:]]
+        inputs = dict(zip(self.step.input_names, [input_ids, *self.past], strict=True))
+        logits, *self.past = self.session.run(self.step.output_names, inputs)
+        return logits
+
+
+def _compare(model: HRMForCausalLM, folder: Path, precisions: list[str], num_prompts: int) -> dict[str, Any]:
+    step = TextStep(model)
+    generator = torch.Generator().manual_seed(0)
+    length = min(16, model.config.max_position_embeddings // 2)
+    new_tokens = min(NEW_TOKENS, model.config.max_position_embeddings - length)
+    prompts = torch.randint(model.config.vocab_size, (num_prompts, length), generator=generator)
+    # no token ends a text here, so that all are equally long
+    wanted = model.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        do_sample=False,
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        eos_token_id=None,
+    )
+    with torch.no_grad():
+        logits = {"torch": model(wanted, use_cache=False).logits}
+    equal = {}
+    for precision in precisions:
+        graph = OnnxTextModel(folder / FILES[precision], step)
+        text, parts = prompts.numpy(), []
+        tokens = text
+        for _ in range(new_tokens):
+            parts.append(graph(tokens))
+            tokens = parts[-1][:, -1:].argmax(-1)
+            text = np.concatenate((text, tokens), axis=1)
+        equal[precision] = int((text == wanted.numpy()).all(1).sum())
+        # of the model's own texts: the prompt, then token by token
+        graph.past = None
+        pieces = [wanted[:, :length], *wanted[:, length:].split(1, dim=1)]
+        logits[precision] = torch.from_numpy(np.concatenate([graph(piece.numpy()) for piece in pieces], axis=1))
+    loss = {
+        name: F.cross_entropy(values[:, length - 1 : -1].flatten(0, 1), wanted[:, length:].flatten()).item()
+        for name, values in logits.items()
+    }
+    largest = float((logits["float32"] - logits["torch"]).abs().max())
+    scale = max(1.0, float(logits["torch"].abs().max()))
+    if largest > TOLERANCE * scale or loss["float32"] - loss["torch"] > TOLERANCE:
+        raise RuntimeError(
+            f"The logits of the float32 graph differ by {largest:.2g} from those of the model, whose largest is "
+            f"{scale:.3g}; {TOLERANCE} of that is allowed."
+        )
+    if "int8" in loss and loss["int8"] - loss["torch"] > MOST_LOSS:
+        raise RuntimeError(
+            f"The int8 graph has a loss of {loss['int8']:.4f} on texts of the model, which has {loss['torch']:.4f}; "
+            "export it without int8."
+        )
+    return {"prompts": num_prompts, "largest_difference": largest, "equal_texts": equal, "loss": loss}
