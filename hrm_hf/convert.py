@@ -263,8 +263,8 @@ def _check_there_and_back(model: HRMForGridTask, original: OriginalCheckpoint, f
 def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str) -> torch.Tensor:
     """Two segments on random puzzles; a `RuntimeError` if the logits do not agree in every bit.
 
-    The halting values do up to rounding: a head with one output is a dot product, and where its additions begin depends
-    on where in memory the weights lie.
+    The halting values do up to rounding: a head with one output is a dot product, and the order of its additions
+    depends on where in memory the weights lie.
     """
     config = model.config
     generator = torch.Generator().manual_seed(0)

@@ -460,7 +460,7 @@ def test_folders_in_use_stay_as_they_are(hrm_hf, checkpoint, tmp_path):
     [
         ({"halting": "lean"}, "halting='lean', but the original HRM knows 'q_learning' only"),
         ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM knows 'first' only"),
-        ({"puzzle_emb_len": 4}, "puzzle_emb_len=4, but the original HRM knows None only"),
+        ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM knows None only"),
         ({"num_registers": 1}, "num_registers=1, but"),
         ({"position_embedding_type": "none"}, "position_embedding_type='none'"),
         (
