@@ -9,9 +9,11 @@ Every field of the original code is here under the name transformers uses for it
     expansion           intermediate_size             rope_theta          rope_parameters
     pos_encodings       position_embedding_type       forward_dtype       dtype (or torch.autocast)
     loss_type           token_loss                    causal              is_causal
+    mlp_t (TRM)         token_mixer                   no_ACT_continue     halting
 
 The rest (H_cycles, L_cycles, H_layers, L_layers, halt_max_steps, halt_exploration_prob, puzzle_emb_ndim,
-num_puzzle_identifiers, rms_norm_eps, vocab_size, hidden_size) keeps its name.
+num_puzzle_identifiers, rms_norm_eps, vocab_size, hidden_size, puzzle_emb_len) keeps its name. A Tiny Recursive Model
+(TRM, arXiv 2510.04871) is `share_modules=True, gradient_depth="last_cycle", halting="lean"`.
 """
 
 import math
@@ -27,7 +29,7 @@ logger = logging.get_logger(__name__)
 
 
 # properties of `HRMConfig`
-_DERIVED = ("head_dim", "num_prefix_positions", "calls_per_segment", "num_hidden_layers")
+_DERIVED = ("head_dim", "num_prefix_positions", "num_puzzle_positions", "calls_per_segment", "num_hidden_layers")
 
 
 def swiglu_intermediate_size(hidden_size: int, expansion: float, multiple_of: int = 256) -> int:
@@ -62,6 +64,12 @@ class HRMConfig(PreTrainedConfig):
             Heads of each attention layer.
         hidden_act (`str`, defaults to `"silu"`):
             Activation of the gate in the SwiGLU.
+        token_mixer (`str`, defaults to `"attention"`):
+            What lets positions see each other: `"attention"`, or `"mlp"`, a SwiGLU over the positions of each channel
+            (as in MLP-Mixer and TRM's `mlp_t`), which needs sequences of exactly `max_position_embeddings` tokens.
+        token_mixer_intermediate_size (`int`, *optional*):
+            Width of the SwiGLU over positions; by default that of the published expansion of 4, which is 512 for 97
+            positions.
         H_layers (`int`, defaults to 4), L_layers (`int`, defaults to 4):
             Transformer blocks in the slow (high-level) and in the fast (low-level) module.
         H_cycles (`int`, defaults to 2), L_cycles (`int`, defaults to 2):
@@ -79,8 +87,8 @@ class HRMConfig(PreTrainedConfig):
         position_embedding_type (`str`, defaults to `"rope"`):
             `"rope"` (rotary, over prefix and tokens), `"rope_2d"` (rotary, half of each head by the row of a cell and
             half by its column; half of the heads start out looking at the cell above, below, left or right),
-            `"learned"` (one trained vector per position) or `"grid"` (trained vectors for row, column and block, at
-            the input and in the queries and keys of every layer).
+            `"learned"` (one trained vector per position), `"grid"` (trained vectors for row, column and block, at
+            the input and in the queries and keys of every layer) or `"none"`.
         grid_shape (`list[int]`, *optional*):
             Rows and columns of the board, for `"grid"` and `"rope_2d"`; their product is `max_position_embeddings`.
             With `"rope_2d"` a batch may have boards of another shape; with `learned_grid_positions` smaller ones only.
@@ -111,6 +119,9 @@ class HRMConfig(PreTrainedConfig):
             Where the puzzle embedding goes: `"prefix"`, in front of the tokens as `ceil(puzzle_emb_ndim /
             hidden_size)` positions, as the original; or `"everywhere"`, added at every position, which needs
             `puzzle_emb_ndim = hidden_size`.
+        puzzle_emb_len (`int`, *optional*):
+            Prefix positions of the puzzle embedding, if they are more than it fills (16 in TRM): the rest is zero, so
+            that the model has room of its own to work in. By default as many as it fills.
         condition_sizes (`list[int]`, *optional*):
             Numbers of values of further conditions of a sequence, one entry per condition, for instance `[8, 2]` for a
             symmetry of the square and a flag. Each value has a trained vector that is added at every position.
@@ -166,6 +177,8 @@ class HRMConfig(PreTrainedConfig):
     intermediate_size: int = 1536
     num_attention_heads: int = 8
     hidden_act: str = "silu"
+    token_mixer: str = "attention"
+    token_mixer_intermediate_size: int | None = None
     H_layers: int = 4
     L_layers: int = 4
     H_cycles: int = 2
@@ -186,6 +199,7 @@ class HRMConfig(PreTrainedConfig):
     use_cache: bool = True
     puzzle_emb_ndim: int = 512
     puzzle_emb_placement: str = "prefix"
+    puzzle_emb_len: int | None = None
     condition_sizes: list[int] | None = None
     num_token_roles: int = 0
     num_registers: int = 0
@@ -216,6 +230,9 @@ class HRMConfig(PreTrainedConfig):
             self.rope_parameters = {"rope_type": "default", "rope_theta": 100.0}
         super().__post_init__(**kwargs)
         self.validate_architecture()
+        if self.token_mixer == "mlp" and self.token_mixer_intermediate_size is None:
+            num_positions = self.num_prefix_positions + self.max_position_embeddings
+            self.token_mixer_intermediate_size = swiglu_intermediate_size(num_positions, expansion=4)
         for name, value in derived.items():
             if value != getattr(self, name):
                 raise ValueError(
@@ -231,8 +248,15 @@ class HRMConfig(PreTrainedConfig):
     @property
     def num_prefix_positions(self) -> int:
         """Positions in front of the tokens (P in the paper's code): puzzle embedding, token roles, registers."""
-        of_puzzle = math.ceil(self.puzzle_emb_ndim / self.hidden_size) if self.puzzle_emb_placement == "prefix" else 0
-        return of_puzzle + self.num_token_roles + self.num_registers
+        return self.num_puzzle_positions + self.num_token_roles + self.num_registers
+
+    @property
+    def num_puzzle_positions(self) -> int:
+        """Prefix positions of the puzzle embedding, those that are zero included."""
+        if self.puzzle_emb_placement != "prefix":
+            return 0
+        filled = math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+        return filled if self.puzzle_emb_len is None else self.puzzle_emb_len
 
     @property
     def calls_per_segment(self) -> int:
@@ -291,7 +315,8 @@ class HRMConfig(PreTrainedConfig):
         for name, allowed in {
             "gradient_depth": ("last_step", "last_cycle", "all_cycles"),
             "norm_position": ("post", "pre"),
-            "position_embedding_type": ("rope", "learned", "grid", "rope_2d"),
+            "position_embedding_type": ("rope", "learned", "grid", "rope_2d", "none"),
+            "token_mixer": ("attention", "mlp"),
             "puzzle_emb_placement": ("prefix", "everywhere"),
             "halting": ("q_learning", "lean"),
             "halting_pooling": ("first", "mean"),
@@ -305,6 +330,31 @@ class HRMConfig(PreTrainedConfig):
                 f"equal to hidden_size={self.hidden_size}, because with puzzle_emb_placement='everywhere' it is added "
                 "to the hidden states",
             )
+        filled = math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+        self._require(
+            "puzzle_emb_len",
+            self.puzzle_emb_len is None
+            or (
+                _is_int(self.puzzle_emb_len)
+                and self.puzzle_emb_len >= filled
+                and self.puzzle_emb_placement == "prefix"
+            ),
+            f"None, or an integer of at least {filled}, which are the positions that puzzle_emb_ndim="
+            f"{self.puzzle_emb_ndim} fills, with puzzle_emb_placement='prefix'",
+        )
+        width = self.token_mixer_intermediate_size
+        self._require(
+            "token_mixer_intermediate_size",
+            width is None or (_is_int(width) and width >= 1 and self.token_mixer == "mlp"),
+            "None, or an integer of at least 1 with token_mixer='mlp'",
+        )
+        self._require(
+            "token_mixer",
+            self.token_mixer == "attention"
+            or (not self.is_causal and self.position_embedding_type in ("learned", "grid", "none")),
+            "'attention', except in a grid model (is_causal=False) with position_embedding_type 'learned', 'grid' or "
+            "'none', because rotary positions are those of attention",
+        )
         self._require(
             "num_token_roles",
             self.num_token_roles == 0 or self.puzzle_emb_placement == "everywhere",

@@ -510,27 +510,59 @@ class HRMAttention(nn.Module):
 
 
 class HRMMLP(nn.Module):
-    """SwiGLU with one matrix for gate and up projection, the gate first."""
+    """SwiGLU with one matrix for gate and up projection, the gate first.
 
-    def __init__(self, config: HRMConfig):
+    Args:
+        width (`int`): of what comes in and goes out.
+        intermediate_size (`int`): width in between.
+        hidden_act (`str`): activation of the gate.
+    """
+
+    def __init__(self, width: int, intermediate_size: int, hidden_act: str):
         super().__init__()
-        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.act_fn = ACT2FN[config.hidden_act]
+        self.gate_up_proj = nn.Linear(width, 2 * intermediate_size, bias=False)
+        self.down_proj = nn.Linear(intermediate_size, width, bias=False)
+        self.act_fn = ACT2FN[hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         gate, up = self.gate_up_proj(hidden_states).chunk(2, dim=-1)
         return self.down_proj(self.act_fn(gate) * up)
 
 
+class HRMTokenMixer(HRMMLP):
+    """SwiGLU over the positions of each channel, in place of attention (`mlp_t` of TRM, arXiv 2510.04871)."""
+
+    def __init__(self, config: HRMConfig):
+        num_positions = config.num_prefix_positions + config.max_position_embeddings
+        super().__init__(num_positions, config.token_mixer_intermediate_size, config.hidden_act)
+
+    def forward(self, channels: torch.Tensor) -> torch.Tensor:
+        """`(batch, hidden_size, positions)` in and out; a `ValueError` for another number of positions."""
+        wanted, length = self.gate_up_proj.in_features, channels.shape[-1]
+        if length != wanted:
+            raise ValueError(
+                f"The sequence has {length} positions, prefix included, but this model mixes exactly {wanted} "
+                "(token_mixer='mlp'); give sequences of the length that it was made for."
+            )
+        return super().forward(channels)
+
+
 class HRMBlock(GradientCheckpointingLayer):
-    """Transformer block with the norm after each residual sum (post-norm), or before attention and SwiGLU."""
+    """Transformer block with the norm after each residual sum (post-norm), or before what is added (pre-norm).
+
+    With `token_mixer="mlp"` positions are mixed by a SwiGLU instead of attention; the norm of that half is over
+    positions, too.
+    """
 
     def __init__(self, config: HRMConfig, layer_idx: int):
         super().__init__()
         self.norm_position = config.norm_position
-        self.self_attn = HRMAttention(config, layer_idx)
-        self.mlp = HRMMLP(config)
+        self.mixes_by_mlp = config.token_mixer == "mlp"
+        if self.mixes_by_mlp:
+            self.token_mixer = HRMTokenMixer(config)
+        else:
+            self.self_attn = HRMAttention(config, layer_idx)
+        self.mlp = HRMMLP(config.hidden_size, config.intermediate_size, config.hidden_act)
         self.norm = HRMRMSNorm(config.rms_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -541,18 +573,29 @@ class HRMBlock(GradientCheckpointingLayer):
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        pre_norm = self.norm_position == "pre"
-        attn_output, _ = self.self_attn(
-            self.norm(hidden_states) if pre_norm else hidden_states,
-            attention_mask=attention_mask,
-            position_embeddings=position_embeddings,
-            **kwargs,
-        )
-        hidden_states = hidden_states + self.dropout(attn_output)
-        if pre_norm:
-            return hidden_states + self.dropout(self.mlp(self.norm(hidden_states)))
-        hidden_states = self.norm(hidden_states)
-        return self.norm(hidden_states + self.dropout(self.mlp(hidden_states)))
+        if self.mixes_by_mlp:
+            if attention_mask is not None:
+                raise ValueError("attention_mask is for models with attention, but this one has token_mixer='mlp'.")
+            hidden_states = self.add(self.token_mixer, hidden_states.mT).mT
+        else:
+            hidden_states = self.add(
+                self.attend,
+                hidden_states,
+                attention_mask=attention_mask,
+                position_embeddings=position_embeddings,
+                **kwargs,
+            )
+        return self.add(self.mlp, hidden_states)
+
+    def attend(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """What attention gives, without its weights."""
+        return self.self_attn(hidden_states, **kwargs)[0]
+
+    def add(self, sublayer: Callable[..., torch.Tensor], hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """`hidden_states` and what `sublayer` makes of them, normalized over the last dimension before or after."""
+        if self.norm_position == "pre":
+            return hidden_states + self.dropout(sublayer(self.norm(hidden_states), **kwargs))
+        return self.norm(hidden_states + self.dropout(sublayer(hidden_states, **kwargs)))
 
 
 # --- the recurrence ---------------------------------------------------------------------------------------------
@@ -768,7 +811,7 @@ class HRMModel(HRMPreTrainedModel):
             self.embed_positions = nn.Embedding(num_positions, config.hidden_size)
         elif config.position_embedding_type == "grid":
             self.embed_positions = HRMGridPositions(config, for_attention=False)
-        else:
+        elif config.position_embedding_type != "none":
             self.rotary_emb = HRMRotaryEmbedding(config)
         self.H_module = HRMModule(config, config.H_layers, first_layer_idx=0)
         if not config.share_modules:
@@ -835,12 +878,14 @@ class HRMModel(HRMPreTrainedModel):
                 # identifier 0 is "no particular puzzle"
                 puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=embeddings.device)
             check_ids("puzzle_identifiers", puzzle_identifiers, self.config.num_puzzle_identifiers)
-        if self.config.puzzle_emb_ndim > 0 and self.config.puzzle_emb_placement == "prefix":
-            num_prefix = math.ceil(self.config.puzzle_emb_ndim / self.config.hidden_size)
+        num_prefix = self.config.num_puzzle_positions
+        if self.config.puzzle_emb_ndim > 0 and num_prefix > 0:
             prefix = self.puzzle_embeddings(puzzle_identifiers).to(embeddings.dtype)
             prefix = F.pad(prefix, (0, num_prefix * self.config.hidden_size - self.config.puzzle_emb_ndim))
             prefix = prefix.view(batch_size, num_prefix, self.config.hidden_size)
             embeddings = torch.cat((prefix, embeddings), dim=1)
+        elif num_prefix > 0:
+            embeddings = F.pad(embeddings, (0, 0, num_prefix, 0))
         if self.config.position_embedding_type == "learned":
             num_learned = self.config.num_prefix_positions + self.config.max_position_embeddings
             check_ids("position_ids", position_ids, num_learned)

@@ -413,6 +413,7 @@ def evaluate_arc(
     tests = (pair for task in arc.puzzles_tasks(puzzles) for pair in task.pairs("test"))
     if submission is None and not any(pair.output.size for pair in tests):
         raise ValueError(f"No test input of {dataset} has a known output, so there is no score; give a --submission.")
+    arc.check_number_of_identifiers(dataset, processor, hrm_model.config.num_puzzle_identifiers)
     max_segments = max_segments or hrm_model.config.halt_max_steps
     answers = arc.vote(
         hrm_model.to(accelerator.device).solve,
@@ -691,7 +692,7 @@ def evaluate_text(
 
 @app.command()
 def convert(
-    checkpoint: Annotated[str, typer.Argument(help="File, folder or Hub repository of the original HRM code.")],
+    checkpoint: Annotated[str, typer.Argument(help="File, folder or Hub repository of the code of HRM or TRM.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     task: Annotated[
         Literal["sudoku", "maze", "arc"] | None,
@@ -701,6 +702,15 @@ def convert(
     h_cycles: Annotated[int | None, typer.Option(help="H_cycles, if no all_config.yaml says it.")] = None,
     l_cycles: Annotated[int | None, typer.Option(help="L_cycles, if no all_config.yaml says it.")] = None,
     halt_max_steps: Annotated[int | None, typer.Option(help="Segments, if no all_config.yaml says it.")] = None,
+    pos_encodings: Annotated[
+        Literal["rope", "none"] | None, typer.Option(help="TRM: positions, if no all_config.yaml says it.")
+    ] = None,
+    puzzle_emb_len: Annotated[
+        int | None,
+        typer.Option(
+            help="TRM: positions before the tokens, if no all_config.yaml says it; 16 in the published ones."
+        ),
+    ] = None,
     identifiers: Annotated[
         Path | None,
         typer.Option(
@@ -708,11 +718,22 @@ def convert(
             "the original code, which has that file, or of `data arc` or `data import-original`."
         ),
     ] = None,
+    drop_puzzle_embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--drop-puzzle-embeddings",
+            help="ARC: leave out the puzzle embeddings, most of the file, to train the model on other tasks.",
+        ),
+    ] = False,
+    puzzle_embeddings_dtype: Annotated[
+        Literal["float32", "float16"],
+        typer.Option(help="Of the puzzle embeddings in the file; float16 rounds them and takes half the space."),
+    ] = "float32",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub repository.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Convert a checkpoint of the original HRM code into a model folder, and compare the two bit for bit.
+    """Convert a checkpoint of the original code of HRM or TRM into a model folder, and compare the two bit for bit.
 
     Example: hrm-hf convert sapientinc/HRM-checkpoint-ARC-2 --identifiers data/arc-2 --out models/arc-2
     """
@@ -722,12 +743,20 @@ def convert(
     from hrm_hf.original_checkpoint import Settings
 
     logging.disable_progress_bar()
-    settings = Settings(num_heads=num_heads, H_cycles=h_cycles, L_cycles=l_cycles, halt_max_steps=halt_max_steps)
-    done = convert_checkpoint(checkpoint, out, task, settings, identifiers, revision, overwrite)
+    settings = Settings(num_heads, h_cycles, l_cycles, halt_max_steps, pos_encodings, puzzle_emb_len)
+    done = convert_checkpoint(
+        *(checkpoint, out, task, settings, identifiers, revision, overwrite),
+        drop_puzzle_embeddings=drop_puzzle_embeddings,
+        puzzle_embeddings_dtype=puzzle_embeddings_dtype,
+    )
     if as_json:
         print(json.dumps(asdict(done), indent=2))
         return
-    print(f"{done.checkpoint}: HRM for {done.task}, {done.parameters:,} parameters")
+    print(f"{done.checkpoint}: {done.family} for {done.task}, {done.parameters:,} parameters")
+    if done.dropped_identifiers:
+        print(f"{done.dropped_identifiers:,} puzzle embeddings left out; that of no particular puzzle is kept")
+    if done.rounding_error is not None:
+        print(f"puzzle embeddings rounded to {puzzle_embeddings_dtype}, by at most {done.rounding_error:.2g}")
     if done.identifiers > 1 and done.named_identifiers == 0:
         print(
             f"none of its {done.identifiers:,} puzzle identifiers has a name, so the processor takes no names; give "
@@ -752,8 +781,8 @@ def export(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model for other code: as a checkpoint of the original (step_0, all_config.yaml, dataset.json), or as
-    ONNX graphs with manifest.json.
+    """Write a model for other code: as a checkpoint of the original code of HRM or TRM (step_0, all_config.yaml,
+    dataset.json), or as ONNX graphs with manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
     """

@@ -1,11 +1,12 @@
-"""Checkpoints of the original HRM code as model folders of this project, and back; each proves that it is the same.
+"""Checkpoints of the original codes of HRM and TRM as model folders of this project, and back; each proves that it is
+the same.
 
 The layout of the original and the names of its parameters stand in `original_checkpoint`.
 """
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -17,8 +18,10 @@ from hrm_hf.data.folder import check_replaceable, whole_folder
 from hrm_hf.model_card import CARD, converted_card
 from hrm_hf.original_checkpoint import (
     OFFICIAL,
+    Family,
     OriginalCheckpoint,
     Settings,
+    family_of,
     find_checkpoint,
     original_arch,
     read_checkpoint,
@@ -38,6 +41,7 @@ class Conversion:
 
     Attributes:
         checkpoint: the file that was read, or the model.
+        family: `"HRM"` or `"TRM"`.
         output: the folder that was written.
         task: what the model is for.
         parameters: numbers in it.
@@ -45,9 +49,12 @@ class Conversion:
         identifiers: puzzle identifiers that it has an embedding for, the blank one included.
         equal_tensors: tensors that are equal bit for bit there and back.
         equal_logits: shape of the logits that are.
+        dropped_identifiers: puzzle identifiers whose embedding was left out.
+        rounding_error: largest difference that the rounding of puzzle embeddings made, `None` without.
     """
 
     checkpoint: str
+    family: Family
     output: str
     task: str
     parameters: int
@@ -55,6 +62,8 @@ class Conversion:
     identifiers: int
     equal_tensors: int
     equal_logits: list[int]
+    dropped_identifiers: int = 0
+    rounding_error: float | None = None
 
 
 def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMForGridTask:
@@ -89,6 +98,8 @@ def convert(
     identifiers: Path | None = None,
     revision: str | None = None,
     overwrite: bool = False,
+    drop_puzzle_embeddings: bool = False,
+    puzzle_embeddings_dtype: Literal["float32", "float16"] = "float32",
 ) -> Conversion:
     """Write a model folder from a checkpoint of the original: model, code, processor and card.
 
@@ -101,10 +112,12 @@ def convert(
             identifiers.json) or in ours; by default that of the checkpoint, if it has the file.
         revision: of the repository on the Hub.
         overwrite: whether a model folder that is there may be replaced.
+        drop_puzzle_embeddings: leave out all puzzle embeddings but that of the blank identifier, 0.
+        puzzle_embeddings_dtype: of the puzzle embeddings in the file; `"float16"` rounds them.
 
     Raises:
         FileNotFoundError, FileExistsError: for a missing checkpoint and an output folder that is in use.
-        ValueError: for a checkpoint that is none of the original HRM's or of another task.
+        ValueError: for a checkpoint that is none of the original HRM's or TRM's or of another task.
         RuntimeError: if the written model is not bit for bit the one that was read.
     """
     known_task = OFFICIAL.get(checkpoint)
@@ -117,18 +130,44 @@ def convert(
         )
     check_replaceable(output, overwrite, "config.json", "model folder")
     original = read_checkpoint(find_checkpoint(checkpoint, revision), settings, identifiers)
+    dropped, rounding_error = 0, None
+    if drop_puzzle_embeddings:
+        dropped = (original.sizes.num_puzzle_identifiers or 0) - 1
+        original = original.without_puzzle_embeddings()
+    if puzzle_embeddings_dtype != "float32":
+        given = original.tensors
+        original = original.with_rounded_puzzle_embeddings(getattr(torch, puzzle_embeddings_dtype))
+        name = "puzzle_emb.weights"
+        rounding_error = (original.tensors[name] - given[name]).abs().max().item()
     processor = build_processor(original, task)
     model = original.model(processor.seq_len)
     with whole_folder(output) as partial:
+        if rounding_error is not None:
+            model.model.puzzle_embeddings.to(getattr(torch, puzzle_embeddings_dtype))
         save_checkpoint(partial, model, processor)
-        logits = _check_there_and_back(model, original.tensors, partial)
+        model.float()
+        logits = _check_there_and_back(model, original, partial)
         # the path of a file on this machine says nothing to others, the name of a repository does
         source = checkpoint if not Path(checkpoint).exists() else None
         # that of their code; of other checkpoints nobody knows
         license = "apache-2.0" if checkpoint in OFFICIAL else None
-        card = converted_card(model, processor, source, original.path.name, license)
+        exceptions = []
+        if original.has_lean_halting:
+            exceptions.append(
+                "The halting head of TRM has a second output that is used nowhere, and is left out here."
+            )
+        if dropped:
+            exceptions.append(
+                f"The {dropped:,} puzzle embeddings are left out; identifier 0, no particular puzzle, is kept."
+            )
+        if rounding_error is not None:
+            exceptions.append(
+                f"The puzzle embeddings are {puzzle_embeddings_dtype}, rounded by at most {rounding_error:.2g}."
+            )
+        card = converted_card(model, processor, source, original.path.name, license, exceptions)
         (partial / CARD).write_text(f"{card}\n", encoding="utf-8")
-    return _conversion(str(original.path), output, model, processor, len(original.tensors), logits)
+    done = _conversion(str(original.path), output, model, processor, len(original.tensors), logits)
+    return replace(done, dropped_identifiers=dropped, rounding_error=rounding_error)
 
 
 def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
@@ -191,12 +230,12 @@ def build_processor(original: OriginalCheckpoint, task: TaskName) -> HRMGridProc
     return HRMGridProcessor(task, side, side, puzzle_identifiers=names)
 
 
-def _check_there_and_back(model: HRMForGridTask, tensors: dict[str, torch.Tensor], folder: Path) -> torch.Tensor:
+def _check_there_and_back(model: HRMForGridTask, original: OriginalCheckpoint, folder: Path) -> torch.Tensor:
     """Compare what was read with what comes back from an export of the model, and its logits with two others'.
 
     Args:
-        model: converted from `tensors`.
-        tensors: of the original, by name without prefix.
+        model: converted from it.
+        original: what was read.
         folder: with the saved model.
 
     Returns:
@@ -208,18 +247,25 @@ def _check_there_and_back(model: HRMForGridTask, tensors: dict[str, torch.Tensor
     with TemporaryDirectory(dir=folder) as exported:
         write_checkpoint(Path(exported), model)
         back = read_state_dict(Path(exported) / "step_0")
-        if back.keys() != tensors.keys():
-            raise RuntimeError(f"The names {sorted(back.keys() ^ tensors.keys())} differ after conversion and export.")
-        for name, tensor in tensors.items():
+        if back.keys() != original.tensors.keys():
+            differ = sorted(back.keys() ^ original.tensors.keys())
+            raise RuntimeError(f"The names {differ} differ after conversion and export.")
+        for name, tensor in original.tensors.items():
+            there, here = (original.used_part(name, one) for one in (tensor, back[name]))
             # the original's weights are float32, its initial states perhaps not; a wider dtype holds the same numbers
-            if not torch.equal(back[name].double(), tensor.double()):
+            wider = torch.promote_types(there.dtype, here.dtype)
+            if not torch.equal(here.to(wider), there.to(wider)):
                 raise RuntimeError(f"{name} differs after conversion and export.")
         _check_equal_logits(model, load_original(exported), "the exported checkpoint")
     return _check_equal_logits(model, HRMForGridTask.from_pretrained(folder), "the saved model")
 
 
 def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str) -> torch.Tensor:
-    """Two segments on random puzzles; a `RuntimeError` if the models do not agree in every bit."""
+    """Two segments on random puzzles; a `RuntimeError` if the logits do not agree in every bit.
+
+    The halting values do up to rounding: a head with one output is a dot product, and the order of its additions
+    depends on where in memory the weights lie.
+    """
     config = model.config
     generator = torch.Generator().manual_seed(0)
     batch = {
@@ -233,8 +279,8 @@ def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str)
             carry.halted[:] = False
             outputs.append(one(**batch, carry=carry))
     mine, theirs = outputs
-    for name in ("logits", "q_halt_logits", "q_continue_logits"):
-        if not torch.equal(mine[name], theirs[name]):
+    for name, tolerance in (("logits", 0.0), ("q_halt_logits", 1e-5), ("q_continue_logits", 1e-5)):
+        if name in mine and not torch.allclose(mine[name], theirs[name], rtol=tolerance, atol=tolerance):
             raise RuntimeError(f"The {name} of {what} differ from those of the model.")
     return mine.logits
 
@@ -249,6 +295,7 @@ def _conversion(
 ) -> Conversion:
     return Conversion(
         checkpoint=checkpoint,
+        family=family_of(model.config),
         output=str(output),
         task=f"{processor.task} {processor.height}x{processor.width}",
         parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -204,12 +204,19 @@ def run_card(
         facts=_training_facts(run, dataset),
         recipe=yaml.safe_dump(recipe | {"dataset": dataset}, sort_keys=False).strip(),
         sizes=None,
+        trm=False,
+        exceptions=[],
         lean=run.config["halting"] == "lean",
     )
 
 
 def converted_card(
-    model: "HRMForGridTask", processor: "HRMGridProcessor", source: str | None, file_name: str, license: str | None
+    model: "HRMForGridTask",
+    processor: "HRMGridProcessor",
+    source: str | None,
+    file_name: str,
+    license: str | None,
+    exceptions: list[str],
 ) -> ModelCard:
     """The card of a model that was converted from a checkpoint of the original code.
 
@@ -218,20 +225,26 @@ def converted_card(
         source: repository of the checkpoint on the Hub, `None` if it was a file on this machine.
         file_name: of the checkpoint.
         license: of the checkpoint, `None` if nobody knows.
+        exceptions: what is not as in the checkpoint, one sentence each.
     """
     config, kind = model.config, processor.task
+    is_trm = config.share_modules
     size = f"{processor.height}x{processor.width}"
     metadata = _metadata(kind, license)
     metadata.base_model = source
     sizes = (
-        f"hidden size {config.hidden_size}, {config.num_attention_heads} heads, {config.H_layers} + {config.L_layers} "
-        f"layers, {config.H_cycles} x {config.L_cycles} cycles, at most {config.halt_max_steps} segments"
+        f"hidden size {config.hidden_size}, "
+        + ("" if config.token_mixer == "mlp" else f"{config.num_attention_heads} heads, ")
+        + (f"{config.L_layers} " if is_trm else f"{config.H_layers} + {config.L_layers} ")
+        + f"layers, {config.H_cycles} x {config.L_cycles} cycles, at most {config.halt_max_steps} segments"
     )
     return _render(
         metadata,
-        title=_TITLES[kind].format(size=size),
+        title=_TITLES[kind].format(size=size).replace("HRM", "TRM" if is_trm else "HRM"),
         kind=kind,
         size=size,
+        trm=is_trm,
+        exceptions=exceptions,
         puzzles=_PUZZLES[kind].format(size=size),
         parameters=_millions(sum(parameter.numel() for parameter in model.parameters())),
         identifiers=config.num_puzzle_identifiers,

@@ -1,11 +1,16 @@
-"""The checkpoint folders of the original HRM code (sapientinc/HRM): reading, checking, writing.
+"""Checkpoint folders of the original codes of HRM (sapientinc/HRM) and TRM (SamsungSAILMontreal/TinyRecursiveModels):
+reading, checking, writing.
 
 step_N or checkpoint   a state dict; keys are `_orig_mod.model.inner.` and the name, or lack some of the prefix
 all_config.yaml        every option of the run; `arch` is the architecture
 dataset.json           optional: sizes of the data set, as the original's data folders have it
 identifiers.json       optional: names of the puzzle identifiers, by number
 
-Sizes come from the tensors. What else the architecture is (`Settings`) stands in all_config.yaml, or is asked for.
+Which of the two models it is, and sizes, come from the tensors: HRM has two networks, H_level and L_level, and TRM has
+L_level alone. What else the architecture is (`Settings`) stands in all_config.yaml, or is asked for.
+
+TRM's halting head has two outputs, of which it uses the first alone (`no_ACT_continue`); the second is not kept, and
+written as it is initialized.
 """
 
 import json
@@ -13,15 +18,16 @@ import math
 import pickle
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
 from huggingface_hub import snapshot_download
 
 from configuration_hrm import HRMConfig, swiglu_intermediate_size
+from hrm_hf.data.arc_plans import BLANK_NAME, parse_plan
 from hrm_hf.data.original_layout import read_identifiers, write_identifiers
 from hrm_hf.hub_errors import hub_errors
 from modeling_hrm import HRMForGridTask
@@ -34,8 +40,16 @@ OFFICIAL = {
     "sapientinc/HRM-checkpoint-ARC-2": "arc",
 }
 
-# the class that all_config.yaml names, whatever the module it is in
-_CLASS_NAME = "HierarchicalReasoningModel_ACTV1"
+Family = Literal["HRM", "TRM"]
+
+# the class that all_config.yaml names: HRM's whatever the module it is in, TRM's in this one, because the hybrids
+# trm_hier6 and trm_singlez have a class of the same name
+_CLASSES: dict[str, Family] = {"HierarchicalReasoningModel_ACTV1": "HRM", "TinyRecursiveReasoningModel_ACTV1": "TRM"}
+_TRM_MODULE = "trm"
+_ARCH_NAMES: dict[Family, str] = {
+    "HRM": "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1",
+    "TRM": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
+}
 # prefix of the original's parameter names, in the order in which wrappers were put on
 _PREFIXES = ("_orig_mod.", "model.", "inner.")
 _RENAMES = {
@@ -50,13 +64,14 @@ _RENAMES = {
 }
 _RENAMES_BACK = {ours: original for original, ours in _RENAMES.items()}
 _OPTIONAL = {"embed_pos.embedding_weight", "puzzle_emb.weights"}
+# no parameters of the original but buffers, which an average of the parameters (EMA) lacks
+_BUFFERS = {"H_init", "L_init", "puzzle_emb.weights"}
 _LAYER = re.compile(r"(H|L)_level\.layers\.(\d+)\.(.+)")
-_LAYER_WEIGHTS = (
-    "self_attn.qkv_proj.weight",
-    "self_attn.o_proj.weight",
-    "mlp.gate_up_proj.weight",
-    "mlp.down_proj.weight",
-)
+_ATTENTION = ("self_attn.qkv_proj.weight", "self_attn.o_proj.weight")
+_TOKEN_MIXER = ("mlp_t.gate_up_proj.weight", "mlp_t.down_proj.weight")
+_MLP = ("mlp.gate_up_proj.weight", "mlp.down_proj.weight")
+# of the halting head of TRM, whose second output starts like this and stays so
+_UNUSED_BIAS = -5.0
 
 
 @dataclass(frozen=True)
@@ -67,27 +82,39 @@ class Settings:
     H_cycles: int | None = None
     L_cycles: int | None = None
     halt_max_steps: int | None = None
+    pos_encodings: str | None = None
+    puzzle_emb_len: int | None = None
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the tensors tell. `num_puzzle_identifiers` is `None` without, `num_positions` unless they are learned."""
+    """What the tensors tell.
 
+    `num_puzzle_identifiers` is `None` without a puzzle embedding, `token_mixer_intermediate_size` with attention, and
+    `num_positions`, prefix included, unless positions are learned or mixed by a SwiGLU.
+    """
+
+    family: Family
     vocab_size: int
     hidden_size: int
     intermediate_size: int
+    token_mixer_intermediate_size: int | None
     H_layers: int
     L_layers: int
     puzzle_emb_ndim: int
     num_puzzle_identifiers: int | None
     num_positions: int | None
+    has_learned_positions: bool
 
     @property
-    def seq_len(self) -> int | None:
-        """Tokens of a sequence, if its positions are learned: those that are no prefix."""
-        if self.num_positions is None:
-            return None
-        return self.num_positions - math.ceil(self.puzzle_emb_ndim / self.hidden_size)
+    def mlp_t(self) -> bool:
+        """Whether a SwiGLU mixes positions in place of attention."""
+        return self.token_mixer_intermediate_size is not None
+
+    @property
+    def num_filled_positions(self) -> int:
+        """Prefix positions that the puzzle embedding fills."""
+        return math.ceil(self.puzzle_emb_ndim / self.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -113,11 +140,16 @@ class OriginalCheckpoint:
     @property
     def seq_len(self) -> int | None:
         """Tokens of a sequence, `None` if nothing tells."""
-        return self.sizes.seq_len or self.dataset.get("seq_len")
+        return _seq_len(self.sizes, self.arch["puzzle_emb_len"]) or self.dataset.get("seq_len")
+
+    @property
+    def has_lean_halting(self) -> bool:
+        """Whether only the first output of the halting head is used."""
+        return self.sizes.family == "TRM" and self.arch.get("no_ACT_continue", True)
 
     def config(self, seq_len: int) -> HRMConfig:
         """The configuration, for sequences of `seq_len` tokens; a `ValueError` if it is impossible."""
-        sizes, arch = self.sizes, self.arch
+        sizes, arch, is_trm = self.sizes, self.arch, self.sizes.family == "TRM"
         return HRMConfig(
             vocab_size=sizes.vocab_size,
             max_position_embeddings=seq_len,
@@ -126,18 +158,22 @@ class OriginalCheckpoint:
             hidden_size=sizes.hidden_size,
             intermediate_size=sizes.intermediate_size,
             num_attention_heads=arch["num_heads"],
-            H_layers=sizes.H_layers,
+            token_mixer="mlp" if sizes.mlp_t else "attention",
+            token_mixer_intermediate_size=sizes.token_mixer_intermediate_size,
+            H_layers=sizes.L_layers if is_trm else sizes.H_layers,
             L_layers=sizes.L_layers,
             H_cycles=arch["H_cycles"],
             L_cycles=arch["L_cycles"],
-            position_embedding_type="rope" if sizes.num_positions is None else "learned",
+            share_modules=is_trm,
+            position_embedding_type=arch["pos_encodings"],
             rope_parameters={"rope_type": "default", "rope_theta": arch.get("rope_theta", 10000.0)},
             rms_norm_eps=arch.get("rms_norm_eps", 1e-5),
             puzzle_emb_ndim=sizes.puzzle_emb_ndim,
+            puzzle_emb_len=arch["puzzle_emb_len"] or None,
             halt_max_steps=arch["halt_max_steps"],
             halt_exploration_prob=arch.get("halt_exploration_prob", 0.1),
-            halting="q_learning",
-            gradient_depth="last_step",
+            halting="lean" if self.has_lean_halting else "q_learning",
+            gradient_depth="last_cycle" if is_trm else "last_step",
             token_loss=arch.get("loss", {}).get("loss_type", "stablemax_cross_entropy").removesuffix("_cross_entropy"),
         )
 
@@ -147,22 +183,64 @@ class OriginalCheckpoint:
         Raises:
             ValueError: if a tensor has another shape than the rest of the checkpoint asks for.
         """
-        model = HRMForGridTask(self.config(seq_len))
-        converted = {rename_original_key(name): tensor for name, tensor in self.tensors.items()}
+        model, family = HRMForGridTask(self.config(seq_len)), self.sizes.family
+        converted = {
+            rename_original_key(name, family): self.used_part(name, tensor) for name, tensor in self.tensors.items()
+        }
         for key, expected in model.state_dict().items():
             if converted[key].shape != expected.shape:
                 raise ValueError(
-                    f"{original_key(key)} has the shape {tuple(converted[key].shape)} in {self.path}, but its other "
-                    f"tensors and its configuration ask for {tuple(expected.shape)}."
+                    f"{original_key(key, family)} has the shape {tuple(converted[key].shape)} in {self.path}, but its "
+                    f"other tensors and its configuration ask for {tuple(expected.shape)}."
                 )
         model.load_state_dict(converted)
         return model.eval()
+
+    def used_part(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """What of a tensor the original uses: of a halting head perhaps the first output only."""
+        return tensor[:1] if self.has_lean_halting and name.startswith("q_head.") else tensor
+
+    def without_puzzle_embeddings(self) -> "OriginalCheckpoint":
+        """The same with the row of the blank identifier alone, and no names.
+
+        Raises:
+            ValueError: if there are no other rows.
+        """
+        if self.sizes.num_puzzle_identifiers in (None, 1):
+            raise ValueError(
+                f"{self.path} has {'no' if self.sizes.num_puzzle_identifiers is None else 'one'} puzzle embedding, so "
+                "there is nothing that --drop-puzzle-embeddings could leave out."
+            )
+        blank_row = self.tensors["puzzle_emb.weights"][:1].clone()
+        return replace(
+            self,
+            tensors=self.tensors | {"puzzle_emb.weights": blank_row},
+            sizes=replace(self.sizes, num_puzzle_identifiers=1),
+            identifiers=None,
+        )
+
+    def with_rounded_puzzle_embeddings(self, dtype: torch.dtype) -> "OriginalCheckpoint":
+        """The same with puzzle embeddings that `dtype` holds exactly.
+
+        Raises:
+            ValueError: if there are none, or one is too large for `dtype`.
+        """
+        table = self.tensors.get("puzzle_emb.weights")
+        if table is None:
+            raise ValueError(f"{self.path} has no puzzle embeddings; leave out --puzzle-embeddings-dtype.")
+        rounded = table.to(dtype).to(table.dtype)
+        if not torch.isfinite(rounded).all():
+            raise ValueError(
+                f"{self.path} has a puzzle embedding with the value {table.abs().max():.3g}, which is too large for "
+                f"{dtype}; leave out --puzzle-embeddings-dtype."
+            )
+        return replace(self, tensors=self.tensors | {"puzzle_emb.weights": rounded})
 
 
 # --- names
 
 
-def rename_original_key(key: str) -> str:
+def rename_original_key(key: str, family: Family = "HRM") -> str:
     """Name here of a parameter of the original, with or without its wrappers' prefixes.
 
     Raises:
@@ -172,21 +250,33 @@ def rename_original_key(key: str) -> str:
     if name in _RENAMES:
         return _RENAMES[name]
     layer = _LAYER.fullmatch(name)
-    if layer and layer[3] in _LAYER_WEIGHTS:
-        return f"model.{layer[1]}_module.layers.{layer[2]}.{layer[3]}"
-    raise ValueError(f"{key!r} is not a parameter of the original HRM (ACT version 1); is this its checkpoint?")
+    if layer and layer[3] in _layer_weights(family):
+        # the one network of TRM, which is named after L there, plays both modules
+        module = "H" if family == "TRM" else layer[1]
+        return f"model.{module}_module.layers.{layer[2]}.{layer[3].replace('mlp_t.', 'token_mixer.')}"
+    raise ValueError(f"{key!r} is not a parameter of the original {family} (ACT version 1); is this its checkpoint?")
 
 
-def original_key(key: str) -> str:
+def original_key(key: str, family: Family = "HRM") -> str:
     """Name in the original, without prefix, of a parameter of [`HRMForGridTask`]; the inverse of the above.
 
     Raises:
         ValueError: if the original has no such parameter.
     """
-    name = _RENAMES_BACK.get(key, key.removeprefix("model.").replace("_module.", "_level.", 1))
-    if name in _RENAMES or _LAYER.fullmatch(name):
+    if key in _RENAMES_BACK:
+        return _RENAMES_BACK[key]
+    name = key.removeprefix("model.").replace("_module.", "_level.", 1).replace(".token_mixer.", ".mlp_t.")
+    if family == "TRM":
+        name = name.replace("H_level.", "L_level.", 1)
+    layer = _LAYER.fullmatch(name)
+    if layer and layer[3] in _layer_weights(family):
         return name
-    raise ValueError(f"The original HRM has no parameter for {key!r}.")
+    raise ValueError(f"The original {family} has no parameter for {key!r}.")
+
+
+def _layer_weights(family: Family) -> tuple[str, ...]:
+    """Names of the weights that a layer may have."""
+    return _ATTENTION + _MLP + (_TOKEN_MIXER if family == "TRM" else ())
 
 
 def _without_prefix(key: str) -> str:
@@ -256,40 +346,43 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: if `path` is not there, or `identifiers` is no such folder.
-        ValueError: if a file is none of the original HRM's, parameters are missing or unknown, files contradict each
-            other, or something must be asked for.
+        ValueError: if a file is none of the original HRM's or TRM's, parameters are missing or unknown, files
+            contradict each other, or something must be asked for.
     """
     settings = settings or Settings()
     all_config = path.with_name("all_config.yaml")
     arch = read_arch(all_config) if all_config.is_file() else None
     tensors = read_state_dict(path)
-    _check_names(path, tensors, arch or {})
-    sizes = _infer_sizes(path, tensors)
+    family = _family(path, tensors, arch)
+    _check_names(path, tensors, arch or {}, family)
+    sizes = _infer_sizes(path, tensors, family)
     dataset_path = path.with_name("dataset.json")
     dataset = _read_dataset_json(dataset_path) if dataset_path.is_file() else {}
+    if arch is not None:
+        _check_said(all_config, _said_by_arch(arch, sizes))
+    known = _with_settings(path, arch, settings, _known(arch, sizes, dataset), sizes)
     _check_said(
         dataset_path,
         (
             (name, dataset.get(name), value)
             for name, value in (
                 ("vocab_size", sizes.vocab_size),
-                ("seq_len", sizes.seq_len),
+                ("seq_len", _seq_len(sizes, known["puzzle_emb_len"])),
                 ("num_puzzle_identifiers", sizes.num_puzzle_identifiers),
             )
         ),
     )
-    if arch is not None:
-        _check_said(all_config, _said_by_arch(arch, sizes))
     names = None
     if identifiers is not None or path.with_name("identifiers.json").is_file():
         names = _identifier_names(identifiers or path.parent)
-    return OriginalCheckpoint(path, tensors, sizes, _with_settings(path, arch, settings), dataset, names)
+    return OriginalCheckpoint(path, tensors, sizes, known, dataset, names)
 
 
 def _identifier_names(folder: Path) -> list[str]:
     """Names of the puzzle identifiers, by number, of a data set in the form of the original code or in ours."""
     if not any(folder.glob("data/tasks-*.parquet")):
-        return read_identifiers(folder)
+        # TRM writes them with other signs than HRM and our data sets
+        return [parse_plan(name).name for name in read_identifiers(folder)]
     from hrm_hf.data.arc_puzzles import SPLITS, load_arc_tasks, load_plans, puzzle_names
 
     return puzzle_names(load_arc_tasks(folder), [load_plans(folder, split) for split in SPLITS])
@@ -341,14 +434,15 @@ def read_arch(path: Path) -> dict[str, Any]:
     name = arch.get("name") if isinstance(arch, dict) else None
     if not isinstance(name, str) or "@" not in name:
         raise ValueError(
-            f"{path} is not of the original HRM: it has no arch.name that ends in @{_CLASS_NAME}; give the "
-            "all_config.yaml of the run that made the checkpoint."
+            f"{path} is not of the original HRM or TRM: it has no arch.name that ends in @{' or @'.join(_CLASSES)}; "
+            "give the all_config.yaml of the run that made the checkpoint."
         )
-    class_name = name.partition("@")[2]
-    if "TinyRecursive" in class_name:
-        raise ValueError(_trm_is_not_covered(path.parent))
-    if class_name != _CLASS_NAME:
-        raise ValueError(f"{path} is of the model {class_name}; only {_CLASS_NAME} can be converted.")
+    module, _, class_name = name.partition("@")
+    if class_name not in _CLASSES:
+        raise ValueError(f"{path} is of the model {class_name}; only {' and '.join(_CLASSES)} can be converted.")
+    module = module.rpartition(".")[2]
+    if _CLASSES[class_name] == "TRM" and module != _TRM_MODULE:
+        raise ValueError(_is_a_hybrid(path, module))
     return arch
 
 
@@ -365,61 +459,111 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
 # --- checking
 
 
-def _check_names(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any]) -> None:
+def _family(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any] | None) -> Family:
+    """Which model a checkpoint is of; a `ValueError` if it is a hybrid, or all_config.yaml is of another."""
+    has_low, has_high = (any(name.startswith(f"{module}_level.") for name in tensors) for module in "LH")
+    family: Family = "TRM" if has_low and not has_high else "HRM"
+    said = family if arch is None else _CLASSES[arch["name"].partition("@")[2]]
+    if said != family:
+        has = {"HRM": "two networks, H_level and L_level, as HRM", "TRM": "one network, L_level, as TRM"}
+        raise ValueError(
+            f"{path.with_name('all_config.yaml')} is of {said}, but {path} has {has[family]}; give the files of one "
+            "and the same run."
+        )
+    if family == "TRM":
+        if any(re.fullmatch(r"L\d_init", name) for name in tensors):
+            raise ValueError(_is_a_hybrid(path, "trm_hier6"))
+        if len({"H_init", "L_init"} & tensors.keys()) == 1:
+            raise ValueError(_is_a_hybrid(path, "trm_singlez"))
+    return family
+
+
+def _is_a_hybrid(path: Path, module: str) -> str:
+    about = {
+        "trm_hier6": ", which has six low-level states",
+        "trm_singlez": ", which has a single state",
+    }.get(module, "")
+    return f"{path} is of the TRM variant {module}{about}; only recursive_reasoning.trm can be converted."
+
+
+def _check_names(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any], family: Family) -> None:
     """Raise a `ValueError` that names the parameters that are missing, or that are too many."""
-    layers = dict.fromkeys("HL", 1)
+    layers = dict.fromkeys("L" if family == "TRM" else "HL", 1)
+    mlp_t = family == "TRM" and any(".mlp_t." in name for name in tensors)
+    weights = (_TOKEN_MIXER if mlp_t else _ATTENTION) + _MLP
     unknown = []
     for name in tensors:
         layer = _LAYER.fullmatch(name)
-        if layer and layer[3] in _LAYER_WEIGHTS:
+        if layer and layer[3] in weights:
             layers[layer[1]] = max(layers[layer[1]], int(layer[2]) + 1)
         elif name not in _RENAMES:
             unknown.append(name)
-    has_low, has_high = (any(name.startswith(f"{module}_level.") for name in tensors) for module in "LH")
-    if has_low and not has_high:
-        raise ValueError(_trm_is_not_covered(path))
     if unknown:
-        raise ValueError(f"{path} has {_listed(unknown)}, which the original HRM (ACT version 1) does not have.")
+        raise ValueError(f"{path} has {_listed(unknown)}, which the original {family} (ACT version 1) does not have.")
 
     wanted = set(_RENAMES) - _OPTIONAL
     for module, number in layers.items():
         number = max(number, _as_int(arch.get(f"{module}_layers")))
-        wanted |= {f"{module}_level.layers.{index}.{weight}" for index in range(number) for weight in _LAYER_WEIGHTS}
+        wanted |= {f"{module}_level.layers.{index}.{weight}" for index in range(number) for weight in weights}
     if _as_int(arch.get("puzzle_emb_ndim")) > 0:
         wanted.add("puzzle_emb.weights")
     if arch.get("pos_encodings") == "learned":
         wanted.add("embed_pos.embedding_weight")
     missing = sorted(wanted - tensors.keys())
+    if missing and {"H_init", "L_init"} <= set(missing) <= _BUFFERS:
+        raise ValueError(
+            f"{path} lacks {_listed(missing)}, which are no parameters but buffers: it is an average of the "
+            f"parameters (EMA) alone; give the checkpoint step_N that the original {family} saved, which has both."
+        )
     if missing:
-        raise ValueError(f"{path} lacks {_listed(missing)}; it is no whole checkpoint of the original HRM.")
+        raise ValueError(f"{path} lacks {_listed(missing)}; it is no whole checkpoint of the original {family}.")
 
 
-def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor]) -> Sizes:
+def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor], family: Family) -> Sizes:
     for name, tensor in tensors.items():
         wanted = 1 if name in ("H_init", "L_init", "q_head.bias") else 2
         if tensor.dim() != wanted:
             raise ValueError(f"{name} in {path} has {tensor.dim()} dimensions; wanted are {wanted}.")
     vocab_size, hidden_size = tensors["embed_tokens.embedding_weight"].shape
     puzzle_emb, positions = (tensors.get(name) for name in ("puzzle_emb.weights", "embed_pos.embedding_weight"))
+    mixer = tensors.get("L_level.layers.0.mlp_t.gate_up_proj.weight")
+    num_positions = None if positions is None else positions.shape[0]
     return Sizes(
+        family=family,
         vocab_size=vocab_size,
         hidden_size=hidden_size,
-        intermediate_size=tensors["H_level.layers.0.mlp.gate_up_proj.weight"].shape[0] // 2,
-        H_layers=sum(name.startswith("H_level.") for name in tensors) // len(_LAYER_WEIGHTS),
-        L_layers=sum(name.startswith("L_level.") for name in tensors) // len(_LAYER_WEIGHTS),
+        intermediate_size=tensors["L_level.layers.0.mlp.gate_up_proj.weight"].shape[0] // 2,
+        token_mixer_intermediate_size=None if mixer is None else mixer.shape[0] // 2,
+        H_layers=sum(name.startswith("H_level.") for name in tensors) // len(_ATTENTION + _MLP),
+        L_layers=sum(name.startswith("L_level.") for name in tensors) // len(_ATTENTION + _MLP),
         puzzle_emb_ndim=0 if puzzle_emb is None else puzzle_emb.shape[1],
         num_puzzle_identifiers=None if puzzle_emb is None else puzzle_emb.shape[0],
-        num_positions=None if positions is None else positions.shape[0],
+        num_positions=num_positions if mixer is None else mixer.shape[1],
+        has_learned_positions=positions is not None,
     )
 
 
+def _seq_len(sizes: Sizes, puzzle_emb_len: int) -> int | None:
+    """Tokens of a sequence, if the tensors tell: positions that are no prefix."""
+    if sizes.num_positions is None:
+        return None
+    return sizes.num_positions - (puzzle_emb_len or sizes.num_filled_positions)
+
+
 def _said_by_arch(arch: dict[str, Any], sizes: Sizes) -> Iterable[tuple[str, Any, Any]]:
-    for name in ("hidden_size", "H_layers", "L_layers", "puzzle_emb_ndim"):
+    # TRM ignores its H_layers
+    for name in ("hidden_size", "L_layers", "puzzle_emb_ndim", *(["H_layers"] if sizes.family == "HRM" else [])):
         yield name, arch.get(name), getattr(sizes, name)
-    yield "pos_encodings", arch.get("pos_encodings"), "rope" if sizes.num_positions is None else "learned"
+    if sizes.family == "TRM":
+        yield "mlp_t", arch.get("mlp_t"), sizes.mlp_t
+    if (arch.get("pos_encodings") == "learned") != sizes.has_learned_positions:
+        yield "pos_encodings", arch.get("pos_encodings"), "learned" if sizes.has_learned_positions else "none learned"
     if isinstance(arch.get("expansion"), (int, float)):
-        width = swiglu_intermediate_size(sizes.hidden_size, arch["expansion"])
-        yield f"expansion {arch['expansion']}, that is a SwiGLU of width", width, sizes.intermediate_size
+        said = f"expansion {arch['expansion']}, that is a SwiGLU of width"
+        yield said, swiglu_intermediate_size(sizes.hidden_size, arch["expansion"]), sizes.intermediate_size
+        if sizes.mlp_t:
+            width = swiglu_intermediate_size(sizes.num_positions, arch["expansion"])
+            yield said.replace("a SwiGLU", "a SwiGLU over positions"), width, sizes.token_mixer_intermediate_size
 
 
 def _check_said(path: Path, said: Iterable[tuple[str, Any, Any]]) -> None:
@@ -432,17 +576,43 @@ def _check_said(path: Path, said: Iterable[tuple[str, Any, Any]]) -> None:
             )
 
 
-def _with_settings(path: Path, arch: dict[str, Any] | None, settings: Settings) -> dict[str, Any]:
-    """`arch` with what was asked for; a `ValueError` if something is contradicted or not known."""
+def _known(arch: dict[str, Any] | None, sizes: Sizes, dataset: dict[str, Any]) -> dict[str, Any]:
+    """`Settings` as far as all_config.yaml and the tensors tell them, or as nothing depends on them."""
+    known = {field.name: (arch or {}).get(field.name) for field in fields(Settings)}
+    if sizes.family == "HRM":
+        known["puzzle_emb_len"] = 0
+        known["pos_encodings"] = "learned" if sizes.has_learned_positions else "rope"
+        return known
+    if sizes.has_learned_positions:
+        known["pos_encodings"] = "learned"
+    elif sizes.mlp_t or known["pos_encodings"] not in ("rope", None):
+        known["pos_encodings"] = "none"  # rotary positions are for attention
+    if known["puzzle_emb_len"] is None:
+        if sizes.puzzle_emb_ndim == 0:
+            known["puzzle_emb_len"] = 0
+        elif sizes.num_positions is not None and "seq_len" in dataset:
+            known["puzzle_emb_len"] = sizes.num_positions - dataset["seq_len"]
+    return known
+
+
+def _with_settings(
+    path: Path, arch: dict[str, Any] | None, settings: Settings, known: dict[str, Any], sizes: Sizes
+) -> dict[str, Any]:
+    """`arch` with what is known and what was asked for; a `ValueError` if something is contradicted or not known."""
     asked = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-    known = {name: (arch or {}).get(name) for name in asked}
     for name, value in asked.items():
         if None not in (value, known[name]) and value != known[name]:
+            said = (
+                path.with_name("all_config.yaml")
+                if (arch or {}).get(name) is not None
+                else f"the {sizes.family} {path}"
+            )
             raise ValueError(
-                f"{_option(name)} {value} was given, but {path.with_name('all_config.yaml')} says {known[name]}; "
-                "leave the option out."
+                f"{_option(name)} {value} was given, but {said} says {known[name]}; leave the option out."
             )
     merged = {name: known[name] if asked[name] is None else asked[name] for name in asked}
+    if sizes.mlp_t and merged["num_heads"] is None:
+        merged["num_heads"] = 1  # there are none
     missing = [_option(name) for name, value in merged.items() if value is None]
     if missing:
         where = "is no all_config.yaml beside it" if arch is None else "all_config.yaml does not say them"
@@ -465,18 +635,10 @@ def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _trm_is_not_covered(path: Path) -> str:
-    return (
-        f"{path} is a checkpoint of TRM, which has one network (L_level) for both states; only HRM, with its two "
-        "networks, is covered so far."
-    )
-
-
 # --- writing
 
 # what a run of the original must say, though no part of the model: its defaults
 _TRAINING_DEFAULTS = {
-    "data_path": "data",
     "global_batch_size": 768,
     "epochs": 100000,
     "eval_interval": 10000,
@@ -490,19 +652,32 @@ _TRAINING_DEFAULTS = {
     "puzzle_emb_weight_decay": 0.1,
     "seed": 0,
 }
+_DATA: dict[Family, dict[str, Any]] = {"HRM": {"data_path": "data"}, "TRM": {"data_paths": ["data"]}}
 _YAML_HEADER = """\
 # Written by hrm-hf export. `arch` is that of the model; the rest are the original's defaults and say nothing of how it
-# was trained. Set data_path to the folder of data that you want to evaluate on or train with.
+# was trained. Set {data} to the folder of data that you want to evaluate on or train with.
 """
-# what the original always does, in the words of HRMConfig
-_FIXED = {
-    "halting": "q_learning",
+# what the originals always do, in the words of HRMConfig
+_FIXED: dict[Family, dict[str, Any]] = {
+    "HRM": {"halting": "q_learning", "token_mixer": "attention", "puzzle_emb_len": None},
+    "TRM": {},
+}
+_ALWAYS = {
     "halting_pooling": "first",
     "norm_position": "post",
     "is_causal": False,
     "hidden_act": "silu",
-    "share_modules": False,
+    "puzzle_emb_placement": "prefix",
+    "condition_sizes": None,
+    "num_registers": 0,
+    "pad_loss_weight": 1.0,
 }
+_POSITIONS: dict[Family, tuple[str, ...]] = {"HRM": ("learned", "rope"), "TRM": ("learned", "rope", "none")}
+
+
+def family_of(config: HRMConfig) -> Family:
+    """Which of the two models a configuration describes: one network for both states is TRM's."""
+    return "TRM" if config.share_modules else "HRM"
 
 
 def original_state_dict(model: HRMForGridTask) -> dict[str, torch.Tensor]:
@@ -510,11 +685,16 @@ def original_state_dict(model: HRMForGridTask) -> dict[str, torch.Tensor]:
 
     They are float32, and the two initial states of the dtype that the original would compute in.
     """
-    state_dtype = getattr(torch, _forward_dtype(model))
-    return {
-        "".join(_PREFIXES) + original_key(key): tensor.to(state_dtype if key.endswith("_init") else torch.float32)
+    state_dtype, family = getattr(torch, _forward_dtype(model)), family_of(model.config)
+    tensors = {
+        original_key(key, family): tensor.to(state_dtype if key.endswith("_init") else torch.float32)
         for key, tensor in model.state_dict().items()
     }
+    if model.config.halting == "lean":
+        weight, bias = tensors["q_head.weight"], tensors["q_head.bias"]
+        tensors["q_head.weight"] = torch.cat((weight, torch.zeros_like(weight)))
+        tensors["q_head.bias"] = torch.cat((bias, torch.full_like(bias, _UNUSED_BIAS)))
+    return {"".join(_PREFIXES) + name: tensor for name, tensor in tensors.items()}
 
 
 def original_arch(model: HRMForGridTask) -> dict[str, Any]:
@@ -524,26 +704,25 @@ def original_arch(model: HRMForGridTask) -> dict[str, Any]:
         ValueError: if the original cannot compute what the model computes.
     """
     config = model.config
-    for name, value in _FIXED.items():
+    family = family_of(config)
+    for name, value in (_FIXED[family] | _ALWAYS).items():
         if getattr(config, name) != value:
             raise ValueError(
-                f"The model has {name}={getattr(config, name)!r}, but the original knows {value!r} only, so it cannot "
-                "be exported."
+                f"The model has {name}={getattr(config, name)!r}, but the original {family} knows {value!r} only, so "
+                "it cannot be exported."
             )
-    if (
-        config.position_embedding_type not in ("learned", "rope")
-        or config.rope_parameters.get("rope_type") != "default"
-    ):
+    positions = _POSITIONS[family]
+    if config.position_embedding_type not in positions or config.rope_parameters.get("rope_type") != "default":
         raise ValueError(
             f"The model has position_embedding_type={config.position_embedding_type!r} with rope_parameters="
-            f"{config.rope_parameters}, but the original knows 'learned' and plain 'rope' only, so it cannot be "
-            "exported."
+            f"{config.rope_parameters}, but the original {family} knows {' and '.join(map(repr, positions))} with "
+            "plain rotary angles only, so it cannot be exported."
         )
-    return {
-        "name": f"hrm.hrm_act_v1@{_CLASS_NAME}",
+    arch = {
+        "name": _ARCH_NAMES[family],
         "loss": {"name": "losses@ACTLossHead", "loss_type": f"{config.token_loss}_cross_entropy"},
         "H_cycles": config.H_cycles,
-        "H_layers": config.H_layers,
+        "H_layers": config.H_layers if family == "HRM" else 0,
         "L_cycles": config.L_cycles,
         "L_layers": config.L_layers,
         "hidden_size": config.hidden_size,
@@ -557,6 +736,13 @@ def original_arch(model: HRMForGridTask) -> dict[str, Any]:
         "halt_exploration_prob": config.halt_exploration_prob,
         "forward_dtype": _forward_dtype(model),
     }
+    if family == "TRM":
+        arch |= {
+            "mlp_t": config.token_mixer == "mlp",
+            "puzzle_emb_len": config.puzzle_emb_len or 0,
+            "no_ACT_continue": config.halting == "lean",
+        }
+    return arch
 
 
 def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str, int] | None = None) -> None:
@@ -571,8 +757,10 @@ def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str,
         ValueError: as `original_arch`.
     """
     config = model.config
-    content = {"arch": original_arch(model)} | _TRAINING_DEFAULTS
-    (folder / "all_config.yaml").write_text(_YAML_HEADER + yaml.safe_dump(content, sort_keys=False))
+    family = family_of(config)
+    content = {"arch": original_arch(model)} | _DATA[family] | _TRAINING_DEFAULTS
+    header = _YAML_HEADER.format(data=next(iter(_DATA[family])))
+    (folder / "all_config.yaml").write_text(header + yaml.safe_dump(content, sort_keys=False))
     dataset = {
         "vocab_size": config.vocab_size,
         "seq_len": config.max_position_embeddings,
@@ -583,8 +771,10 @@ def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str,
     }
     (folder / "dataset.json").write_text(json.dumps(dataset))
     if identifiers:
-        names = {number: name for name, number in identifiers.items()}
-        listed = [names.get(number, "<blank>") for number in range(config.num_puzzle_identifiers)]
+        names = {number: parse_plan(name) for name, number in identifiers.items()}
+        listed = [BLANK_NAME] * config.num_puzzle_identifiers
+        for number, plan in names.items():
+            listed[number] = plan.name if family == "HRM" else plan.name_in_trm
         write_identifiers(folder, listed)
     torch.save(original_state_dict(model), folder / "step_0")
 
@@ -596,12 +786,16 @@ def _forward_dtype(model: HRMForGridTask) -> str:
 
 
 def _expansion(config: HRMConfig) -> float:
-    """An expansion factor that gives the model's SwiGLU: the published 4, if it does."""
-    exact = config.intermediate_size * 3 / 2 / config.hidden_size
+    """An expansion factor that gives the widths of the model's SwiGLUs: the published 4, if it does."""
+    widths = {config.hidden_size: config.intermediate_size}
+    if config.token_mixer == "mlp":
+        widths[config.num_prefix_positions + config.max_position_embeddings] = config.token_mixer_intermediate_size
+    exact = max(intermediate_size * 3 / 2 / width for width, intermediate_size in widths.items())
     for expansion in (4.0, *map(float, range(1, math.ceil(exact) + 1)), exact):
-        if swiglu_intermediate_size(config.hidden_size, expansion) == config.intermediate_size:
+        if all(swiglu_intermediate_size(width, expansion) == size for width, size in widths.items()):
             return expansion
+    mixer = "" if config.token_mixer == "attention" else f", {config.token_mixer_intermediate_size} over positions"
     raise ValueError(
-        f"The model has intermediate_size={config.intermediate_size}, but the original knows multiples of 256 only, "
-        "so it cannot be exported."
+        f"The model has intermediate_size={config.intermediate_size}{mixer}, but the original knows multiples of 256 "
+        "only, which follow from one expansion factor, so it cannot be exported."
     )

@@ -57,6 +57,13 @@ class Plan:
             return self.task
         return f"{self.task}_t{self.symmetry}_{self.colours}"
 
+    @property
+    def name_in_trm(self) -> str:
+        """The same as TRM writes it."""
+        if self.name == self.task:
+            return self.task
+        return f"{self.task}|||t{self.symmetry}|||{self.colours}"
+
     def apply(self, grid: np.ndarray) -> np.ndarray:
         """The augmented grid.
 

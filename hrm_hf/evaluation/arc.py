@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.arc_canvases import CanvasPairs, load_canvases
 from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans
-from hrm_hf.data.arc_puzzles import ArcPuzzles, load_arc, puzzle_names
+from hrm_hf.data.arc_puzzles import ArcPuzzles, load_arc, num_puzzle_identifiers, puzzle_names
 from hrm_hf.data.arc_tasks import ArcTask, find_leaks
 from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.voting import Candidate, Votes
@@ -182,6 +182,25 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
         columns = (plans.tasks, plans.symmetries, plans.colours, plans.identifiers)
         puzzles = ArcPuzzles(puzzles.tasks, Plans(*(column[kept] for column in columns)), "test")
     return puzzles
+
+
+def check_number_of_identifiers(dataset: str, processor: HRMGridProcessor, num_known: int) -> None:
+    """Raise a `ValueError` if the identifiers of a data set are not those of a model that has no names for its own.
+
+    Args:
+        dataset: folder of an ARC data set, or its name on the Hub.
+        processor: of the model. Names are compared one by one when a model is asked.
+        num_known: puzzle identifiers of the model, the blank one included.
+    """
+    if processor.puzzle_identifiers is not None:
+        return
+    num_identifiers = num_puzzle_identifiers(dataset)
+    if num_identifiers != num_known:
+        raise ValueError(
+            f"The model has {num_known} puzzle identifiers without names, and {dataset} has {num_identifiers}, so it "
+            "was trained on other data and would score 0 %; give the data set that it was trained on, or convert it "
+            "with --identifiers."
+        )
 
 
 # --- ballots: what a model is asked at a time

@@ -47,7 +47,8 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
     # without a copy engine Triton loads tiles one by one, slower than the layers of PyTorch
     has_copy_engine = not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] >= 9
     for block in blocks:
-        block.self_attn.forward = MethodType(_attention_forward, block.self_attn)
+        if not block.mixes_by_mlp:
+            block.self_attn.forward = MethodType(_attention_forward, block.self_attn)
         if swiglu and has_copy_engine:
             block.mlp.forward = MethodType(_mlp_forward, block.mlp)
 
