@@ -25,7 +25,7 @@ let steps = []; // boards after each segment, as the worker sends them
 let shown = 0; // 0: the puzzle, k: after segment k
 let current = 0; // cell that the keyboard is at
 let tool = MAZE.WALL;
-let asked = 0, timer = null, cells = [], exampleNumber = 0;
+let isKept = false, asked = 0, timer = null, cells = [], exampleNumber = 0;
 const kept = {}; // puzzle of each side, for coming back to a tab
 
 // --- the worker
@@ -58,6 +58,7 @@ const isBusy = () => $("solve").textContent === "Stop";
 
 worker.onmessage = ({ data }) => {
   if (data.type === "loaded") {
+    setTimeout(keepOffline, 3000);
     if (data.model === MODELS[side]) $("loading").textContent = `Model loaded in ${seconds(data.ms)}.`;
     return;
   }
@@ -390,7 +391,10 @@ document.addEventListener("paste", (event) => {
 addEventListener("hashchange", openLink);
 openLink();
 
-if ("serviceWorker" in navigator) {
+/** Keep all files for later, once the first model is there: before, it would only be slower. */
+function keepOffline() {
+  if (isKept || !("serviceWorker" in navigator)) return;
+  isKept = true;
   navigator.serviceWorker.register("sw.js").then(() => navigator.serviceWorker.ready).then(() => {
     document.body.dataset.offline = "ready";
   }).catch(() => { /* without it the page needs its server */ });
