@@ -10,6 +10,7 @@ import torch
 import yaml
 from test_convert import GOLDEN, PREFIX, change, change_arch, logits_of, original_model
 
+from hrm_hf.checkpoints import save_checkpoint
 from hrm_hf.convert import convert, export, load_original
 from hrm_hf.evaluation.arc import check_number_of_identifiers
 from hrm_hf.original_checkpoint import original_key, read_state_dict, rename_original_key, write_checkpoint
@@ -192,7 +193,7 @@ def test_puzzle_embeddings_can_be_kept_in_half_precision(hrm_hf, arc, tmp_path):
         convert(str(arc), tmp_path / "other", "arc", puzzle_embeddings_dtype="float16")
 
 
-def test_identifiers_of_another_data_set_are_an_error_with_counts(tmp_path):
+def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_path):
     """They would score near zero, without a word."""
     from hrm_hf.data.arc_builder import build_arc
 
@@ -202,8 +203,10 @@ def test_identifiers_of_another_data_set_are_an_error_with_counts(tmp_path):
     nameless = HRMGridProcessor("arc", 30, 30)
     check_number_of_identifiers(str(tmp_path / "data"), nameless, 4)
     check_number_of_identifiers(str(tmp_path / "data"), HRMGridProcessor.for_arc({"turn": 1}), 2)
-    with pytest.raises(ValueError, match="The model has 876406 puzzle identifiers without names, and .* has 4,"):
-        check_number_of_identifiers(str(tmp_path / "data"), nameless, 876406)
+    model = original_model(12, 900, **TRM, num_puzzle_identifiers=9)
+    save_checkpoint(tmp_path / "model", model, nameless)
+    code, _, err = hrm_hf("evaluate-arc", tmp_path / "model", tmp_path / "data")
+    assert code == 1 and re.search("The model has 9 puzzle identifiers without names, and .* has 4,", err), err
 
 
 # --- what is refused, each in one sentence
