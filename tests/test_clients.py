@@ -170,7 +170,7 @@ solver = pipeline("grid-solving", model=out, trust_remote_code=True)
 features = AutoModel.from_pretrained(text, trust_remote_code=True)
 AutoModelForCausalLM.from_pretrained(text, trust_remote_code=True).save_pretrained(out + "-text")
 again = AutoModel.from_pretrained(out + "-text", trust_remote_code=True)
-print(json.dumps([solver("1...............")["segments"], type(features).__name__, type(again).__name__]))
+print(json.dumps([solver("1.3434.2214343.1")["segments"], type(features).__name__, type(again).__name__]))
 """
 
 

@@ -223,7 +223,8 @@ def test_the_command_exports_and_solves(exported, hrm_hf, tmp_path):
     code, _, err = hrm_hf(*command)
     assert code == 1 and "--overwrite" in err
     puzzle = "12..34..2143432."
-    code, out, _ = hrm_hf("solve", puzzle, "--model", tmp_path / "out", "--json")
+    code, out, err = hrm_hf("solve", puzzle, "--model", tmp_path / "out", "--json")
+    assert code in (0, 2), err
     answers = [json.loads(out), json.loads(hrm_hf("solve", puzzle, "--model", root / "model", "--json")[1])]
     for answer in answers:  # of rounding
         answer["halt_probability"] = round(answer["halt_probability"], 4)

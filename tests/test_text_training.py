@@ -134,7 +134,7 @@ def test_the_first_loss_is_that_of_the_new_model(data_folder, tmp_path):
     run = prepare(*parse_recipe([*arguments(data_folder, tmp_path / "run", max_steps=1, log_steps=1)]))
     model = HRMForCausalLM(run.model.config)
     model.load_state_dict(run.model.state_dict())
-    batch = run.task.draws(4).__getitems__([0, 1, 2, 3])
+    batch = run.task.draws(run.args, 4, 1).__getitems__([0, 1, 2, 3])
     logits = model(batch["input_ids"]).logits[:, :-1]
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten()).item()
     train(run)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -63,6 +64,22 @@ class OnnxGridModel:
     def to(self, *_, **__) -> "OnnxGridModel":
         """Itself: it runs on the CPU, whatever device its caller has."""
         return self
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """What callers read of a model's configuration."""
+        return SimpleNamespace(halt_max_steps=self.manifest["halting"]["max_segments"])
+
+    def check_puzzles(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None,
+        max_segments: int,
+        halt_threshold: float | None,
+    ) -> None:
+        """Raise a `ValueError` for what `solve` cannot solve; its arguments."""
+        given = {"input_ids": input_ids, "puzzle_identifiers": puzzle_identifiers}
+        self._fixed_inputs(given, max_segments, halt_threshold)
 
     def initial_state(self, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """z_H and z_L to start from, each `(batch_size, positions, hidden_size)` float32."""
