@@ -72,7 +72,8 @@ setup(
             *TEXT,
             *ONNX,
         ],
-        "app": APP,
+        # with the tasks that the ARC page opens with
+        "app": [*APP, *ARC],
         "trackers": TRACKERS,
         # apart from "test", because these need newer versions than the oldest that work
         "clients": CLIENTS,
