@@ -45,7 +45,7 @@ setup(
         # gives trackio the step
         "accelerate>=1.14",
         "datasets>=4.0",
-        "huggingface_hub>=1.10",
+        "huggingface_hub>=1.16",
         "jinja2>=3.1",
         "matplotlib>=3.9",
         "numba>=0.61",
