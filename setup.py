@@ -55,7 +55,7 @@ setup(
         "pyyaml>=6.0",
         "safetensors>=0.6.1",
         "tqdm>=4.66.3",
-        "typer>=0.19",
+        "typer>=0.20",
     ],
     extras_require={
         "test": [
