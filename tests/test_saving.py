@@ -205,9 +205,9 @@ def test_a_damaged_weights_file_is_named(saved, tmp_path):
     ("file", "text", "reason"),
     [
         ("config.json", "[" * 100_000, "RecursionError"),
-        ("config.json", "[]", "AttributeError"),
+        ("config.json", "[]", "(Attribute|Type)Error"),
         ("processor_config.json", '{"a":' * 100_000, "RecursionError"),
-        ("processor_config.json", "7", "AttributeError"),
+        ("processor_config.json", "7", "(Attribute|Type)Error"),
     ],
 )
 def test_a_json_file_of_another_form_is_one_sentence(saved, tmp_path, file, text, reason):
