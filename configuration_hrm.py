@@ -228,7 +228,10 @@ class HRMConfig(PreTrainedConfig):
                 )
         if self.rope_parameters is None and self.position_embedding_type == "rope_2d":
             self.rope_parameters = {"rope_type": "default", "rope_theta": 100.0}
-        super().__post_init__(**kwargs)
+        try:
+            super().__post_init__(**kwargs)
+        except _OF_GENERAL_FIELDS as error:
+            raise _bad_general_field(error) from error
         self.validate_architecture()
         if self.token_mixer == "mlp" and self.token_mixer_intermediate_size is None:
             num_positions = self.num_prefix_positions + self.max_position_embeddings
@@ -507,12 +510,19 @@ class HRMConfig(PreTrainedConfig):
             )
         try:
             return super().from_dict(config_dict, **kwargs)
-        except (AttributeError, TypeError, IndexError, KeyError) as error:
-            # what transformers raises for a general field (dtype, id2label, ...) of another type than it takes
-            raise ValueError(
-                f"{cls.__name__}: the configuration has a field of a type that cannot be ({error}); correct it, or "
-                "take the config.json of save_pretrained."
-            ) from error
+        except _OF_GENERAL_FIELDS as error:
+            raise _bad_general_field(error) from error
+
+
+# what transformers raises for a general field (dtype, id2label, ...) of another type than it takes
+_OF_GENERAL_FIELDS = (AttributeError, TypeError, IndexError, KeyError)
+
+
+def _bad_general_field(error: Exception) -> ValueError:
+    return ValueError(
+        f"HRMConfig: the configuration has a field of a type that cannot be ({error}); correct it, or take the "
+        "config.json of save_pretrained."
+    )
 
 
 def _is_int(value) -> bool:
