@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.records import RESULTS, processor_name, write_records
 from benchmarks.training_run import layers_per_segment, write_log
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 # how a task with several test inputs is counted, and the prefix of its scores

@@ -23,9 +23,9 @@ from accelerate import Accelerator
 from benchmarks.records import processor_name, write_records
 from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
 from hrm_hf.cli import SHIPPED_SAMPLES, SHIPPED_SEGMENTS
-from hrm_hf.evaluation.statistics import binomial_interval
 from hrm_hf.evaluation.test_time_compute import choose, draw_samples
 from hrm_hf.export.solver import load_exported
+from hrm_hf.utils.statistics import binomial_interval
 
 
 WAYS = {"single": (1, 16), "copies": (SHIPPED_SAMPLES, SHIPPED_SEGMENTS)}

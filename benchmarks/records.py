@@ -11,7 +11,7 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 ROOT = Path(__file__).resolve().parent.parent

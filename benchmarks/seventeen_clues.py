@@ -17,10 +17,10 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.folder import whole_file
 from hrm_hf.data.sudoku_rules import format_boards, units_of
 from hrm_hf.data.sudoku_solver import count_solutions, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.utils.files import whole_file
 
 
 FILE = Path(__file__).with_suffix(".txt")

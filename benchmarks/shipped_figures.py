@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from hrm_hf.checkpoints import load_causal_lm, load_checkpoint
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.records import ROOT, processor_name, write_records
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 CHROMIUM = "/usr/bin/chromium"

@@ -29,8 +29,8 @@ from hrm_hf.data.sudoku_rules import conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve as solve_exactly
 from hrm_hf.data.sudoku_symmetry import random_symmetries
 from hrm_hf.evaluation.checked_solving import solve_checked
-from hrm_hf.evaluation.statistics import binomial_interval
 from hrm_hf.evaluation.test_time_compute import choose, draw_samples
+from hrm_hf.utils.statistics import binomial_interval
 
 
 SIZE = 9

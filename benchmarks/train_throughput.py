@@ -31,7 +31,6 @@ from accelerate import Accelerator
 from benchmarks.records import processor_name, write_records
 from benchmarks.timing import durations
 from configuration_hrm import HRMConfig
-from hrm_hf.cuda_graph import GraphedCall
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.compilation import compile_blocks
@@ -39,6 +38,7 @@ from hrm_hf.training.grid_task import GridTask
 from hrm_hf.training.meter import Meter
 from hrm_hf.training.optim import build_optimizers
 from hrm_hf.training.step import TrainingStep
+from hrm_hf.utils.cuda_graph import GraphedCall
 from modeling_hrm import HRMForGridTask
 
 

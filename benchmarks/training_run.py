@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks.records import RESULTS, processor_name, read_log, write_records
 from configuration_hrm import HRMConfig
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 BENCHMARKS = ("sudoku_hard", "maze_hard", "maze_30x30", "maze_10x10", "maze_16x16", "arc_1")

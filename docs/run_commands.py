@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hrm_hf.data.folder import whole_file
+from hrm_hf.utils.files import whole_file
 
 
 ROOT = Path(__file__).resolve().parent.parent

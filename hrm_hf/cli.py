@@ -97,7 +97,7 @@ def _print_and_write(result: dict, output: Path | None):
     text = json.dumps(result, indent=2)
     print(text, flush=True)
     if output is not None:
-        from hrm_hf.data.folder import whole_file
+        from hrm_hf.utils.files import whole_file
 
         with whole_file(output) as partial:
             partial.write_text(text + "\n")
@@ -278,7 +278,7 @@ def evaluate(
 
     Several processes: accelerate launch -m hrm_hf.cli evaluate MODEL DATASET
     """
-    from hrm_hf.data.folder import check_output_file
+    from hrm_hf.utils.files import check_output_file
 
     check_output_file(curve, PICTURE_ENDINGS)
     check_output_file(predictions)
@@ -397,7 +397,7 @@ def evaluate_arc(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """ARC as the original scores it: all augmentations vote; pass@K by both rules to count tasks, as JSON."""
-    from hrm_hf.data.folder import check_output_file
+    from hrm_hf.utils.files import check_output_file
 
     check_output_file(submission)
     check_output_file(output)
@@ -547,7 +547,7 @@ def explore(
 ):
     """Draw rows of a data set: input, label and, with a model, its prediction."""
     from hrm_hf.data.explorer import explore as draw_rows
-    from hrm_hf.data.folder import check_output_file
+    from hrm_hf.utils.files import check_output_file
 
     check_output_file(picture, PICTURE_ENDINGS)
     if model is None and max_segments is not None:
@@ -665,8 +665,8 @@ def evaluate_text(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
-    from hrm_hf.data.folder import check_output_file
     from hrm_hf.data.text_sources import find_sources, parse_separator, unescaped
+    from hrm_hf.utils.files import check_output_file
 
     check_output_file(output)
     separator = None if document_separator is None else parse_separator(document_separator)
@@ -918,7 +918,7 @@ def space(
 @app.command()
 def env(as_json: AsJson = False):
     """Versions and devices, to paste into a bug report, and which versions are not tested."""
-    from hrm_hf.environment import describe_environment, environment_lines
+    from hrm_hf.utils.environment import describe_environment, environment_lines
 
     found = describe_environment()
     print(json.dumps(found, indent=2) if as_json else "\n".join(environment_lines(found)))

@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 
 from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
-from hrm_hf.data.folder import check_replaceable, whole_folder
 from hrm_hf.model_card import CARD, converted_card
 from hrm_hf.original_checkpoint import (
     OFFICIAL,
@@ -28,6 +27,7 @@ from hrm_hf.original_checkpoint import (
     read_state_dict,
     write_checkpoint,
 )
+from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from hrm_hf.data.folder import whole_file
-from hrm_hf.evaluation.statistics import binomial_interval
+from hrm_hf.utils.files import whole_file
+from hrm_hf.utils.statistics import binomial_interval
 
 
 if TYPE_CHECKING:

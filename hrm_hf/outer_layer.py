@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from hrm_hf.environment import untested_note
+from hrm_hf.utils.environment import untested_note
 
 
 # among them missing files and packages, folders in use, a full disk, and a Hub that refuses; JSON that is nested too

@@ -19,8 +19,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from hrm_hf.data.folder import check_replaceable, whole_folder
-from hrm_hf.environment import TESTED_PYTHON, pins
+from hrm_hf.utils.environment import TESTED_PYTHON, pins
+from hrm_hf.utils.files import check_replaceable, whole_folder
 
 
 _HERE = Path(__file__).resolve().parent

@@ -19,9 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU
-from hrm_hf.data.folder import check_replaceable, whole_folder
 from hrm_hf.export.graphs import MANIFEST
 from hrm_hf.export.grid import export_onnx
+from hrm_hf.utils.files import check_replaceable, whole_folder
 
 
 PAGE = Path(__file__).resolve().parent / "static"

@@ -9,8 +9,8 @@ import setuptools
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from hrm_hf import environment
-from hrm_hf.environment import PACKAGES, environment_lines, pins, untested
+from hrm_hf.utils import environment
+from hrm_hf.utils.environment import PACKAGES, environment_lines, pins, untested
 
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from hrm_hf import space
-from hrm_hf.environment import TESTED_PYTHON, pins
+from hrm_hf.utils.environment import TESTED_PYTHON, pins
 
 
 ROOT = Path(__file__).parent.parent

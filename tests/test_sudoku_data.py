@@ -17,7 +17,6 @@ import torch
 from datasets import load_dataset
 
 from hrm_hf.data.folder import size_category
-from hrm_hf.data.parallel import in_order
 from hrm_hf.data.puzzle_files import Columns
 from hrm_hf.data.puzzles import load_rows
 from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
@@ -25,6 +24,7 @@ from hrm_hf.data.sudoku_generator import generate
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, conflicts, format_boards, units_of
 from hrm_hf.data.sudoku_solver import is_needed, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint, random_symmetries
+from hrm_hf.utils.parallel import in_order
 
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,6 @@ arc_puzzles        pixels that are made when they are read, sampling by group, t
 arc_builder        data set folders of tasks and plans
 
 puzzle_builder     what the builders of puzzles share: CSV files, splits without leaks, parts of the card
-parallel           results made by threads, taken in order
 hashing            random numbers that are functions of a place
 folder             Parquet folders with a card that `load_dataset` opens
 publish            such folders on the Hub, and the options of builders that push

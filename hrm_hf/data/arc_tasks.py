@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
 from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
-from hrm_hf.data.folder import sha256, sha256_of_files
+from hrm_hf.utils.files import sha256, sha256_of_files
 
 
 MAX_SIZE = 30

@@ -15,7 +15,6 @@ from hrm_hf.data.maze_generator import generate
 from hrm_hf.data.maze_paths import WALL, Paths, measure
 from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.data.maze_symmetry import fingerprint
-from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
@@ -37,6 +36,7 @@ from hrm_hf.data.puzzle_builder import (
     without_leaks,
 )
 from hrm_hf.data.puzzle_files import AnswerColumn, Columns, QuestionColumn, RatingColumn
+from hrm_hf.utils.parallel import NumProc, num_threads_of
 from processing_hrm import HRMGridProcessor
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.maze_paths import PATH, search_fields
 from hrm_hf.data.maze_symmetry import fingerprint
-from hrm_hf.data.parallel import in_order
+from hrm_hf.utils.parallel import in_order
 
 
 # least and greatest share of walls, before those that make the path the only one (arXiv 2402.14083)

@@ -13,9 +13,10 @@ from huggingface_hub import hf_hub_download
 from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError
-from hrm_hf.data.folder import CardPicture, sha256
+from hrm_hf.data.folder import CardPicture
 from hrm_hf.data.puzzle_files import Columns, check_file, read_rows
 from hrm_hf.drawing import draw_puzzles
+from hrm_hf.utils.files import sha256
 from processing_hrm import HRMGridProcessor
 
 

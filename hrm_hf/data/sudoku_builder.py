@@ -11,7 +11,6 @@ import typer
 
 from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
-from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.puzzle_builder import (
     Puzzles,
@@ -39,6 +38,7 @@ from hrm_hf.data.sudoku_neighbours import neighbours
 from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.data.sudoku_solver import solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.utils.parallel import NumProc, num_threads_of
 from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
 

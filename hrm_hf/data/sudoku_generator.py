@@ -6,10 +6,10 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.parallel import in_order
 from hrm_hf.data.sudoku_rules import FEWEST_CLUES, units_of
 from hrm_hf.data.sudoku_solver import count_solutions, is_needed, solve
 from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.utils.parallel import in_order
 
 
 # not cached on disk: numba would not notice a change of the solver that is compiled into it

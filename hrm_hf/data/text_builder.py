@@ -26,14 +26,14 @@ from hrm_hf.data.folder import (
     dataset_folder,
     finished_splits,
     parquet_path,
-    sha256,
     write_card,
 )
-from hrm_hf.data.parallel import NumProc, num_threads_of
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
 from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator, unescaped
 from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
+from hrm_hf.utils.files import sha256
+from hrm_hf.utils.parallel import NumProc, num_threads_of
 
 
 _LISTED_FILES = 100  # of a split, in the card

@@ -19,7 +19,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
-from hrm_hf.data.folder import sha256
+from hrm_hf.utils.files import sha256
 
 
 def _open_zst(file):

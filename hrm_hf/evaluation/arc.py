@@ -27,8 +27,8 @@ from hrm_hf.data.arc_canvases import CanvasPairs, load_canvases
 from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans
 from hrm_hf.data.arc_puzzles import ArcPuzzles, load_arc, num_puzzle_identifiers, puzzle_names
 from hrm_hf.data.arc_tasks import ArcTask, find_leaks
-from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.voting import Candidate, Votes
+from hrm_hf.utils.files import whole_file
 from modeling_hrm import HRMSolveOutput
 from processing_hrm import HRMGridProcessor
 

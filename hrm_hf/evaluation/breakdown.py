@@ -12,9 +12,9 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from hrm_hf.data.folder import whole_file
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
-from hrm_hf.evaluation.statistics import binomial_interval
+from hrm_hf.utils.files import whole_file
+from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 

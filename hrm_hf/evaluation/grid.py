@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.slots import solve_in_slots
-from hrm_hf.evaluation.statistics import binomial_interval
+from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import IGNORE_INDEX, HRMForGridTask, HRMSolveOutput
 
 

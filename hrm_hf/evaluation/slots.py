@@ -6,7 +6,7 @@ change, and nothing waits for the device, so a GPU records one segment as a CUDA
 
 import torch
 
-from hrm_hf.cuda_graph import GraphedCall
+from hrm_hf.utils.cuda_graph import GraphedCall
 from modeling_hrm import HRMForGridTask, HRMSolveOutput
 
 

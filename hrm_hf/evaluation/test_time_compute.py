@@ -29,8 +29,8 @@ from hrm_hf.data.maze_symmetry import MazeSymmetry
 from hrm_hf.data.sudoku_rules import box_shape
 from hrm_hf.data.sudoku_symmetry import SudokuSymmetry
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
-from hrm_hf.evaluation.statistics import binomial_interval
 from hrm_hf.evaluation.voting import Votes
+from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 

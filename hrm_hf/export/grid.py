@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.data.folder import check_replaceable, whole_folder
 from hrm_hf.export.graphs import (
     FILES,
     MANIFEST,
@@ -34,6 +33,7 @@ from hrm_hf.export.graphs import (
     write_manifest,
 )
 from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForGridTask, HRMState
 from processing_hrm import HRMGridProcessor
 

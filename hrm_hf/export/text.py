@@ -21,7 +21,6 @@ from torch import nn
 from transformers import AutoConfig, DynamicCache, PreTrainedTokenizerBase
 
 from hrm_hf.checkpoints import load_causal_lm
-from hrm_hf.data.folder import check_replaceable, whole_folder
 from hrm_hf.export.graphs import (
     FILES,
     MANIFEST,
@@ -33,6 +32,7 @@ from hrm_hf.export.graphs import (
     write_graph,
     write_manifest,
 )
+from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForCausalLM
 
 

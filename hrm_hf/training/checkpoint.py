@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hrm_hf.data.folder import sha256
 from hrm_hf.training.stopping import disk_error, on_main
+from hrm_hf.utils.files import sha256
 
 
 _MANIFEST, _SHARED = "manifest.json", "shared.pt"

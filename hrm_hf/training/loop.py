@@ -27,7 +27,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from hrm_hf.checkpoints import load_weights
-from hrm_hf.cuda_graph import GraphedCall
 from hrm_hf.data.draws import Draws
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
@@ -51,6 +50,7 @@ from hrm_hf.training.step import TrainingStep
 from hrm_hf.training.stopping import SignalWatch, Stopped, any_process, disk_error, on_main
 from hrm_hf.training.task import Task
 from hrm_hf.training.trackers import choose_tracker, start_tracker, track
+from hrm_hf.utils.cuda_graph import GraphedCall
 
 
 # options that a run cannot go on without

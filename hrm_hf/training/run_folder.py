@@ -28,11 +28,11 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, ProcessorMixin
 
 from hrm_hf.checkpoints import save_checkpoint
-from hrm_hf.data.folder import whole_file, whole_folder
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.folder_lock import LOCK_NAME, FolderLock
 from hrm_hf.training.stopping import Stopped, on_main
 from hrm_hf.training.trackers import PROJECT
+from hrm_hf.utils.files import whole_file, whole_folder
 
 
 # what says that a run has been trained: such a folder is never started anew unless it is to be replaced

@@ -1,6 +1,6 @@
 """One step of training, on the device from its beginning to its end: nothing in it waits for the device.
 
-So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/cuda_graph.py).
+So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/utils/cuda_graph.py).
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ PACKAGES = (
 )
 # the minor version that CI runs
 TESTED_PYTHON = "3.11"
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parent.parent
 _OWN_MODULES = {"hrm_hf", "configuration_hrm", "modeling_hrm", "processing_hrm", "pipeline_hrm"}
 # the command, and the same model files as remote code
 _OWN_MODULES |= {"__main__", "transformers_modules"}

@@ -1,0 +1,1 @@
+"""What needs nothing of the project: files, threads, CUDA graphs, the environment, statistics."""
