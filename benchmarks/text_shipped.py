@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.records import processor_name, write_records
 from hrm_hf.checkpoints import SHIPPED_TEXT, load_causal_lm
-from hrm_hf.data.text_blocks import load_text_blocks
-from hrm_hf.evaluation.text import TextScores, evaluate_blocks
+from hrm_hf.text.blocks import load_text_blocks
+from hrm_hf.text.scores import TextScores, evaluate_blocks
 from hrm_hf.utils.files import whole_file
 
 

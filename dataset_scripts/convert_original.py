@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 try:
-    from hrm_hf.data.original_converter import export_original, import_original
     from hrm_hf.data.script import run_script
+    from hrm_hf.original.data import export_original, import_original
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.original_converter import export_original, import_original
     from hrm_hf.data.script import run_script
+    from hrm_hf.original.data import export_original, import_original
 
 
 if __name__ == "__main__":

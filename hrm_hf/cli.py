@@ -598,7 +598,7 @@ def generate(
     import torch
     from transformers import TextStreamer
 
-    from hrm_hf.evaluation.text import begin_token
+    from hrm_hf.text.scores import begin_token
 
     depth = _depth(language_model, max_segments, early_stop, halt_threshold)
     begin = begin_token(tokenizer)
@@ -665,7 +665,7 @@ def evaluate_text(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
-    from hrm_hf.data.text_sources import find_sources, parse_separator, unescaped
+    from hrm_hf.text.sources import find_sources, parse_separator, unescaped
     from hrm_hf.utils.files import check_output_file
 
     check_output_file(output)
@@ -675,7 +675,7 @@ def evaluate_text(
     language_model, tokenizer = _load(model, "causal_lm")
     from accelerate import Accelerator
 
-    from hrm_hf.evaluation.text import evaluate_documents
+    from hrm_hf.text.scores import evaluate_documents
 
     scores = evaluate_documents(
         language_model.to(Accelerator().device),
@@ -739,8 +739,8 @@ def convert(
     """
     from transformers.utils import logging
 
-    from hrm_hf.convert import convert as convert_checkpoint
-    from hrm_hf.original_checkpoint import Settings
+    from hrm_hf.original.checkpoint import Settings
+    from hrm_hf.original.convert import convert as convert_checkpoint
 
     logging.disable_progress_bar()
     settings = Settings(num_heads, h_cycles, l_cycles, halt_max_steps, pos_encodings, puzzle_emb_len)
@@ -796,7 +796,7 @@ def export(
         is_text = is_language_model(model)
         done = (export_text_onnx if is_text else export_onnx)(model, out, overwrite, int8, puzzles)
     else:
-        from hrm_hf.convert import export as export_checkpoint
+        from hrm_hf.original.convert import export as export_checkpoint
 
         done = export_checkpoint(model, out, overwrite)
     if as_json:

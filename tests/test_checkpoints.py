@@ -212,7 +212,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(recipe, t
 @pytest.fixture
 def text_recipe(tmp_path) -> str:
     """The recipe of a tiny run on text."""
-    from hrm_hf.data.text_builder import build_text
+    from hrm_hf.text.build import build_text
 
     text = tmp_path / "book.txt"
     text.write_text("\n\n".join(f"The king said {number} words to the queen." for number in range(300)))

@@ -13,10 +13,9 @@ import yaml
 from hub_stand_in import reach, running_hub
 from transformers import AutoModel, AutoProcessor
 
-import hrm_hf.original_checkpoint as layout
+import hrm_hf.original.checkpoint as layout
 from configuration_hrm import HRMConfig
-from hrm_hf.convert import convert, export, load_original
-from hrm_hf.original_checkpoint import (
+from hrm_hf.original.checkpoint import (
     find_checkpoint,
     original_key,
     original_state_dict,
@@ -25,6 +24,7 @@ from hrm_hf.original_checkpoint import (
     rename_original_key,
     write_checkpoint,
 )
+from hrm_hf.original.convert import convert, export, load_original
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 

@@ -11,9 +11,9 @@ import yaml
 from test_convert import GOLDEN, PREFIX, change, change_arch, logits_of, original_model
 
 from hrm_hf.checkpoints import save_checkpoint
-from hrm_hf.convert import convert, export, load_original
 from hrm_hf.evaluation.arc import check_number_of_identifiers
-from hrm_hf.original_checkpoint import original_key, read_state_dict, rename_original_key, write_checkpoint
+from hrm_hf.original.checkpoint import original_key, read_state_dict, rename_original_key, write_checkpoint
+from hrm_hf.original.convert import convert, export, load_original
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 

@@ -15,8 +15,8 @@ from hrm_hf.data.explorer import explore
 from hrm_hf.data.maze_builder import build_maze
 from hrm_hf.data.puzzles import load_rows
 from hrm_hf.data.sudoku_builder import build_sudoku
-from hrm_hf.data.text_builder import build_text
 from hrm_hf.drawing import ARC_FILLS, draw_arc_task, draw_board, draw_puzzle, draw_puzzles, draw_texts, draw_thinking
+from hrm_hf.text.build import build_text
 from processing_hrm import HRMGridProcessor
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hrm_hf.convert import load_original
-from hrm_hf.original_checkpoint import family_of, rename_original_key
+from hrm_hf.original.checkpoint import family_of, rename_original_key
+from hrm_hf.original.convert import load_original
 from hrm_hf.training.grid_task import segment_sums
 from hrm_hf.training.schedule import learning_rate_factor
 from hrm_hf.training.sign_sgd import SignSGD

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.folder import is_dataset_folder, write_dataset_folder
 from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.text_builder import build_text
+from hrm_hf.text.build import build_text
 
 os.chdir(sys.argv[1])
 Figure.savefig = lambda self, path, **options: Path(path).write_bytes(b"picture")  # drawing takes longest

@@ -16,7 +16,7 @@ import torch
 from huggingface_hub import metadata_load
 
 from hrm_hf.evaluation.grid import compare
-from hrm_hf.evaluation.text import text_scores
+from hrm_hf.text.scores import text_scores
 from processing_hrm import HRMGridProcessor
 
 

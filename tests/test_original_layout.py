@@ -15,9 +15,9 @@ from hrm_hf.data.arc_plans import parse_plan
 from hrm_hf.data.arc_puzzles import ArcDraws, load_arc
 from hrm_hf.data.dihedral import dihedral
 from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.original_converter import export_original, import_original
 from hrm_hf.data.sudoku_builder import build_sudoku
 from hrm_hf.data.sudoku_rules import conflicts
+from hrm_hf.original.data import export_original, import_original
 
 
 ROOT = Path(__file__).parent.parent

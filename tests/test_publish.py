@@ -14,10 +14,10 @@ from huggingface_hub import constants
 
 from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.original_converter import export_original, import_original
 from hrm_hf.data.publish import push_dataset
 from hrm_hf.data.sudoku_builder import build_sudoku
-from hrm_hf.data.text_builder import build_text
+from hrm_hf.original.data import export_original, import_original
+from hrm_hf.text.build import build_text
 
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.records import read_records
 from hrm_hf.checkpoints import SHIPPED_TEXT, load_causal_lm
-from hrm_hf.evaluation.text import evaluate_documents
-from hrm_hf.evaluation.text_trace import trace_text
+from hrm_hf.text.scores import evaluate_documents
+from hrm_hf.text.trace import trace_text
 
 
 # not of the training text; the bound is far above what the model needs and far below what a broken one does (a model

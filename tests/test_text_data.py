@@ -19,11 +19,12 @@ import sentencepiece
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from hrm_hf.data import text_packer, text_sources
-from hrm_hf.data.text_blocks import load_text_blocks, load_text_tokenizer
-from hrm_hf.data.text_builder import build_text, command_line
-from hrm_hf.data.text_sources import Corpus, cut, find_sources, parse_separator
-from hrm_hf.data.text_tokenizers import bpe_tokenizer, mistral_tokenizer
+from hrm_hf.text import packer as text_packer
+from hrm_hf.text import sources as text_sources
+from hrm_hf.text.blocks import load_text_blocks, load_text_tokenizer
+from hrm_hf.text.build import build_text, command_line
+from hrm_hf.text.sources import Corpus, cut, find_sources, parse_separator
+from hrm_hf.text.tokenizers import bpe_tokenizer, mistral_tokenizer
 
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from configuration_hrm import HRMConfig
 from hrm_hf.cli import main as hrm_hf_main
-from hrm_hf.data.text_blocks import TextBlocks, load_text_blocks, load_text_tokenizer
-from hrm_hf.data.text_builder import build_text
-from hrm_hf.evaluation.text import evaluate_blocks, evaluate_documents
+from hrm_hf.text.blocks import TextBlocks, load_text_blocks, load_text_tokenizer
+from hrm_hf.text.build import build_text
+from hrm_hf.text.scores import evaluate_blocks, evaluate_documents
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.text_task import BlockDraws
@@ -384,7 +384,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(run_folder, comm
 
 
 def test_blocks_of_another_vocabulary_are_refused(data_folder, tmp_path, capsys):
-    from hrm_hf.data.text_tokenizers import bpe_tokenizer
+    from hrm_hf.text.tokenizers import bpe_tokenizer
 
     shutil.copytree(data_folder, tmp_path / "text")
     bpe_tokenizer(DOCUMENTS, 260).save_pretrained(tmp_path / "text/tokenizer")

@@ -203,7 +203,7 @@ class TextSplit(OpenSplit):
 
     def __init__(self, folder: Path, split: str):
         super().__init__()
-        from hrm_hf.data.text_blocks import load_text_blocks, load_text_tokenizer
+        from hrm_hf.text.blocks import load_text_blocks, load_text_tokenizer
 
         self.blocks, self.tokenizer = load_text_blocks(folder, split), load_text_tokenizer(folder)
         self.num_rows = len(self.blocks)

@@ -1,6 +1,6 @@
 """The page that continues text: sampling, thinking depth, and what the model thought at every token.
 
-What it computes stands in `hrm_hf.evaluation.text_trace`; here are the controls and the HTML.
+What it computes stands in `hrm_hf.text.trace`; here are the controls and the HTML.
 """
 
 import math
@@ -21,7 +21,7 @@ from hrm_hf.app.page_events import when_looked_at
 
 
 if TYPE_CHECKING:
-    from hrm_hf.evaluation.text_trace import Continuation, TextTrace, TokenTrace
+    from hrm_hf.text.trace import Continuation, TextTrace, TokenTrace
 
 _MAX_CHARACTERS = 4000
 _MAX_NEW_TOKENS = 256
@@ -100,7 +100,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         """The text while it is written, at last with its trace."""
         prompt = checked_prompt(prompt)
         model, tokenizer = load(model_name)
-        from hrm_hf.evaluation.text_trace import Sampling, continue_text, trace_text
+        from hrm_hf.text.trace import Sampling, continue_text, trace_text
 
         sampling = Sampling(
             temperature=_within("temperature", temperature, 0, 5),

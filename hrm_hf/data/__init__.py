@@ -29,12 +29,4 @@ draws              the sequence of training examples, of single ones and of grou
 puzzles            rows as tensors, and the sequence of training examples of Sudoku and mazes
 row_filter         rows of a split by source and rating
 explorer           a figure of rows of any data set: input, label and prediction
-original_layout    directories of arrays as the original code reads them
-original_converter data set folders as such directories, and back
-
-text_sources       documents from files, folders, globs and data sets; train and validation
-text_tokenizers    any of the Hub, Mistral v0.1, or a new byte-level BPE
-text_packer        documents as blocks of tokens, with the bytes that they stand for
-text_builder       data set folders of blocks
-text_blocks        blocks and tokenizer of such a folder, for training
 """

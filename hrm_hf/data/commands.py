@@ -4,11 +4,11 @@ import typer
 
 from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.original_converter import export_original, import_original
 from hrm_hf.data.publish import push_dataset
 from hrm_hf.data.script import add_command
 from hrm_hf.data.sudoku_builder import build_sudoku
-from hrm_hf.data.text_builder import build_text
+from hrm_hf.original.data import export_original, import_original
+from hrm_hf.text.build import build_text
 
 
 app = typer.Typer(help="Build, convert and push data sets.", no_args_is_help=True, add_completion=False)

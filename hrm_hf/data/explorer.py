@@ -14,8 +14,8 @@ from hrm_hf.data.arc_puzzles import ArcPuzzles
 from hrm_hf.data.folder import local_folder
 from hrm_hf.data.puzzle_sets import ArcSet, BoardSet, open_puzzles
 from hrm_hf.data.puzzles import encode
-from hrm_hf.data.text_blocks import load_text_blocks, load_text_tokenizer
 from hrm_hf.drawing import draw_arc_task, draw_puzzles, draw_texts
+from hrm_hf.text.blocks import load_text_blocks, load_text_tokenizer
 from processing_hrm import HRMGridProcessor
 
 

@@ -12,8 +12,8 @@ from transformers.utils import ModelOutput
 
 from configuration_hrm import HRMConfig
 from hrm_hf.data.draws import Draws
-from hrm_hf.data.text_blocks import TextBlocks, load_text_blocks, load_text_tokenizer
-from hrm_hf.evaluation.text import IGNORE_INDEX, begin_token, evaluate_blocks
+from hrm_hf.text.blocks import TextBlocks, load_text_blocks, load_text_tokenizer
+from hrm_hf.text.scores import IGNORE_INDEX, begin_token, evaluate_blocks
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.task import Task
 from modeling_hrm import HRMForCausalLM

@@ -21,8 +21,8 @@ from hrm_hf.checkpoints import save_checkpoint
 from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.folder import write_dataset_folder
 from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.text_blocks import load_text_tokenizer
-from hrm_hf.data.text_builder import build_text
+from hrm_hf.text.blocks import load_text_tokenizer
+from hrm_hf.text.build import build_text
 from modeling_hrm import HRMForCausalLM
 
 

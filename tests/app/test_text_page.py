@@ -17,8 +17,8 @@ from served_pages import (
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hrm_hf.app.text_page import alternatives_html, checked_prompt, depth_arguments, states_html, tokens_html, visible
-from hrm_hf.data.text_blocks import load_text_tokenizer
-from hrm_hf.evaluation.text_trace import Sampling, TokenTrace, continue_text, trace_text
+from hrm_hf.text.blocks import load_text_tokenizer
+from hrm_hf.text.trace import Sampling, TokenTrace, continue_text, trace_text
 
 
 @pytest.fixture(scope="module")

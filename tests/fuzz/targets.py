@@ -570,7 +570,7 @@ def data_file(rng: random.Random) -> None:
     from hrm_hf.data.maze_builder import read_maze_csv
     from hrm_hf.data.puzzle_files import Columns
     from hrm_hf.data.sudoku_builder import read_sudoku_csv
-    from hrm_hf.data.text_sources import find_sources
+    from hrm_hf.text.sources import find_sources
 
     kind = rng.choice(("sudoku", "maze", "arc", "text"))
     on_error = rng.choice(("stop", "skip"))

@@ -1,6 +1,6 @@
 """Data set folders as the original code reads them, and directories of the original as data set folders.
 
-What is converted there and back is equal bit for bit (see `original_layout`; dataset/build_*_dataset.py).
+What is converted there and back is equal bit for bit (see `original.layout`; dataset/build_*_dataset.py).
 """
 
 import math
@@ -31,16 +31,16 @@ from hrm_hf.data.arc_tasks import MAX_SIZE, ArcPair, ArcTask, find_leaks
 from hrm_hf.data.folder import check_output_dir, finished_splits, local_folder, parquet_path, write_dataset_folder
 from hrm_hf.data.maze_rules import format_mazes, maze_errors
 from hrm_hf.data.maze_symmetry import symmetry_cells
-from hrm_hf.data.original_layout import (
+from hrm_hf.data.publish import pushes
+from hrm_hf.data.puzzle_builder import recipe_text, samples_picture
+from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
+from hrm_hf.original.layout import (
     OriginalSplit,
     read_identifiers,
     read_splits,
     write_identifiers,
     write_split,
 )
-from hrm_hf.data.publish import pushes
-from hrm_hf.data.puzzle_builder import recipe_text, samples_picture
-from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
 from hrm_hf.utils.files import sha256_of_files, whole_folder
 from processing_hrm import HRMGridProcessor
 

@@ -27,7 +27,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from hrm_hf.evaluation.text import begin_token
+from hrm_hf.text.scores import begin_token
 from modeling_hrm import CACHE_NAME
 
 

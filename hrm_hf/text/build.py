@@ -29,9 +29,9 @@ from hrm_hf.data.folder import (
     write_card,
 )
 from hrm_hf.data.publish import pushes
-from hrm_hf.data.text_packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
-from hrm_hf.data.text_sources import Corpus, find_sources, nothing_held_out, parse_separator, unescaped
-from hrm_hf.data.text_tokenizers import bpe_tokenizer, load_tokenizer
+from hrm_hf.text.packer import SCHEMA, BlockPacker, SplitStatistics, border_tokens, encode, read_statistics
+from hrm_hf.text.sources import Corpus, find_sources, nothing_held_out, parse_separator, unescaped
+from hrm_hf.text.tokenizers import bpe_tokenizer, load_tokenizer
 from hrm_hf.utils.files import sha256
 from hrm_hf.utils.parallel import NumProc, num_threads_of
 

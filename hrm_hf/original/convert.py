@@ -1,7 +1,7 @@
 """Checkpoints of the original codes of HRM and TRM as model folders of this project, and back; each proves that it is
 the same.
 
-The layout of the original and the names of its parameters stand in `original_checkpoint`.
+The layout of the original and the names of its parameters stand in `original.checkpoint`.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 
 from hrm_hf.checkpoints import load_checkpoint, save_checkpoint
 from hrm_hf.model_card import CARD, converted_card
-from hrm_hf.original_checkpoint import (
+from hrm_hf.original.checkpoint import (
     OFFICIAL,
     Family,
     OriginalCheckpoint,
@@ -104,7 +104,7 @@ def convert(
     """Write a model folder from a checkpoint of the original: model, code, processor and card.
 
     Args:
-        checkpoint: a file, a folder or a repository on the Hub, as `original_checkpoint` describes them.
+        checkpoint: a file, a folder or a repository on the Hub, as `original.checkpoint` describes them.
         output: the folder to write.
         task: what the model is for; known for the repositories of `OFFICIAL`.
         settings: what neither tensors nor all_config.yaml tell.

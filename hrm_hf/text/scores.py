@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hrm_hf.data.text_blocks import TextBlocks
-from hrm_hf.data.text_packer import text_encoder
+from hrm_hf.text.blocks import TextBlocks
+from hrm_hf.text.packer import text_encoder
 
 
 IGNORE_INDEX = -100

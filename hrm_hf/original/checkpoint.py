@@ -28,8 +28,8 @@ from huggingface_hub import snapshot_download
 
 from configuration_hrm import HRMConfig, swiglu_intermediate_size
 from hrm_hf.data.arc_plans import BLANK_NAME, parse_plan
-from hrm_hf.data.original_layout import read_identifiers, write_identifiers
 from hrm_hf.hub_errors import hub_errors
+from hrm_hf.original.layout import read_identifiers, write_identifiers
 from modeling_hrm import HRMForGridTask
 
 
