@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from benchmarks.arc import RULES
 from benchmarks.records import ROOT, processor_name, write_records
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.evaluation import arc
+from hrm_hf.puzzles.arc import evaluation as arc
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
 

@@ -18,10 +18,10 @@ import transformers
 import typer
 
 from benchmarks.records import processor_name, write_records
-from hrm_hf.data.arc_puzzles import SPLITS, load_arc
-from hrm_hf.data.draws import Draws
 from hrm_hf.data.folder import split_rows
-from hrm_hf.data.puzzle_sets import ArcSet, open_puzzles
+from hrm_hf.puzzles.arc.puzzles import SPLITS, load_arc
+from hrm_hf.puzzles.draws import Draws
+from hrm_hf.puzzles.sets import ArcSet, open_puzzles
 from processing_hrm import IGNORE_INDEX
 
 

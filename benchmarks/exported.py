@@ -34,8 +34,8 @@ WAYS = {"single": (1, 16), "copies": (SHIPPED_SAMPLES, SHIPPED_SEGMENTS)}
 def read_puzzles(file: Path | None, number: int) -> list[str]:
     """Puzzles as lines, evenly spread over the file."""
     if file is None:
-        from hrm_hf.data.sudoku_generator import generate
-        from hrm_hf.data.sudoku_rules import format_boards
+        from hrm_hf.puzzles.sudoku.generator import generate
+        from hrm_hf.puzzles.sudoku.rules import format_boards
 
         return format_boards(generate(number, 9, min_rating=10, progress=False)[0])
     opened = gzip.open(file, "rt") if file.suffix == ".gz" else file.open()

@@ -37,11 +37,11 @@ SETTINGS = ("compiled", "fused")  # in this order, because the kernels stay in a
 def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
     """Token ids of 9x9 puzzles, `(count, 81)`: of a data set's test split, or generated ones."""
     if dataset is not None:
-        from hrm_hf.data.puzzle_sets import open_puzzles
+        from hrm_hf.puzzles.sets import open_puzzles
 
         found = open_puzzles(str(dataset), "test").examples(count)["input_ids"]
     else:
-        from hrm_hf.data.sudoku_generator import generate
+        from hrm_hf.puzzles.sudoku.generator import generate
 
         found = torch.from_numpy(generate(64)[0]).long() + 1  # token 1 is a blank cell
     return found.repeat(-(-count // len(found)), 1)[:count]

@@ -17,9 +17,9 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.sudoku_rules import format_boards, units_of
-from hrm_hf.data.sudoku_solver import count_solutions, solve
-from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.puzzles.sudoku.rules import format_boards, units_of
+from hrm_hf.puzzles.sudoku.solver import count_solutions, solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint
 from hrm_hf.utils.files import whole_file
 
 

@@ -24,12 +24,12 @@ from benchmarks.records import processor_name, write_records
 from benchmarks.seventeen_clues import boards_of, read_puzzles
 from hrm_hf.checkpoints import SHIPPED_SUDOKU, load_checkpoint
 from hrm_hf.cli import SHIPPED_SAMPLES, SHIPPED_SEGMENTS
-from hrm_hf.data.sudoku_generator import generate
-from hrm_hf.data.sudoku_rules import conflicts, format_boards
-from hrm_hf.data.sudoku_solver import solve as solve_exactly
-from hrm_hf.data.sudoku_symmetry import random_symmetries
 from hrm_hf.evaluation.checked_solving import solve_checked
 from hrm_hf.evaluation.test_time_compute import choose, draw_samples
+from hrm_hf.puzzles.sudoku.generator import generate
+from hrm_hf.puzzles.sudoku.rules import conflicts, format_boards
+from hrm_hf.puzzles.sudoku.solver import solve as solve_exactly
+from hrm_hf.puzzles.sudoku.symmetry import random_symmetries
 from hrm_hf.utils.statistics import binomial_interval
 
 

@@ -13,8 +13,8 @@ from accelerate import Accelerator
 
 from benchmarks.records import ROOT, processor_name, write_records
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.data.puzzle_sets import open_puzzles
 from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples
+from hrm_hf.puzzles.sets import open_puzzles
 
 
 def main():

@@ -11,15 +11,15 @@ from pathlib import Path
 
 
 try:
-    from hrm_hf.data.arc_builder import build_arc
     from hrm_hf.data.script import run_script
+    from hrm_hf.puzzles.arc.build import build_arc
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.arc_builder import build_arc
     from hrm_hf.data.script import run_script
+    from hrm_hf.puzzles.arc.build import build_arc
 
 
 if __name__ == "__main__":

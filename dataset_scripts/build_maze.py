@@ -12,15 +12,15 @@ from pathlib import Path
 
 
 try:
-    from hrm_hf.data.maze_builder import build_maze
     from hrm_hf.data.script import run_script
+    from hrm_hf.puzzles.maze.build import build_maze
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.maze_builder import build_maze
     from hrm_hf.data.script import run_script
+    from hrm_hf.puzzles.maze.build import build_maze
 
 
 if __name__ == "__main__":

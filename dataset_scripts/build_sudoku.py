@@ -13,14 +13,14 @@ from pathlib import Path
 
 try:
     from hrm_hf.data.script import run_script
-    from hrm_hf.data.sudoku_builder import build_sudoku
+    from hrm_hf.puzzles.sudoku.build import build_sudoku
 except ModuleNotFoundError as error:
     if error.name != "hrm_hf":
         raise
     # the package is not installed: take it from the repository that holds this script
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from hrm_hf.data.script import run_script
-    from hrm_hf.data.sudoku_builder import build_sudoku
+    from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
 if __name__ == "__main__":

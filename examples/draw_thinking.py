@@ -11,8 +11,8 @@ import sys
 import torch
 
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.data.puzzles import load_rows
 from hrm_hf.drawing import draw_thinking
+from hrm_hf.puzzles.rows import load_rows
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ from hrm_hf.outer_layer import run_command
 
 
 if TYPE_CHECKING:
-    from hrm_hf.data.puzzle_text import PuzzleText
+    from hrm_hf.puzzles.text import PuzzleText
 
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
@@ -218,7 +218,7 @@ def _shipped_for(puzzles: list["PuzzleText"]) -> str:
 
 def _puzzles_of(arguments: list[str] | None, notation: str | None) -> list["PuzzleText"]:
     """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these."""
-    from hrm_hf.data.puzzle_text import decode_text, read_puzzles
+    from hrm_hf.puzzles.text import decode_text, read_puzzles
 
     texts = []
     for argument in arguments or ["-"]:
@@ -286,10 +286,10 @@ def evaluate(
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
-    from hrm_hf.data.puzzle_sets import open_puzzles
     from hrm_hf.evaluation import breakdown
     from hrm_hf.evaluation.grid import applied_threshold, score, solve_puzzles, solver
     from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
+    from hrm_hf.puzzles.sets import open_puzzles
 
     puzzles = open_puzzles(dataset, split)
     kinds = [(part.task, part.height, part.width) for part in (processor, puzzles.processor)]
@@ -301,7 +301,7 @@ def evaluate(
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
     if puzzles.processor.task == "arc":
-        from hrm_hf.evaluation.arc import model_identifiers
+        from hrm_hf.puzzles.arc.evaluation import model_identifiers
 
         identifiers = model_identifiers(puzzles.puzzles, processor)
         examples["puzzle_identifiers"] = identifiers[examples["puzzle_identifiers"]]
@@ -406,7 +406,7 @@ def evaluate_arc(
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
-    from hrm_hf.evaluation import arc
+    from hrm_hf.puzzles.arc import evaluation as arc
 
     accelerator = Accelerator()
     puzzles = arc.open_tests(dataset, processor, source)
@@ -455,7 +455,7 @@ def solve_arc(
 
     Example: hrm-hf solve-arc task.json --minutes 2
     """
-    from hrm_hf.data.arc_tasks import read_task
+    from hrm_hf.puzzles.arc.tasks import read_task
 
     found = read_task(task, name)
     from hrm_hf.checkpoints import SHIPPED_ARC

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hrm_hf.colours import ARC_FILLS
-from hrm_hf.data.arc_tasks import ArcTask
+from hrm_hf.puzzles.arc.tasks import ArcTask
 from processing_hrm import IGNORE_INDEX, HRMGridProcessor
 
 

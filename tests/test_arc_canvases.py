@@ -9,10 +9,10 @@ import torch
 from accelerate import Accelerator
 
 from configuration_hrm import HRMConfig
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.arc_canvases import CONDITION_SIZES, ArcCanvases, CanvasDraws, View, canvas_side, load_canvases
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask, TaskCollection, read_task, without_known
-from hrm_hf.evaluation import arc
+from hrm_hf.puzzles.arc import evaluation as arc
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.arc.canvases import CONDITION_SIZES, ArcCanvases, CanvasDraws, View, canvas_side, load_canvases
+from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask, TaskCollection, read_task, without_known
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -398,7 +398,7 @@ def test_an_unknown_task_is_refused_and_sources_are_told_apart():
     processor = HRMGridProcessor.for_arc({"turn": 1}, [5])
     with pytest.raises(ValueError, match="does not know 1 of the 2 puzzles .other"):
         arc.vote(Knows(canvases), canvases.pairs("test"), processor, Accelerator(cpu=True))
-    from hrm_hf.data.arc_canvases import CanvasPairs
+    from hrm_hf.puzzles.arc.canvases import CanvasPairs
 
     assert len(CanvasPairs(canvases, "test", "t")) == 1
     with pytest.raises(ValueError, match="source 'u'"):

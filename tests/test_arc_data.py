@@ -16,9 +16,9 @@ import torch
 from datasets import load_dataset
 from torch.utils.data import DataLoader
 
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.arc_plans import Plan, make_plans, parse_plan
-from hrm_hf.data.arc_puzzles import (
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.arc.plans import Plan, make_plans, parse_plan
+from hrm_hf.puzzles.arc.puzzles import (
     ArcDraws,
     load_arc,
     load_arc_tasks,
@@ -26,8 +26,8 @@ from hrm_hf.data.arc_puzzles import (
     num_puzzle_identifiers,
     puzzle_names,
 )
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask, canonical_bytes, find_leaks, read_tasks, without_repetitions
-from hrm_hf.data.draws import GroupedDraws
+from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask, canonical_bytes, find_leaks, read_tasks, without_repetitions
+from hrm_hf.puzzles.draws import GroupedDraws
 from processing_hrm import HRMGridProcessor
 
 
@@ -566,7 +566,7 @@ def test_reading_needs_no_datasets_package(folder):
     code = (
         "import sys\n"
         "sys.modules['datasets'] = None\n"
-        "from hrm_hf.data.arc_puzzles import ArcDraws, load_arc\n"
+        "from hrm_hf.puzzles.arc.puzzles import ArcDraws, load_arc\n"
         "draws = ArcDraws(load_arc(sys.argv[1], 'train'), 100, seed=0)\n"
         "print(draws.__getitems__(list(range(100)))['labels'].shape)\n"
     )
@@ -695,7 +695,7 @@ def test_tasks_of_a_data_set_on_the_hub(write, tmp_path, monkeypatch):
             raise OSError("404 Client Error.\nmore")
         return str(write("t.json", TRAINING).parent)
 
-    monkeypatch.setattr("hrm_hf.data.arc_tasks.snapshot_download", snapshot_download)
+    monkeypatch.setattr("hrm_hf.puzzles.arc.tasks.snapshot_download", snapshot_download)
     monkeypatch.chdir(tmp_path)
     collection = read_tasks(training=[Path("owner/tasks")])
     assert {task.name for task in collection.tasks} >= set(TRAINING)

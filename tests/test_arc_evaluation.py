@@ -11,10 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from hrm_hf.data.arc_plans import Plans, make_plans
-from hrm_hf.data.arc_puzzles import ArcPuzzles, puzzle_names
-from hrm_hf.data.arc_tasks import UNKNOWN, ArcPair, ArcTask
-from hrm_hf.evaluation.arc import (
+from hrm_hf.puzzles.arc.evaluation import (
     ArcAnswer,
     draw_answers,
     score,
@@ -23,7 +20,10 @@ from hrm_hf.evaluation.arc import (
     write_pictures,
     write_submission,
 )
-from hrm_hf.evaluation.voting import Candidate, Votes
+from hrm_hf.puzzles.arc.plans import Plans, make_plans
+from hrm_hf.puzzles.arc.puzzles import ArcPuzzles, puzzle_names
+from hrm_hf.puzzles.arc.tasks import UNKNOWN, ArcPair, ArcTask
+from hrm_hf.puzzles.voting import Candidate, Votes
 from modeling_hrm import HRMForGridTask, HRMSolveOutput
 from processing_hrm import HRMGridProcessor
 

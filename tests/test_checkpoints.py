@@ -17,7 +17,7 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.checkpoint import Checkpoints, random_states, restore_random_states
 from hrm_hf.training.loop import prepare, train

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
 PUZZLE = "12..34..2143432."  # what the model below has learned
@@ -204,8 +204,8 @@ def test_more_samples(hrm_hf, model_folder, tmp_path):
 
 def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     from configuration_hrm import HRMConfig
-    from hrm_hf.data.arc_builder import build_arc
-    from hrm_hf.data.puzzle_sets import open_puzzles
+    from hrm_hf.puzzles.arc.build import build_arc
+    from hrm_hf.puzzles.sets import open_puzzles
     from modeling_hrm import HRMForGridTask
 
     pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]

@@ -230,8 +230,8 @@ def test_arc_identifiers_have_their_names(hrm_hf, tmp_path):
 
 def test_arc_identifiers_are_those_of_a_data_set_folder_too(hrm_hf, tmp_path):
     """No builder of this project writes the file identifiers.json."""
-    from hrm_hf.data.arc_builder import build_arc
-    from hrm_hf.data.puzzle_sets import open_puzzles
+    from hrm_hf.puzzles.arc.build import build_arc
+    from hrm_hf.puzzles.sets import open_puzzles
 
     pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
     (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))

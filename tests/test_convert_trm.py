@@ -11,9 +11,9 @@ import yaml
 from test_convert import GOLDEN, PREFIX, change, change_arch, logits_of, original_model
 
 from hrm_hf.checkpoints import save_checkpoint
-from hrm_hf.evaluation.arc import check_number_of_identifiers
 from hrm_hf.original.checkpoint import original_key, read_state_dict, rename_original_key, write_checkpoint
 from hrm_hf.original.convert import convert, export, load_original
+from hrm_hf.puzzles.arc.evaluation import check_number_of_identifiers
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -195,7 +195,7 @@ def test_puzzle_embeddings_can_be_kept_in_half_precision(hrm_hf, arc, tmp_path):
 
 def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_path):
     """They would score near zero, without a word."""
-    from hrm_hf.data.arc_builder import build_arc
+    from hrm_hf.puzzles.arc.build import build_arc
 
     pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
     (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))

@@ -9,13 +9,13 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask
 from hrm_hf.data.explorer import explore
-from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.puzzles import load_rows
-from hrm_hf.data.sudoku_builder import build_sudoku
 from hrm_hf.drawing import ARC_FILLS, draw_arc_task, draw_board, draw_puzzle, draw_puzzles, draw_texts, draw_thinking
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask
+from hrm_hf.puzzles.maze.build import build_maze
+from hrm_hf.puzzles.rows import load_rows
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from processing_hrm import HRMGridProcessor
 

@@ -9,9 +9,9 @@ import torch
 from accelerate import Accelerator
 
 from hrm_hf.cli import main
-from hrm_hf.data.sudoku_builder import build_sudoku
 from hrm_hf.evaluation.breakdown import by_group, by_rating, draw_segment_curve, segment_curve, write_predictions
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare, evaluate_grid, score, solve_puzzles
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMForGridTask
 from processing_hrm import IGNORE_INDEX, HRMGridProcessor

@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from hrm_hf.data.folder import split_rows, write_dataset_folder
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from hrm_hf.utils.files import whole_folder
 

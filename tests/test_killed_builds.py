@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from hrm_hf.data.arc_builder import build_arc
+from hrm_hf.puzzles.arc.build import build_arc
 from hrm_hf.data.folder import is_dataset_folder, write_dataset_folder
-from hrm_hf.data.maze_builder import build_maze
+from hrm_hf.puzzles.maze.build import build_maze
 from hrm_hf.text.build import build_text
 
 os.chdir(sys.argv[1])

@@ -10,13 +10,13 @@ import pytest
 import torch
 from datasets import load_dataset
 
-from hrm_hf.data import puzzle_builder
-from hrm_hf.data.maze_builder import build_maze, generated_mazes, maze_shape, read_maze_csv
-from hrm_hf.data.maze_generator import generate, hard_steps
-from hrm_hf.data.maze_paths import FLOOR, GOAL, PATH, START, WALL, measure
-from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
-from hrm_hf.data.maze_symmetry import fingerprint, random_symmetries, symmetry_cells
-from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, maze_augmentation, maze_processor
+from hrm_hf.puzzles import build
+from hrm_hf.puzzles.maze.build import build_maze, generated_mazes, maze_shape, read_maze_csv
+from hrm_hf.puzzles.maze.generator import generate, hard_steps
+from hrm_hf.puzzles.maze.paths import FLOOR, GOAL, PATH, START, WALL, measure
+from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
+from hrm_hf.puzzles.maze.symmetry import fingerprint, random_symmetries, symmetry_cells
+from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows, maze_augmentation, maze_processor
 from processing_hrm import HRMGridProcessor
 
 
@@ -364,7 +364,7 @@ def test_the_hub_is_read_like_files(tmp_path, csv_file, monkeypatch):
         assert (name, repo_type) == ("sapientinc/maze-30x30-hard-1k", "dataset")
         return str(tmp_path / file)
 
-    monkeypatch.setattr(puzzle_builder, "hf_hub_download", download)
+    monkeypatch.setattr(build, "hf_hub_download", download)
     assert build_maze(tmp_path / "out", source="hub") == {"train": 3, "test": 2}
     assert "Hub files:\n- `train.csv`, SHA-256" in (tmp_path / "out/README.md").read_text()
 

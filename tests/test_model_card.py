@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hrm_hf import model_card
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from hrm_hf.utils.environment import describe_environment
 from hrm_hf.utils.statistics import binomial_interval

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.arc_plans import parse_plan
-from hrm_hf.data.arc_puzzles import ArcDraws, load_arc
-from hrm_hf.data.dihedral import dihedral
-from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.sudoku_builder import build_sudoku
-from hrm_hf.data.sudoku_rules import conflicts
 from hrm_hf.original.data import export_original, import_original
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.arc.plans import parse_plan
+from hrm_hf.puzzles.arc.puzzles import ArcDraws, load_arc
+from hrm_hf.puzzles.dihedral import dihedral
+from hrm_hf.puzzles.maze.build import build_maze
+from hrm_hf.puzzles.sudoku.build import build_sudoku
+from hrm_hf.puzzles.sudoku.rules import conflicts
 
 
 ROOT = Path(__file__).parent.parent

@@ -113,7 +113,7 @@ def test_a_bad_command_line_is_no_page_of_usage(capsys, argv, sentence):
 
 
 def recipe(folder: Path, **options) -> str:
-    from hrm_hf.data.sudoku_builder import build_sudoku
+    from hrm_hf.puzzles.sudoku.build import build_sudoku
 
     if not (folder / "data").exists():
         build_sudoku(folder / "data", size=4, num_train=8, num_test=2)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from hrm_hf.cli import main as hrm_hf_main
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.maze_builder import build_maze
-from hrm_hf.data.puzzle_sets import open_puzzles
-from hrm_hf.data.puzzles import board_processor
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.maze.build import build_maze
+from hrm_hf.puzzles.rows import board_processor
+from hrm_hf.puzzles.sets import open_puzzles
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 from train_accelerate import main as train_main

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hrm_hf.data.puzzle_text import decode_text, read_puzzles
+from hrm_hf.puzzles.text import decode_text, read_puzzles
 from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
 
@@ -159,8 +159,8 @@ def test_a_line_with_a_hash_is_a_maze_only_if_it_is_one():
 @pytest.fixture(scope="module")
 def board() -> str:
     """A 16x16 Sudoku in 1-G that has every digit, and blank cells."""
-    from hrm_hf.data.sudoku_generator import generate
-    from hrm_hf.data.sudoku_rules import format_boards
+    from hrm_hf.puzzles.sudoku.generator import generate
+    from hrm_hf.puzzles.sudoku.rules import format_boards
 
     line = format_boards(generate(1, 16, 150, seed=0, progress=False)[0])[0]
     assert set(line) == {".", *SUDOKU_NOTATIONS["1-G"]}

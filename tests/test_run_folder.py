@@ -17,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training import folder_lock
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.folder_lock import FolderLock

@@ -14,7 +14,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from hrm_hf.training.arguments import TrainArguments, parse_recipe
 from hrm_hf.training.loop import prepare, train

@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.records import ROOT
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
-from hrm_hf.data.maze_generator import generate
-from hrm_hf.data.maze_rules import format_mazes
 from hrm_hf.evaluation.checked_solving import TimeLimit, solve_checked, solve_in_turn
+from hrm_hf.puzzles.maze.generator import generate
+from hrm_hf.puzzles.maze.rules import format_mazes
 from processing_hrm import HRMGridProcessor
 
 
@@ -250,7 +250,7 @@ def test_answers_before_the_time_limit_stay(shipped, monkeypatch):
 
 
 def test_answers_come_before_all_puzzles_are_solved(shipped):
-    from hrm_hf.data.puzzle_text import read_puzzles
+    from hrm_hf.puzzles.text import read_puzzles
 
     model, processor = shipped
     answers = solve_in_turn(model, processor, read_puzzles(f"{HARD}\n{EASY}\n{HARD}\n").puzzles)
@@ -266,8 +266,8 @@ def test_a_wrong_length_is_one_sentence(solve):
 
 
 def test_exact_search_agrees_with_the_solver_of_data_sets():
-    from hrm_hf.data.sudoku_generator import generate
-    from hrm_hf.data.sudoku_solver import solve as solve_boards
+    from hrm_hf.puzzles.sudoku.generator import generate
+    from hrm_hf.puzzles.sudoku.solver import solve as solve_boards
 
     names = {0: "no solution", 1: None, 2: "more than one solution"}
     for size in (4, 6, 9):

@@ -17,13 +17,13 @@ import torch
 from datasets import load_dataset
 
 from hrm_hf.data.folder import size_category
-from hrm_hf.data.puzzle_files import Columns
-from hrm_hf.data.puzzles import load_rows
-from hrm_hf.data.sudoku_builder import build_sudoku, read_sudoku_csv
-from hrm_hf.data.sudoku_generator import generate
-from hrm_hf.data.sudoku_rules import BOX_SHAPES, conflicts, format_boards, units_of
-from hrm_hf.data.sudoku_solver import is_needed, solve
-from hrm_hf.data.sudoku_symmetry import fingerprint, random_symmetries
+from hrm_hf.puzzles.files import Columns
+from hrm_hf.puzzles.rows import load_rows
+from hrm_hf.puzzles.sudoku.build import build_sudoku, read_sudoku_csv
+from hrm_hf.puzzles.sudoku.generator import generate
+from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, conflicts, format_boards, units_of
+from hrm_hf.puzzles.sudoku.solver import is_needed, solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint, random_symmetries
 from hrm_hf.utils.parallel import in_order
 
 
@@ -473,14 +473,14 @@ def test_the_number_of_threads_changes_nothing(num_threads):
 
 
 def test_leaks_are_found_in_parts_of_a_data_set_as_in_all_of_it(monkeypatch):
-    from hrm_hf.data import puzzle_builder
-    from hrm_hf.data.sudoku_builder import generated_puzzles, sudoku_fingerprint
+    from hrm_hf.puzzles import build
+    from hrm_hf.puzzles.sudoku.build import generated_puzzles, sudoku_fingerprint
 
     puzzles = generated_puzzles(20, 4, None, 0, None, 0, 1)
     splits = {"train": puzzles[:15], "test": puzzles[10:]}
-    expected, removed = puzzle_builder.without_leaks(dict(splits), sudoku_fingerprint)
-    monkeypatch.setattr(puzzle_builder, "_MARKED_AT_ONCE", 3)
-    found, again = puzzle_builder.without_leaks(dict(splits), sudoku_fingerprint)
+    expected, removed = build.without_leaks(dict(splits), sudoku_fingerprint)
+    monkeypatch.setattr(build, "_MARKED_AT_ONCE", 3)
+    found, again = build.without_leaks(dict(splits), sudoku_fingerprint)
     assert removed == again >= 5
     assert (found["train"].questions == expected["train"].questions).all()
 

@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.records import read_records
 from benchmarks.seventeen_clues import ROYLE, boards_of, read_puzzles, swap_one
 from benchmarks.sudoku_kinds import keep_rules, scores, seventeen_clue_puzzles
-from hrm_hf.data.sudoku_solver import solve
-from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.puzzles.sudoku.solver import solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint
 
 
 def test_the_list_holds_distinct_puzzles_of_17_clues_with_one_solution_each():

@@ -8,14 +8,14 @@ import pytest
 import torch
 from datasets import load_dataset
 
-from hrm_hf.data import sudoku_neighbours
-from hrm_hf.data.sudoku_builder import build_sudoku
-from hrm_hf.data.sudoku_generator import generate
-from hrm_hf.data.sudoku_grids import canonical_grids, solution_fingerprint
-from hrm_hf.data.sudoku_neighbours import neighbours
-from hrm_hf.data.sudoku_rules import conflicts, format_boards
-from hrm_hf.data.sudoku_solver import solve
-from hrm_hf.data.sudoku_symmetry import fingerprint, random_symmetries
+from hrm_hf.puzzles.sudoku import neighbours as sudoku_neighbours
+from hrm_hf.puzzles.sudoku.build import build_sudoku
+from hrm_hf.puzzles.sudoku.generator import generate
+from hrm_hf.puzzles.sudoku.grids import canonical_grids, solution_fingerprint
+from hrm_hf.puzzles.sudoku.neighbours import neighbours
+from hrm_hf.puzzles.sudoku.rules import conflicts, format_boards
+from hrm_hf.puzzles.sudoku.solver import solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint, random_symmetries
 
 
 NUM = 300
@@ -196,7 +196,7 @@ def test_the_builder_adds_neighbours_to_the_training_split_alone(tmp_path, capsy
     assert train["question"][:23] == format_boards(questions[:23])
     card = (tmp_path / "out/README.md").read_text()
     assert "| train, neighbours | 40 |" in card
-    assert "count of hrm_hf.data.sudoku_solver, which is not that of the file" in card
+    assert "count of hrm_hf.puzzles.sudoku.solver, which is not that of the file" in card
     assert "--num-validation 2 --num-neighbours 40" in card
     assert build_sudoku(tmp_path / "out", **options)["train"] == 63  # the same command: there is nothing to do
 

@@ -460,7 +460,7 @@ accelerator.end_training()
         (SUDOKU, {"num_samples": 2, "noise_std": -1.0}, "noise_std=-1.0 is not allowed"),
         (SUDOKU, {"num_samples": 2, "symmetries": False}, "All of num_samples=2 would be equal"),
         (HRMGridProcessor("sudoku", 4, 4, 1, 4), {"num_samples": 2}, "boxes of 2x2, but these have 1x4"),
-        (HRMGridProcessor.for_arc(), {"num_samples": 2}, "let them vote with hrm_hf.evaluation.arc.vote"),
+        (HRMGridProcessor.for_arc(), {"num_samples": 2}, "let them vote with hrm_hf.puzzles.arc.evaluation.vote"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(processor, options, message):

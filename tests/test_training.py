@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from hrm_hf.checkpoints import SHIPPED_SUDOKU
-from hrm_hf.data.puzzles import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
-from hrm_hf.data.sudoku_builder import build_sudoku
+from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 
 
@@ -322,7 +322,7 @@ def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
 
 
 def test_evaluations_of_arc_can_vote(tmp_path):
-    from hrm_hf.data.arc_builder import build_arc
+    from hrm_hf.puzzles.arc.build import build_arc
     from train_accelerate import main
 
     pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]

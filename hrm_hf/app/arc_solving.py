@@ -10,9 +10,9 @@ from hrm_hf.app.solving import MAX_SEGMENTS, whole_number
 
 
 if TYPE_CHECKING:
-    from hrm_hf.data.arc_canvases import CanvasPairs
-    from hrm_hf.data.arc_puzzles import ArcPuzzles
-    from hrm_hf.data.arc_tasks import ArcTask
+    from hrm_hf.puzzles.arc.canvases import CanvasPairs
+    from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
+    from hrm_hf.puzzles.arc.tasks import ArcTask
     from processing_hrm import HRMGridProcessor
 
 MAX_AUGMENTATIONS = 100
@@ -101,7 +101,7 @@ class ArcDesk:
         import numpy as np
         from accelerate import Accelerator
 
-        from hrm_hf.evaluation.arc import vote
+        from hrm_hf.puzzles.arc.evaluation import vote
 
         deadline = Deadline(self._settings.seconds_per_request)
         answers = vote(
@@ -166,7 +166,7 @@ class ArcDesk:
     def _load_tasks(self, data_set: str) -> dict[str, "ArcTask"]:
         """The evaluation tasks of a data set by their names."""
         if data_set == BUILT_IN:
-            from hrm_hf.data.arc_tasks import read_tasks
+            from hrm_hf.puzzles.arc.tasks import read_tasks
 
             tasks = [task for task in read_tasks(["arc-agi-1"]).tasks if task.role == "evaluation"]
         else:
@@ -175,7 +175,7 @@ class ArcDesk:
         return {task.name: task for task in tasks}
 
     def _load_puzzles(self, data_set: str) -> "ArcPuzzles":
-        from hrm_hf.data.arc_puzzles import load_arc
+        from hrm_hf.puzzles.arc.puzzles import load_arc
 
         return load_arc(self._settings.data_root / data_set, "test")
 
@@ -188,7 +188,7 @@ class ArcDesk:
     def _only(self, data_set: str, task: "ArcTask", processor: "HRMGridProcessor") -> "ArcPuzzles | CanvasPairs":
         """The test of one task, in the form that a model takes."""
         if processor.canvas_sides is not None:
-            from hrm_hf.data.arc_canvases import ArcCanvases
+            from hrm_hf.puzzles.arc.canvases import ArcCanvases
 
             return ArcCanvases([task], processor.canvas_sides, processor.token_roles).pairs("test")
         if data_set == BUILT_IN:
@@ -196,8 +196,8 @@ class ArcDesk:
                 f"This model knows augmentations by their names, and {BUILT_IN} has none; choose a data set of the "
                 "data folder that it was trained on."
             )
-        from hrm_hf.data.arc_plans import Plans
-        from hrm_hf.data.arc_puzzles import ArcPuzzles
+        from hrm_hf.puzzles.arc.plans import Plans
+        from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
 
         puzzles = self._puzzles(data_set)
         plans = puzzles.plans

@@ -20,7 +20,7 @@ from typing import Any
 
 import gradio as gr
 
-from hrm_hf.data.sudoku_rules import BOX_SHAPES
+from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES
 
 
 _HERE = Path(__file__).parent

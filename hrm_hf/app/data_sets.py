@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hrm_hf.data.arc_tasks import ArcTask
+    from hrm_hf.puzzles.arc.tasks import ArcTask
 
 _LEVELS = 2
 _MAX_OPEN = 3
@@ -93,7 +93,7 @@ class BoardSplit(OpenSplit):
 
     def __init__(self, folder: Path, name: str, split: str):
         super().__init__()
-        from hrm_hf.data.puzzle_sets import BoardSet
+        from hrm_hf.puzzles.sets import BoardSet
 
         self.name = name
         self.puzzles = BoardSet(str(folder), split)
@@ -170,7 +170,7 @@ class ArcSplit(ArcTasks):
     kind = "ARC tasks with augmentations"
 
     def __init__(self, folder: Path, name: str, split: str):
-        from hrm_hf.data.arc_puzzles import load_arc
+        from hrm_hf.puzzles.arc.puzzles import load_arc
 
         self.name = name
         self.arc = load_arc(folder, split)
@@ -346,7 +346,7 @@ def _open(folder: Path, name: str, subset: str, split: str) -> OpenSplit:
         return TextSplit(folder, split)
     if any(folder.glob("data/tasks-*.parquet")):
         if subset == "tasks":
-            from hrm_hf.data.arc_puzzles import arc_folder, load_arc_tasks
+            from hrm_hf.puzzles.arc.puzzles import arc_folder, load_arc_tasks
 
             return ArcTasks(load_arc_tasks(arc_folder(folder)))
         return ArcSplit(folder, name, split)

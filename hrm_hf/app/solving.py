@@ -163,8 +163,8 @@ class PuzzleDesk:
         Raises:
             ValueError: if a value is not allowed.
         """
-        from hrm_hf.data.sudoku_generator import generate
-        from hrm_hf.data.sudoku_rules import format_boards
+        from hrm_hf.puzzles.sudoku.generator import generate
+        from hrm_hf.puzzles.sudoku.rules import format_boards
 
         size = whole_number("size", size, 4, 16)
         if size not in _CLUES:
@@ -184,8 +184,8 @@ class PuzzleDesk:
         Raises:
             ValueError: if a value is not allowed.
         """
-        from hrm_hf.data.maze_generator import generate, hard_steps
-        from hrm_hf.data.maze_rules import format_mazes
+        from hrm_hf.puzzles.maze.generator import generate, hard_steps
+        from hrm_hf.puzzles.maze.rules import format_mazes
 
         height, width = (
             whole_number(name, side, 4, MAX_SIDE) for name, side in (("height", height), ("width", width))
@@ -210,7 +210,7 @@ def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
     Raises:
         ValueError: if there is none or more than one, or it is none for this processor.
     """
-    from hrm_hf.data.puzzle_text import read_puzzles
+    from hrm_hf.puzzles.text import read_puzzles
 
     # what comes from a board is a line as it is, be it a maze that lacks its goal
     boards = [text] if len(text) == processor.seq_len else [puzzle.board for puzzle in read_puzzles(text).puzzles]

@@ -2,12 +2,12 @@
 
 import typer
 
-from hrm_hf.data.arc_builder import build_arc
-from hrm_hf.data.maze_builder import build_maze
 from hrm_hf.data.publish import push_dataset
 from hrm_hf.data.script import add_command
-from hrm_hf.data.sudoku_builder import build_sudoku
 from hrm_hf.original.data import export_original, import_original
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.maze.build import build_maze
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 
 

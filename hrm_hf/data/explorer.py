@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from hrm_hf.data.arc_puzzles import ArcPuzzles
 from hrm_hf.data.folder import local_folder
-from hrm_hf.data.puzzle_sets import ArcSet, BoardSet, open_puzzles
-from hrm_hf.data.puzzles import encode
 from hrm_hf.drawing import draw_arc_task, draw_puzzles, draw_texts
+from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
+from hrm_hf.puzzles.rows import encode
+from hrm_hf.puzzles.sets import ArcSet, BoardSet, open_puzzles
 from hrm_hf.text.blocks import load_text_blocks, load_text_tokenizer
 from processing_hrm import HRMGridProcessor
 

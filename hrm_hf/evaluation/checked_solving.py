@@ -16,9 +16,9 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from hrm_hf.data.puzzle_text import PuzzleText
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
 from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.puzzles.text import PuzzleText
 from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 

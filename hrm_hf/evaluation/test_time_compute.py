@@ -23,13 +23,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from hrm_hf.data import maze_symmetry, sudoku_symmetry
-from hrm_hf.data.hashing import random_keys, shift_right
-from hrm_hf.data.maze_symmetry import MazeSymmetry
-from hrm_hf.data.sudoku_rules import box_shape
-from hrm_hf.data.sudoku_symmetry import SudokuSymmetry
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
-from hrm_hf.evaluation.voting import Votes
+from hrm_hf.puzzles.hashing import random_keys, shift_right
+from hrm_hf.puzzles.maze import symmetry as maze_symmetry
+from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
+from hrm_hf.puzzles.sudoku import symmetry as sudoku_symmetry
+from hrm_hf.puzzles.sudoku.rules import box_shape
+from hrm_hf.puzzles.sudoku.symmetry import SudokuSymmetry
+from hrm_hf.puzzles.voting import Votes
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
@@ -181,7 +182,7 @@ def _check_variety(processor: HRMGridProcessor, num_samples: int, symmetries: bo
     if symmetries and processor.task == "arc":
         raise ValueError(
             "The symmetric copies of an ARC task are puzzles of their own, with identifiers that the model was "
-            "trained on; let them vote with hrm_hf.evaluation.arc.vote, or set symmetries=False and noise_std."
+            "trained on; let them vote with hrm_hf.puzzles.arc.evaluation.vote, or set symmetries=False and noise_std."
         )
     if symmetries and processor.task == "sudoku":
         boxes, usual = (processor.box_height, processor.box_width), box_shape(processor.height)

@@ -262,13 +262,13 @@ def example_puzzles(model: HRMForGridTask, processor: HRMGridProcessor, number: 
     """Inputs of generated puzzles; of ARC, whose puzzles nobody can generate, random ones."""
     generator = torch.Generator().manual_seed(0)
     if processor.task == "sudoku":
-        from hrm_hf.data.sudoku_generator import generate
+        from hrm_hf.puzzles.sudoku.generator import generate
 
         # enough clues that a board of any size is soon made
         clues = round(0.4 * processor.seq_len)
         input_ids = torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
     elif processor.task == "maze":
-        from hrm_hf.data.maze_generator import generate
+        from hrm_hf.puzzles.maze.generator import generate
 
         shape = (processor.height, processor.width)
         input_ids = torch.from_numpy(generate(number, *shape, min_steps=2, progress=False)[0]).long()

@@ -27,9 +27,9 @@ import yaml
 from huggingface_hub import snapshot_download
 
 from configuration_hrm import HRMConfig, swiglu_intermediate_size
-from hrm_hf.data.arc_plans import BLANK_NAME, parse_plan
 from hrm_hf.hub_errors import hub_errors
 from hrm_hf.original.layout import read_identifiers, write_identifiers
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, parse_plan
 from modeling_hrm import HRMForGridTask
 
 
@@ -383,7 +383,7 @@ def _identifier_names(folder: Path) -> list[str]:
     if not any(folder.glob("data/tasks-*.parquet")):
         # TRM writes them with other signs than HRM and our data sets
         return [parse_plan(name).name for name in read_identifiers(folder)]
-    from hrm_hf.data.arc_puzzles import SPLITS, load_arc_tasks, load_plans, puzzle_names
+    from hrm_hf.puzzles.arc.puzzles import SPLITS, load_arc_tasks, load_plans, puzzle_names
 
     return puzzle_names(load_arc_tasks(folder), [load_plans(folder, split) for split in SPLITS])
 

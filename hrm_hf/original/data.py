@@ -15,9 +15,19 @@ import torch
 import typer
 from tqdm import tqdm
 
-from hrm_hf.data.arc_builder import card_text, leak_lines, statistics, write_arc_folder
-from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans, colour_table, parse_plan
-from hrm_hf.data.arc_puzzles import (
+from hrm_hf.data.folder import check_output_dir, finished_splits, local_folder, parquet_path, write_dataset_folder
+from hrm_hf.data.publish import pushes
+from hrm_hf.data.recipe import recipe_text
+from hrm_hf.original.layout import (
+    OriginalSplit,
+    read_identifiers,
+    read_splits,
+    write_identifiers,
+    write_split,
+)
+from hrm_hf.puzzles.arc.build import card_text, leak_lines, statistics, write_arc_folder
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, colour_table, parse_plan
+from hrm_hf.puzzles.arc.puzzles import (
     FIRST_COLOUR,
     SPLITS,
     VOCAB_SIZE,
@@ -27,20 +37,11 @@ from hrm_hf.data.arc_puzzles import (
     puzzle_names,
     random_offsets,
 )
-from hrm_hf.data.arc_tasks import MAX_SIZE, ArcPair, ArcTask, find_leaks
-from hrm_hf.data.folder import check_output_dir, finished_splits, local_folder, parquet_path, write_dataset_folder
-from hrm_hf.data.maze_rules import format_mazes, maze_errors
-from hrm_hf.data.maze_symmetry import symmetry_cells
-from hrm_hf.data.publish import pushes
-from hrm_hf.data.puzzle_builder import recipe_text, samples_picture
-from hrm_hf.data.sudoku_rules import BOX_SHAPES, format_boards
-from hrm_hf.original.layout import (
-    OriginalSplit,
-    read_identifiers,
-    read_splits,
-    write_identifiers,
-    write_split,
-)
+from hrm_hf.puzzles.arc.tasks import MAX_SIZE, ArcPair, ArcTask, find_leaks
+from hrm_hf.puzzles.build import samples_picture
+from hrm_hf.puzzles.maze.rules import format_mazes, maze_errors
+from hrm_hf.puzzles.maze.symmetry import symmetry_cells
+from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, format_boards
 from hrm_hf.utils.files import sha256_of_files, whole_folder
 from processing_hrm import HRMGridProcessor
 
@@ -97,7 +98,7 @@ def export_original(
 
 def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> dict[str, int]:
     # imports the package `datasets`, which ARC does without
-    from hrm_hf.data.puzzles import load_rows
+    from hrm_hf.puzzles.rows import load_rows
 
     counts = {}
     for split in ("train", "validation", "test"):
@@ -126,7 +127,7 @@ def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> d
 
 
 def _board_processor(rows) -> HRMGridProcessor:
-    from hrm_hf.data.puzzles import board_processor
+    from hrm_hf.puzzles.rows import board_processor
 
     # a maze has one S, which no Sudoku has
     return board_processor(rows)
@@ -136,7 +137,7 @@ def _board_tokens(
     rows, split: str, processor: HRMGridProcessor, num_aug: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Inputs and labels of rows, each followed by its augmentations."""
-    from hrm_hf.data.puzzles import encode, sudoku_augmentation
+    from hrm_hf.puzzles.rows import encode, sudoku_augmentation
 
     cells = None
     if processor.task == "maze":

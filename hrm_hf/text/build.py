@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from hrm_hf.data import puzzle_builder
+from hrm_hf.data import recipe as recipes
 from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.explorer import explore
 from hrm_hf.data.folder import (
@@ -328,7 +328,7 @@ def source_lines(corpus: Corpus) -> list[str]:
 
 def command_line(options: dict) -> str:
     """The command that repeats a build, as its card has it."""
-    return puzzle_builder.command_line("build_text.py", build_text, options, _FLAGS, _shown)
+    return recipes.command_line("build_text.py", build_text, options, _FLAGS, _shown)
 
 
 def _shown(name: str, value: object) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hrm_hf.data.arc_canvases import ArcCanvases, CanvasDraws, canvas_side
-from hrm_hf.data.arc_tasks import ArcPair, ArcTask
-from hrm_hf.evaluation.arc import ArcAnswer, vote
+from hrm_hf.puzzles.arc.canvases import ArcCanvases, CanvasDraws, canvas_side
+from hrm_hf.puzzles.arc.evaluation import ArcAnswer, vote
+from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.carry_pool import CarryPool

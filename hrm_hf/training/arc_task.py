@@ -1,6 +1,6 @@
 """Training on ARC tasks on canvases of several sizes: each step has boards of one size, and sequences in work of it.
 
-What the data look like is said in `hrm_hf.data.arc_canvases`.
+What the data look like is said in `hrm_hf.puzzles.arc.canvases`.
 """
 
 import math
@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
-from hrm_hf.data.arc_canvases import CONDITION_SIZES, CanvasDraws, load_canvases
-from hrm_hf.evaluation import arc
+from hrm_hf.puzzles.arc import evaluation as arc
+from hrm_hf.puzzles.arc.canvases import CONDITION_SIZES, CanvasDraws, load_canvases
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.grid_task import GridTask, config_fields

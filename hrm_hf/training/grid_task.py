@@ -12,11 +12,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
-from hrm_hf.data.arc_puzzles import load_arc
-from hrm_hf.data.draws import Draws
-from hrm_hf.data.puzzle_sets import open_puzzles
-from hrm_hf.evaluation import arc
 from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, score, solve_puzzles
+from hrm_hf.puzzles.arc import evaluation as arc
+from hrm_hf.puzzles.arc.puzzles import load_arc
+from hrm_hf.puzzles.draws import Draws
+from hrm_hf.puzzles.sets import open_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.task import Task

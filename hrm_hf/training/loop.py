@@ -27,7 +27,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from hrm_hf.checkpoints import load_weights
-from hrm_hf.data.draws import Draws
+from hrm_hf.puzzles.draws import Draws
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.best import Best

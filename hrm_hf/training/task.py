@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from hrm_hf.data.draws import Draws
+from hrm_hf.puzzles.draws import Draws
 from hrm_hf.training.arguments import TrainArguments
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from configuration_hrm import HRMConfig
-from hrm_hf.data.draws import Draws
+from hrm_hf.puzzles.draws import Draws
 from hrm_hf.text.blocks import TextBlocks, load_text_blocks, load_text_tokenizer
 from hrm_hf.text.scores import IGNORE_INDEX, begin_token, evaluate_blocks
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments

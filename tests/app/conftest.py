@@ -67,8 +67,8 @@ def app_settings(tmp_path_factory):
     """A Sudoku model that knows PUZZLE, a random one for mazes and one for ARC, and an ARC data set."""
     from hrm_hf.app.context import AppSettings
     from hrm_hf.checkpoints import save_checkpoint
-    from hrm_hf.data.arc_builder import build_arc
-    from hrm_hf.data.puzzle_sets import open_puzzles
+    from hrm_hf.puzzles.arc.build import build_arc
+    from hrm_hf.puzzles.sets import open_puzzles
     from processing_hrm import HRMGridProcessor
 
     root = tmp_path_factory.mktemp("app")

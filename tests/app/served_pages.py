@@ -18,9 +18,9 @@ from hrm_hf.app import data_page, monitor_page, text_page, theme
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.checkpoints import save_checkpoint
-from hrm_hf.data.arc_builder import build_arc
 from hrm_hf.data.folder import write_dataset_folder
-from hrm_hf.data.maze_builder import build_maze
+from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.maze.build import build_maze
 from hrm_hf.text.blocks import load_text_tokenizer
 from hrm_hf.text.build import build_text
 from modeling_hrm import HRMForCausalLM

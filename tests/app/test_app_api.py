@@ -115,8 +115,8 @@ def test_a_verdict_names_what_is_wrong():
 
 @pytest.mark.parametrize("difficulty", ["easy", "hard"])
 def test_random_sudoku_have_one_solution(app_client, difficulty):
-    from hrm_hf.data.sudoku_rules import SYMBOLS
-    from hrm_hf.data.sudoku_solver import solve
+    from hrm_hf.puzzles.sudoku.rules import SYMBOLS
+    from hrm_hf.puzzles.sudoku.solver import solve
 
     line = app_client.predict(size=6, difficulty=difficulty, seed=3, api_name="/random_sudoku")
     assert line == app_client.predict(size=6, difficulty=difficulty, seed=3, api_name="/random_sudoku")

@@ -102,8 +102,8 @@ def solve(page, puzzle: str) -> tuple[str, str]:
 
 def test_20_puzzles_of_17_clues_are_solved_as_python_does(page):
     from benchmarks.seventeen_clues import read_puzzles
-    from hrm_hf.data.sudoku_rules import format_boards
-    from hrm_hf.data.sudoku_solver import solve as solve_exactly
+    from hrm_hf.puzzles.sudoku.rules import format_boards
+    from hrm_hf.puzzles.sudoku.solver import solve as solve_exactly
 
     puzzles = read_puzzles()[:20]
     # each has one solution, and `hrm-hf solve` finds it: tests/test_solving.py
@@ -249,9 +249,9 @@ def test_rules_links_and_copies(page):
 def test_solutions_are_counted_and_answers_judged_as_python_does(page):
     import numpy as np
 
-    from hrm_hf.data.sudoku_generator import generate
-    from hrm_hf.data.sudoku_rules import format_boards
-    from hrm_hf.data.sudoku_solver import solve
+    from hrm_hf.puzzles.sudoku.generator import generate
+    from hrm_hf.puzzles.sudoku.rules import format_boards
+    from hrm_hf.puzzles.sudoku.solver import solve
     from processing_hrm import HRMGridProcessor
 
     questions, answers, _ = generate(12, 9, progress=False)

@@ -392,7 +392,7 @@ def processor(rng: random.Random) -> None:
 
 def reader(rng: random.Random) -> None:
     """Texts of puzzles, whole and damaged, as files are."""
-    from hrm_hf.data.puzzle_text import decode_text, read_puzzles
+    from hrm_hf.puzzles.text import decode_text, read_puzzles
 
     parts = []
     for _ in range(rng.randint(1, 4)):
@@ -413,8 +413,8 @@ def reader(rng: random.Random) -> None:
 
 def solve(rng: random.Random) -> int:
     """Puzzles solved in turn, with every answer checked."""
-    from hrm_hf.data.puzzle_text import PuzzleText, read_puzzles
     from hrm_hf.evaluation.checked_solving import TimeLimit, solve_in_turn
+    from hrm_hf.puzzles.text import PuzzleText, read_puzzles
 
     model, made = _a_solver(rng)
     line = _puzzle_for(rng, made)
@@ -566,10 +566,10 @@ def configuration(rng: random.Random) -> None:
 
 def data_file(rng: random.Random) -> None:
     """Puzzle files, ARC tasks and texts, damaged."""
-    from hrm_hf.data.arc_tasks import read_tasks
-    from hrm_hf.data.maze_builder import read_maze_csv
-    from hrm_hf.data.puzzle_files import Columns
-    from hrm_hf.data.sudoku_builder import read_sudoku_csv
+    from hrm_hf.puzzles.arc.tasks import read_tasks
+    from hrm_hf.puzzles.files import Columns
+    from hrm_hf.puzzles.maze.build import read_maze_csv
+    from hrm_hf.puzzles.sudoku.build import read_sudoku_csv
     from hrm_hf.text.sources import find_sources
 
     kind = rng.choice(("sudoku", "maze", "arc", "text"))

@@ -5,7 +5,7 @@ from itertools import chain, permutations, product
 
 import pytest
 
-from hrm_hf.data.puzzle_text import read_puzzles
+from hrm_hf.puzzles.text import read_puzzles
 from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 from tests.fuzz.targets import DIGITS, SIZES, a_maze, a_solution, a_sudoku, as_text, check_sudoku, rows_of
 
@@ -116,8 +116,8 @@ def test_a_file_of_puzzles_is_what_was_written(rng, delimiter, size):
     import tempfile
     from pathlib import Path
 
-    from hrm_hf.data.sudoku_builder import read_sudoku_csv
-    from hrm_hf.data.sudoku_rules import format_boards
+    from hrm_hf.puzzles.sudoku.build import read_sudoku_csv
+    from hrm_hf.puzzles.sudoku.rules import format_boards
 
     answers = [a_solution(rng, size) for _ in range(rng.randint(1, 4))]
     text = io.StringIO()

@@ -6,9 +6,9 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.sudoku_rules import FEWEST_CLUES, units_of
-from hrm_hf.data.sudoku_solver import count_solutions, is_needed, solve
-from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.puzzles.sudoku.rules import FEWEST_CLUES, units_of
+from hrm_hf.puzzles.sudoku.solver import count_solutions, is_needed, solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint
 from hrm_hf.utils.parallel import in_order
 
 

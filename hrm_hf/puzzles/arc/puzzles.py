@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans, colour_table
-from hrm_hf.data.arc_tasks import MAX_SIZE, NUM_COLOURS, ArcPair, ArcTask
-from hrm_hf.data.dihedral import IS_TURNED, NUM_DIHEDRAL, dihedral
-from hrm_hf.data.draws import GroupedDraws
 from hrm_hf.data.folder import local_folder, parquet_path
-from hrm_hf.data.hashing import random_keys, shift_right
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, colour_table
+from hrm_hf.puzzles.arc.tasks import MAX_SIZE, NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL, dihedral
+from hrm_hf.puzzles.draws import GroupedDraws
+from hrm_hf.puzzles.hashing import random_keys, shift_right
 from processing_hrm import IGNORE_INDEX
 
 

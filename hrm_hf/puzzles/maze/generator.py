@@ -10,8 +10,8 @@ from contextlib import closing
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.maze_paths import PATH, search_fields
-from hrm_hf.data.maze_symmetry import fingerprint
+from hrm_hf.puzzles.maze.paths import PATH, search_fields
+from hrm_hf.puzzles.maze.symmetry import fingerprint
 from hrm_hf.utils.parallel import in_order
 
 

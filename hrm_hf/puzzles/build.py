@@ -1,7 +1,6 @@
 """What the builders of puzzle data sets share: rows of CSV files and of the Hub, splits without leaks, the card."""
 
 import inspect
-import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError
 from hrm_hf.data.folder import CardPicture
-from hrm_hf.data.puzzle_files import Columns, check_file, read_rows
 from hrm_hf.drawing import draw_puzzles
+from hrm_hf.puzzles.files import Columns, check_file, read_rows
 from hrm_hf.utils.files import sha256
 from processing_hrm import HRMGridProcessor
 
@@ -376,44 +375,6 @@ def files_origin(source: str, files: tuple[Path, ...]) -> list[str]:
     """Lines of the card on the files that the puzzles come from."""
     lines = [f"{'Hub' if source == 'hub' else 'CSV'} files:"]
     return lines + [f"- `{path.name}`, SHA-256 `{sha256(path)}`" for path in files]
-
-
-def _without_folders(name: str, value: object) -> str:
-    """The value of an option as the card has it: nothing of the machine's paths; what is not there is on the Hub."""
-    return value.name if isinstance(value, Path) and value.exists() else str(value)
-
-
-def command_line(
-    script: str,
-    builder: Callable,
-    options: dict,
-    flags: dict[str, str] | None = None,
-    shown: Callable[[str, object], str] = _without_folders,
-) -> str:
-    """The command that repeats a build: every option that differs from its default.
-
-    Args:
-        script: in dataset_scripts/.
-        builder: whose defaults count.
-        options: by name, in order; a list stands for an option that is given more than once.
-        flags: of options whose flag is not their name.
-        shown: the value of an option of a name as the command has it.
-    """
-    words = ["python", f"dataset_scripts/{script}", options["output_dir"].name]
-    defaults = inspect.signature(builder).parameters
-    for name, value in options.items():
-        if name in ("output_dir", "overwrite", "num_proc") or value == defaults[name].default:
-            continue
-        for entry in value if isinstance(value, list) else [value]:
-            words.append((flags or {}).get(name, f"--{name.replace('_', '-')}"))
-            if entry is not True:
-                words.append(shown(name, entry))
-    return shlex.join(words)
-
-
-def recipe_text(origin: list[str], command: str) -> str:
-    """Markdown on how a data set was made; builds of equal recipes give equal data sets."""
-    return "\n".join(["## How it was made", "", *origin, "", "```", command, "```"])
 
 
 def card_text(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 import yaml
 
-from hrm_hf.data import maze_symmetry
-from hrm_hf.data.draws import Draws
 from hrm_hf.data.folder import is_dataset_folder
-from hrm_hf.data.sudoku_symmetry import random_symmetries
+from hrm_hf.puzzles.draws import Draws
+from hrm_hf.puzzles.maze import symmetry as maze_symmetry
+from hrm_hf.puzzles.sudoku.symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
 
 

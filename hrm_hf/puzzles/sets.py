@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hrm_hf.data.arc_puzzles import SPLITS, ArcDraws, arc_folder, load_arc, load_plans, puzzle_names
-from hrm_hf.data.draws import Draws
-from hrm_hf.data.puzzles import (
+from hrm_hf.puzzles.arc.puzzles import SPLITS, ArcDraws, arc_folder, load_arc, load_plans, puzzle_names
+from hrm_hf.puzzles.draws import Draws
+from hrm_hf.puzzles.rows import (
     PuzzleDraws,
     board_processor,
     encode,

@@ -11,31 +11,30 @@ import typer
 
 from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
-from hrm_hf.data.maze_generator import generate
-from hrm_hf.data.maze_paths import WALL, Paths, measure
-from hrm_hf.data.maze_rules import SYMBOLS, draw_maze, format_mazes, maze_errors
-from hrm_hf.data.maze_symmetry import fingerprint
 from hrm_hf.data.publish import pushes
-from hrm_hf.data.puzzle_builder import (
+from hrm_hf.data.recipe import command_line, recipe_text
+from hrm_hf.puzzles.build import (
     Puzzles,
     card_text,
     check_counts,
     check_source_options,
     column_of_ratings,
-    command_line,
     csv_files,
     files_origin,
     parse_lines,
     read_puzzle_csv,
     read_splits,
-    recipe_text,
     samples_picture,
     split_puzzles,
     usual_length,
     with_equal_ratings,
     without_leaks,
 )
-from hrm_hf.data.puzzle_files import AnswerColumn, Columns, QuestionColumn, RatingColumn
+from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
+from hrm_hf.puzzles.maze.generator import generate
+from hrm_hf.puzzles.maze.paths import WALL, Paths, measure
+from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
+from hrm_hf.puzzles.maze.symmetry import fingerprint
 from hrm_hf.utils.parallel import NumProc, num_threads_of
 from processing_hrm import HRMGridProcessor
 
@@ -110,8 +109,8 @@ def build_maze(
     if source == "generate":
         files = None
         origin = [
-            "Generated (`hrm_hf.data.maze_generator`): random cells are walls, 30 to 50 %, S and G are random cells",
-            "far enough from each other, and a few more walls leave just one shortest path.",
+            "Generated (`hrm_hf.puzzles.maze.generator`): random cells are walls, 30 to 50 %, S and G are random",
+            "cells far enough from each other, and a few more walls leave just one shortest path.",
         ]
     else:
         files = csv_files(source, hub_name, train_csv, test_csv, test_share)
@@ -187,7 +186,7 @@ def build_maze(
 def generated_mazes(
     num: int, height: int, width: int, min_steps: list[int] | None, seed: int, num_threads: int
 ) -> Puzzles:
-    """Mazes of [`~hrm_hf.data.maze_generator.generate`], with the generator as their source and steps as rating.
+    """Mazes of [`~hrm_hf.puzzles.maze.generator.generate`], with the generator as their source and steps as rating.
 
     Those of several `min_steps` take turns, so that any part of them has equally many of each.
     """

@@ -12,32 +12,31 @@ import typer
 from hrm_hf.data.bad_input import OnError, OnErrorOption, left_out_lines
 from hrm_hf.data.folder import check_output_dir, finished_splits, write_dataset_folder
 from hrm_hf.data.publish import pushes
-from hrm_hf.data.puzzle_builder import (
+from hrm_hf.data.recipe import command_line, recipe_text
+from hrm_hf.puzzles.build import (
     Puzzles,
     card_text,
     check_counts,
     check_source_options,
     column_of_ratings,
-    command_line,
     csv_files,
     files_origin,
     parse_lines,
     read_puzzle_csv,
     read_splits,
-    recipe_text,
     samples_picture,
     split_puzzles,
     usual_length,
     with_equal_ratings,
     without_leaks,
 )
-from hrm_hf.data.puzzle_files import AnswerColumn, Columns, QuestionColumn, RatingColumn
-from hrm_hf.data.sudoku_generator import generate
-from hrm_hf.data.sudoku_grids import solution_fingerprint
-from hrm_hf.data.sudoku_neighbours import neighbours
-from hrm_hf.data.sudoku_rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
-from hrm_hf.data.sudoku_solver import solve
-from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
+from hrm_hf.puzzles.sudoku.generator import generate
+from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
+from hrm_hf.puzzles.sudoku.neighbours import neighbours
+from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
+from hrm_hf.puzzles.sudoku.solver import solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint
 from hrm_hf.utils.parallel import NumProc, num_threads_of
 from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
@@ -45,7 +44,7 @@ from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 _NEIGHBOUR = "neighbour-of-given"
 _FORM_OF_NEIGHBOURS = [
     f"Rows whose `source` is `{_NEIGHBOUR}` are new puzzles, made of the given training puzzles; their",
-    "`rating` is in the count of hrm_hf.data.sudoku_solver, which is not that of the file.",
+    "`rating` is in the count of hrm_hf.puzzles.sudoku.solver, which is not that of the file.",
 ]
 _MAKING_OF_NEIGHBOURS = [
     "",
@@ -104,7 +103,7 @@ def build_sudoku(
     data set that the same command has made of the same files is left as it is.
 
     `num_neighbours` new puzzles, each not easier than a given one, follow these in the training split
-    (`hrm_hf.data.sudoku_neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
+    (`hrm_hf.puzzles.sudoku.neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
 
     Returns:
         Number of puzzles by split.
@@ -179,7 +178,7 @@ def build_sudoku(
             form=[
                 "Each row is a puzzle with exactly one solution: `question` and `answer` cell by cell, row by row,",
                 "with `.` for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0:",
-                f"none), in the count of {'hrm_hf.data.sudoku_solver' if source == 'generate' else 'its file'};",
+                f"none), in the count of {'hrm_hf.puzzles.sudoku.solver' if source == 'generate' else 'its file'};",
                 "`clues` counts the given cells.",
                 *(_FORM_OF_NEIGHBOURS if num_neighbours else []),
             ],
@@ -225,7 +224,7 @@ def build_sudoku(
 def generated_puzzles(
     num: int, size: int, clues: int | None, min_rating: int, max_rating: int | None, seed: int, num_threads: int
 ) -> Puzzles:
-    """Puzzles of [`~hrm_hf.data.sudoku_generator.generate`], with the generator as their source."""
+    """Puzzles of [`~hrm_hf.puzzles.sudoku.generator.generate`], with the generator as their source."""
     questions, answers, ratings = generate(num, size, clues, min_rating, max_rating, seed, num_threads=num_threads)
     return Puzzles(questions, answers, ratings, np.full(num, f"generated-{size}x{size}", dtype=object))
 
@@ -235,7 +234,7 @@ def neighbours_apart(splits: dict[str, Puzzles], num: int, seed: int, num_thread
 
     Args:
         splits: given puzzles of size 9 by split.
-        num, seed, num_threads: as in [`~hrm_hf.data.sudoku_neighbours.neighbours`].
+        num, seed, num_threads: as in [`~hrm_hf.puzzles.sudoku.neighbours.neighbours`].
 
     Returns:
         The neighbours, and lines on them for the card.
@@ -341,7 +340,7 @@ def puzzle_errors(questions: np.ndarray, answers: np.ndarray, num_threads: int):
 
 
 def sudoku_fingerprint(questions: np.ndarray) -> np.ndarray:
-    """[`~hrm_hf.data.sudoku_symmetry.fingerprint`] of boards `(puzzles, cells)` of any size."""
+    """[`~hrm_hf.puzzles.sudoku.symmetry.fingerprint`] of boards `(puzzles, cells)` of any size."""
     return fingerprint(questions, math.isqrt(questions.shape[1]))
 
 

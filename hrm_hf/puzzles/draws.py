@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hrm_hf.data.hashing import random_keys, shift_right
+from hrm_hf.puzzles.hashing import random_keys, shift_right
 
 
 class EpochOrder:

@@ -10,8 +10,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from hrm_hf.data.arc_tasks import NUM_COLOURS, ArcPair, ArcTask
-from hrm_hf.data.dihedral import DIHEDRAL_INVERSE, NUM_DIHEDRAL, dihedral
+from hrm_hf.puzzles.arc.tasks import NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.dihedral import DIHEDRAL_INVERSE, NUM_DIHEDRAL, dihedral
 
 
 # plans that are tried for every one that is wanted, as in the original

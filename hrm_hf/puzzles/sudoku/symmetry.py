@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hrm_hf.data.hashing import combine, mix_array, random_keys
-from hrm_hf.data.sudoku_rules import box_shape
+from hrm_hf.puzzles.hashing import combine, mix_array, random_keys
+from hrm_hf.puzzles.sudoku.rules import box_shape
 
 
 # --- random symmetries
@@ -85,7 +85,7 @@ def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
 
     Cells, lines (rows and columns alike), boxes, bands (and stacks) and digits are nodes of a graph whose colours are
     refined by those of their neighbours (Weisfeiler and Leman, 1968), with sums for the unordered neighbours. That
-    tells nothing of solved boards: `hrm_hf.data.sudoku_grids.solution_fingerprint` is for these.
+    tells nothing of solved boards: `hrm_hf.puzzles.sudoku.grids.solution_fingerprint` is for these.
 
     Args:
         boards: `(boards, cells)` of digits, 0 for blank.

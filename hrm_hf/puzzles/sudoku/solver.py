@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.sudoku_rules import units_of
+from hrm_hf.puzzles.sudoku.rules import units_of
 
 
 _CHUNK = 500  # puzzles; of the hardest a second or so

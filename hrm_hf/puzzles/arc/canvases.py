@@ -1,6 +1,6 @@
 """ARC as a network learns it fast: one identifier a task, symmetry and colors as conditions, small canvases.
 
-Where `arc_puzzles` follows the original (a row of the puzzle table per augmentation, a 30x30 canvas), here
+Where `puzzles` follows the original (a row of the puzzle table per augmentation, a 30x30 canvas), here
 
 - a task has one identifier; which of the 8 symmetries an example is under, and whether its colors are as given, are
   conditions of their own;
@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hrm_hf.data.arc_plans import BLANK_NAME, Plan
-from hrm_hf.data.arc_puzzles import FIRST_COLOUR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks
-from hrm_hf.data.arc_tasks import NUM_COLOURS, ArcPair, ArcTask
-from hrm_hf.data.dihedral import IS_TURNED, NUM_DIHEDRAL
-from hrm_hf.data.draws import Draws, EpochOrder
-from hrm_hf.data.hashing import random_keys, shift_right
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan
+from hrm_hf.puzzles.arc.puzzles import FIRST_COLOUR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks
+from hrm_hf.puzzles.arc.tasks import NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL
+from hrm_hf.puzzles.draws import Draws, EpochOrder
+from hrm_hf.puzzles.hashing import random_keys, shift_right
 from processing_hrm import arc_canvas_side
 
 

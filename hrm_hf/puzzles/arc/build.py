@@ -16,18 +16,6 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
-from hrm_hf.data.arc_plans import Plan, Plans, make_plans
-from hrm_hf.data.arc_puzzles import ArcPuzzles
-from hrm_hf.data.arc_tasks import (
-    ArcPair,
-    ArcTask,
-    Leaks,
-    TaskCollection,
-    find_leaks,
-    read_tasks,
-    without_known,
-    without_repetitions,
-)
 from hrm_hf.data.bad_input import OnErrorOption, left_out_lines
 from hrm_hf.data.folder import (
     CardPicture,
@@ -40,8 +28,20 @@ from hrm_hf.data.folder import (
     write_card_of_configs,
 )
 from hrm_hf.data.publish import pushes
-from hrm_hf.data.puzzle_builder import command_line, recipe_text
+from hrm_hf.data.recipe import command_line, recipe_text
 from hrm_hf.drawing import draw_arc_task
+from hrm_hf.puzzles.arc.plans import Plan, Plans, make_plans
+from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
+from hrm_hf.puzzles.arc.tasks import (
+    ArcPair,
+    ArcTask,
+    Leaks,
+    TaskCollection,
+    find_leaks,
+    read_tasks,
+    without_known,
+    without_repetitions,
+)
 
 
 _GRID = pa.list_(pa.list_(pa.uint8()))
@@ -366,7 +366,7 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
         f'tasks = load_dataset("{name}", "tasks", split="tasks")',
         f'plans = load_dataset("{name}", "plans", split="train")',
         "",
-        "from hrm_hf.data.arc_puzzles import load_arc",
+        "from hrm_hf.puzzles.arc.puzzles import load_arc",
         "",
         f'puzzles = load_arc("{name}", "train")',
         "batch = puzzles.batch(*puzzles.locate([0, 1, 2]))  # input_ids, labels, puzzle_identifiers",

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
-from hrm_hf.data.hashing import mix_array, random_keys, shift_right
-from hrm_hf.data.maze_paths import GOAL, START
+from hrm_hf.puzzles.dihedral import NUM_DIHEDRAL, dihedral
+from hrm_hf.puzzles.hashing import mix_array, random_keys, shift_right
+from hrm_hf.puzzles.maze.paths import GOAL, START
 
 
 @cache

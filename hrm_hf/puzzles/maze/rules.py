@@ -6,7 +6,7 @@ step goes up, down, left or right; an answer is its maze with the floor of one s
 
 import numpy as np
 
-from hrm_hf.data.maze_paths import FLOOR, GOAL, PATH, START, measure
+from hrm_hf.puzzles.maze.paths import FLOOR, GOAL, PATH, START, measure
 
 
 # of each number; no cell is 0

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from hrm_hf.data.sudoku_grids import solution_fingerprint
-from hrm_hf.data.sudoku_rules import units_of
-from hrm_hf.data.sudoku_solver import count_solutions, find_solutions, is_needed, solve
-from hrm_hf.data.sudoku_symmetry import fingerprint
+from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
+from hrm_hf.puzzles.sudoku.rules import units_of
+from hrm_hf.puzzles.sudoku.solver import count_solutions, find_solutions, is_needed, solve
+from hrm_hf.puzzles.sudoku.symmetry import fingerprint
 from hrm_hf.utils.parallel import in_order
 
 

@@ -23,11 +23,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from hrm_hf.data.arc_canvases import CanvasPairs, load_canvases
-from hrm_hf.data.arc_plans import BLANK_NAME, Plan, Plans
-from hrm_hf.data.arc_puzzles import ArcPuzzles, load_arc, num_puzzle_identifiers, puzzle_names
-from hrm_hf.data.arc_tasks import ArcTask, find_leaks
-from hrm_hf.evaluation.voting import Candidate, Votes
+from hrm_hf.puzzles.arc.canvases import CanvasPairs, load_canvases
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans
+from hrm_hf.puzzles.arc.puzzles import ArcPuzzles, load_arc, num_puzzle_identifiers, puzzle_names
+from hrm_hf.puzzles.arc.tasks import ArcTask, find_leaks
+from hrm_hf.puzzles.voting import Candidate, Votes
 from hrm_hf.utils.files import whole_file
 from modeling_hrm import HRMSolveOutput
 from processing_hrm import HRMGridProcessor

@@ -1,7 +1,7 @@
 """Solved boards of Sudoku up to symmetry: their canonical form, compiled by numba, and its fingerprint.
 
-`hrm_hf.data.sudoku_symmetry.fingerprint` is for puzzles. It tells nothing of solved boards: every digit, row, column
-and box of one looks like every other.
+`hrm_hf.puzzles.sudoku.symmetry.fingerprint` is for puzzles. It tells nothing of solved boards: every digit, row,
+column and box of one looks like every other.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from hrm_hf.data.hashing import combine
+from hrm_hf.puzzles.hashing import combine
 
 
 _ORDERS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])

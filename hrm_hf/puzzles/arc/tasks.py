@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from tqdm import tqdm
 
 from hrm_hf.data.bad_input import OnError, stop_or_note
-from hrm_hf.data.dihedral import NUM_DIHEDRAL, dihedral
+from hrm_hf.puzzles.dihedral import NUM_DIHEDRAL, dihedral
 from hrm_hf.utils.files import sha256, sha256_of_files
 
 

@@ -1,0 +1,8 @@
+"""Mazes.
+
+paths       shortest paths, the search for long ones
+rules       text form, validation of answers
+symmetry    symmetries of the square for training, a fingerprint that they keep
+generator   new mazes with one shortest path
+build       data set folders from the generator, CSV files or the Hub
+"""
