@@ -3,7 +3,8 @@
 python -m benchmarks.arc runs/arc_1 --variant canvases --evaluation runs/arc_1/test.json
 
 The run can come from another machine with a GPU; give --commit then. An evaluation is what
-`hrm-hf evaluate-arc --output` wrote; there may be several. Each makes a record per rule to count a task.
+`hrm-hf evaluate-arc --output` wrote; there may be several. Each makes a record per rule to count a task. A run that
+was stopped before its end has none, and gets a curve alone.
 """
 
 import argparse
@@ -38,8 +39,8 @@ def draw_curve(training: list[dict], evaluations: list[dict], picture: Path):
     )
     minutes = [line["minutes"] for line in evaluations]
     for name, color, label in (
-        ("trm_pass@2", "#b45309", "evaluation tasks, two attempts after a vote"),
-        ("single", "#6b7280", "evaluation inputs, one answer without a vote"),
+        ("arc-agi-1 trm_pass@2", "#b45309", "ARC-AGI-1 evaluation tasks, two attempts after a vote"),
+        ("single", "#6b7280", "all test inputs, one answer without a vote"),
     ):
         right.plot(minutes, [100 * line[f"eval_{name}"] for line in evaluations], "o-", ms=4, color=color, label=label)
     right.set(xlabel="minutes of training", ylabel="solved, %", xlim=(0, None), ylim=(0, None))
@@ -93,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--variant", required=True, help="name of the records")
-    parser.add_argument("--evaluation", type=Path, action="append", required=True, help="result of evaluate-arc")
+    parser.add_argument("--evaluation", type=Path, action="append", default=[], help="result of evaluate-arc")
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
     parser.add_argument("--date", help="day of the run, as 2026-11-29; today by default")
     args = parser.parse_args()
@@ -106,6 +107,8 @@ def main():
     write_log(training, evaluations, path.with_suffix(".log.jsonl"))
     with whole_file(path.with_suffix(".png")) as partial:
         draw_curve(training, evaluations, partial)
+    if not (args.run / "result.json").is_file():
+        return
     result = json.loads((args.run / "result.json").read_text())
     records = [
         record

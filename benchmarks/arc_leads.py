@@ -28,6 +28,9 @@ from hrm_hf.training.loop import prepare, train
 
 
 SOURCE = "arc-agi-1"
+WIDE = {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12}
+# two networks of four layers, each called once
+DEEP = WIDE | {"H_layers": 4, "L_layers": 4, "L_cycles": 1, "share_modules": False, "batch_tokens": 65536}
 # options of the recipe that are changed; lists are given as several words
 VARIANTS: dict[str, dict] = {
     "recipe": {},
@@ -41,7 +44,10 @@ VARIANTS: dict[str, dict] = {
     "colors_always_permuted": {"arc_share_as_given": 0.1},
     "color_roles": {"num_token_roles": 10, "num_registers": 5, "arc_share_as_given": 0.1},
     "two_networks": {"share_modules": False},
-    "wide": {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12},
+    "wide": WIDE,
+    "wide_dropout": WIDE | {"hidden_dropout_prob": 0.1, "batch_tokens": 65536},
+    "deep": DEEP,
+    "deep_dropout": DEEP | {"hidden_dropout_prob": 0.1},
 }
 
 

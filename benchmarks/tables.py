@@ -170,6 +170,8 @@ def ablations_table() -> str:
 ARC_VARIANTS = {
     "canvases": "`arc_1.yaml`, shipped",
     "token_roles": "the same, each color told its original one",
+    "extra_tasks": "the same with 346 more tasks, of ARC-AGI-2",
+    "deep": "these tasks, two networks of four layers of width 768",
 }
 ARC_RUNS_WITH_PLANS = {
     "small": "a row of the puzzle table per augmentation, small network",
