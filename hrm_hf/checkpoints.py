@@ -1,6 +1,6 @@
 """Saving a model with its processor or tokenizer; loading it with a clear sentence where transformers only warns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 import hrm_hf  # noqa: F401  registers the classes
 import pipeline_hrm
+from hrm_hf.puzzle_vectors import choose_puzzles, rows_by_name
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -114,18 +115,26 @@ def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     return model.eval(), tokenizer
 
 
-def load_weights(model: PreTrainedModel, name: str):
+def load_weights(model: PreTrainedModel, name: str, identifiers: Mapping[str, int] | None = None):
     """Put the weights of a checkpoint into a model, whose configuration stays as it is.
 
     Args:
         model: of this package.
         name: a folder, or the name of a model on the Hub (`owner/name`).
+        identifiers: of the puzzles that the model knows, by name. If the checkpoint's processor has names, too, a
+            puzzle keeps its vectors, and a new one starts as the mean of all.
 
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`, and `ValueError` if the model has other weights.
     """
     _check_name(name, "grid model" if isinstance(model, HRMForGridTask) else "language model")
-    weights = _load(type(model), name, "start this one").state_dict()
+    source = _load(type(model), name, "start this one")
+    if identifiers and model.config.puzzle_emb_placement == source.config.puzzle_emb_placement == "everywhere":
+        with _readable(name):
+            known = HRMGridProcessor.from_pretrained(name).puzzle_identifiers
+        if known:
+            choose_puzzles(source, rows_by_name(known, identifiers))
+    weights = source.state_dict()
     own = model.state_dict()
     for key in sorted(weights.keys() | own.keys()):
         found, wanted = ("none" if key not in these else tuple(these[key].shape) for these in (weights, own))

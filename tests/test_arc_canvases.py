@@ -529,6 +529,30 @@ def test_the_vectors_of_tasks_are_trained_and_averaged(trained):
     assert weights.shape == (3, 32) and not torch.equal(weights[1], weights[2])
 
 
+def test_a_run_on_other_tasks_starts_from_the_vectors_of_those_it_knows(trained):
+    from safetensors.torch import load_file
+
+    root, run = trained
+    pair = {"input": [[1, 2, 3]], "output": [[3, 1, 2]]}
+    # a task in front, so that numbers move
+    (root / "before.json").write_text(
+        json.dumps({"train": [pair], "test": [{"input": [[4, 5, 5]], "output": [[5, 4, 5]]}]})
+    )
+    build_arc(root / "more", evaluation=[root / "before.json", root / "wide.json"], num_aug=0)
+    frozen = ["--learning_rate", "0", "--puzzle_emb_learning_rate", "0", "--token_emb_learning_rate", "0"]
+    run(
+        *("--dataset", str(root / "more"), "--output_dir", str(root / "again"), *frozen),
+        *("--init_from", str(root / "run" / "model"), "--max_steps", "1"),
+    )
+    old, new = (load_file(root / folder / "model" / "model.safetensors") for folder in ("run", "again"))
+    known = json.loads((root / "run/model/processor_config.json").read_text())["puzzle_identifiers"]
+    wanted = json.loads((root / "again/model/processor_config.json").read_text())["puzzle_identifiers"]
+    key = "model.puzzle_embeddings.weight"
+    torch.testing.assert_close(new[key][wanted["wide"]], old[key][known["wide"]])
+    torch.testing.assert_close(new[key][wanted["before"]], old[key][1:].mean(0))
+    assert all(torch.equal(old[name], new[name]) for name in old.keys() - {key})
+
+
 def test_a_task_of_ones_own_is_fitted_and_solved(trained, hrm_hf, tmp_path):
     from hrm_hf.checkpoints import load_checkpoint
     from hrm_hf.training.arc_fit import for_one_task, solve_task
@@ -545,7 +569,7 @@ def test_a_task_of_ones_own_is_fitted_and_solved(trained, hrm_hf, tmp_path):
     )
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     result = solve_task(model, processor, task, minutes=0.15, votes=4, batch_tokens=512, learning_rate=1e-2)
-    assert result.steps > 4 and len(result.answers) == 1 and result.held_back in (True, False)
+    assert result.steps >= 2 and len(result.answers) == 1 and result.held_back in (True, False)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     # from the command line, with a test pair whose output nobody knows
     path = tmp_path / "mine.json"

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from hrm_hf.puzzle_vectors import choose_puzzles
 from hrm_hf.puzzles.arc.canvases import ArcCanvases, CanvasDraws, canvas_side
 from hrm_hf.puzzles.arc.evaluation import ArcAnswer, vote
 from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask
@@ -26,7 +27,7 @@ from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.optim import build_optimizers
 from hrm_hf.training.schedule import learning_rate_factor
-from modeling_hrm import HRMAddedEmbedding, HRMForGridTask
+from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
@@ -178,19 +179,10 @@ def fit(
     return average.module.eval(), step
 
 
-@torch.no_grad()
 def for_one_task(model: HRMForGridTask) -> HRMForGridTask:
     """A copy of a model that knows one task, identifier 1, whose vectors are the mean of those of all tasks."""
     fitted = copy.deepcopy(model)
-    for name in ("puzzle_embeddings", "role_embeddings"):
-        table = getattr(fitted.model, name, None)
-        if table is not None:
-            by_task = table.weight.view(fitted.config.num_puzzle_identifiers, -1, table.embedding_dim)
-            mean = by_task[1:].mean(0) if len(by_task) > 1 else by_task[0]
-            own = HRMAddedEmbedding(2 * len(mean), table.embedding_dim, std=table.std).to(table.weight)
-            own.weight.copy_(torch.cat((by_task[0], mean)))
-            setattr(fitted.model, name, own)
-    fitted.config.num_puzzle_identifiers = 2
+    choose_puzzles(fitted, [0, None])
     return fitted
 
 

@@ -230,7 +230,7 @@ def _build_run(
     set_seed(train_args.seed)
     model = task.build_model()
     if train_args.init_from is not None and resumed is None:
-        load_weights(model, train_args.init_from)
+        load_weights(model, train_args.init_from, getattr(task.processing, "puzzle_identifiers", None))
     average = None if train_args.ema_decay is None else MovingAverage(model, train_args.ema_decay)
     empty = None if sharding is None else copy.deepcopy(model)
     if train_args.fused_kernels:
