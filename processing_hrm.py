@@ -999,6 +999,9 @@ class HRMGridProcessor(ProcessorMixin):
             `height` and `width`. Then `__call__` also gives the conditions of the model: symmetry 0, colors as given.
         token_roles (`bool`, defaults to `False`):
             ARC on canvases: whether the model is told the original color of each color.
+        kind (`str`, *optional*):
+            What the package `hrm_hf` calls the kind of these puzzles, where that is not `task`: its rules and
+            symmetries are those of a plug-in there.
 
     Raises:
         ValueError, TypeError: if a value is not allowed; the message names it and what is.
@@ -1015,6 +1018,7 @@ class HRMGridProcessor(ProcessorMixin):
         notation: str | None = None,
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
+        kind: str | None = None,
     ):
         super().__init__()
         for name, value in (("height", height), ("width", width)):
@@ -1039,7 +1043,7 @@ class HRMGridProcessor(ProcessorMixin):
             self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width, canvas_sides)
         else:
             raise ValueError(f"HRMGridProcessor: task={task!r} is not allowed; it must be 'sudoku', 'maze' or 'arc'.")
-        self.task = task
+        self.task, self.kind = task, kind
         # plain integers, because those of numpy cannot be saved as JSON
         self.height, self.width = int(height), int(width)
         self.box_height, self.box_width = box_height, box_width

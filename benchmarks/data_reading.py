@@ -21,7 +21,7 @@ from benchmarks.records import processor_name, write_records
 from hrm_hf.data.folder import split_rows
 from hrm_hf.puzzles.arc.puzzles import SPLITS, load_arc
 from hrm_hf.puzzles.draws import Draws
-from hrm_hf.puzzles.sets import ArcSet, open_puzzles
+from hrm_hf.puzzles.sets import open_puzzles
 from processing_hrm import IGNORE_INDEX
 
 
@@ -36,7 +36,7 @@ def open_folder(folder: Path) -> tuple[Draws, dict]:
     """
     rows, puzzles = split_rows(folder), open_puzzles(str(folder), "train")
     record = {"rows": sum(rows.values()), "examples": sum(rows.values()), "augmentations": "drawn"}
-    if isinstance(puzzles, ArcSet):
+    if puzzles.has_augmentations:
         record["examples"] = sum(load_arc(folder, split).num_examples for split in SPLITS)
         record["augmentations"] = int(puzzles.puzzles.group_members.max()) - 1
     return puzzles.draws(NUM_DRAWS, seed=0), record

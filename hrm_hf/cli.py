@@ -23,6 +23,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -51,6 +52,10 @@ Samples = Annotated[
         help="Sudoku and mazes: answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules."
     ),
 ]
+Plugin = Annotated[
+    Path | None,
+    typer.Option(help="File of Python that registers a kind of puzzle, by hrm_hf.puzzles.registry.register."),
+]
 # of `solve` with the shipped model: what its table in README.md says to be worth it
 SHIPPED_SAMPLES, SHIPPED_SEGMENTS = 8, 64
 PICTURE_ENDINGS = (".png", ".svg", ".pdf")
@@ -64,6 +69,14 @@ def _at_least_one(context: typer.Context, parameter: typer.CallbackParam, value:
 
 
 EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
+
+
+def _load_plugin(file: Path | None):
+    """Make the kinds of a plug-in known, before anything is opened that may be of them."""
+    if file is not None:
+        from hrm_hf.puzzles.registry import load_plugin
+
+        load_plugin(file)
 
 
 def _load(model: str, kind: str = "checkpoint"):
@@ -143,6 +156,7 @@ def solve(
         Literal["1-G", "0-F", "A-P"] | None,
         typer.Option(help="Digits of 16x16 Sudoku; by default told by the symbols of each puzzle."),
     ] = None,
+    plugin: Plugin = None,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
@@ -152,6 +166,7 @@ def solve(
     """
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
+    _load_plugin(plugin)
     read = _puzzles_of(puzzles, notation)
     from hrm_hf.export.solver import is_exported, load_exported
 
@@ -200,20 +215,13 @@ def solve(
 
 def _shipped_for(puzzles: list["PuzzleText"]) -> str:
     """The folder of the shipped model that is for these puzzles."""
-    from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU
+    from hrm_hf.puzzles import registry
 
-    mazes = [puzzle for puzzle in puzzles if puzzle.task == "maze"]
-    if not mazes:
-        return str(SHIPPED_SUDOKU)
-    if len(mazes) < len(puzzles):
-        raise ValueError(f"Of {len(puzzles)} puzzles {len(mazes)} are mazes; give either Sudoku or mazes in one call.")
-    sizes = {maze.cells for maze in mazes}
-    if len(sizes) > 1 or not sizes <= SHIPPED_MAZES.keys():
-        raise ValueError(
-            f"The mazes have {' and '.join(map(str, sorted(sizes)))} cells; the models here are for 30x30 or for "
-            "16x16, one size in one call. Name another model by --model."
-        )
-    return str(SHIPPED_MAZES[sizes.pop()])
+    numbers = Counter(puzzle.task for puzzle in puzzles)
+    if len(numbers) > 1:
+        found = " and ".join(f"{number} {registry.get(name).plural}" for name, number in sorted(numbers.items()))
+        raise ValueError(f"There are {found}; give puzzles of one kind in one call.")
+    return str(registry.get(next(iter(numbers))).shipped_model({puzzle.cells for puzzle in puzzles}))
 
 
 def _puzzles_of(arguments: list[str] | None, notation: str | None) -> list["PuzzleText"]:
@@ -272,6 +280,7 @@ def evaluate(
         typer.Option(help="Also measure accuracy against segments, 1 to --max-segments, and draw it into this file."),
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Also write every prediction to this Parquet file.")] = None,
+    plugin: Plugin = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
     """Exact and cell accuracy of a model on labelled puzzles, by source and rating too, as JSON.
@@ -283,6 +292,7 @@ def evaluate(
     check_output_file(curve, PICTURE_ENDINGS)
     check_output_file(predictions)
     check_output_file(output)
+    _load_plugin(plugin)
     hrm_model, processor = _load(model)
     from accelerate import Accelerator
 
@@ -290,23 +300,15 @@ def evaluate(
     from hrm_hf.evaluation.grid import applied_threshold, score, solve_puzzles, solver
     from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
     from hrm_hf.puzzles.sets import open_puzzles
+    from processing_hrm import IGNORE_INDEX
 
-    puzzles = open_puzzles(dataset, split)
-    kinds = [(part.task, part.height, part.width) for part in (processor, puzzles.processor)]
-    if kinds[0] != kinds[1]:
-        ours, theirs = ("{} of {}x{}".format(*kind) for kind in kinds)
-        raise ValueError(f"The model is for {ours}, but {dataset} holds {theirs}; give a data set of the same kind.")
+    puzzles = open_puzzles(dataset, split).for_model(processor)
     accelerator = Accelerator()
     hrm_model.to(accelerator.device)
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
-    if puzzles.processor.task == "arc":
-        from hrm_hf.puzzles.arc.evaluation import model_identifiers
-
-        identifiers = model_identifiers(puzzles.puzzles, processor)
-        examples["puzzle_identifiers"] = identifiers[examples["puzzle_identifiers"]]
-        if (examples["labels"] == -100).all(1).any():
-            raise ValueError(f"Test inputs of {dataset} have no known output, so there is no score; use evaluate-arc.")
+    if (examples["labels"] == IGNORE_INDEX).all(1).any():
+        raise ValueError(f"Test inputs of {dataset} have no known output, so there is no score; use evaluate-arc.")
     options = {"max_segments": max_segments, "early_stop": early_stop, "halt_threshold": halt_threshold}
     in_slots, drawn = accelerator.device.type == "cuda", None
     if samples == 1:
@@ -695,8 +697,8 @@ def convert(
     checkpoint: Annotated[str, typer.Argument(help="File, folder or Hub repository of the code of HRM or TRM.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     task: Annotated[
-        Literal["sudoku", "maze", "arc"] | None,
-        typer.Option(help="What the puzzles are; known for the repositories of the authors."),
+        str | None,
+        typer.Option(help="Kind of the puzzles, for instance maze; known for the repositories of the authors."),
     ] = None,
     num_heads: Annotated[int | None, typer.Option(help="Attention heads, if no all_config.yaml says it.")] = None,
     h_cycles: Annotated[int | None, typer.Option(help="H_cycles, if no all_config.yaml says it.")] = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hrm_hf.puzzles import registry
 from hrm_hf.utils.files import whole_file
 from hrm_hf.utils.statistics import binomial_interval
 
@@ -26,13 +27,6 @@ CARD, CURVE = "README.md", "curve.png"
 # what stands for the model where its name on the Hub is not known
 THIS_FOLDER = "path/to/this/folder"
 
-_PUZZLES = {"sudoku": "Sudoku {size}", "maze": "mazes of {size}", "arc": "ARC tasks on a canvas of {size}"}
-_TITLES = {
-    "sudoku": "HRM for Sudoku {size}",
-    "maze": "HRM for mazes {size}",
-    "arc": "HRM for ARC",
-    "text": "HRM for text",
-}
 _OPTIMIZERS = {"adam_atan2": "AdamATan2", "muon": "Muon for the matrices of blocks, AdamATan2 for the rest"}
 # entries of a recipe that are of one machine and say nothing of the training
 _LOCAL_ENTRIES = ("output_dir", "overwrite_output_dir")
@@ -62,8 +56,10 @@ class RunRecord:
 
     @property
     def kind(self) -> str:
-        """`"sudoku"`, `"maze"`, `"arc"` or `"text"`."""
-        return "text" if self.processor is None else self.processor["task"]
+        """That of the puzzles, or `"text"`."""
+        if self.processor is None:
+            return "text"
+        return self.processor.get("kind") or self.processor["task"]
 
     @property
     def votes(self) -> bool:
@@ -174,7 +170,7 @@ def run_card(
         command = f"hrm-hf evaluate-arc {name} {dataset} --max-segments {headline['max_segments']} --no-early-stop"
     else:
         command = _evaluate_command(name, dataset, headline_split, headline)
-    title = _TITLES[run.kind].format(size=run.size)
+    title = "HRM for text" if run.kind == "text" else registry.get(run.kind).model_title(run.size)
     metadata = _metadata(run.kind, license)
     metadata.model_name = title
     metadata.datasets = None if dataset_id is None else [dataset_id]
@@ -185,7 +181,7 @@ def run_card(
         title=title,
         kind=run.kind,
         size=run.size,
-        puzzles="ARC tasks of grids up to 30x30" if run.votes else _PUZZLES.get(run.kind, "").format(size=run.size),
+        puzzles=_puzzles(run),
         parameters=_millions(run.result["parameters"]),
         identifiers=run.config["num_puzzle_identifiers"],
         origin=None,
@@ -227,10 +223,10 @@ def converted_card(
         license: of the checkpoint, `None` if nobody knows.
         exceptions: what is not as in the checkpoint, one sentence each.
     """
-    config, kind = model.config, processor.task
+    config, kind = model.config, registry.kind_of(processor)
     is_trm = config.share_modules
     size = f"{processor.height}x{processor.width}"
-    metadata = _metadata(kind, license)
+    metadata = _metadata(kind.name, license)
     metadata.base_model = source
     sizes = (
         f"hidden size {config.hidden_size}, "
@@ -240,12 +236,12 @@ def converted_card(
     )
     return _render(
         metadata,
-        title=_TITLES[kind].format(size=size).replace("HRM", "TRM" if is_trm else "HRM"),
-        kind=kind,
+        title=kind.model_title(size).replace("HRM", "TRM" if is_trm else "HRM"),
+        kind=kind.name,
         size=size,
         trm=is_trm,
         exceptions=exceptions,
-        puzzles=_PUZZLES[kind].format(size=size),
+        puzzles=kind.described(size),
         parameters=_millions(sum(parameter.numel() for parameter in model.parameters())),
         identifiers=config.num_puzzle_identifiers,
         origin=f"`{file_name}` of [{source}](https://huggingface.co/{source})"
@@ -257,7 +253,7 @@ def converted_card(
         curve=None,
         caption=None,
         notes=None,
-        code=_code(kind, THIS_FOLDER, processor.to_dict(), config.halt_max_steps),
+        code=_code(kind.name, THIS_FOLDER, processor.to_dict(), config.halt_max_steps),
         run=False,
         seed=None,
         facts=None,
@@ -471,13 +467,6 @@ def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
     return facts
 
 
-# a puzzle, and how it is named; of a model on canvases a task, whose demonstrations tell the size of the canvas
-_ARC_CODE = {
-    False: ("[[0, 0, 3], [0, 3, 0]]  # rows of colours 0 to 9", ', identifiers="name of the task"'),
-    True: ('open("c7d4e6ad.json").read()  # {"train": [...], "test": [...]}', ', identifiers="c7d4e6ad"'),
-}
-
-
 def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: int | None) -> str:
     """Code that loads the model and uses it; for Sudoku it runs as it is."""
     if kind == "text":
@@ -489,15 +478,8 @@ def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: 
                 'print(generate("The king said", max_new_tokens=50)[0]["generated_text"])',
             ]
         )
-    height, width = processor["height"], processor["width"]
-    puzzle, identifiers = {
-        "sudoku": (f'"." * {height * width}  # yours: row by row, a digit, or . for a blank cell', ""),
-        "maze": (
-            f'open("maze.txt").read()  # {height} lines of {width} characters: # wall, space floor, S start, G goal',
-            "",
-        ),
-        "arc": _ARC_CODE[processor.get("canvas_sides") is not None],
-    }[kind]
+    of_kind = registry.get(kind)
+    puzzle, identifiers = of_kind.example_code(processor)
     segments = "" if max_segments is None else f", max_segments={max_segments}"
     lines = [
         "from transformers import AutoModel, AutoProcessor",
@@ -509,11 +491,18 @@ def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: 
         f"puzzle = {puzzle}",
         f"output = model.solve(**processor(puzzle{identifiers}){segments})",
         "answer = processor.decode(output.predictions[0])",
-        "print(answer)" if kind == "arc" else "print(processor.pretty(answer, given=puzzle))",
+        "print(processor.pretty(answer, given=puzzle))" if of_kind.has_rules else "print(answer)",
     ]
-    if kind != "arc":
+    if of_kind.has_rules:
         lines.append("print(processor.check(puzzle, answer))")
     return "\n".join(lines)
+
+
+def _puzzles(run: RunRecord) -> str:
+    """What a model solves, in words; nothing for text."""
+    if run.votes:
+        return "ARC tasks of grids up to 30x30"
+    return "" if run.processor is None else registry.get(run.kind).described(run.size)
 
 
 def _shown(dataset: str) -> str:

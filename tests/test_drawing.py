@@ -9,9 +9,11 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from hrm_hf.colours import ARC_FILLS
 from hrm_hf.data.explorer import explore
-from hrm_hf.drawing import ARC_FILLS, draw_arc_task, draw_board, draw_puzzle, draw_puzzles, draw_texts, draw_thinking
+from hrm_hf.drawing import draw_board, draw_puzzle, draw_puzzles, draw_texts, draw_thinking
 from hrm_hf.puzzles.arc.build import build_arc
+from hrm_hf.puzzles.arc.drawing import draw_arc_task
 from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask
 from hrm_hf.puzzles.maze.build import build_maze
 from hrm_hf.puzzles.rows import load_rows

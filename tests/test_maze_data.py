@@ -13,10 +13,11 @@ from datasets import load_dataset
 from hrm_hf.puzzles import build
 from hrm_hf.puzzles.maze.build import build_maze, generated_mazes, maze_shape, read_maze_csv
 from hrm_hf.puzzles.maze.generator import generate, hard_steps
+from hrm_hf.puzzles.maze.kind import MazeKind
 from hrm_hf.puzzles.maze.paths import FLOOR, GOAL, PATH, START, WALL, measure
 from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.puzzles.maze.symmetry import fingerprint, random_symmetries, symmetry_cells
-from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows, maze_augmentation, maze_processor
+from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
 from processing_hrm import HRMGridProcessor
 
 
@@ -241,9 +242,9 @@ def test_card_tells_how_mazes_were_made_and_shows_one(folder):
 
 def test_training_draws_are_augmented_and_right(folder):
     rows = load_rows(str(folder), "train")
-    processor = maze_processor(rows)
+    processor = MazeKind().processor_of_rows(rows)
     puzzles = encode(rows, processor)
-    draws = PuzzleDraws(puzzles, 200, seed=0, augment=maze_augmentation(8, 8, seed=0))
+    draws = PuzzleDraws(puzzles, 200, seed=0, augment=MazeKind().augmentation(processor, seed=0))
     whole = draws.__getitems__(list(range(200)))
     assert all(processor.check_batch(whole["input_ids"], whole["labels"]))
     plain = PuzzleDraws(puzzles, 200, seed=0).__getitems__(list(range(200)))
@@ -257,14 +258,14 @@ def test_training_draws_are_augmented_and_right(folder):
 def test_mazes_that_are_not_square_know_their_width(tmp_path):
     build_maze(tmp_path / "m", height=4, width=10, min_steps=[8], num_train=5, num_test=5)
     rows = load_rows(str(tmp_path / "m"), "train")
-    processor = maze_processor(rows)
+    processor = MazeKind().processor_of_rows(rows)
     assert (processor.height, processor.width) == (4, 10)
     assert rows["width"][:] == [10] * 5
     batch = encode(rows, processor)
-    augment = maze_augmentation(4, 10, seed=0)
+    augment = MazeKind().augmentation(processor, seed=0)
     assert all(processor.check_batch(*augment(torch.arange(5), batch["input_ids"], batch["labels"])))
     with pytest.raises(ValueError, match="40 cells, which is no rectangle 6 wide"):
-        maze_processor(rows.remove_columns("width"))
+        MazeKind().processor_of_rows(rows.remove_columns("width"))
 
 
 def test_the_same_command_reuses_what_is_there(folder, capsys):

@@ -380,14 +380,14 @@ def test_what_is_said_must_fit_and_what_is_unclear_must_be_said(sudoku, tmp_path
 
 
 def test_rows_that_are_no_solved_puzzles_are_refused(sudoku, maze, tmp_path):
-    for folder, name in ((sudoku, "Sudoku"), (maze, "maze")):
+    for folder, name in ((sudoku, "Sudoku"), (maze, "mazes")):
         export_original(folder, tmp_path / name)
         path = tmp_path / name / "test/all__labels.npy"
         change_array(path, lambda array: array.__setitem__(slice(2, 3), array[1]))
-        with pytest.raises(ValueError, match=f"test, row 2 is no solved {name}: "):
+        with pytest.raises(ValueError, match=f"test, row 2 is none of the {name} with their answer: "):
             import_original(tmp_path / name, tmp_path / "back")
         change_array(path, lambda array: array.__setitem__((1, 4), 0))
-        with pytest.raises(ValueError, match=f"test, row 1 of the labels: the token 0; a {name} has tokens from 1"):
+        with pytest.raises(ValueError, match=f"test, row 1 of the labels: the token 0; {name} have tokens from 1"):
             import_original(tmp_path / name, tmp_path / "back")
 
 

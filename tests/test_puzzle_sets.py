@@ -12,8 +12,7 @@ import torch
 from hrm_hf.cli import main as hrm_hf_main
 from hrm_hf.puzzles.arc.build import build_arc
 from hrm_hf.puzzles.maze.build import build_maze
-from hrm_hf.puzzles.rows import board_processor
-from hrm_hf.puzzles.sets import open_puzzles
+from hrm_hf.puzzles.sets import kind_of_rows, open_puzzles
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
@@ -65,9 +64,9 @@ def test_the_kind_is_told_by_the_data(folders, kind, task, shape, items):
 def test_the_letters_of_16x16_sudoku_make_no_maze():
     """G is the sixteenth digit, and the goal of a maze."""
     sudoku = datasets.Dataset.from_dict({"question": ["G" + "." * 255]})
-    assert board_processor(sudoku).task == "sudoku"
+    assert kind_of_rows(sudoku).name == "sudoku"
     maze = datasets.Dataset.from_dict({"question": ["SG##"]})
-    assert board_processor(maze).task == "maze"
+    assert kind_of_rows(maze).name == "maze"
 
 
 def test_arc_is_evaluated_on_the_tasks_as_they_are(folders):

@@ -317,7 +317,7 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
         code, _, err = hrm_hf("solve", *mazes)
         assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
     code, _, err = hrm_hf("solve", HARD, maze)
-    assert code == 1 and "Of 2 puzzles 1 are mazes; give either" in err
+    assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of one kind" in err
 
 
 def test_the_shipped_maze_models_solve(hrm_hf):

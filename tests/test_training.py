@@ -10,8 +10,9 @@ import torch
 import yaml
 
 from hrm_hf.checkpoints import SHIPPED_SUDOKU
-from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows, sudoku_augmentation, sudoku_processor
+from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
 from hrm_hf.puzzles.sudoku.build import build_sudoku
+from hrm_hf.puzzles.sudoku.kind import SUDOKU
 from hrm_hf.training.arguments import parse_recipe
 
 
@@ -64,8 +65,8 @@ def launch(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 
 def draws_of(data_folder: str, num_draws: int = 300, seed: int = 0, augment: bool = True) -> PuzzleDraws:
     rows = load_rows(data_folder, "train")
-    processor = sudoku_processor(rows)
-    augmentation = sudoku_augmentation(4, seed) if augment else None
+    processor = SUDOKU.processor_of_rows(rows)
+    augmentation = SUDOKU.augmentation(processor, seed) if augment else None
     return PuzzleDraws(encode(rows, processor), num_draws, seed, augmentation)
 
 
@@ -93,7 +94,7 @@ def test_draws_depend_on_the_seed(data_folder):
 
 def test_augmentation_keeps_puzzles_valid_and_answers_right(data_folder):
     draws = draws_of(data_folder)
-    processor = sudoku_processor(load_rows(data_folder, "train"))
+    processor = SUDOKU.processor_of_rows(load_rows(data_folder, "train"))
     batch = draws.__getitems__(list(range(200)))
     assert all(processor.check_batch(batch["input_ids"], batch["labels"]))
     assert not torch.equal(
@@ -317,7 +318,7 @@ def test_grid_positions_take_the_shape_of_the_board(data_folder, tmp_path):
 
     options = TINY | {"dataset": data_folder, "output_dir": "o", "position_embedding_type": "grid"}
     model_args, _, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
-    model = build_model(model_args, sudoku_processor(load_rows(data_folder, "train")))
+    model = build_model(model_args, SUDOKU.processor_of_rows(load_rows(data_folder, "train")))
     assert (model.config.grid_shape, model.config.block_shape) == ([4, 4], [2, 2])
 
 

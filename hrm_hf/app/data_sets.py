@@ -159,7 +159,7 @@ class ArcTasks(OpenSplit):
         return f"ARC task, inputs above outputs, {self.caption(row)}"
 
     def _figure(self, row: int, member: int) -> "Figure":
-        from hrm_hf.drawing import draw_arc_task
+        from hrm_hf.puzzles.arc.drawing import draw_arc_task
 
         return draw_arc_task(self.tasks[row])
 

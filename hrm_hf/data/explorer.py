@@ -11,10 +11,11 @@ import torch
 from matplotlib.figure import Figure
 
 from hrm_hf.data.folder import local_folder
-from hrm_hf.drawing import draw_arc_task, draw_puzzles, draw_texts
+from hrm_hf.drawing import draw_puzzles, draw_texts
+from hrm_hf.puzzles.arc.drawing import draw_arc_task
 from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
 from hrm_hf.puzzles.rows import encode
-from hrm_hf.puzzles.sets import ArcSet, BoardSet, open_puzzles
+from hrm_hf.puzzles.sets import BoardSet, open_puzzles
 from hrm_hf.text.blocks import load_text_blocks, load_text_tokenizer
 from processing_hrm import HRMGridProcessor
 
@@ -46,7 +47,7 @@ def explore(
             raise ValueError(f"{dataset} is text, for which there are no predictions to draw; leave the model out.")
         return _explore_text(dataset, split, rows)
     puzzles = open_puzzles(dataset, split)
-    if isinstance(puzzles, ArcSet):
+    if puzzles.has_augmentations:
         if len(rows) > 1:
             raise ValueError(f"{len(rows)} rows of {dataset} were asked for; ARC tasks are drawn one at a time.")
         return draw_arc_member(puzzles.puzzles, rows[0], member, dataset, puzzles.processor, predict)

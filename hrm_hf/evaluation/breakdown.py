@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.utils.files import whole_file
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMForGridTask
@@ -196,7 +197,7 @@ def write_predictions(
     """Write a Parquet file with a row a puzzle: beside its place, then renamed.
 
     Columns: `puzzle` and `prediction` (as text), `exact`, `cell_accuracy`, `halt_probability`, `segments`, and
-    `keeps_rules` for Sudoku and mazes, whose answers can be judged without the label.
+    `keeps_rules` for kinds whose answers can be judged without the label.
 
     Args:
         path: the file.
@@ -217,8 +218,9 @@ def write_predictions(
         "halt_probability": solved.halt_probabilities.numpy(),
         "segments": solved.segments.to(torch.int32).numpy(),
     }
-    if processor.task != "arc":
-        verdicts = processor.check_batch(puzzles["input_ids"], solved.predictions)
+    kind = kind_of(processor)
+    if kind.has_rules:
+        verdicts = kind.verdicts(processor, puzzles["input_ids"], solved.predictions)
         columns["keeps_rules"] = [verdict.solved for verdict in verdicts]
     with whole_file(path) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")

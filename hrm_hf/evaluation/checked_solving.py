@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
 from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.puzzles.text import PuzzleText
 from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
@@ -98,7 +99,7 @@ def solve_checked(
     limit: TimeLimit | None = None,
     progress: str | None = None,
 ) -> list[CheckedAnswer]:
-    """Solve Sudoku or mazes and check every answer by the rules.
+    """Solve puzzles and check every answer by the rules.
 
     Args:
         model: that solves; it is moved to the GPU, if there is one. Exported ones run on the CPU.
@@ -119,14 +120,13 @@ def solve_checked(
         ValueError, TypeError: if a puzzle cannot be read, a maze contradicts itself, a number is out of range, or the
             model is for ARC, which has no rules to judge an answer by.
     """
-    if processor.task == "arc":
-        raise ValueError(
-            "ARC has no rules that tell whether an answer is right; score such a model by hrm-hf evaluate-arc."
-        )
+    kind = kind_of(processor)
+    if kind.no_solving is not None:
+        raise ValueError(kind.no_solving)
     if keep_steps and num_samples > 1:
         raise ValueError(f"The steps are kept of one answer a puzzle, not of num_samples={num_samples}; ask for 1.")
-    # what a Sudoku's clues have against each other is an outcome, so that the other puzzles are solved all the same
-    inputs = processor(puzzles, check_rules=processor.task != "sudoku")
+    # what clues have against each other is an outcome, so that the other puzzles are solved all the same
+    inputs = processor(puzzles, check_rules=not kind.bad_clues_are_outcomes)
     lines = processor.batch_decode(inputs["input_ids"])
     # options that cannot be are an error whether or not the model is asked
     model.check_puzzles(
@@ -284,7 +284,7 @@ def _ask(
     if len(rows) == 0:
         return results
     chosen = choose(replace(samples, **{name: getattr(samples, name)[rows] for name in vars(samples)}))
-    verdicts = processor.check_batch(inputs["input_ids"][rows], chosen.predictions)
+    verdicts = kind_of(processor).verdicts(processor, inputs["input_ids"][rows], chosen.predictions)
     answers = processor.batch_decode(chosen.predictions)
     for index, (row, verdict) in enumerate(zip(rows.tolist(), verdicts, strict=True)):
         segments = int(chosen.segments[index])

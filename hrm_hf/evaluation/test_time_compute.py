@@ -15,21 +15,16 @@ mazes the rules also say when to stop: a puzzle gets no more samples once one of
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from hrm_hf.evaluation.grid import SolvedPuzzles, compare
 from hrm_hf.puzzles.hashing import random_keys, shift_right
-from hrm_hf.puzzles.maze import symmetry as maze_symmetry
-from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
-from hrm_hf.puzzles.sudoku import symmetry as sudoku_symmetry
-from hrm_hf.puzzles.sudoku.rules import box_shape
-from hrm_hf.puzzles.sudoku.symmetry import SudokuSymmetry
+from hrm_hf.puzzles.kind import PuzzleKind
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.puzzles.voting import Votes
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMSolveOutput, HRMState
@@ -58,8 +53,8 @@ class Samples:
         halt_probabilities: `(puzzles, samples)` float32.
         segments: that each took, `(puzzles, samples)` int64; 0 where nothing was drawn, because an earlier one had
             solved the puzzle.
-        keeps_rules: whether it solves its puzzle by the rules, `(puzzles, samples)` bool; never for ARC, which has
-            none.
+        keeps_rules: whether it solves its puzzle by the rules, `(puzzles, samples)` bool; never where there are none
+            (`PuzzleKind.has_rules`).
     """
 
     predictions: torch.Tensor
@@ -123,7 +118,8 @@ def draw_samples(
             raise ValueError(f"{name}={value} is not allowed; it must be from {least} to {_MAX_SAMPLES - 1}.")
     if noise_std < 0:
         raise ValueError(f"noise_std={noise_std} is not allowed; it must be at least 0.")
-    _check_variety(processor, num_samples, symmetries, noise_std)
+    kind = kind_of(processor)
+    _check_variety(kind, processor, num_samples, symmetries, noise_std)
 
     samples = Samples(
         predictions=torch.zeros(num_puzzles, num_samples, num_tokens, dtype=torch.uint8),
@@ -144,7 +140,7 @@ def draw_samples(
         places = torch.cartesian_prod(unsolved, numbers)
         for part in places.split(batch_size):
             rows, columns = part.unbind(1)
-            copies = _copies(processor, rows, columns, seed) if symmetries else None
+            copies = kind.copies(processor, rows * _MAX_SAMPLES + columns, columns, seed) if symmetries else None
             asked = puzzles["input_ids"][rows]
             perturb = {}
             if noise_std > 0:
@@ -167,8 +163,8 @@ def draw_samples(
             samples.predictions[rows, columns] = predictions.to(torch.uint8)
             samples.halt_probabilities[rows, columns] = solved.halt_probabilities.float().cpu()
             samples.segments[rows, columns] = solved.segments.cpu()
-            if processor.task != "arc":
-                verdicts = processor.check_batch(asked, predictions)
+            if kind.has_rules:
+                verdicts = kind.verdicts(processor, asked, predictions)
                 samples.keeps_rules[rows, columns] = torch.tensor([verdict.solved for verdict in verdicts])
         if stop_when_solved:
             unsolved = unsolved[~samples.keeps_rules[unsolved].any(1)]
@@ -177,33 +173,24 @@ def draw_samples(
     return _gather(samples, own_rows)
 
 
-def _check_variety(processor: HRMGridProcessor, num_samples: int, symmetries: bool, noise_std: float) -> None:
-    """Raise a `ValueError` if there are no symmetric copies of the task, or some samples would be equal."""
-    if symmetries and processor.task == "arc":
-        raise ValueError(
-            "The symmetric copies of an ARC task are puzzles of their own, with identifiers that the model was "
-            "trained on; let them vote with hrm_hf.puzzles.arc.evaluation.vote, or set symmetries=False and noise_std."
-        )
-    if symmetries and processor.task == "sudoku":
-        boxes, usual = (processor.box_height, processor.box_width), box_shape(processor.height)
-        if boxes != usual:
-            raise ValueError(
-                f"Symmetric copies are for Sudoku with boxes of {usual[0]}x{usual[1]}, but these have "
-                f"{boxes[0]}x{boxes[1]}; set symmetries=False."
-            )
+def _check_variety(
+    kind: PuzzleKind, processor: HRMGridProcessor, num_samples: int, symmetries: bool, noise_std: float
+) -> None:
+    """Raise a `ValueError` if there are no symmetric copies of the puzzles, or some samples would be equal."""
+    if symmetries:
+        kind.check_copies(processor)
     if noise_std > 0 or num_samples == 1:
         return
     if not symmetries:
         raise ValueError(
             f"All of num_samples={num_samples} would be equal without symmetries and noise; allow one of them."
         )
-    if processor.task == "maze":
-        number = len(maze_symmetry.symmetry_cells(processor.height, processor.width))
-        if num_samples > number:
-            raise ValueError(
-                f"num_samples={num_samples} is not allowed for mazes of {processor.height}x{processor.width}: they "
-                f"have {number} symmetries, and without noise more samples repeat them."
-            )
+    number = kind.num_copies(processor)
+    if number is not None and num_samples > number:
+        raise ValueError(
+            f"num_samples={num_samples} is not allowed for {kind.plural} of {processor.height}x{processor.width}: "
+            f"they have {number} symmetries, and without noise more samples repeat them."
+        )
 
 
 def _gather(samples: Samples, rows: torch.Tensor) -> Samples:
@@ -216,29 +203,6 @@ def _gather(samples: Samples, rows: torch.Tensor) -> Samples:
 
 
 # --- what makes the samples differ
-
-
-class _Copies(Protocol):
-    """A symmetry for each board of a batch, on token ids `(batch, tokens)`."""
-
-    def apply(self, boards: torch.Tensor) -> torch.Tensor: ...
-
-    def undo(self, boards: torch.Tensor) -> torch.Tensor: ...
-
-
-def _copies(processor: HRMGridProcessor, rows: torch.Tensor, columns: torch.Tensor, seed: int) -> _Copies:
-    """The symmetries of samples `(batch,)` of puzzles `(batch,)`; that of sample 0 changes nothing."""
-    if processor.task == "maze":
-        cells = maze_symmetry.symmetry_cells(processor.height, processor.width)
-        return MazeSymmetry(cells[columns % len(cells)])
-    drawn = sudoku_symmetry.random_symmetries(rows * _MAX_SAMPLES + columns, seed, processor.height)
-    # token 0 is padding, 1 the blank cell and the digits follow: padding stays as it is, too
-    tokens, cells = F.pad(drawn.digits + 1, (1, 0)), drawn.cells
-    is_first = (columns == 0).unsqueeze(1)
-    return SudokuSymmetry(
-        digits=torch.where(is_first, torch.arange(tokens.shape[1]), tokens),
-        cells=torch.where(is_first, torch.arange(cells.shape[1]), cells),
-    )
 
 
 class _Noise:

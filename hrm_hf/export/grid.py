@@ -33,6 +33,7 @@ from hrm_hf.export.graphs import (
     write_manifest,
 )
 from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForGridTask, HRMState
 from processing_hrm import HRMGridProcessor
@@ -229,7 +230,7 @@ def describe(
         "prefix_positions": config.num_prefix_positions,
         "hidden_size": config.hidden_size,
         # index: token id
-        "alphabet": _alphabet(processor),
+        "alphabet": kind_of(processor).alphabet(processor),
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
         "opset": OPSET,
@@ -247,32 +248,14 @@ def describe(
     }
 
 
-def _alphabet(processor: HRMGridProcessor) -> list[str]:
-    """What each token stands for."""
-    if processor.task == "arc":
-        return ["padding", "end of grid", *map(str, range(processor.vocab_size - 2))]
-    boards = np.arange(processor.vocab_size).repeat(processor.seq_len).reshape(-1, processor.seq_len)
-    return [line[0] for line in processor.batch_decode(boards)]
-
-
 # --- comparing
 
 
 def example_puzzles(model: HRMForGridTask, processor: HRMGridProcessor, number: int) -> dict[str, torch.Tensor]:
-    """Inputs of generated puzzles; of ARC, whose puzzles nobody can generate, random ones."""
+    """Inputs of generated puzzles; of kinds whose puzzles nobody can generate, random ones."""
     generator = torch.Generator().manual_seed(0)
-    if processor.task == "sudoku":
-        from hrm_hf.puzzles.sudoku.generator import generate
-
-        # enough clues that a board of any size is soon made
-        clues = round(0.4 * processor.seq_len)
-        input_ids = torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
-    elif processor.task == "maze":
-        from hrm_hf.puzzles.maze.generator import generate
-
-        shape = (processor.height, processor.width)
-        input_ids = torch.from_numpy(generate(number, *shape, min_steps=2, progress=False)[0]).long()
-    else:
+    input_ids = kind_of(processor).generate(processor, number)
+    if input_ids is None:
         input_ids = torch.randint(processor.vocab_size, (number, processor.seq_len), generator=generator)
     config = model.config
     inputs = {
@@ -324,9 +307,10 @@ def compare(
             "sure of its answers."
         )
     solved = None
-    if processor.task != "arc":
+    kind = kind_of(processor)
+    if kind.has_rules:
         verdicts = {
-            name: np.array([verdict.solved for verdict in processor.check_batch(puzzles["input_ids"], answers)])
+            name: np.array([verdict.solved for verdict in kind.verdicts(processor, puzzles["input_ids"], answers)])
             for name, answers in predictions.items()
         }
         solved = {name: int(mask.sum()) for name, mask in verdicts.items()}

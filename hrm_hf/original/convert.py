@@ -27,12 +27,10 @@ from hrm_hf.original.checkpoint import (
     read_state_dict,
     write_checkpoint,
 )
+from hrm_hf.puzzles import registry
 from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
-
-
-TaskName = Literal["sudoku", "maze", "arc"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMF
 def convert(
     checkpoint: str,
     output: Path,
-    task: TaskName | None = None,
+    task: str | None = None,
     settings: Settings | None = None,
     identifiers: Path | None = None,
     revision: str | None = None,
@@ -194,22 +192,21 @@ def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
     return _conversion(model, output, hrm_model, processor, len(tensors), logits)
 
 
-def build_processor(original: OriginalCheckpoint, task: TaskName) -> HRMGridProcessor:
+def build_processor(original: OriginalCheckpoint, task: str) -> HRMGridProcessor:
     """The processor for a checkpoint: its size is that of the sequences, or else the published one of the task.
 
     Raises:
         ValueError: if task, vocabulary, length and names do not fit together.
     """
     sizes = original.sizes
-    side = 30
+    kind = registry.get(task)
+    side = kind.side_of(sizes.vocab_size)
     if original.seq_len is not None:
         side = math.isqrt(original.seq_len)
         if side * side != original.seq_len:
             raise ValueError(
                 f"{original.path} is for sequences of {original.seq_len} tokens, which is no square board."
             )
-    elif task == "sudoku":
-        side = sizes.vocab_size - 2  # padding and the blank cell
     names = None
     # the file of a data set without puzzle identifiers names the blank one alone
     if original.identifiers is not None and len(original.identifiers) > 1:
@@ -220,8 +217,7 @@ def build_processor(original: OriginalCheckpoint, task: TaskName) -> HRMGridProc
                 "that it was trained on."
             )
         names = {name: number for number, name in enumerate(original.identifiers) if number}
-    boards = {"sudoku": sizes.vocab_size - 2 == side, "maze": sizes.vocab_size == 6, "arc": sizes.vocab_size == 12}
-    if not boards[task]:
+    if not kind.fits(sizes.vocab_size, side):
         raise ValueError(
             f"{original.path} has {sizes.vocab_size} token ids"
             f"{'' if original.seq_len is None else f' and sequences of {original.seq_len}'}, which is no model for "

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,9 @@ from hrm_hf.original.layout import (
     write_identifiers,
     write_split,
 )
+from hrm_hf.puzzles import registry
 from hrm_hf.puzzles.arc.build import card_text, leak_lines, statistics, write_arc_folder
+from hrm_hf.puzzles.arc.kind import ARC
 from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, colour_table, parse_plan
 from hrm_hf.puzzles.arc.puzzles import (
     FIRST_COLOUR,
@@ -39,9 +41,7 @@ from hrm_hf.puzzles.arc.puzzles import (
 )
 from hrm_hf.puzzles.arc.tasks import MAX_SIZE, ArcPair, ArcTask, find_leaks
 from hrm_hf.puzzles.build import samples_picture
-from hrm_hf.puzzles.maze.rules import format_mazes, maze_errors
-from hrm_hf.puzzles.maze.symmetry import symmetry_cells
-from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, format_boards
+from hrm_hf.puzzles.kind import PuzzleKind
 from hrm_hf.utils.files import sha256_of_files, whole_folder
 from processing_hrm import HRMGridProcessor
 
@@ -84,9 +84,9 @@ def export_original(
             raise FileExistsError(f"{output_dir} is there and holds no such data; give another output directory.")
         if not overwrite:
             raise FileExistsError(f"{output_dir} is there already; give another output directory or --overwrite.")
-    local = local_folder(folder, ["data/*"], "build_sudoku.py, build_maze.py or build_arc.py")
+    local = local_folder(folder, ["README.md", "data/*"], "build_sudoku.py, build_maze.py or build_arc.py")
     with whole_folder(output_dir) as partial:
-        if parquet_path(local, "tasks").is_file():
+        if parquet_path(local, ARC.subset).is_file():
             counts = _export_arc(local, partial, num_aug, seed)
         else:
             counts = _export_boards(local, partial, num_aug or 0, seed)
@@ -99,6 +99,7 @@ def export_original(
 def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> dict[str, int]:
     # imports the package `datasets`, which ARC does without
     from hrm_hf.puzzles.rows import load_rows
+    from hrm_hf.puzzles.sets import kind_of_rows, processor_of
 
     counts = {}
     for split in ("train", "validation", "test"):
@@ -110,7 +111,7 @@ def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> d
         if num_aug and len(starts) != len(rows):
             raise ValueError(f"{folder} has stored augmentations already (column group); leave out num_aug.")
         members = 1 + (num_aug if split == "train" else 0)
-        processor = _board_processor(rows)
+        processor = processor_of(kind_of_rows(rows, str(folder)), rows)
         num_examples = len(rows) * members
         layout = OriginalSplit(
             vocab_size=processor.vocab_size,
@@ -126,40 +127,33 @@ def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> d
     return counts
 
 
-def _board_processor(rows) -> HRMGridProcessor:
-    from hrm_hf.puzzles.rows import board_processor
-
-    # a maze has one S, which no Sudoku has
-    return board_processor(rows)
-
-
 def _board_tokens(
     rows, split: str, processor: HRMGridProcessor, num_aug: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Inputs and labels of rows, each followed by its augmentations."""
-    from hrm_hf.puzzles.rows import encode, sudoku_augmentation
+    from hrm_hf.puzzles.rows import encode
 
-    cells = None
-    if processor.task == "maze":
-        cells = symmetry_cells(processor.height, processor.width)
-        if num_aug >= len(cells):
-            raise ValueError(
-                f"num_aug={num_aug} is not allowed; mazes of this shape have {len(cells) - 1} symmetries."
-            )
+    kind = registry.kind_of(processor)
+    number = kind.num_copies(processor)
+    if number is not None and num_aug >= number:
+        raise ValueError(
+            f"num_aug={num_aug} is not allowed; {kind.plural} of this shape have {number - 1} symmetries."
+        )
     rows_at_a_time = max(1, _CHUNK // (1 + num_aug))
     for start in tqdm(range(0, len(rows), rows_at_a_time), desc=split, unit="chunk", leave=False):
         puzzles = encode(rows.select(range(start, min(start + rows_at_a_time, len(rows)))), processor)
         boards = (puzzles["input_ids"], puzzles["labels"])
-        if cells is not None:
-            members = [side[:, cells[: 1 + num_aug]] for side in boards]
-        else:
-            draws = torch.arange(start * num_aug, (start + len(boards[0])) * num_aug)
-            repeated = (side.repeat_interleave(num_aug, 0) for side in boards)
-            images = sudoku_augmentation(processor.height, seed)(draws, *repeated)
-            members = [
-                torch.cat((side.unsqueeze(1), image.unflatten(0, (len(side), num_aug))), 1)
-                for side, image in zip(boards, images, strict=True)
-            ]
+        draws = torch.arange(start * num_aug, (start + len(boards[0])) * num_aug)
+        numbers = 1 + torch.arange(num_aug).repeat(len(boards[0]))
+        copies = kind.copies(processor, draws, numbers, seed)
+        members = [
+            torch.cat(
+                (side.unsqueeze(1), copies.apply(side.repeat_interleave(num_aug, 0)).unflatten(0, (-1, num_aug))), 1
+            )
+            if num_aug
+            else side.unsqueeze(1)
+            for side in boards
+        ]
         yield tuple(side.flatten(0, 1).numpy() for side in members)
 
 
@@ -236,7 +230,7 @@ def import_original(
     source: Annotated[Path, typer.Argument(help="Directory that a build script of the original wrote.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     task: Annotated[
-        Literal["auto", "sudoku", "maze", "arc"], typer.Option(help="What it holds; auto: to be seen from its sizes.")
+        str, typer.Option(help="Kind of its puzzles, for instance maze; auto: to be seen from its sizes.")
     ] = "auto",
     originals_only: Annotated[
         bool, typer.Option("--originals-only", help="Sudoku, mazes: leave out stored augmentations.")
@@ -259,7 +253,7 @@ def import_original(
     """
     splits = read_splits(source)
     kind = _kind_of(splits["train"], task)
-    if kind == "arc" and originals_only:
+    if kind is ARC and originals_only:
         raise ValueError("originals_only is for Sudoku and mazes; ARC augmentations are plans, which take no space.")
     files = sorted(path for path in source.rglob("*") if path.is_file())
     recipe = recipe_text(
@@ -272,7 +266,7 @@ def import_original(
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished
     check_output_dir(output_dir, overwrite)
-    if kind == "arc":
+    if kind is ARC:
         counts = _import_arc(source, splits, output_dir, recipe, overwrite)
     else:
         counts = _import_boards(splits, kind, originals_only, output_dir, recipe, overwrite)
@@ -290,7 +284,7 @@ def import_command(source: Path, output_dir: Path, task: str, originals_only: bo
     return shlex.join(words)
 
 
-def _kind_of(split: OriginalSplit, task: str) -> str:
+def _kind_of(split: OriginalSplit, task: str) -> PuzzleKind:
     """What a split holds: what is said, if its sizes fit, or what they show.
 
     Raises:
@@ -298,27 +292,29 @@ def _kind_of(split: OriginalSplit, task: str) -> str:
     """
     side = math.isqrt(split.seq_len)
     is_square = side * side == split.seq_len
-    kinds = {
-        "sudoku": is_square and side in BOX_SHAPES and split.vocab_size == side + 2,
-        "maze": is_square and split.vocab_size == HRMGridProcessor.for_maze(1, 1).vocab_size,
-        "arc": split.seq_len == MAX_SIZE * MAX_SIZE and split.vocab_size == VOCAB_SIZE,
-    }
-    fitting = [kind for kind, fits in kinds.items() if fits]
+    wanted = None if task == "auto" else registry.get(task)
+    fitting = [kind for kind in registry.kinds() if is_square and kind.fits(split.vocab_size, side)]
     sizes = f"{split.path} has {split.seq_len} tokens of a vocabulary of {split.vocab_size}"
     if not fitting:
         raise ValueError(f"{sizes}, as neither Sudoku nor square mazes nor ARC have, so there is no folder for it.")
-    if task == "auto" and len(fitting) > 1:
-        raise ValueError(f"{sizes}, as {' and '.join(fitting)} have; say which it is with --task.")
-    if task != "auto" and task not in fitting:
-        raise ValueError(f"{sizes}, which is {fitting[0]} and not {task}; leave out --task.")
-    return fitting[0] if task == "auto" else task
+    if wanted is None and len(fitting) > 1:
+        names = " and ".join(kind.name for kind in fitting)
+        raise ValueError(f"{sizes}, as {names} have; say which it is with --task.")
+    if wanted is not None and wanted not in fitting:
+        raise ValueError(f"{sizes}, which is {fitting[0].name} and not {task}; leave out --task.")
+    return wanted or fitting[0]
 
 
 def _import_boards(
-    splits: dict[str, OriginalSplit], kind: str, originals_only: bool, output_dir: Path, recipe: str, overwrite: bool
+    splits: dict[str, OriginalSplit],
+    kind: PuzzleKind,
+    originals_only: bool,
+    output_dir: Path,
+    recipe: str,
+    overwrite: bool,
 ) -> dict[str, int]:
     side = math.isqrt(splits["train"].seq_len)
-    processor = HRMGridProcessor.for_maze(side, side) if kind == "maze" else HRMGridProcessor.for_sudoku(side)
+    processor = kind.processor({"height": side, "width": side})
     has_groups = not originals_only and any(
         len(split.group_indices) - 1 != len(split.puzzle_identifiers) for split in splits.values()
     )
@@ -340,13 +336,14 @@ def _import_boards(
             columns["group"] = pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
         tables[name] = pa.table(columns)
 
-    title = f"{'Mazes' if kind == 'maze' else 'Sudoku'} {side}x{side}"
+    title = f"{kind.plural[0].upper()}{kind.plural[1:]} {side}x{side}"
     card = [f"# {title}", "", "Each row is a puzzle: `question` and `answer` cell by cell, row by row."]
     if has_groups:
         card += ["Rows of one `group` are augmentations of one puzzle, which comes first."]
     counts = {name: table.num_rows for name, table in tables.items()}
     card += ["", recipe, "", *(f"- {name}: {count:,} rows" for name, count in counts.items())]
-    metadata = {"pretty_name": title, "task_categories": ["other"], "tags": [kind, "reasoning", "hrm"]}
+    metadata = {"pretty_name": title, "task_categories": ["other"], "tags": [kind.name, "reasoning", "hrm"]}
+    metadata |= kind.card_entry(processor)
     first = next(iter(tables.values())).slice(0, 4)
     samples = samples_picture(processor, first["question"].to_pylist(), first["answer"].to_pylist())
     write_dataset_folder(output_dir, tables, "\n".join(card) + "\n", metadata, overwrite, [samples])
@@ -360,25 +357,22 @@ def _board_lines(split: OriginalSplit, rows: np.ndarray, processor: HRMGridProce
         ValueError: if one is no puzzle, or its answer none to it.
     """
     boards = [side[rows].astype(np.int64) for side in (split.inputs, split.labels)]
-    name = "maze" if processor.task == "maze" else "Sudoku"
+    kind = registry.kind_of(processor)
     for side, tokens in zip(("inputs", "labels"), boards, strict=True):
         is_bad = (tokens < 1) | (tokens >= processor.vocab_size)
         if is_bad.any():
             row, cell = np.argwhere(is_bad)[0]
             raise ValueError(
-                f"{split.path}, row {rows[row]} of the {side}: the token {tokens[row, cell]}; a {name} has "
-                f"tokens from 1 to {processor.vocab_size - 1}."
+                f"{split.path}, row {rows[row]} of the {side}: the token {tokens[row, cell]}; {kind.plural} "
+                f"have tokens from 1 to {processor.vocab_size - 1}."
             )
-    if processor.task == "maze":
-        errors = maze_errors(*(tokens.astype(np.uint8) for tokens in boards), processor.height, processor.width)
-    else:
-        verdicts = processor.check_batch(*boards)
-        errors = np.array(["" if verdict else verdict.reason for verdict in verdicts], dtype=object)
+    errors = kind.errors(processor, *boards)
     bad = np.flatnonzero(errors != "")
     if len(bad):
-        raise ValueError(f"{split.path}, row {rows[bad[0]]} is no solved {name}: {errors[bad[0]]}.")
-    lines = [format_mazes(side) if processor.task == "maze" else format_boards(side - 1) for side in boards]
-    return lines[0], lines[1]
+        raise ValueError(
+            f"{split.path}, row {rows[bad[0]]} is none of the {kind.plural} with their answer: {errors[bad[0]]}."
+        )
+    return processor.batch_decode(boards[0]), processor.batch_decode(boards[1])
 
 
 def _import_arc(

@@ -1,6 +1,5 @@
 """Puzzles for training and evaluation, as tensors."""
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,6 @@ import yaml
 
 from hrm_hf.data.folder import is_dataset_folder
 from hrm_hf.puzzles.draws import Draws
-from hrm_hf.puzzles.maze import symmetry as maze_symmetry
-from hrm_hf.puzzles.sudoku.symmetry import random_symmetries
 from processing_hrm import HRMGridProcessor
 
 
@@ -92,45 +89,6 @@ def _check_is_small(folder: Path):
             )
 
 
-def board_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
-    """The processor for the puzzles of a data set with questions and answers: mazes, or else Sudoku."""
-    # not by the goal: G is a digit of 16x16 Sudoku
-    is_maze = len(rows) > 0 and not set(rows[0]["question"]).isdisjoint("# S")
-    return maze_processor(rows) if is_maze else sudoku_processor(rows)
-
-
-def sudoku_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
-    """The processor for Sudoku of the size of the first row.
-
-    Raises:
-        ValueError: if there is no row or the first is not a square board.
-    """
-    if len(rows) == 0:
-        raise ValueError("The data set is empty; build one with at least one puzzle.")
-    cells = len(rows[0]["question"])
-    if math.isqrt(cells) ** 2 != cells:
-        raise ValueError(f"The first puzzle has {cells} cells, which is not a square board.")
-    return HRMGridProcessor.for_sudoku(math.isqrt(cells))
-
-
-def maze_processor(rows: "datasets.Dataset") -> HRMGridProcessor:
-    """The processor for mazes of the shape of the first row: as wide as its column `width` says, else square.
-
-    Raises:
-        ValueError: if there is no row, or the first is no rectangle of that width, or no square.
-    """
-    if len(rows) == 0:
-        raise ValueError("The data set is empty; build one with at least one maze.")
-    cells = len(rows[0]["question"])
-    width = rows[0]["width"] if "width" in rows.column_names else math.isqrt(cells)
-    if width < 1 or cells % width:
-        raise ValueError(
-            f"The first maze has {cells} cells, which is no rectangle {width} wide; give square mazes, or others with "
-            "a column 'width'."
-        )
-    return HRMGridProcessor.for_maze(cells // width, width)
-
-
 def encode(rows: "datasets.Dataset", processor: HRMGridProcessor) -> dict[str, torch.Tensor]:
     """`input_ids` and `labels` of shape `(rows, tokens)` and `puzzle_identifiers` of shape `(rows,)`."""
     return dict(processor(list(rows["question"]), answers=list(rows["answer"]), return_tensors="pt"))
@@ -138,27 +96,6 @@ def encode(rows: "datasets.Dataset", processor: HRMGridProcessor) -> dict[str, t
 
 # (draws, input_ids, labels) -> (input_ids, labels)
 Augmentation = Callable[[torch.LongTensor, torch.LongTensor, torch.LongTensor], tuple[torch.Tensor, torch.Tensor]]
-
-
-def sudoku_augmentation(size: int, seed: int) -> Augmentation:
-    """Apply to draw d the Sudoku symmetry that is a function of (seed, d) alone."""
-
-    def augment(draws, input_ids, labels):
-        symmetry = random_symmetries(draws, seed, size)
-        # token 1 is the blank cell, tokens 2.. are the digits 1..
-        return symmetry.apply(input_ids - 1) + 1, symmetry.apply(labels - 1) + 1
-
-    return augment
-
-
-def maze_augmentation(height: int, width: int, seed: int) -> Augmentation:
-    """Apply to draw d the symmetry of the square (of the rectangle) that is a function of (seed, d) alone."""
-
-    def augment(draws, input_ids, labels):
-        symmetry = maze_symmetry.random_symmetries(draws, seed, height, width)
-        return symmetry.apply(input_ids), symmetry.apply(labels)
-
-    return augment
 
 
 class PuzzleDraws(Draws):

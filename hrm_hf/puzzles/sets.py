@@ -7,34 +7,44 @@ puzzles.examples(limit=100)                         # labelled examples as they 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from huggingface_hub import DatasetCard
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
-from hrm_hf.puzzles.arc.puzzles import SPLITS, ArcDraws, arc_folder, load_arc, load_plans, puzzle_names
+from hrm_hf.data.folder import card_metadata
+from hrm_hf.puzzles import registry
 from hrm_hf.puzzles.draws import Draws
-from hrm_hf.puzzles.rows import (
-    PuzzleDraws,
-    board_processor,
-    encode,
-    load_rows,
-    maze_augmentation,
-    sudoku_augmentation,
-)
+from hrm_hf.puzzles.kind import CARD_KEY, PuzzleKind
+from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
 from processing_hrm import HRMGridProcessor
+
+
+if TYPE_CHECKING:
+    import datasets
+    from accelerate import Accelerator
+
+    from modeling_hrm import HRMForGridTask
 
 
 class PuzzleSet(ABC):
     """A split of a puzzle data set.
 
-    Attributes:
+    Args:
+        kind: of the puzzles.
+        dataset: name of the data set, for messages.
         processor: that of the task and size, and of all puzzles that the data set knows by name.
         num_items: what an epoch visits once, in draws.
     """
 
-    processor: HRMGridProcessor
-    num_items: int
+    # whether it has augmentations of its puzzles, which can vote
+    has_augmentations = False
+
+    def __init__(self, kind: PuzzleKind, dataset: str, processor: HRMGridProcessor, num_items: int):
+        self.kind, self.dataset, self.processor, self.num_items = kind, dataset, processor, num_items
 
     @abstractmethod
     def draws(self, num_draws: int, seed: int, augment: bool = True) -> Draws:
@@ -52,26 +62,62 @@ class PuzzleSet(ABC):
     def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
         """What else is known of the same examples: `source`, and `rating` where there is one; a list each."""
 
+    def for_model(self, processor: HRMGridProcessor) -> "PuzzleSet":
+        """The same split, with examples as the model of a processor takes them.
+
+        Raises:
+            ValueError: if the model is for puzzles of another kind or size, or does not know one of them.
+        """
+        kinds = [(registry.kind_of(part).name, part.height, part.width) for part in (processor, self.processor)]
+        if kinds[0] != kinds[1]:
+            ours, theirs = ("{} of {}x{}".format(*kind) for kind in kinds)
+            raise ValueError(
+                f"The model is for {ours}, but {self.dataset} holds {theirs}; give a data set of the same kind."
+            )
+        return self
+
+    def vote_scores(
+        self,
+        model: "HRMForGridTask",
+        processor: HRMGridProcessor,
+        accelerator: "Accelerator",
+        num_augmentations: int,
+        **options: Any,
+    ) -> dict[str, float]:
+        """Scores of answers that augmentations of the puzzles vote for, if it has any.
+
+        Args:
+            model, processor, accelerator: that answer.
+            num_augmentations: how many vote at most, for each puzzle.
+            options: of solving.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no augmentations.")
+
 
 class BoardSet(PuzzleSet):
-    """Sudoku or mazes: rows with a question and an answer.
+    """Rows with a question and an answer.
 
     Args:
+        kind: of the puzzles.
         dataset, split: as for `open_puzzles`.
         limit: the first rows only.
+        entry: what the card says of the puzzles; `None` if it says nothing.
     """
 
-    def __init__(self, dataset: str, split: str, limit: int | None = None):
+    def __init__(
+        self,
+        kind: PuzzleKind,
+        dataset: str,
+        split: str,
+        limit: int | None = None,
+        entry: Mapping[str, Any] | None = None,
+    ):
         self.rows = load_rows(dataset, split, limit)
-        self.num_items = len(self.rows)
-        self.processor = board_processor(self.rows)
+        processor = processor_of(kind, self.rows) if entry is None else processor_of_entry(kind, entry, dataset)
+        super().__init__(kind, dataset, processor, len(self.rows))
 
     def draws(self, num_draws: int, seed: int, augment: bool = True) -> Draws:
-        augmentation = None
-        if augment and self.processor.task == "maze":
-            augmentation = maze_augmentation(self.processor.height, self.processor.width, seed)
-        elif augment:
-            augmentation = sudoku_augmentation(self.processor.height, seed)
+        augmentation = self.kind.augmentation(self.processor, seed) if augment else None
         return PuzzleDraws(encode(self.rows, self.processor), num_draws, seed, augmentation)
 
     def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
@@ -85,70 +131,104 @@ class BoardSet(PuzzleSet):
         return self.rows if limit is None else self.rows.select(range(min(limit, len(self.rows))))
 
 
-class ArcSet(PuzzleSet):
-    """ARC tasks and their augmentations, which are members of the task's group. Their symmetries are part of the data
-    set, so a draw is under the symmetry of the member that it takes.
-
-    Args:
-        dataset, split: as for `open_puzzles`.
-    """
-
-    def __init__(self, dataset: str, split: str):
-        self.puzzles = load_arc(dataset, split)
-        self.num_items = int(self.puzzles.group_sizes.sum())
-        plans = [load_plans(arc_folder(dataset), name) for name in SPLITS]
-        names = puzzle_names(self.puzzles.tasks, plans)
-        self.processor = HRMGridProcessor.for_arc({name: number for number, name in enumerate(names)})
-
-    def draws(self, num_draws: int, seed: int, augment: bool = True) -> Draws:
-        return ArcDraws(self.puzzles, num_draws, seed, translate=augment)
-
-    def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
-        groups, examples = self._first(limit)
-        # the first member of a group is the task as it is
-        return self.puzzles.batch(groups, groups * 0, examples)
-
-    def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
-        groups, _ = self._first(limit)
-        return {"source": [self.puzzles.tasks[task].source for task in self.puzzles.group_tasks[groups]]}
-
-    def _first(self, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Groups and examples."""
-        sizes = self.puzzles.group_sizes
-        groups = np.repeat(np.arange(self.puzzles.num_groups), sizes)
-        examples = np.concatenate([np.arange(size) for size in sizes])
-        return groups[:limit], examples[:limit]
-
-
 def open_puzzles(dataset: str, split: str, limit: int | None = None) -> PuzzleSet:
-    """A split of a puzzle data set: Sudoku, mazes or ARC, told apart by what is in it.
+    """A split of a puzzle data set of any kind.
 
     Args:
         dataset: a folder written by a builder of `dataset_scripts/`, or the name of such a data set on the Hub.
         split: name of the split.
-        limit: only the first rows of Sudoku or mazes; all by default.
+        limit: only the first rows of data sets of questions and answers; all by default.
 
     Raises:
         FileNotFoundError: if there is no such data set.
         ValueError: if it holds no puzzles, has no such split or less than `limit`, or a limit is given for ARC.
     """
+    kind, entry = kind_of_dataset(dataset, split)
+    return kind.open(dataset, split, limit, entry)
+
+
+def kind_of_dataset(dataset: str, split: str) -> tuple[PuzzleKind, Mapping[str, Any] | None]:
+    """The kind of the puzzles of a data set, and what its card says of them; without a card they are looked at.
+
+    Args:
+        dataset: a folder, or the name of a data set on the Hub.
+        split: of which the first row is looked at.
+
+    Raises:
+        FileNotFoundError, ValueError: as for `open_puzzles`, and `ValueError` if the kind is not known.
+    """
+    metadata = _metadata(dataset)
+    entry = metadata.get(CARD_KEY)
+    if isinstance(entry, Mapping) and isinstance(entry.get("kind"), str):
+        return registry.get(entry["kind"]), entry
+    for kind in registry.kinds():
+        if kind.subset is not None and _has_subset(dataset, metadata, kind.subset):
+            return kind, None
+    return kind_of_rows(load_rows(dataset, split), dataset), None
+
+
+def kind_of_rows(rows: "datasets.Dataset", dataset: str = "The data set") -> PuzzleKind:
+    """The kind of the puzzles of rows with questions, told by the characters of the first.
+
+    Raises:
+        ValueError: if there is no row, or the first is of no kind that can be told so.
+    """
+    if len(rows) == 0:
+        raise ValueError(f"{dataset} is empty; build one with at least one puzzle.")
+    question = rows[0]["question"]
+    kind = registry.guess(question)
+    if kind is None:
+        raise ValueError(
+            f"{dataset} has no card that says what its puzzles are, and its first question {question[:40]!r} is of no "
+            "kind that is known; build the data set with hrm-hf data."
+        )
+    return kind
+
+
+def processor_of(kind: PuzzleKind, rows: "datasets.Dataset") -> HRMGridProcessor:
+    """The processor of rows of a kind; errors as of `PuzzleKind.processor_of_rows`, and `ValueError` for no row."""
+    if len(rows) == 0:
+        raise ValueError(f"The data set is empty; build one with at least one of {kind.plural}.")
+    return kind.processor_of_rows(rows)
+
+
+def processor_of_entry(kind: PuzzleKind, entry: Mapping[str, Any], dataset: str) -> HRMGridProcessor:
+    """The processor of the puzzles that a card describes.
+
+    Raises:
+        ValueError: if the card says what cannot be.
+    """
+    try:
+        return kind.processor(entry)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ValueError(
+            f"The card of {dataset} says of its {kind.plural} what cannot be ({reason}); build the data set anew."
+        ) from error
+
+
+def _metadata(dataset: str) -> dict[str, Any]:
+    """The YAML of the card of a data set; nothing if it has no card, or is none, which those who read it say."""
     folder = Path(dataset).expanduser()
     if folder.is_dir():
-        is_arc = any(folder.glob("data/tasks-*.parquet"))
-    elif dataset.count("/") == 1 and not dataset.startswith((".", "/", "~")):
-        import datasets
+        return card_metadata(folder) if (folder / "README.md").is_file() else {}
+    if dataset.count("/") != 1 or dataset.startswith((".", "/", "~")):
+        return {}
+    try:
+        return DatasetCard.load(dataset, ignore_metadata_errors=True).data.to_dict()
+    except EntryNotFoundError:
+        return {}
+    except (OSError, ValueError, HFValidationError) as error:
+        raise FileNotFoundError(
+            f"There is no data set folder {dataset}, and a data set of this name on the Hub cannot be fetched: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
-        try:
-            is_arc = "tasks" in datasets.get_dataset_config_names(dataset)
-        except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
-            raise FileNotFoundError(
-                f"There is no data set folder {dataset}, and a data set of this name on the Hub cannot be fetched: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-    else:
-        is_arc = False
-    if not is_arc:
-        return BoardSet(dataset, split, limit)
-    if limit is not None:
-        raise ValueError(f"A limit of {limit} rows is for Sudoku and mazes; ARC tasks are taken all or none.")
-    return ArcSet(dataset, split)
+
+def _has_subset(dataset: str, metadata: dict[str, Any], subset: str) -> bool:
+    if any(Path(dataset).expanduser().glob(f"data/{subset}-*.parquet")):
+        return True
+    configs = metadata.get("configs")
+    return isinstance(configs, list) and any(
+        isinstance(config, Mapping) and config.get("config_name") == subset for config in configs
+    )

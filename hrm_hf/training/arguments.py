@@ -49,6 +49,9 @@ class DataArguments:
 
     dataset: str = field(metadata={"help": "Folder written by a builder of dataset_scripts/, or a Hub data set."})
     task: str = field(default="grid", metadata={"help": "'grid': puzzles, 'text': a causal language model."})
+    plugin: str | None = field(
+        default=None, metadata={"help": "File of Python that registers the kind of puzzle of the data set."}
+    )
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str = field(
         default="test", metadata={"help": "Split to evaluate on while training; its rows are never trained on."}

@@ -13,8 +13,6 @@ from torch import nn
 
 from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, score, solve_puzzles
-from hrm_hf.puzzles.arc import evaluation as arc
-from hrm_hf.puzzles.arc.puzzles import load_arc
 from hrm_hf.puzzles.draws import Draws
 from hrm_hf.puzzles.sets import open_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
@@ -25,7 +23,7 @@ from processing_hrm import HRMGridProcessor
 
 
 class GridTask(Task):
-    """Puzzles of one kind and size: Sudoku, mazes or ARC.
+    """Puzzles of one kind and size.
 
     Raises:
         ValueError, FileNotFoundError: for data that cannot be had.
@@ -51,12 +49,12 @@ class GridTask(Task):
         self.eval_puzzles = open_puzzles(data_args.dataset, data_args.eval_split).examples(data_args.max_eval_rows)
         self.eval_augmentations = data_args.eval_augmentations
         if self.eval_augmentations is not None:
-            if self.processing.task != "arc":
+            if not self.puzzles.has_augmentations:
                 raise ValueError(
                     f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} is of the task "
-                    f"{self.processing.task}; leave it out."
+                    f"{self.puzzles.kind.name}; leave it out."
                 )
-            self.voting_puzzles = load_arc(data_args.dataset, "test")
+            self.voting_puzzles = open_puzzles(data_args.dataset, "test")
 
     def draws(self, args: TrainArguments, num_steps: int, parts: int) -> Draws:
         return self.puzzles.draws(num_steps * args.batch_size, self.seed, self.augment)
@@ -114,38 +112,29 @@ class GridTask(Task):
             keep_predictions=True,
         )
         scores = score(solved, max_segments, args.eval_early_stop, applied_threshold(model.config)).as_dict()
-        if self.processing.task != "arc":  # whose boards are no lines of characters
+        if self.puzzles.kind.logs_boards:
             scores["boards"] = self.boards(solved)
         if self.eval_augmentations is not None:
-            scores |= self.vote_scores(model, accelerator, args, max_segments)
+            scores |= self.voting_puzzles.vote_scores(
+                model,
+                self.processing,
+                accelerator,
+                self.eval_augmentations,
+                batch_size=args.eval_batch_size,
+                max_segments=max_segments,
+                early_stop=args.eval_early_stop,
+            )
         return scores
 
-    def vote_scores(
-        self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments, max_segments: int
-    ) -> dict[str, float]:
-        """ARC: pass@1 and pass@2 of the test split by both rules to count a task, and how many augmentations vote."""
-        answers = arc.vote(
-            model.solve,
-            self.voting_puzzles,
-            self.processing,
-            accelerator,
-            batch_size=args.eval_batch_size,
-            max_segments=max_segments,
-            early_stop=args.eval_early_stop,
-            num_augmentations=self.eval_augmentations,
-        )
-        scores = arc.score(answers, range(1, arc.NUM_ATTEMPTS + 1)).as_dict()
-        passed = {name: share for name, share in scores.items() if "pass@" in name}
-        return passed | {"augmentations": self.eval_augmentations}
-
     def boards(self, solved: SolvedPuzzles, count: int = 2) -> list[dict]:
-        """The first puzzles with what became of them, as lines of characters, to be looked at."""
+        """The first puzzles with what became of them, as lines of characters, to be looked at; and what they are."""
         count = min(count, len(solved))
         rows = {name: self.eval_puzzles[name][:count] for name in ("input_ids", "labels")}
         lines = {"puzzle": rows["input_ids"], "prediction": solved.predictions[:count], "answer": rows["labels"]}
         texts = {name: self.processing.batch_decode(tokens) for name, tokens in lines.items()}
+        what = {"kind": self.puzzles.kind.name, "width": self.processing.width}
         return [
-            {name: texts[name][row] for name in texts} | {"segments": int(solved.segments[row])}
+            {name: texts[name][row] for name in texts} | {"segments": int(solved.segments[row])} | what
             for row in range(count)
         ]
 

@@ -102,7 +102,15 @@ def changed_config(model: PreTrainedModel, changes: dict[str, int | float]) -> I
 
 
 def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -> Task:
-    """The task that a recipe names."""
+    """The task that a recipe names.
+
+    Raises:
+        ValueError, FileNotFoundError: for data or a plug-in that cannot be had.
+    """
+    if data_args.plugin is not None:
+        from hrm_hf.puzzles.registry import load_plugin
+
+        load_plugin(data_args.plugin)
     if data_args.task == "text":
         # only what is needed is imported, because text trains without the package `datasets`
         from hrm_hf.training.text_task import TextTask

@@ -29,7 +29,8 @@ from hrm_hf.data.folder import (
 )
 from hrm_hf.data.publish import pushes
 from hrm_hf.data.recipe import command_line, recipe_text
-from hrm_hf.drawing import draw_arc_task
+from hrm_hf.puzzles.arc.drawing import draw_arc_task
+from hrm_hf.puzzles.arc.kind import ARC
 from hrm_hf.puzzles.arc.plans import Plan, Plans, make_plans
 from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
 from hrm_hf.puzzles.arc.tasks import (
@@ -227,7 +228,8 @@ def write_arc_folder(
                 "plans": DatasetConfig({split: sizes[split] for split in splits}, tables["train"].schema),
             },
             card,
-            {"pretty_name": output_dir.name, "task_categories": ["other"], "tags": ["arc", "reasoning", "hrm"]}
+            {"pretty_name": output_dir.name, "task_categories": ["other"], "tags": [ARC.name, "reasoning", "hrm"]}
+            | ARC.card_entry()
             | ({"license": license} if license else {}),
             pictures=_samples(tasks, splits["train"]),
         )

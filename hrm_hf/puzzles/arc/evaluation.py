@@ -534,7 +534,7 @@ def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":
     Raises:
         ValueError: if there are others.
     """
-    from hrm_hf.drawing import draw_arc_task
+    from hrm_hf.puzzles.arc.drawing import draw_arc_task
 
     ordered = sorted(answers, key=lambda answer: answer.test)
     if [(answer.task, answer.test) for answer in ordered] != [(task.name, test) for test in range(len(task.test))]:

@@ -32,6 +32,7 @@ from hrm_hf.puzzles.build import (
 )
 from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
 from hrm_hf.puzzles.maze.generator import generate
+from hrm_hf.puzzles.maze.kind import MAZE
 from hrm_hf.puzzles.maze.paths import WALL, Paths, measure
 from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.puzzles.maze.symmetry import fingerprint
@@ -164,8 +165,9 @@ def build_maze(
         metadata={
             "pretty_name": f"Mazes {height}x{width}",
             "task_categories": ["other"],
-            "tags": ["maze", "reasoning", "hrm"],
+            "tags": [MAZE.name, "reasoning", "hrm"],
         }
+        | MAZE.card_entry(HRMGridProcessor.for_maze(height, width))
         | ({"license": "cc0-1.0"} if source == "generate" else {}),
         overwrite=overwrite,
         pictures=[

@@ -33,6 +33,7 @@ from hrm_hf.puzzles.build import (
 from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
 from hrm_hf.puzzles.sudoku.generator import generate
 from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
+from hrm_hf.puzzles.sudoku.kind import SUDOKU
 from hrm_hf.puzzles.sudoku.neighbours import neighbours
 from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.puzzles.sudoku.solver import solve
@@ -201,8 +202,9 @@ def build_sudoku(
         metadata={
             "pretty_name": f"Sudoku {side}x{side}",
             "task_categories": ["other"],
-            "tags": ["sudoku", "reasoning", "hrm"],
+            "tags": [SUDOKU.name, "reasoning", "hrm"],
         }
+        | SUDOKU.card_entry(HRMGridProcessor.for_sudoku(side))
         | ({"license": "cc0-1.0"} if source == "generate" else {}),
         overwrite=overwrite,
         pictures=[

@@ -1,0 +1,139 @@
+"""Mazes as a kind of puzzle."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hrm_hf.puzzles.kind import PuzzleKind
+from processing_hrm import HRMGridProcessor
+
+
+if TYPE_CHECKING:
+    import datasets
+    from matplotlib.axes import Axes
+
+    from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
+    from hrm_hf.puzzles.rows import Augmentation
+
+
+class MazeKind(PuzzleKind):
+    """Mazes on a rectangle, of any size."""
+
+    name = "maze"
+    title = "Maze"
+    plural = "mazes"
+    # the last one is a cell of a prediction that is none
+    symbols = frozenset("# SGo?")
+    fills = {"#": "#64748b", "S": "#1a7f4b", "G": "#c2570c", "o": "#6ba3e0"}
+
+    def processor(self, entry: Mapping[str, Any]) -> HRMGridProcessor:
+        return HRMGridProcessor.for_maze(entry["height"], entry["width"])
+
+    def processor_of_rows(self, rows: "datasets.Dataset") -> HRMGridProcessor:
+        """The processor for mazes of the shape of the first row: as wide as its column `width` says, else square.
+
+        Raises:
+            ValueError: if it is no rectangle of that width, or no square.
+        """
+        cells = len(rows[0]["question"])
+        width = rows[0]["width"] if "width" in rows.column_names else math.isqrt(cells)
+        if width < 1 or cells % width:
+            raise ValueError(
+                f"The first maze has {cells} cells, which is no rectangle {width} wide; give square mazes, or others "
+                "with a column 'width'."
+            )
+        return HRMGridProcessor.for_maze(cells // width, width)
+
+    def builder(self) -> Callable:
+        from hrm_hf.puzzles.maze.build import build_maze
+
+        return build_maze
+
+    def augmentation(self, processor: HRMGridProcessor, seed: int) -> "Augmentation":
+        """Apply to draw d the symmetry of the square (of the rectangle) that is a function of (seed, d) alone."""
+        from hrm_hf.puzzles.maze.symmetry import random_symmetries
+
+        def augment(draws, input_ids, labels):
+            symmetry = random_symmetries(draws, seed, processor.height, processor.width)
+            return symmetry.apply(input_ids), symmetry.apply(labels)
+
+        return augment
+
+    def num_copies(self, processor: HRMGridProcessor) -> int:
+        return len(self._cells(processor))
+
+    def copies(
+        self, processor: HRMGridProcessor, draws: torch.LongTensor, numbers: torch.LongTensor, seed: int
+    ) -> "MazeSymmetry":
+        """All symmetries in turn, the first of which changes nothing."""
+        from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
+
+        cells = self._cells(processor)
+        return MazeSymmetry(cells[numbers % len(cells)])
+
+    @staticmethod
+    def _cells(processor: HRMGridProcessor) -> torch.LongTensor:
+        from hrm_hf.puzzles.maze.symmetry import symmetry_cells
+
+        return symmetry_cells(processor.height, processor.width)
+
+    def errors(self, processor: HRMGridProcessor, puzzles: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        from hrm_hf.puzzles.maze.rules import maze_errors
+
+        # the same verdicts, on many mazes at once
+        boards = (tokens.astype(np.uint8) for tokens in (puzzles, answers))
+        return maze_errors(*boards, processor.height, processor.width)
+
+    def generate(self, processor: HRMGridProcessor, number: int) -> torch.LongTensor:
+        from hrm_hf.puzzles.maze.generator import generate
+
+        mazes, _, _ = generate(number, processor.height, processor.width, min_steps=2, progress=False)
+        return torch.from_numpy(mazes).long()
+
+    def shipped_model(self, cells: set[int]) -> Path:
+        from hrm_hf.checkpoints import SHIPPED_MAZES
+
+        if len(cells) > 1 or not cells <= SHIPPED_MAZES.keys():
+            raise ValueError(
+                f"The mazes have {' and '.join(map(str, sorted(cells)))} cells; the models here are for 30x30 or for "
+                "16x16, one size in one call. Name another model by --model."
+            )
+        return SHIPPED_MAZES[next(iter(cells))]
+
+    def fits(self, vocab_size: int, side: int) -> bool:
+        return vocab_size == HRMGridProcessor.for_maze(1, 1).vocab_size
+
+    def draw(
+        self,
+        axes: "Axes",
+        processor: HRMGridProcessor,
+        board: list[list],
+        puzzle: list[list],
+        answer: list[list] | None,
+    ) -> None:
+        from hrm_hf.puzzles.maze.drawing import draw_maze
+
+        draw_maze(axes, board, answer)
+
+    def model_title(self, size: str) -> str:
+        return f"HRM for mazes {size}"
+
+    def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
+        return (
+            f'open("maze.txt").read()  # {processor["height"]} lines of {processor["width"]} characters: # wall, '
+            "space floor, S start, G goal",
+            "",
+        )
+
+    def page(self) -> ModuleType:
+        from hrm_hf.puzzles.maze import page
+
+        return page
+
+
+MAZE = MazeKind()
