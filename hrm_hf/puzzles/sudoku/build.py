@@ -1,6 +1,7 @@
 """Sudoku data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,6 +34,7 @@ from hrm_hf.puzzles.build import (
 from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
 from hrm_hf.puzzles.sudoku.generator import generate
 from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
+from hrm_hf.puzzles.sudoku.hard import generate_hard
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
 from hrm_hf.puzzles.sudoku.neighbours import neighbours
 from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
@@ -56,6 +58,14 @@ _MAKING_OF_NEIGHBOURS = [
 ]
 
 
+_MAKING_OF_RANDOM = ["Generated: random solved boards, cells removed in random order while the solution stays unique."]
+_MAKING_OF_HARD = [
+    "Generated: random puzzles are made harder by exchanging a clue at a time, of the puzzles that a step finds the",
+    "hardest is gone on from, until its rating is at a height drawn between 15 and 80. Every clue is needed.",
+    "No split has a puzzle or a solution of another, up to symmetry.",
+]
+
+
 @pushes
 def build_sudoku(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
@@ -64,6 +74,9 @@ def build_sudoku(
     ] = "generate",
     size: Annotated[int, typer.Option(help="generate: number of digits, 4, 6, 9 or 16.")] = 9,
     clues: Annotated[int | None, typer.Option(help="generate: given cells; by default as few as can be.")] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="generate: 9x9 puzzles made hard by a search, about 25 a second.")
+    ] = False,
     num_train: Annotated[int | None, typer.Option(help="Training puzzles; generate: 1000, csv and hub: all.")] = None,
     num_validation: Annotated[int, typer.Option(help="Puzzles kept aside of the training source.")] = 0,
     num_test: Annotated[int | None, typer.Option(help="Test puzzles; generate: 1000, csv and hub: all.")] = None,
@@ -103,6 +116,9 @@ def build_sudoku(
     another: of a pair the one in the test split stays. The symmetries themselves are drawn while training. A
     data set that the same command has made of the same files is left as it is.
 
+    With `hard` the generator makes its puzzles harder by exchanging clues (`hrm_hf.puzzles.sudoku.hard`): ratings of
+    15 and more, 40 on average, where random puzzles have 2. No two splits then have a solution in common either.
+
     `num_neighbours` new puzzles, each not easier than a given one, follow these in the training split
     (`hrm_hf.puzzles.sudoku.neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
 
@@ -121,7 +137,13 @@ def build_sudoku(
     check_source_options(
         build_sudoku,
         options,
-        {"size": ("generate",), "clues": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",)}
+        {
+            "size": ("generate",),
+            "clues": ("generate",),
+            "hard": ("generate",),
+            "train_csv": ("csv",),
+            "test_csv": ("csv",),
+        }
         | dict.fromkeys(("question_column", "answer_column", "rating_column"), ("csv", "hub"))
         | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)}
         | {"num_neighbours": ("csv", "hub")},
@@ -129,7 +151,7 @@ def build_sudoku(
 
     if source == "generate":
         files = None
-        origin = ["Generated: random solved boards, cells removed in random order while the solution stays unique."]
+        origin = _MAKING_OF_HARD if hard else _MAKING_OF_RANDOM
     else:
         files = csv_files(source, hub_name, train_csv, test_csv, test_share)
         origin = files_origin(source, files) + (_MAKING_OF_NEIGHBOURS if num_neighbours else [])
@@ -139,10 +161,19 @@ def build_sudoku(
     check_output_dir(output_dir, overwrite)
 
     if files is None:
+        if hard and (size != 9 or clues is not None or min_rating or max_rating is not None):
+            raise ValueError(
+                f"--hard makes puzzles of size 9 with ratings of its own, not of size={size}, clues={clues} and "
+                f"ratings from {min_rating} to {max_rating}; leave these out."
+            )
         num_train, num_test = num_train or 1000, num_test or 1000
-        everything = generated_puzzles(
-            num_train + num_validation + num_test, size, clues, min_rating, max_rating, seed, num_threads
-        )
+        if hard:
+            test, validation, train = hard_puzzles((num_test, num_validation, num_train), seed, num_threads)
+            everything = joined(test, train, validation)  # of the training source the end is set aside
+        else:
+            everything = generated_puzzles(
+                num_train + num_validation + num_test, size, clues, min_rating, max_rating, seed, num_threads
+            )
         test, train = everything[:num_test], everything[num_test:]
     else:
         read = partial(
@@ -231,6 +262,24 @@ def generated_puzzles(
     return Puzzles(questions, answers, ratings, np.full(num, f"generated-{size}x{size}", dtype=object))
 
 
+def hard_puzzles(nums: Sequence[int], seed: int, num_threads: int) -> list[Puzzles]:
+    """Sets of hard puzzles (`hrm_hf.puzzles.sudoku.hard`), none with a puzzle or a solution of one before, up to
+    symmetry; `nums` says how many each has, and may be 0."""
+    sets: list[Puzzles] = []
+    for number, num in enumerate(nums):
+        apart = None
+        if sets:
+            apart = tuple(
+                np.concatenate([getattr(other, part) for other in sets]) for part in ("questions", "answers")
+            )
+        own_seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+        boards = np.zeros((0, 81), np.uint8), np.zeros((0, 81), np.uint8), np.zeros(0, np.int64)
+        if num:
+            boards = generate_hard(num, own_seed, num_threads, apart)
+        sets.append(Puzzles(*boards, np.full(num, "generated-hard-9x9", dtype=object)))
+    return sets
+
+
 def neighbours_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads: int) -> tuple[Puzzles, list[str]]:
     """Neighbours of the training puzzles that share no puzzle and no solution with the other splits, up to symmetry.
 
@@ -266,10 +315,10 @@ def spread(ratings: np.ndarray) -> str:
     return f"{ratings.mean():.1f} on average (median {np.median(ratings):.0f}, most {ratings.max()})"
 
 
-def joined(first: Puzzles, second: Puzzles) -> Puzzles:
-    """Puzzles of both, in this order."""
+def joined(*sets: Puzzles) -> Puzzles:
+    """Puzzles of all, in this order."""
     parts = ("questions", "answers", "ratings", "sources")
-    return Puzzles(*(np.concatenate([getattr(first, part), getattr(second, part)]) for part in parts))
+    return Puzzles(*(np.concatenate([getattr(puzzles, part) for puzzles in sets]) for part in parts))
 
 
 def read_sudoku_csv(

@@ -1,20 +1,19 @@
 """A Sudoku generator: puzzles of any supported size with exactly one solution, no two of them alike."""
 
-from contextlib import closing
-
 import numba
 import numpy as np
-from tqdm import tqdm
 
+from hrm_hf.puzzles.sudoku.collect import collect
 from hrm_hf.puzzles.sudoku.rules import FEWEST_CLUES, units_of
 from hrm_hf.puzzles.sudoku.solver import count_solutions, is_needed, solve
-from hrm_hf.puzzles.sudoku.symmetry import fingerprint
-from hrm_hf.utils.parallel import in_order
+
+
+_FRUITLESS = 50  # chunks in a row without a new puzzle, before we give up
 
 
 # not cached on disk: numba would not notice a change of the solver that is compiled into it
 @numba.njit(nogil=True)
-def _generate(num, units, size, clues, seed):
+def random_puzzles(num, units, size, clues, seed):
     """`num` random solved boards and puzzles of them; `clues` 0 means as few as removing one by one allows."""
     np.random.seed(seed)
     cells = size * size
@@ -78,37 +77,28 @@ def generate(
     if max_rating is not None and max_rating < min_rating:
         raise ValueError(f"min_rating={min_rating} is above max_rating={max_rating}; no puzzle can be both.")
 
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    seen: set[int] = set()
-    chunk, fruitless = max(64, min(1000, num)), 0
+    chunk = max(64, min(1000, num))
 
     def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         chunk_seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-        questions, answers, reached = _generate(chunk, units, size, clues or 0, chunk_seed)
+        questions, answers, reached = random_puzzles(chunk, units, size, clues or 0, chunk_seed)
         questions, answers = questions[reached].astype(np.uint8), answers[reached].astype(np.uint8)
         _, _, ratings = solve(questions, size)
         wanted = (ratings >= min_rating) & (True if max_rating is None else ratings <= max_rating)
         return questions[wanted], answers[wanted], ratings[wanted]
 
-    with (
-        tqdm(total=num, desc=f"generate {size}x{size}", unit="puzzle", disable=not progress) as bar,
-        closing(in_order(make_chunk, num_threads)) as chunks,
-    ):
-        while len(seen) < num:
-            questions, answers, ratings = next(chunks)
-            new = []
-            for index, mark in enumerate(fingerprint(questions, size).tolist()):
-                if mark not in seen and len(seen) < num:
-                    seen.add(mark)
-                    new.append(index)
-            kept.append((questions[new], answers[new], ratings[new]))
-            bar.update(len(new))
-            fruitless = 0 if new else fruitless + 1
-            if fruitless == 50:
-                raise ValueError(
-                    f"Only {len(seen)} puzzles of size {size} with clues={clues} and a rating from {min_rating} to "
-                    f"{max_rating} turned up, not {num}: the last {50 * chunk} tries gave none that is new up to "
-                    "symmetry; ask for fewer puzzles, more clues or a wider range of ratings."
-                )
-    questions, answers, ratings = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    return questions, answers, ratings
+    puzzles, _ = collect(
+        make_chunk,
+        num,
+        size,
+        f"generate {size}x{size}",
+        num_threads,
+        _FRUITLESS,
+        lambda found: (
+            f"Only {found} puzzles of size {size} with clues={clues} and a rating from {min_rating} to {max_rating} "
+            f"turned up, not {num}: the last {_FRUITLESS * chunk} tries gave none that is new up to symmetry; ask for "
+            "fewer puzzles, more clues or a wider range of ratings."
+        ),
+        progress=progress,
+    )
+    return puzzles

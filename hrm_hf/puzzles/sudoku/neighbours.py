@@ -4,37 +4,33 @@ Random puzzles are easy: removing clues of a random solved board (`sudoku_genera
 those that people collect. Near a hard puzzle, other hard ones are not rare.
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 
 import numba
 import numpy as np
-from tqdm import tqdm
 
-from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
+from hrm_hf.puzzles.sudoku.collect import collect
 from hrm_hf.puzzles.sudoku.rules import units_of
 from hrm_hf.puzzles.sudoku.solver import count_solutions, find_solutions, is_needed, solve
-from hrm_hf.puzzles.sudoku.symmetry import fingerprint
-from hrm_hf.utils.parallel import in_order
 
 
 _SIZE, _CELLS = 9, 81
 _STEPS = 8  # exchanges in a row that a walk makes
 _PER_STEP = 3  # puzzles of one step that are kept; the walk goes on from one of them
-_MOST_SOLUTIONS = 200  # of a board with a clue less; with as many, another clue is tried
+MOST_SOLUTIONS = 200  # of a board with a clue less; with as many, another clue is tried
 _WALKS = 20  # that a thread makes at a time
 _FRUITLESS = 100  # chunks of walks in a row without a new puzzle, before we give up
 
 
 @numba.njit
-def _rate(puzzle, units, scratch, guesses):
+def rate(puzzle, units, scratch, guesses):
     """Solutions of a puzzle up to 2; its rating goes into `guesses[0]`."""
     guesses[0] = 0
     return count_solutions(puzzle, units, _SIZE, 2, False, scratch, guesses)
 
 
 @numba.njit
-def _exchanged(base, found, solution, least, units, questions, answers, ratings):
+def exchanged(base, found, solution, least, units, questions, answers, ratings):
     """Puzzles of a board with several solutions and one clue more; returns how many fit into `questions`.
 
     A digit that stands in a cell in just one of the solutions makes it the only one. Each puzzle is of another
@@ -56,12 +52,12 @@ def _exchanged(base, found, solution, least, units, questions, answers, ratings)
             if counts[cell, answer[cell]] == 1:
                 puzzle = base.copy()
                 puzzle[cell] = answer[cell]
-                _rate(puzzle, units, scratch, guesses)
+                rate(puzzle, units, scratch, guesses)
                 if guesses[0] >= least:
                     for clue in np.random.permutation(_CELLS):
                         if puzzle[clue] and not is_needed(puzzle, units, _SIZE, clue):
                             puzzle[clue] = 0
-                    _rate(puzzle, units, scratch, guesses)
+                    rate(puzzle, units, scratch, guesses)
                     if guesses[0] >= least:
                         questions[made], answers[made], ratings[made] = puzzle, answer, guesses[0]
                         made += 1
@@ -72,7 +68,7 @@ def _exchanged(base, found, solution, least, units, questions, answers, ratings)
 @numba.njit
 def _walk(given, solution, least, units, questions, answers, ratings):
     """A random walk from a given puzzle; returns how many puzzles it has put into `questions` `(most, 81)`."""
-    found = np.empty((_MOST_SOLUTIONS, _CELLS), dtype=np.int64)
+    found = np.empty((MOST_SOLUTIONS, _CELLS), dtype=np.int64)
     guesses = np.zeros(1, dtype=np.int64)
     puzzle, answer = given.copy(), solution.copy()
     made = 0
@@ -84,11 +80,11 @@ def _walk(given, solution, least, units, questions, answers, ratings):
             if given[cell] == 0 or puzzle[cell] != given[cell]:
                 continue
             base[cell] = 0
-            number = find_solutions(base, units, _SIZE, _MOST_SOLUTIONS, False, found, guesses)
+            number = find_solutions(base, units, _SIZE, MOST_SOLUTIONS, False, found, guesses)
             if number == 1:
                 continue  # a clue that is not needed: another one goes with it
-            if number < _MOST_SOLUTIONS:
-                made += _exchanged(
+            if number < MOST_SOLUTIONS:
+                made += exchanged(
                     base,
                     found[:number],
                     answer,
@@ -193,47 +189,26 @@ def neighbours(
         )
     given, solutions = questions.astype(np.int64), solutions.astype(np.int64)
     least = np.ceil(hardness * given_ratings).astype(np.int64)
-    apart_questions, apart_answers = (given[:0], given[:0]) if apart is None else apart
-    apart_marks = fingerprint(apart_questions, _SIZE)
-    apart_grids = solution_fingerprint(apart_answers, num_threads)
 
     def make_chunk(number: int):
         rows = np.arange(number * _WALKS, (number + 1) * _WALKS) % len(given)
         chunk_seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-        made = _walks(given[rows], solutions[rows], least[rows], units, chunk_seed)
-        marks = fingerprint(made[0].astype(np.uint8), _SIZE)
-        is_apart = np.isin(marks, apart_marks) | np.isin(solution_fingerprint(made[1]), apart_grids)
-        return *made[:3], rows[made[3]], marks, is_apart
+        *made, origins = _walks(given[rows], solutions[rows], least[rows], units, chunk_seed)
+        return *made, rows[origins]
 
-    seen = set(fingerprint(questions, _SIZE).tolist())
-    kept: list[tuple[np.ndarray, ...]] = []
-    found, removed, fruitless = 0, 0, 0
-    with (
-        tqdm(total=num, desc="neighbours", unit="puzzle", disable=not progress) as bar,
-        closing(in_order(make_chunk, num_threads)) as chunks,
-    ):
-        while found < num:
-            *made, marks, is_apart = next(chunks)
-            new = []
-            for index, mark in enumerate(marks.tolist()):
-                if found + len(new) == num:
-                    break
-                if mark in seen:
-                    continue
-                seen.add(mark)
-                if is_apart[index]:
-                    removed += 1
-                else:
-                    new.append(index)
-            kept.append(tuple(part[new] for part in made))
-            found += len(new)
-            bar.update(len(new))
-            fruitless = 0 if new else fruitless + 1
-            if fruitless == _FRUITLESS:
-                raise ValueError(
-                    f"Only {found} neighbours of {len(given)} puzzles turned up, not {num}: the last "
-                    f"{_FRUITLESS * _WALKS} walks gave none that is new up to symmetry; ask for fewer or give more "
-                    "puzzles."
-                )
-    new_questions, new_answers, ratings, ancestors = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    (new_questions, new_answers, ratings, ancestors), removed = collect(
+        make_chunk,
+        num,
+        _SIZE,
+        "neighbours",
+        num_threads,
+        _FRUITLESS,
+        lambda found: (
+            f"Only {found} neighbours of {len(given)} puzzles turned up, not {num}: the last {_FRUITLESS * _WALKS} "
+            "walks gave none that is new up to symmetry; ask for fewer or give more puzzles."
+        ),
+        known=questions,
+        apart=apart,
+        progress=progress,
+    )
     return Neighbours(new_questions.astype(np.uint8), new_answers.astype(np.uint8), ratings, ancestors, removed)
