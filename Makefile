@@ -72,19 +72,19 @@ wheel: install
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
-$(OLDEST)/installed: setup.py constraints-oldest.txt
+$(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt '$(WHEEL)[app,arc,text,trackers]' pytest
 	touch $@
 
 # of torch the tested version, of which a CPU build may be at hand; without the extra text, which holds numpy back
-$(NEWEST)/installed: setup.py constraints.txt
+$(NEWEST)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager '$(WHEEL)[app,arc,trackers]' pytest "$$(grep ^torch== constraints.txt)"
 	touch $@
 
 # the requirements of the Space and nothing else
-$(SPACE)/installed: setup.py constraints.txt hrm_hf/space.py
+$(SPACE)/installed: pyproject.toml constraints.txt hrm_hf/space.py
 	$(PYTHON) -m venv --clear $(SPACE)
 	$(BIN)/hrm-hf space --out $(SPACE)/space
 	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) --requirement requirements.txt

@@ -4,8 +4,8 @@
     accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --output_dir runs/small
     python train_accelerate.py --help
 
-A recipe is a YAML file with one `option: value` a line; options on the command line win. The loop is in
-hrm_hf/training/loop.py.
+A recipe is a YAML file with one `option: value` per line; options on the command line win. The loop is in
+hrm_hf/training/loop.py. `hrm-hf train` does the same in one process.
 """
 
 import sys
@@ -20,17 +20,9 @@ def main(argv: list[str]) -> int:
 
 def _train(argv: list[str]) -> int:
     # here, because a home folder that cannot be written is an error of some imports
-    from hrm_hf.training.arguments import parse_recipe
-    from hrm_hf.training.loop import prepare, train
-    from hrm_hf.training.stopping import Stopped
+    from hrm_hf.training.command import run
 
-    try:
-        train(prepare(*parse_recipe(argv)))
-    except Stopped as stopped:
-        stream = sys.stderr if stopped.exit_code else sys.stdout
-        print(f"train_accelerate.py: {stopped}", file=stream)
-        return stopped.exit_code
-    return 0
+    return run(argv, "train_accelerate.py")
 
 
 if __name__ == "__main__":

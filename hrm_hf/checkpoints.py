@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-import hrm_hf  # noqa: F401  registers the classes
+import hrm_hf.auto  # noqa: F401  registers the classes
 import pipeline_hrm
 from hrm_hf.puzzle_vectors import choose_puzzles, rows_by_name
 from modeling_hrm import HRMForGridTask

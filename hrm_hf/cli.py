@@ -6,6 +6,7 @@ hrm-hf solve --model runs/demo/model 613.2..4.36.4.125..2.143354..21.2..4
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
 hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
 hrm-hf data maze data/maze-30x30
+hrm-hf train sudoku_demo --output_dir runs/demo
 hrm-hf explore data/maze-30x30 mazes.png --row 0 --row 1
 hrm-hf generate "The king said"
 hrm-hf evaluate-text runs/text/model book.txt
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hrm_hf import __version__
 from hrm_hf.outer_layer import run_command
 
 
@@ -38,6 +40,22 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
+
+
+def _print_version(wanted: bool):
+    if wanted:
+        print(f"hrm-hf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+):
+    """Hierarchical Reasoning Model on Hugging Face libraries."""
+
 
 ModelFolder = Annotated[str, typer.Argument(help="Folder of a model, or its name on the Hub.")]
 MaxSegments = Annotated[int | None, typer.Option(help="Most segments; by default as in training.")]
@@ -529,10 +547,27 @@ def _task_answer(task, result, as_json: bool) -> str:
     return "\n".join(lines)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+# what other parsers read: they are heavy to import
+_OTHER_PARSER = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=_OTHER_PARSER, add_help_option=False)
+def train(context: typer.Context):
+    """Train as a recipe says: `hrm-hf train RECIPE [--option value ...]`; `hrm-hf train --help` lists the options.
+
+    A recipe is a YAML file, or the name of one that comes with the package. For several GPUs, or other settings of
+    Accelerate, there is `accelerate launch train_accelerate.py`.
+    """
+    from hrm_hf.training.command import run
+
+    if code := run(context.args or ["--help"], "hrm-hf train"):
+        raise typer.Exit(code)
+
+
+@app.command(context_settings=_OTHER_PARSER, add_help_option=False)
 def data(context: typer.Context):
     """Build, convert and push data sets: `hrm-hf data --help`."""
-    from hrm_hf.data.commands import app as data_app  # builders are heavy to import
+    from hrm_hf.data.commands import app as data_app
 
     data_app(context.args or ["--help"], prog_name="hrm-hf data")
 

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_hf.puzzles import registry
-from hrm_hf.utils.files import whole_file
+from hrm_hf.utils.files import beside_package, whole_file
 from hrm_hf.utils.statistics import binomial_interval
 
 
@@ -324,13 +324,8 @@ def _render(metadata: ModelCardData, **content: Any) -> ModelCard:
 
 
 def template_path() -> Path:
-    """The template: beside this file where the package is installed, at the top of the repository."""
-    here = Path(__file__).resolve().parent
-    for folder in (here, here.parent):
-        path = folder / "model_cards" / "model_card.md"
-        if path.is_file():
-            return path
-    raise FileNotFoundError("The template model_cards/model_card.md is missing; install the package again.")
+    """The template."""
+    return beside_package("model_cards") / "model_card.md"
 
 
 def _metadata(kind: str, license: str | None) -> ModelCardData:

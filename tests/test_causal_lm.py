@@ -602,7 +602,7 @@ def test_the_pipeline_generates_with_remote_code(saved, tokenizer, reloaded):
 def test_the_package_knows_the_class(saved):
     from transformers import AutoModelForCausalLM
 
-    import hrm_hf  # noqa: F401  registers the classes
+    import hrm_hf.auto  # noqa: F401  registers the classes
 
     assert type(AutoModelForCausalLM.from_pretrained(saved)) is HRMForCausalLM
 

@@ -222,7 +222,7 @@ def test_code_that_cannot_be_found_is_told(tmp_path, grid_folder, caplog):
 
 
 def test_automodel_of_a_text_folder_gives_features(tmp_path):
-    import hrm_hf  # noqa: F401  registers the classes
+    import hrm_hf.auto  # noqa: F401  registers the classes
 
     make_model().save_pretrained(tmp_path)
     auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]

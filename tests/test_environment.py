@@ -1,11 +1,10 @@
-"""Versions: what setup.py promises, what is tested, what `hrm-hf env` says, and errors that versions may explain."""
+"""Versions: what pyproject.toml promises, what is tested, what `hrm-hf env` says, and errors that versions may explain."""
 
 import json
-import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
-import setuptools
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -17,13 +16,13 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def requirements(monkeypatch) -> dict[str, list[Requirement]]:
-    """What setup.py wants, by the name of the extra; "" for always."""
-    given = {}
-    monkeypatch.setattr(setuptools, "setup", given.update)
-    runpy.run_path(str(ROOT / "setup.py"))
-    groups = {"": given["install_requires"]} | given["extras_require"]
-    return {extra: list(map(Requirement, wanted)) for extra, wanted in groups.items()}
+def requirements() -> dict[str, list[Requirement]]:
+    """What pyproject.toml wants, by the name of the extra; "" for always."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = {"": project["dependencies"]} | project["optional-dependencies"]
+    read = {extra: list(map(Requirement, wanted)) for extra, wanted in groups.items()}
+    # an extra may name others
+    return {extra: [need for need in needs if need.name != project["name"]] for extra, needs in read.items()}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-import hrm_hf  # noqa: F401  registers the pipeline
+import hrm_hf.auto  # noqa: F401  registers the pipeline
 from configuration_hrm import HRMConfig
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor

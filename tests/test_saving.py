@@ -95,7 +95,7 @@ def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
     training, package, *modules = reload_elsewhere(
         folder,
         tmp_path,
-        prelude=f"torch.set_num_threads({torch.get_num_threads()})" + ("\nimport hrm_hf" if with_package else ""),
+        prelude=f"torch.set_num_threads({torch.get_num_threads()})" + ("\nimport hrm_hf.auto" if with_package else ""),
         options="trust_remote_code=False" if with_package else "trust_remote_code=True",
         python_path=str(Path(hrm_hf.__file__).parent.parent) if with_package else "",
     )

@@ -17,6 +17,7 @@ from transformers import HfArgumentParser
 
 from configuration_hrm import HRMConfig
 from hrm_hf.training.trackers import TRACKERS
+from hrm_hf.utils.files import beside_package
 
 
 # what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
@@ -341,7 +342,7 @@ def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, Trai
     """
     parser = _Parser((ModelArguments, DataArguments, TrainArguments))
     if argv and not argv[0].startswith("-"):
-        recipe = read_recipe(Path(argv[0]))
+        recipe = read_recipe(recipe_path(argv[0]))
         lists = {name: recipe.pop(name) for name in _LISTS & recipe.keys()}
         parser.set_defaults(**lists)
         # with = a value may begin with a dash
@@ -355,6 +356,21 @@ def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, Trai
     return groups
 
 
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with the package, such as `sudoku_demo`.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    shipped = beside_package("recipes")
+    if Path(name).is_file():
+        return Path(name)
+    if "/" not in name and (shipped / f"{name.removesuffix('.yaml')}.yaml").is_file():
+        return shipped / f"{name.removesuffix('.yaml')}.yaml"
+    names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))
+    raise FileNotFoundError(f"There is no recipe file {name}; give the path of one, or a name of {names}.")
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
     """The options that a recipe file gives, those that are `null` left out; values are of the options' types, or text.
 
@@ -362,8 +378,6 @@ def read_recipe(path: Path) -> dict[str, Any]:
         FileNotFoundError: if the file is not there.
         ValueError: if it is not a flat YAML mapping in UTF-8, or has an unknown option or a value of another type.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no recipe file {path}; the recipes of this project are in recipes/.")
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:

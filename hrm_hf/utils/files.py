@@ -118,3 +118,16 @@ def sha256_of_files(folder: Path, files: list[Path]) -> str:
     """SHA-256 of the list of the files' SHA-256, each with its path in the folder, as `sha256sum` writes it."""
     lines = "".join(f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def beside_package(name: str) -> Path:
+    """A folder of data files: inside the package where it is installed, at the top of the repository.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for parent in (package, package.parent):
+        if (parent / name).is_dir():
+            return parent / name
+    raise FileNotFoundError(f"The folder {name}/ of hrm_hf is missing; install the package again.")

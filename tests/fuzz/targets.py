@@ -491,7 +491,7 @@ def command(rng: random.Random) -> int:
 
 def pipeline(rng: random.Random) -> int:
     """The pipeline, one puzzle or several, in any form."""
-    import hrm_hf  # noqa: F401  registers it
+    import hrm_hf.auto  # noqa: F401  registers it
     from pipeline_hrm import HRMGridSolvingPipeline
 
     model, made = small_solver(rng.choice(("sudoku 4", "sudoku 9", "maze 5")))

@@ -1,0 +1,25 @@
+"""A training run from the command line: `train_accelerate.py` and `hrm-hf train`."""
+
+import sys
+
+from hrm_hf.training.arguments import parse_recipe
+from hrm_hf.training.loop import prepare, train
+from hrm_hf.training.stopping import Stopped
+
+
+def run(argv: list[str], name: str) -> int:
+    """Train as `[recipe] [--option value ...]` says.
+
+    Args:
+        argv: the words of the command line.
+        name: of the command, in front of why a run stopped.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        train(prepare(*parse_recipe(argv)))
+    except Stopped as stopped:
+        print(f"{name}: {stopped}", file=sys.stderr if stopped.exit_code else sys.stdout)
+        return stopped.exit_code
+    return 0
