@@ -24,7 +24,7 @@ from gradio_client import Client
 
 from benchmarks.records import ROOT, processor_name, write_records
 from hrm_hf.app.context import AppSettings
-from hrm_hf.app.sudoku_examples import EXAMPLES
+from hrm_hf.puzzles.sudoku.examples import EXAMPLES
 
 
 # in which the app compiles in the background what later visitors need

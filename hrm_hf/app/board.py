@@ -1,8 +1,8 @@
-"""The board: one component for Sudoku, mazes and ARC, to look at, edit and watch the model think on.
+"""The board: one component for all kinds of puzzles, to look at, edit and watch the model think on.
 
-Its value is plain JSON:
+Its value is plain JSON, which the pages of the kinds make:
 
-    kind        "sudoku", "maze" or "arc"; "gallery" is boards to look at, with `groups` of them alone
+    kind        name of the kind; "gallery" is boards to look at, with `groups` of them alone
     title       what it is called, for those who listen
     rows, columns, and for Sudoku box: rows and columns of a box
     given       the puzzle as a line, row by row: `.` and digits, `# SG`, or colours 0 to 9
@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-
-from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES
 
 
 _HERE = Path(__file__).parent
@@ -59,64 +57,6 @@ def puzzle_on(board: Any) -> str:
     if not isinstance(given, str) or len(given) > _MAX_CELLS:
         raise ValueError("There is no puzzle on the board; put one there first.")
     return given
-
-
-def sudoku_board(given: str, steps: Sequence[dict] = (), box: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Value of a Sudoku board.
-
-    Args:
-        given: the puzzle as a line.
-        steps: boards after each segment.
-        box: rows and columns of a box, where these are not the usual ones.
-    """
-    size = round(len(given) ** 0.5)
-    return {
-        "kind": "sudoku",
-        "title": f"Sudoku, {size} by {size}",
-        "rows": size,
-        "columns": size,
-        "box": list(box or BOX_SHAPES[size]),
-        "given": given,
-        "truth": None,
-        "steps": list(steps),
-        "editable": True,
-    }
-
-
-def maze_board(given: str, height: int, width: int, steps: Sequence[dict] = ()) -> dict[str, Any]:
-    """Value of a maze board; arguments as of `sudoku_board`."""
-    return {
-        "kind": "maze",
-        "title": f"Maze, {height} by {width}",
-        "rows": height,
-        "columns": width,
-        "given": given,
-        "truth": None,
-        "steps": list(steps),
-        "editable": True,
-    }
-
-
-def arc_board(grid: Sequence[Sequence[int]], title: str, truth: Sequence[Sequence[int]] | None = None) -> dict:
-    """Value of an ARC grid, to look at.
-
-    Args:
-        grid: rows of colours; none if the model gave no grid.
-        title: shown above it.
-        truth: the right grid; cells that differ are marked, if it is of the same shape.
-    """
-    shape = (len(grid), len(grid[0]) if len(grid) else 0)
-    comparable = truth is not None and shape == (len(truth), len(truth[0]))
-    return {
-        "kind": "arc",
-        "title": title,
-        "rows": shape[0],
-        "columns": shape[1],
-        "given": "".join(str(colour) for row in grid for colour in row),
-        "truth": "".join(str(colour) for row in truth for colour in row) if comparable else None,
-        "steps": [],
-        "editable": False,
-    }
 
 
 def gallery(groups: Sequence[Sequence[dict]]) -> dict[str, Any]:

@@ -87,18 +87,20 @@ class OpenSplit(ABC):
 
 
 class BoardSplit(OpenSplit):
-    """Sudoku or mazes."""
+    """Puzzles with an answer."""
 
     rows_per_page = 4
 
     def __init__(self, folder: Path, name: str, split: str):
         super().__init__()
-        from hrm_hf.puzzles.sets import BoardSet
+        from hrm_hf.puzzles.sets import open_puzzles
 
         self.name = name
-        self.puzzles = BoardSet(str(folder), split)
+        self.puzzles = open_puzzles(str(folder), split)
+        # where the folder is on this machine is nothing for a page
+        self.puzzles.dataset = name
         processor = self.puzzles.processor
-        self.kind = f"{processor.task} {processor.height}x{processor.width}"
+        self.kind = f"{self.puzzles.kind.name} {processor.height}x{processor.width}"
         self.num_rows = len(self.puzzles.rows)
         there = self.puzzles.rows.column_names
         names = [column for column in ("source", "rating", "clues", "steps") if column in there]
@@ -120,9 +122,7 @@ class BoardSplit(OpenSplit):
         return f"{self.kind} {content['question']} with the answer {content['answer']}"
 
     def _figure(self, row: int, member: int) -> "Figure":
-        from hrm_hf.data.explorer import draw_board_rows
-
-        return draw_board_rows(self.puzzles, [row], self.name)
+        return self.puzzles.figure([row])
 
 
 class ArcTasks(OpenSplit):
@@ -190,9 +190,9 @@ class ArcSplit(ArcTasks):
         }
 
     def _figure(self, row: int, member: int) -> "Figure":
-        from hrm_hf.data.explorer import draw_arc_member
+        from hrm_hf.puzzles.arc.drawing import draw_member
 
-        return draw_arc_member(self.arc, row, member, self.name)
+        return draw_member(self.arc, row, member, self.name)
 
 
 class TextSplit(OpenSplit):
@@ -344,8 +344,11 @@ def _splits_of_card(folder: Path) -> dict[str, list[str]]:
 def _open(folder: Path, name: str, subset: str, split: str) -> OpenSplit:
     if (folder / "tokenizer").is_dir():
         return TextSplit(folder, split)
-    if any(folder.glob("data/tasks-*.parquet")):
-        if subset == "tasks":
+    from hrm_hf.puzzles.arc.kind import ARC
+    from hrm_hf.puzzles.sets import kind_of_dataset
+
+    if kind_of_dataset(str(folder), split)[0] is ARC:
+        if subset == ARC.subset:
             from hrm_hf.puzzles.arc.puzzles import arc_folder, load_arc_tasks
 
             return ArcTasks(load_arc_tasks(arc_folder(folder)))

@@ -11,6 +11,7 @@ from hrm_hf.app.endpoints import add_endpoint
 from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, RequestLimits
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.theme import CSS, HEAD, make_theme
+from hrm_hf.puzzles.registry import kinds
 
 
 _PAGES = (("Puzzles", puzzles_page), ("Text", text_page), ("Training", monitor_page), ("Data", data_page))
@@ -45,8 +46,8 @@ def build_app(settings: AppSettings) -> gr.Blocks:
     shelf = ModelShelf(settings)
 
     def models() -> dict[str, list[str]]:
-        """Names of the models that are here, by what they are for: "sudoku", "maze", "arc" and "text"."""
-        return {task: shelf.grid_models(task) for task in ("sudoku", "maze", "arc")} | {"text": shelf.text_models()}
+        """Names of the models that are here, by what they are for: the kinds of puzzles, and "text"."""
+        return {kind.name: shelf.grid_models(kind.name) for kind in kinds()} | {"text": shelf.text_models()}
 
     def describe_model(model: str) -> str:
         """What is known of a model, as Markdown: task, parameters, device, and the beginning of its card.
@@ -100,22 +101,15 @@ def launch(
         app_kwargs={"middleware": [Middleware(RequestLimits)], "exception_handlers": BAD_REQUESTS},
         prevent_thread_lock=True,
     )
-    threading.Thread(target=warm_up, args=(settings,), daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()
     if wait:
         app.block_thread()
     return app
 
 
-def warm_up(settings: AppSettings) -> None:
-    """Import and compile what the first visitor would wait for, once the pages can be opened.
-
-    Args:
-        settings: of the app.
-    """
+def warm_up() -> None:
+    """Import and compile what the first visitor would wait for, once the pages can be opened."""
     import accelerate  # noqa: F401  takes seconds
 
-    from hrm_hf.app.solving import PuzzleDesk
-
-    desk = PuzzleDesk(settings, ModelShelf(settings))
-    desk.random_sudoku(4, "easy", seed=0)
-    desk.random_maze(8, 8, "easy", seed=0)
+    for kind in kinds():
+        kind.warm_up()

@@ -40,15 +40,16 @@ class ModelShelf:
         """Models that solve puzzles: shipped ones, then folders by their path under the root, then Hub names.
 
         Args:
-            task: `"sudoku"`, `"maze"` or `"arc"`; by default all. What a model of the Hub is for is not known before
+            task: name of a kind of puzzle; by default all. What a model of the Hub is for is not known before
                 it is loaded, so those are always named.
         """
-        local = [
+        local = {name: _read_json(folder / "processor_config.json") for name, folder in self._folders().items()}
+        names = [
             name
-            for name, folder in self._folders().items()
-            if (settings := _read_json(folder / "processor_config.json")) and task in (None, settings.get("task"))
+            for name, settings in local.items()
+            if settings and task in (None, settings.get("kind") or settings.get("task"))
         ]
-        return [*local, *self._settings.hub_models]
+        return [*names, *self._settings.hub_models]
 
     def text_models(self) -> list[str]:
         """Models that continue text, in the same order."""

@@ -1,4 +1,4 @@
-"""Sudoku and mazes: what the pages and the API do with them, as plain JSON."""
+"""Puzzles: what the pages and the API do with them, as plain JSON."""
 
 import random
 from functools import partial
@@ -13,19 +13,9 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 64
 MAX_COPIES = 32
-MAX_SIDE = 30  # of a maze
 MAX_CHARACTERS = 4000  # of a puzzle, with all frames and line breaks
 
 DIFFICULTIES = ("easy", "medium", "hard")
-# given cells; None is as few as removing one by one reaches
-_CLUES = {
-    4: {"easy": 9, "medium": 7, "hard": 5},
-    6: {"easy": 26, "medium": 22, "hard": 18},
-    9: {"easy": 45, "medium": 34, "hard": None},
-    16: {"easy": 200, "medium": 170, "hard": 150},
-}
-# share of the steps that are rare in mazes of a size
-_STEPS = {"easy": 0.3, "medium": 0.6, "hard": 1.0}
 
 
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
@@ -40,7 +30,12 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     return int(value)
 
 
-def _difficulty(value: Any) -> str:
+def checked_difficulty(value: Any) -> str:
+    """A difficulty from a page or a client.
+
+    Raises:
+        ValueError: if it is none of `DIFFICULTIES`.
+    """
     if not isinstance(value, str) or value not in DIFFICULTIES:
         raise ValueError(
             f"difficulty={str(value)[:40]!r} is not allowed; it must be one of {', '.join(DIFFICULTIES)}."
@@ -48,8 +43,18 @@ def _difficulty(value: Any) -> str:
     return value
 
 
+def any_seed(seed: Any) -> int:
+    """A seed from a page or a client; a random one for -1.
+
+    Raises:
+        ValueError: if it is no whole number from -1 on.
+    """
+    seed = whole_number("seed", seed, -1, 2**31 - 1)
+    return random.randrange(2**31) if seed == -1 else seed
+
+
 class PuzzleDesk:
-    """Solves and makes puzzles.
+    """Solves puzzles.
 
     Args:
         settings: of the app.
@@ -62,7 +67,7 @@ class PuzzleDesk:
     def solve_puzzle(
         self, model: str, puzzle: str, max_segments: int = 16, copies: int = 1, early_stop: bool = True
     ) -> dict[str, Any]:
-        """Solve a Sudoku or a maze, and tell what the model thought on the way.
+        """Solve a puzzle, and tell what the model thought on the way.
 
         Args:
             model: one of `models`.
@@ -85,11 +90,14 @@ class PuzzleDesk:
         copies = whole_number("copies", copies, 1, MAX_COPIES)
         if not isinstance(puzzle, str) or len(puzzle) > MAX_CHARACTERS:
             raise ValueError(f"The puzzle must be text of at most {MAX_CHARACTERS} characters.")
+        from hrm_hf.puzzles.registry import kind_of
+
         grid_model, processor = self._shelf.load_grid(model)
-        if processor.task == "arc":
-            raise ValueError(f"The model {model} is for ARC; choose a task on its page.")
+        kind = kind_of(processor)
+        if kind.no_solving is not None:
+            raise ValueError(f"The model {model} is for {kind.title}; choose a task on its page.")
         line = one_puzzle(puzzle, processor)
-        inputs = processor(line, check_rules=processor.task != "sudoku").to(grid_model.device)
+        inputs = processor(line, check_rules=not kind.bad_clues_are_outcomes).to(grid_model.device)
         (check,) = processor.exact_checks(inputs["input_ids"])
         if check is not None:
             return {
@@ -151,53 +159,6 @@ class PuzzleDesk:
             "copies": asked,
             "steps": steps,
         }
-
-    def random_sudoku(self, size: int = 9, difficulty: str = "medium", seed: int = -1) -> str:
-        """A Sudoku with exactly one solution, as a line with `.` for an open cell.
-
-        Args:
-            size: 4, 6, 9 or 16.
-            difficulty: "easy", "medium" or "hard": how few cells are given.
-            seed: equal seeds give equal puzzles; -1 is any.
-
-        Raises:
-            ValueError: if a value is not allowed.
-        """
-        from hrm_hf.puzzles.sudoku.generator import generate
-        from hrm_hf.puzzles.sudoku.rules import format_boards
-
-        size = whole_number("size", size, 4, 16)
-        if size not in _CLUES:
-            raise ValueError(f"size={size} is not allowed; it must be one of {', '.join(map(str, _CLUES))}.")
-        clues = _CLUES[size][_difficulty(difficulty)]
-        questions, _, _ = generate(1, size, clues, seed=_seed(seed), progress=False)
-        return format_boards(questions)[0]
-
-    def random_maze(self, height: int = 30, width: int = 30, difficulty: str = "hard", seed: int = -1) -> str:
-        """A maze with exactly one shortest path, as a line of `# SG`, row by row.
-
-        Args:
-            height, width: rows and columns.
-            difficulty: "easy", "medium" or "hard": how long its path is.
-            seed: equal seeds give equal mazes; -1 is any.
-
-        Raises:
-            ValueError: if a value is not allowed.
-        """
-        from hrm_hf.puzzles.maze.generator import generate, hard_steps
-        from hrm_hf.puzzles.maze.rules import format_mazes
-
-        height, width = (
-            whole_number(name, side, 4, MAX_SIDE) for name, side in (("height", height), ("width", width))
-        )
-        steps = max(2, round(hard_steps(height, width) * _STEPS[_difficulty(difficulty)]))
-        mazes, _, _ = generate(1, height, width, steps, seed=_seed(seed), progress=False)
-        return format_mazes(mazes)[0]
-
-
-def _seed(seed: Any) -> int:
-    seed = whole_number("seed", seed, -1, 2**31 - 1)
-    return random.randrange(2**31) if seed == -1 else seed
 
 
 def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:

@@ -98,20 +98,19 @@ def export_original(
 
 def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> dict[str, int]:
     # imports the package `datasets`, which ARC does without
-    from hrm_hf.puzzles.rows import load_rows
-    from hrm_hf.puzzles.sets import kind_of_rows, processor_of
+    from hrm_hf.puzzles.sets import open_puzzles
 
     counts = {}
     for split in ("train", "validation", "test"):
         if split == "validation" and not parquet_path(folder, split).is_file():
             continue  # data sets need not have one
-        rows = load_rows(str(folder), split)
+        puzzles = open_puzzles(str(folder), split)
+        rows, processor = puzzles.rows, puzzles.processor
         groups = np.asarray(rows["group"]) if "group" in rows.column_names else np.arange(len(rows))
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         if num_aug and len(starts) != len(rows):
             raise ValueError(f"{folder} has stored augmentations already (column group); leave out num_aug.")
         members = 1 + (num_aug if split == "train" else 0)
-        processor = processor_of(kind_of_rows(rows, str(folder)), rows)
         num_examples = len(rows) * members
         layout = OriginalSplit(
             vocab_size=processor.vocab_size,

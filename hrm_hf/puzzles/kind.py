@@ -67,6 +67,10 @@ class PuzzleKind:
     no_solving: str | None = None
     fills: Mapping[str, str] = {}
 
+    def recognizes(self, line: str) -> bool:
+        """Whether the cells of a line can be a question or an answer of this kind; guesswork, for `registry.guess`."""
+        return self.symbols.issuperset(line)
+
     # --- data sets
 
     def card_entry(self, processor: HRMGridProcessor) -> dict[str, Any]:
@@ -237,8 +241,11 @@ class PuzzleKind:
         return '"..."  # yours: the cells row by row', ""
 
     def page(self) -> ModuleType | None:
-        """The module of its page in the app, with `add_page(settings, shelf, desk)`; `None` if it has none."""
+        """The module of its page in the app, with `add_page(settings, shelf)`; `None` if it has none."""
         return None
+
+    def warm_up(self) -> None:
+        """Compile what the first visitor of its page would wait for."""
 
 
 class _AsTheyAre:

@@ -79,7 +79,7 @@ def guess(line: str) -> PuzzleKind | None:
         line: cells, one character each.
     """
     # not by single symbols: G is the goal of a maze, and a digit of 16x16 Sudoku
-    return next((kind for kind in kinds() if line and kind.symbols.issuperset(line)), None)
+    return next((kind for kind in kinds() if line and kind.recognizes(line)), None)
 
 
 def load_plugin(file: str | Path) -> None:

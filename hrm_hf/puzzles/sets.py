@@ -7,7 +7,7 @@ puzzles.examples(limit=100)                         # labelled examples as they 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,20 @@ from processing_hrm import HRMGridProcessor
 if TYPE_CHECKING:
     import datasets
     from accelerate import Accelerator
+    from matplotlib.figure import Figure
 
     from modeling_hrm import HRMForGridTask
+
+
+# (input_ids, puzzle_identifiers) -> predictions, (puzzles, tokens) each
+Predict = Callable[[torch.LongTensor, torch.LongTensor], torch.LongTensor]
+
+
+def check_rows(rows: Sequence[int], num_rows: int, what: str) -> None:
+    """Raise a `ValueError` for a row that is not there; `what` has them."""
+    for row in rows:
+        if not 0 <= row < num_rows:
+            raise ValueError(f"There is no row {row}: {what} has the rows 0 to {num_rows - 1:,}.")
 
 
 class PuzzleSet(ABC):
@@ -61,6 +73,19 @@ class PuzzleSet(ABC):
     @abstractmethod
     def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
         """What else is known of the same examples: `source`, and `rating` where there is one; a list each."""
+
+    @abstractmethod
+    def figure(self, rows: Sequence[int], member: int = 0, predict: Predict | None = None) -> "Figure":
+        """Draw rows of the split with their answers.
+
+        Args:
+            rows: which, from 0.
+            member: which augmentation of a puzzle, where there are any; 0 is the puzzle as it is.
+            predict: gives a prediction for each puzzle, drawn beside its answer with what is wrong marked.
+
+        Raises:
+            ValueError: if there is no such row or augmentation.
+        """
 
     def for_model(self, processor: HRMGridProcessor) -> "PuzzleSet":
         """The same split, with examples as the model of a processor takes them.
@@ -126,6 +151,20 @@ class BoardSet(PuzzleSet):
     def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
         rows = self._first(limit)
         return {name: rows[name][:] for name in ("source", "rating") if name in rows.column_names}
+
+    def figure(self, rows: Sequence[int], member: int = 0, predict: Predict | None = None) -> "Figure":
+        from hrm_hf.drawing import draw_puzzles
+
+        if member:
+            raise ValueError(f"member={member} is for ARC tasks, but {self.dataset} has none; leave it out.")
+        check_rows(rows, len(self.rows), self.dataset)
+        chosen = self.rows.select(rows)
+        examples = encode(chosen, self.processor)
+        titles = [f"row {row}" for row in rows]
+        if "rating" in chosen.column_names:
+            titles = [f"{title}, rating {rating}" for title, rating in zip(titles, chosen["rating"], strict=True)]
+        predictions = None if predict is None else predict(examples["input_ids"], examples["puzzle_identifiers"])
+        return draw_puzzles(self.processor, examples["input_ids"], examples["labels"], predictions, titles)
 
     def _first(self, limit: int | None):
         return self.rows if limit is None else self.rows.select(range(min(limit, len(self.rows))))

@@ -21,7 +21,9 @@ from accelerate import Accelerator
 from hrm_hf.puzzle_vectors import choose_puzzles
 from hrm_hf.puzzles.arc.canvases import ArcCanvases, CanvasDraws, canvas_side
 from hrm_hf.puzzles.arc.evaluation import ArcAnswer, vote
+from hrm_hf.puzzles.arc.kind import ARC
 from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.training.arguments import TrainArguments
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.carry_pool import CarryPool
@@ -82,7 +84,7 @@ def solve_task(
     Raises:
         ValueError: if the model is not one on canvases, the task contradicts itself or does not fit on a canvas.
     """
-    if processor.task != "arc" or processor.canvas_sides is None:
+    if kind_of(processor) is not ARC or processor.canvas_sides is None:
         raise ValueError(
             "Fitting a task needs a model for ARC on canvases (recipes/arc_1.yaml), and this one is for "
             f"{processor.task} with canvas_sides={processor.canvas_sides}."

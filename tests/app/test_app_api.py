@@ -16,6 +16,7 @@ from hrm_hf.app.context import Deadline
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import PuzzleDesk, verdict_text
 from hrm_hf.evaluation.trace import trace_thinking
+from hrm_hf.puzzles.maze.examples import random_maze
 
 
 SUDOKU = "sudoku/model"
@@ -93,7 +94,7 @@ def test_a_maze_is_judged_by_the_rules(app_client):
 
 def test_the_trace_is_what_solve_gives(app_settings):
     model, processor = ModelShelf(app_settings).load_grid("maze")
-    inputs = processor(PuzzleDesk(app_settings, None).random_maze(MAZE_SIDE, MAZE_SIDE, "easy", seed=2))
+    inputs = processor(random_maze(MAZE_SIDE, MAZE_SIDE, "easy", seed=2))
     thinking = trace_thinking(model, **inputs, max_segments=5, early_stop=False)
     solved = model.solve(**inputs, max_segments=5, early_stop=False, return_history=True)
     assert torch.equal(thinking.boards, solved.prediction_history[0])

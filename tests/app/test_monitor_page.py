@@ -205,6 +205,23 @@ def test_boards_of_any_kind_and_rubbish(board, said):
     assert "<script>" not in svg
 
 
+def test_a_16x16_sudoku_is_no_maze():
+    """G is its sixteenth digit, and the goal of a maze."""
+    digits = "123456789ABCDEFG"
+    board = {"puzzle": "G" + "." * 255, "prediction": digits * 16}
+    for logged in (board, board | {"kind": "sudoku", "width": 16}):
+        svg = board_svg(logged)
+        assert "sudoku board, 16 by 16" in svg and ">G</text>" in svg
+
+
+def test_a_log_says_what_its_boards_are():
+    line = "S" + " " * 10 + "G"
+    assert "maze board, 3 by 4" in board_svg({"prediction": line})
+    assert "maze board, 2 by 6" in board_svg({"prediction": line, "kind": "maze", "width": 6})
+    # a kind of a plug-in that this app has not
+    assert "grid board, 2 by 2" in board_svg({"prediction": "1..4", "kind": "futoshiki", "width": 2})
+
+
 def test_charts_with_one_point_no_point_and_a_constant():
     assert "no values yet" in line_chart("a", [], "step")
     assert "<circle" in line_chart("a", [Line("one", [3], [5])], "step", log=True)

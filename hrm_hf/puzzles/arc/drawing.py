@@ -8,8 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hrm_hf.colours import ARC_FILLS
+from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
 from hrm_hf.puzzles.arc.tasks import ArcTask
 from hrm_hf.puzzles.drawing import WRONG, draw_cells
+from hrm_hf.puzzles.sets import Predict, check_rows
+from processing_hrm import HRMGridProcessor
 
 
 _MOST_EXAMPLES, _MOST_TESTS = 10, 4  # of a task; the sets of ARC have no more
@@ -94,3 +97,39 @@ def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), 
                 axes.set_title(heading + verdict, fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def draw_member(
+    arc: ArcPuzzles,
+    group: int,
+    member: int,
+    dataset: str,
+    processor: HRMGridProcessor | None = None,
+    predict: Predict | None = None,
+) -> Figure:
+    """Draw a task of a split of ARC that is open already, or one of its augmentations.
+
+    Args:
+        arc: the split.
+        group: which task of it.
+        member: which augmentation; 0 is the task as it is.
+        dataset: its name, for messages.
+        processor, predict: both or none; `predict` as for `PuzzleSet.figure`.
+
+    Raises:
+        ValueError: if there is no such task or augmentation.
+    """
+    check_rows([group], arc.num_groups, f"the split {arc.split!r} of {dataset}")
+    if not 0 <= member < arc.group_members[group]:
+        raise ValueError(
+            f"There is no member {member} of the task in row {group}, which has the members 0 to "
+            f"{arc.group_members[group] - 1:,}."
+        )
+    plan = arc.plan(group, member)
+    task = plan.apply_to_task(arc.tasks[arc.group_tasks[group]])
+    attempts = ()
+    if predict is not None:
+        inputs = processor([pair.input.tolist() for pair in task.test], identifiers=plan.name)
+        predictions = predict(inputs["input_ids"], inputs["puzzle_identifiers"])
+        attempts = [[np.array(grid, dtype=np.uint8)] for grid in processor.batch_decode(predictions, "grid")]
+    return draw_arc_task(task, attempts, title=f"{plan.name} ({task.source}, {task.role})")

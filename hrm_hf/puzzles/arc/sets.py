@@ -1,6 +1,7 @@
 """A split of an ARC data set, as training and evaluation take it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,9 +10,13 @@ from accelerate import Accelerator
 from hrm_hf.puzzles.arc.puzzles import SPLITS, ArcDraws, arc_folder, load_arc, load_plans, puzzle_names
 from hrm_hf.puzzles.draws import Draws
 from hrm_hf.puzzles.kind import PuzzleKind
-from hrm_hf.puzzles.sets import PuzzleSet
+from hrm_hf.puzzles.sets import Predict, PuzzleSet
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class ArcSet(PuzzleSet):
@@ -42,6 +47,13 @@ class ArcSet(PuzzleSet):
         if self._identifiers is not None:
             batch["puzzle_identifiers"] = self._identifiers[batch["puzzle_identifiers"]]
         return batch
+
+    def figure(self, rows: Sequence[int], member: int = 0, predict: Predict | None = None) -> "Figure":
+        from hrm_hf.puzzles.arc.drawing import draw_member
+
+        if len(rows) > 1:
+            raise ValueError(f"{len(rows)} rows of {self.dataset} were asked for; ARC tasks are drawn one at a time.")
+        return draw_member(self.puzzles, rows[0], member, self.dataset, self.processor, predict)
 
     def for_model(self, processor: HRMGridProcessor) -> "ArcSet":
         """As `PuzzleSet.for_model`; examples have the identifiers of the model, which must know every task."""

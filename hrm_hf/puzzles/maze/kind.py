@@ -135,5 +135,10 @@ class MazeKind(PuzzleKind):
 
         return page
 
+    def warm_up(self) -> None:
+        from hrm_hf.puzzles.maze.examples import random_maze
+
+        random_maze(8, 8, "easy", seed=0)
+
 
 MAZE = MazeKind()

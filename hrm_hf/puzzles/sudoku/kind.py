@@ -30,19 +30,15 @@ class SudokuKind(PuzzleKind):
     symbols = frozenset(".0_-*").union(*(digits + digits.lower() for digits in SUDOKU_NOTATIONS.values()))
     bad_clues_are_outcomes = True
 
+    def recognizes(self, line: str) -> bool:
+        return super().recognizes(line) and math.isqrt(len(line)) ** 2 == len(line)
+
     def processor(self, entry: Mapping[str, Any]) -> HRMGridProcessor:
         return HRMGridProcessor.for_sudoku(entry["height"])
 
     def processor_of_rows(self, rows: "datasets.Dataset") -> HRMGridProcessor:
-        """The processor for Sudoku of the size of the first row.
-
-        Raises:
-            ValueError: if it is no square board.
-        """
-        cells = len(rows[0]["question"])
-        if math.isqrt(cells) ** 2 != cells:
-            raise ValueError(f"The first puzzle has {cells} cells, which is not a square board.")
-        return HRMGridProcessor.for_sudoku(math.isqrt(cells))
+        """The processor for Sudoku of the size of the first row."""
+        return HRMGridProcessor.for_sudoku(math.isqrt(len(rows[0]["question"])))
 
     def builder(self) -> Callable:
         from hrm_hf.puzzles.sudoku.build import build_sudoku
@@ -141,6 +137,11 @@ class SudokuKind(PuzzleKind):
         from hrm_hf.puzzles.sudoku import page
 
         return page
+
+    def warm_up(self) -> None:
+        from hrm_hf.puzzles.sudoku.examples import random_sudoku
+
+        random_sudoku(4, "easy", seed=0)
 
 
 SUDOKU = SudokuKind()

@@ -1,17 +1,19 @@
 """The page of ARC: a task of a data set, its demonstrations, and what a model votes for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from hrm_hf.app.arc_solving import MAX_AUGMENTATIONS, ArcDesk
-from hrm_hf.app.board import arc_board, gallery, make_board
+from hrm_hf.app.board import gallery, make_board
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 from hrm_hf.app.solving import MAX_SEGMENTS
+from hrm_hf.puzzles.arc.desk import MAX_AUGMENTATIONS, ArcDesk
+from hrm_hf.puzzles.arc.kind import ARC
 
 
 _NO_MODEL = (
@@ -40,7 +42,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     desk = ArcDesk(settings, shelf)
 
     def models() -> list[str]:
-        return shelf.grid_models("arc")
+        return shelf.grid_models(ARC.name)
 
     def open_page(data_set: str | None, task: str | None) -> tuple[gr.Dropdown, gr.Dropdown]:
         """The lists of data sets and tasks, as they are now."""
@@ -186,3 +188,25 @@ def arc_verdict(result: dict[str, Any]) -> str:
         f"**{'Solved' if solved == number else 'Not solved'}**: {solved} of {number} {inputs}, in two attempts each."
     )
     return f"{said} {result['notice']}".strip()
+
+
+def arc_board(grid: Sequence[Sequence[int]], title: str, truth: Sequence[Sequence[int]] | None = None) -> dict:
+    """Value of an ARC grid, to look at.
+
+    Args:
+        grid: rows of colors; none if the model gave no grid.
+        title: shown above it.
+        truth: the right grid; cells that differ are marked, if it is of the same shape.
+    """
+    shape = (len(grid), len(grid[0]) if len(grid) else 0)
+    comparable = truth is not None and shape == (len(truth), len(truth[0]))
+    return {
+        "kind": ARC.name,
+        "title": title,
+        "rows": shape[0],
+        "columns": shape[1],
+        "given": "".join(str(colour) for row in grid for colour in row),
+        "truth": "".join(str(colour) for row in truth for colour in row) if comparable else None,
+        "steps": [],
+        "editable": False,
+    }

@@ -1,8 +1,19 @@
-"""Sudoku to begin with, by size and difficulty: made by `PuzzleDesk.random_sudoku`, and here without waiting for it.
+"""Sudoku to begin with, by size and difficulty: made by `random_sudoku`, and here without waiting for it.
 
 The model of `make demo` solves those of 6x6, the shipped `sudoku-hard` those of 9x9: the first hard one takes most
 thinking.
 """
+
+from hrm_hf.app.solving import any_seed, checked_difficulty, whole_number
+
+
+# given cells; None is as few as removing one by one reaches
+_CLUES = {
+    4: {"easy": 9, "medium": 7, "hard": 5},
+    6: {"easy": 26, "medium": 22, "hard": 18},
+    9: {"easy": 45, "medium": 34, "hard": None},
+    16: {"easy": 200, "medium": 170, "hard": 150},
+}
 
 EXAMPLES: dict[int, dict[str, tuple[str, ...]]] = {
     4: {
@@ -45,3 +56,25 @@ EXAMPLES: dict[int, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
+
+
+def random_sudoku(size: int = 9, difficulty: str = "medium", seed: int = -1) -> str:
+    """A Sudoku with exactly one solution, as a line with `.` for an open cell.
+
+    Args:
+        size: 4, 6, 9 or 16.
+        difficulty: "easy", "medium" or "hard": how few cells are given.
+        seed: equal seeds give equal puzzles; -1 is any.
+
+    Raises:
+        ValueError: if a value is not allowed.
+    """
+    from hrm_hf.puzzles.sudoku.generator import generate
+    from hrm_hf.puzzles.sudoku.rules import format_boards
+
+    size = whole_number("size", size, 4, 16)
+    if size not in _CLUES:
+        raise ValueError(f"size={size} is not allowed; it must be one of {', '.join(map(str, _CLUES))}.")
+    clues = _CLUES[size][checked_difficulty(difficulty)]
+    questions, _, _ = generate(1, size, clues, seed=any_seed(seed), progress=False)
+    return format_boards(questions)[0]

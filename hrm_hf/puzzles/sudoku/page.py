@@ -1,18 +1,21 @@
 """The page of Sudoku: fill the board, let the model solve it, and watch how it came to its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
 import gradio as gr
 
-from hrm_hf.app.board import make_board, puzzle_on, sudoku_board
+from hrm_hf.app.board import make_board, puzzle_on
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, one_puzzle, verdict_text
-from hrm_hf.app.sudoku_examples import EXAMPLES
+from hrm_hf.puzzles.registry import kind_of
+from hrm_hf.puzzles.sudoku.examples import EXAMPLES, random_sudoku
+from hrm_hf.puzzles.sudoku.kind import SUDOKU
+from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES
 
 
 _NO_MODEL = (
@@ -22,22 +25,23 @@ _NO_MODEL = (
 _HELP = "Click a cell and type, or paste a whole puzzle with Ctrl+V. Arrow keys move."
 
 
-def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None:
+def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
+    desk = PuzzleDesk(settings, shelf)
     turns: dict[tuple[int, str], Iterator[str]] = {
         (size, difficulty): cycle(lines) for size, kinds in EXAMPLES.items() for difficulty, lines in kinds.items()
     }
 
     def models() -> list[str]:
-        return shelf.grid_models("sudoku")
+        return shelf.grid_models(SUDOKU.name)
 
     def size_of(model: str | None) -> int:
         """Digits of the Sudoku that a model is for."""
         if not model:
             return 9
         processor = shelf.grid_processor(model)
-        if processor.task != "sudoku":
-            raise ValueError(f"The model {model} is for {processor.task}; choose one for Sudoku.")
+        if kind_of(processor) is not SUDOKU:
+            raise ValueError(f"The model {model} is for {kind_of(processor).plural}; choose one for Sudoku.")
         return processor.height
 
     def board_of(model: str | None, line: str, steps: list[dict] | tuple = ()) -> dict[str, Any]:
@@ -49,11 +53,11 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
     def example(model: str | None, difficulty: str) -> tuple[dict, str]:
         with sentences():
             place = (size_of(model), difficulty)
-            return board_of(model, next(turns[place]) if place in turns else desk.random_sudoku(*place)), ""
+            return board_of(model, next(turns[place]) if place in turns else random_sudoku(*place)), ""
 
     def new_puzzle(model: str | None, difficulty: str) -> tuple[dict, str]:
         with sentences():
-            return board_of(model, desk.random_sudoku(size_of(model), difficulty)), ""
+            return board_of(model, random_sudoku(size_of(model), difficulty)), ""
 
     def clear(model: str | None) -> tuple[dict, str]:
         with sentences():
@@ -133,4 +137,26 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
         show_progress_on=verdict,
         **slots,
     )
-    add_endpoint(desk.random_sudoku, settings)
+    add_endpoint(random_sudoku, settings)
+
+
+def sudoku_board(given: str, steps: Sequence[dict] = (), box: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Value of a Sudoku board.
+
+    Args:
+        given: the puzzle as a line.
+        steps: boards after each segment.
+        box: rows and columns of a box, where these are not the usual ones.
+    """
+    size = round(len(given) ** 0.5)
+    return {
+        "kind": SUDOKU.name,
+        "title": f"Sudoku, {size} by {size}",
+        "rows": size,
+        "columns": size,
+        "box": list(box or BOX_SHAPES[size]),
+        "given": given,
+        "truth": None,
+        "steps": list(steps),
+        "editable": True,
+    }

@@ -1,17 +1,21 @@
 """The page of mazes: draw one or have one made, let the model solve it, and watch the path appear."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context
 
-from hrm_hf.app.board import make_board, maze_board, puzzle_on
+from hrm_hf.app.board import make_board, puzzle_on
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import DIFFICULTIES, PuzzleDesk, verdict_text
+from hrm_hf.puzzles.maze.examples import random_maze
+from hrm_hf.puzzles.maze.kind import MAZE
+from hrm_hf.puzzles.registry import kind_of
 
 
 _NO_MODEL = (
@@ -25,24 +29,25 @@ _MAX_COPIES = 8
 _SIDE = 12
 
 
-def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None:
+def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
+    desk = PuzzleDesk(settings, shelf)
 
     def models() -> list[str]:
-        return shelf.grid_models("maze")
+        return shelf.grid_models(MAZE.name)
 
     def shape_of(model: str | None) -> tuple[int, int]:
         """Rows and columns of the mazes that a model is for."""
         if not model:
             return _SIDE, _SIDE
         processor = shelf.grid_processor(model)
-        if processor.task != "maze":
-            raise ValueError(f"The model {model} is for {processor.task}; choose one for mazes.")
+        if kind_of(processor) is not MAZE:
+            raise ValueError(f"The model {model} is for {kind_of(processor).plural}; choose one for mazes.")
         return processor.height, processor.width
 
     @cache
     def first_maze(height: int, width: int) -> str:
-        return desk.random_maze(height, width, "hard", seed=0)
+        return random_maze(height, width, "hard", seed=0)
 
     def open_page(model: str | None) -> dict[str, Any]:
         with sentences():
@@ -50,7 +55,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
 
     def new_maze(model: str | None, difficulty: str) -> tuple[dict, str]:
         with sentences():
-            return maze_board(desk.random_maze(*shape_of(model), difficulty), *shape_of(model)), ""
+            return maze_board(random_maze(*shape_of(model), difficulty), *shape_of(model)), ""
 
     def clear(model: str | None) -> tuple[dict, str]:
         with sentences():
@@ -107,9 +112,29 @@ def add_page(settings: AppSettings, shelf: ModelShelf, desk: PuzzleDesk) -> None
         show_progress_on=verdict,
         **slots,
     )
-    add_endpoint(desk.random_maze, settings)
+    add_endpoint(random_maze, settings)
 
 
 def empty_maze(height: int, width: int) -> str:
     """A field without walls, with the start in its first and the goal in its last corner."""
     return f"S{' ' * (height * width - 2)}G"
+
+
+def maze_board(given: str, height: int, width: int, steps: Sequence[dict] = ()) -> dict[str, Any]:
+    """Value of a maze board.
+
+    Args:
+        given: the maze as a line.
+        height, width: rows and columns.
+        steps: boards after each segment.
+    """
+    return {
+        "kind": MAZE.name,
+        "title": f"Maze, {height} by {width}",
+        "rows": height,
+        "columns": width,
+        "given": given,
+        "truth": None,
+        "steps": list(steps),
+        "editable": True,
+    }
