@@ -22,6 +22,7 @@ Notable choices:
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -1177,12 +1178,19 @@ class HRMModel(HRMPreTrainedModel):
 def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | None:
     """The cache that was given under its name or under its older one.
 
+    Warns:
+        FutureWarning: for the older name where transformers has the newer one.
+
     Raises:
         ValueError: if two were given.
     """
-    if cache is not None and past_key_values is not None:
+    if past_key_values is None:
+        return cache
+    if cache is not None:
         raise ValueError("Give one cache: past_key_values is the older name of cache.")
-    return past_key_values if cache is None else cache
+    if CACHE_NAME == "cache" and not torch.compiler.is_compiling():
+        warnings.warn("`past_key_values` is deprecated; give the cache as `cache`.", FutureWarning, stacklevel=3)
+    return past_key_values
 
 
 def first_rows(embedding: nn.Module, num_rows: int, like: torch.Tensor) -> torch.Tensor:
