@@ -247,7 +247,8 @@ def test_what_is_missing_is_said(monkeypatch, exported, tmp_path):
     graph = OnnxGridModel(root / "onnx")
     for input_ids, options, named in (
         (torch.full((1, 16), 6), {}, "value 6"),
-        (torch.ones(1, 9, dtype=torch.long), {}, "16"),
+        (torch.ones(1, 9, dtype=torch.long), {}, "9 cells.*4x4"),
+        (torch.ones(1, 16, dtype=torch.long), {"grid_shape": (2, 8)}, "grid_shape.*4x4"),
         (torch.ones(1, 16, dtype=torch.long), {"max_segments": 0}, "max_segments=0"),
         (torch.ones(1, 16, dtype=torch.long), {"conditions": torch.ones(1, 2)}, "conditions"),
     ):
