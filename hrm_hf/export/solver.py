@@ -31,7 +31,7 @@ class OnnxGridModel(HRMSolving):
     Args:
         folder: that `hrm-hf export MODEL --format onnx` wrote.
         precision: which of its graphs.
-        num_threads: of onnxruntime; by default one a core.
+        num_threads: of onnxruntime; by default as many as torch takes.
 
     Raises:
         FileNotFoundError: if the folder lacks a file.
@@ -53,7 +53,7 @@ class OnnxGridModel(HRMSolving):
                 f"{folder} has no graph of precision {precision!r}, but {', '.join(self.manifest['files'])}."
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads or 0
+        options.intra_op_num_threads = num_threads or torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(
             str(folder / self.manifest["files"][precision]["name"]), options, providers=["CPUExecutionProvider"]
         )
@@ -61,6 +61,13 @@ class OnnxGridModel(HRMSolving):
         halting = self.manifest["halting"]
         # what the rule of halting and callers read of a configuration
         self.config = SimpleNamespace(halt_max_steps=halting["max_segments"], halt_threshold=halting.get("threshold"))
+
+    device, dtype = torch.device("cpu"), torch.float32  # for a pipeline, as the two below
+    input_modalities = ("multimodal",)
+
+    def can_generate(self) -> bool:
+        """No: it solves."""
+        return False
 
     def to(self, *_, **__) -> "OnnxGridModel":
         """Itself: it runs on the CPU, whatever device its caller has."""
