@@ -6,7 +6,8 @@ Works as remote code on the Hub, as a plain module and inside the package; its o
 
     norm, rotary positions, attention, SwiGLU, block, module (a stack of blocks), then
     HRMModel         segments of the H/L recurrence, states in and states out, a cache for text
-    HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses, `solve`
+    HRMSolving       `solve`: segments until the halting head says stop
+    HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses
     HRMForCausalLM   token head and a halting value at every position, for text; `generate`
 
 Notable choices:
@@ -22,7 +23,8 @@ Notable choices:
 import copy
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import torch
@@ -189,6 +191,27 @@ class HRMSolveOutput(ModelOutput):
     halt_probabilities: torch.FloatTensor | None = None
     prediction_history: torch.LongTensor | None = None
     halt_probability_history: torch.FloatTensor | None = None
+
+
+@dataclass
+class HRMSegment:
+    """One segment of the puzzles in work, as `HRMForGridTask.segments` gives it.
+
+    Args:
+        rows (`torch.LongTensor` of shape `(rows,)`): which puzzles of the batch they are.
+        start ([`HRMState`]): states that the segment started from.
+        state ([`HRMState`]): states that it ended with.
+        logits (`torch.FloatTensor` of shape `(rows, tokens, vocab_size)`): token scores.
+        q_halt (`torch.FloatTensor` of shape `(rows,)`): halting value in float32.
+        stops (`torch.BoolTensor` of shape `(rows,)`): whether the halting head says stop.
+    """
+
+    rows: torch.LongTensor
+    start: HRMState
+    state: HRMState
+    logits: torch.FloatTensor
+    q_halt: torch.FloatTensor
+    stops: torch.BoolTensor
 
 
 @dataclass
@@ -1177,12 +1200,19 @@ class HRMModel(HRMPreTrainedModel):
 def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | None:
     """The cache that was given under its name or under its older one.
 
+    Warns:
+        FutureWarning: for the older name where transformers has the newer one.
+
     Raises:
         ValueError: if two were given.
     """
-    if cache is not None and past_key_values is not None:
+    if past_key_values is None:
+        return cache
+    if cache is not None:
         raise ValueError("Give one cache: past_key_values is the older name of cache.")
-    return past_key_values if cache is None else cache
+    if CACHE_NAME == "cache" and not torch.compiler.is_compiling():
+        warnings.warn("`past_key_values` is deprecated; give the cache as `cache`.", FutureWarning, stacklevel=3)
+    return past_key_values
 
 
 def first_rows(embedding: nn.Module, num_rows: int, like: torch.Tensor) -> torch.Tensor:
@@ -1211,6 +1241,14 @@ def check_ids(name: str, ids: torch.LongTensor, num_rows: int):
         raise ValueError(
             f"{name} has the value {outside[0].item()}, but this model knows {num_rows} of them (0 to {num_rows - 1})."
         )
+
+
+def check_depth(max_segments: int, halt_threshold: float | None):
+    """Raise a `ValueError` for a thinking depth that cannot be."""
+    if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+        raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
+    if halt_threshold is not None and not 0 <= halt_threshold <= 1:
+        raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
 
 
 # --- heads ------------------------------------------------------------------------------------------------------
@@ -1251,7 +1289,176 @@ def softmax_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor) -> tor
 TOKEN_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 
 
-class HRMForGridTask(HRMHalting, HRMPreTrainedModel):
+class HRMSolving(HRMHalting):
+    """Solving puzzles, whatever computes a segment: [`HRMForGridTask`], or a graph that was exported from one."""
+
+    def first_state(self, input_ids: torch.LongTensor) -> HRMState:
+        """The states that puzzles `(batch, tokens)` start from, on their device."""
+        raise NotImplementedError
+
+    def run_segment(
+        self, inputs: dict[str, torch.Tensor], state: HRMState, grid_shape: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, HRMState]:
+        """One segment of puzzles: logits `(batch, tokens, vocab_size)`, float32 values q_halt and, with Q-learning,
+        q_continue, each `(batch,)`, and the states after it."""
+        raise NotImplementedError
+
+    def check_inputs(self, inputs: dict[str, torch.Tensor], grid_shape: tuple[int, int] | None = None):
+        """Raise a `ValueError` for puzzles, `(batch, tokens)` at least one, that cannot be solved."""
+        raise NotImplementedError
+
+    def describe_non_finite(self) -> str:
+        """What to tell the user if values are not finite."""
+        raise NotImplementedError
+
+    def check_puzzles(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        max_segments: int | None = None,
+        halt_threshold: float | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
+        grid_shape: tuple[int, int] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """The inputs of a segment by name, identifiers among them, from arguments of `solve`.
+
+        Raises:
+            ValueError: for what `solve` cannot solve.
+        """
+        check_depth(self.config.halt_max_steps if max_segments is None else max_segments, halt_threshold)
+        if input_ids.dim() != 2 or input_ids.shape[0] == 0:
+            raise ValueError(
+                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
+            )
+        if puzzle_identifiers is None:
+            puzzle_identifiers = torch.zeros(input_ids.shape[0], dtype=torch.long, device=input_ids.device)
+        inputs = {"input_ids": input_ids, "puzzle_identifiers": puzzle_identifiers}
+        others = {"conditions": conditions, "token_roles": token_roles}
+        inputs |= {name: tensor for name, tensor in others.items() if tensor is not None}
+        self.check_inputs(inputs, grid_shape)
+        return inputs
+
+    def segments(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        max_segments: int | None = None,
+        early_stop: bool = True,
+        halt_threshold: float | None = None,
+        perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
+        grid_shape: tuple[int, int] | None = None,
+    ) -> Iterator[HRMSegment]:
+        """The segments that `solve` runs, one after another; its arguments and errors."""
+        inputs = self.check_puzzles(
+            input_ids, puzzle_identifiers, max_segments, halt_threshold, conditions, token_roles, grid_shape
+        )
+        max_segments = self.config.halt_max_steps if max_segments is None else max_segments
+        return self._run_segments(inputs, max_segments, early_stop, halt_threshold, perturb, grid_shape)
+
+    @torch.no_grad()
+    def _run_segments(
+        self,
+        inputs: dict[str, torch.Tensor],
+        max_segments: int,
+        early_stop: bool,
+        halt_threshold: float | None,
+        perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None,
+        grid_shape: tuple[int, int] | None,
+    ) -> Iterator[HRMSegment]:
+        rows = torch.arange(len(inputs["input_ids"]), device=inputs["input_ids"].device)  # still in work
+        state = self.first_state(inputs["input_ids"])
+        for number in range(max_segments):
+            start = state if perturb is None else perturb(state, rows, number)
+            logits, q_halt, q_continue, state = self.run_segment(inputs, start, grid_shape)
+            if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
+                raise ValueError(self.describe_non_finite())
+            stops = self.wants_to_halt(q_halt, q_continue, halt_threshold)
+            yield HRMSegment(rows=rows, start=start, state=state, logits=logits, q_halt=q_halt, stops=stops)
+            if early_stop and stops.any():
+                goes_on = ~stops
+                rows = rows[goes_on]
+                if rows.numel() == 0:
+                    return
+                state = HRMState(z_H=state.z_H[goes_on], z_L=state.z_L[goes_on])
+                inputs = {name: tensor[goes_on] for name, tensor in inputs.items()}
+
+    @torch.no_grad()
+    def solve(
+        self,
+        input_ids: torch.LongTensor,
+        puzzle_identifiers: torch.LongTensor | None = None,
+        max_segments: int | None = None,
+        early_stop: bool = True,
+        halt_threshold: float | None = None,
+        return_history: bool = False,
+        perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
+        conditions: torch.LongTensor | None = None,
+        token_roles: torch.LongTensor | None = None,
+        grid_shape: tuple[int, int] | None = None,
+    ) -> HRMSolveOutput:
+        """
+        Run segments until the halting head says stop or `max_segments` is reached.
+
+        Sequences that are finished leave the batch, so easy puzzles cost few segments.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): puzzles, as the processor makes them.
+            puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
+            max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
+            early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
+            halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
+                by default by the rule of training.
+            return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
+                segment.
+            perturb (`Callable`, *optional*): called before each segment with the states of the sequences in work,
+                their rows `(rows,)` in the batch and the number of the segment, from 0 on; returns the states to
+                start it from. For restarts and noise at test time.
+            conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
+
+        Raises:
+            ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
+                `halt_threshold` outside of 0 to 1, or weights that give values that are not finite.
+        """
+        found = self.segments(
+            input_ids,
+            puzzle_identifiers,
+            max_segments,
+            early_stop,
+            halt_threshold,
+            perturb,
+            conditions,
+            token_roles,
+            grid_shape,
+        )
+        batch_size, device = input_ids.shape[0], input_ids.device
+        predictions = torch.empty_like(input_ids)
+        halt_probabilities = torch.empty(batch_size, dtype=torch.float32, device=device)
+        segments = torch.zeros(batch_size, dtype=torch.long, device=device)
+        halted = torch.zeros(batch_size, dtype=torch.bool, device=device)
+        prediction_history, probability_history = [], []
+        for segment in found:
+            predictions[segment.rows] = segment.logits.argmax(-1)
+            halt_probabilities[segment.rows] = torch.sigmoid(segment.q_halt)
+            segments[segment.rows] += 1
+            halted[segment.rows] = segment.stops
+            if return_history:
+                prediction_history.append(predictions.clone())
+                probability_history.append(halt_probabilities.clone())
+
+        return HRMSolveOutput(
+            predictions=predictions,
+            segments=segments,
+            halted=halted,
+            halt_probabilities=halt_probabilities,
+            prediction_history=torch.stack(prediction_history, dim=1) if return_history else None,
+            halt_probability_history=torch.stack(probability_history, dim=1) if return_history else None,
+        )
+
+
+class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
     """HRM for puzzles on a grid: every cell of the input is answered by one token.
 
     In training each call is one ACT segment on a batch of sequences in work (the `carry`); `solve` runs segments
@@ -1447,115 +1654,18 @@ class HRMForGridTask(HRMHalting, HRMPreTrainedModel):
             result.q_continue_loss = q_continue_losses.sum() / num_sequences
             result.loss = result.loss + 0.5 * result.q_continue_loss
 
-    @torch.no_grad()
-    def solve(
-        self,
-        input_ids: torch.LongTensor,
-        puzzle_identifiers: torch.LongTensor | None = None,
-        max_segments: int | None = None,
-        early_stop: bool = True,
-        halt_threshold: float | None = None,
-        return_history: bool = False,
-        perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
-        conditions: torch.LongTensor | None = None,
-        token_roles: torch.LongTensor | None = None,
-        grid_shape: tuple[int, int] | None = None,
-    ) -> HRMSolveOutput:
-        """
-        Run segments until the halting head says stop or `max_segments` is reached.
+    def first_state(self, input_ids: torch.LongTensor) -> HRMState:
+        num_positions = self.config.num_prefix_positions + input_ids.shape[1]
+        return self.model.initial_state(input_ids.shape[0], num_positions, input_ids.device)
 
-        Sequences that are finished leave the batch, so easy puzzles cost few segments.
+    def run_segment(
+        self, inputs: dict[str, torch.Tensor], state: HRMState, grid_shape: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, HRMState]:
+        outputs = self.model(state=state, num_segments=1, grid_shape=grid_shape, **inputs)
+        return *self.read_out(outputs.last_hidden_state), outputs.state
 
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): puzzles, as the processor makes them.
-            puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
-            max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
-            early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
-            halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
-                by default by the rule of training.
-            return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
-                segment.
-            perturb (`Callable`, *optional*): called before each segment with the states of the sequences in work,
-                their rows `(rows,)` in the batch and the number of the segment, from 0 on; returns the states to
-                start it from. For restarts and noise at test time.
-            conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
-
-        Raises:
-            ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
-                `halt_threshold` outside of 0 to 1, or weights that give values that are not finite.
-        """
-        max_segments = self.config.halt_max_steps if max_segments is None else max_segments
-        batch_size = input_ids.shape[0]
-        if puzzle_identifiers is None:
-            puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
-        self.check_puzzles(input_ids, puzzle_identifiers, max_segments, halt_threshold)
-
-        device = input_ids.device
-        predictions = torch.empty_like(input_ids)
-        halt_probabilities = torch.empty(batch_size, dtype=torch.float32, device=device)
-        segments = torch.zeros(batch_size, dtype=torch.long, device=device)
-        halted = torch.zeros(batch_size, dtype=torch.bool, device=device)
-        prediction_history, probability_history = [], []
-
-        rows = torch.arange(batch_size, device=device)  # still in work
-        state = self.model.initial_state(batch_size, self.config.num_prefix_positions + input_ids.shape[1], device)
-        for segment in range(max_segments):
-            if perturb is not None:
-                state = perturb(state, rows, segment)
-            outputs = self.model(
-                input_ids=input_ids[rows],
-                puzzle_identifiers=puzzle_identifiers[rows],
-                state=state,
-                num_segments=1,
-                conditions=None if conditions is None else conditions[rows],
-                token_roles=None if token_roles is None else token_roles[rows],
-                grid_shape=grid_shape,
-            )
-            logits, q_halt, q_continue = self.read_out(outputs.last_hidden_state)
-            if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
-                raise ValueError(self.describe_non_finite())
-            predictions[rows] = logits.argmax(-1)
-            halt_probabilities[rows] = torch.sigmoid(q_halt)
-            segments[rows] += 1
-            if return_history:
-                prediction_history.append(predictions.clone())
-                probability_history.append(halt_probabilities.clone())
-
-            state = outputs.state
-            stops = self.wants_to_halt(q_halt, q_continue, halt_threshold)
-            halted[rows] = stops
-            if early_stop and stops.any():
-                goes_on = ~stops
-                rows = rows[goes_on]
-                if rows.numel() == 0:
-                    break
-                state = HRMState(z_H=state.z_H[goes_on], z_L=state.z_L[goes_on])
-
-        return HRMSolveOutput(
-            predictions=predictions,
-            segments=segments,
-            halted=halted,
-            halt_probabilities=halt_probabilities,
-            prediction_history=torch.stack(prediction_history, dim=1) if return_history else None,
-            halt_probability_history=torch.stack(probability_history, dim=1) if return_history else None,
-        )
-
-    def check_puzzles(
-        self,
-        input_ids: torch.LongTensor,
-        puzzle_identifiers: torch.LongTensor,
-        max_segments: int,
-        halt_threshold: float | None,
-    ):
-        """Raise a `ValueError` for what `solve` cannot solve; its arguments."""
-        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
-            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
-        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
-            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
-        if input_ids.dim() != 2 or input_ids.shape[0] == 0:
-            raise ValueError(
-                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
-            )
+    def check_inputs(self, inputs: dict[str, torch.Tensor], grid_shape: tuple[int, int] | None = None):
+        input_ids = inputs["input_ids"]
         if self.config.position_embedding_type != "rope_2d" and (
             input_ids.shape[1] != self.config.max_position_embeddings
         ):
@@ -1564,10 +1674,9 @@ class HRMForGridTask(HRMHalting, HRMPreTrainedModel):
                 f"{self.config.max_position_embeddings}; use the processor that was saved with it."
             )
         check_ids("input_ids", input_ids.cpu(), self.config.vocab_size)
-        check_ids("puzzle_identifiers", puzzle_identifiers.cpu(), self.config.num_puzzle_identifiers)
+        check_ids("puzzle_identifiers", inputs["puzzle_identifiers"].cpu(), self.config.num_puzzle_identifiers)
 
     def describe_non_finite(self) -> str:
-        """What to tell the user if values are not finite."""
         for name, tensor in self.state_dict().items():
             if not torch.isfinite(tensor).all():
                 return f"The weight {name} has values that are not finite: the checkpoint is damaged."
@@ -1681,10 +1790,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         Raises:
             ValueError: for options that are out of range, contradict each other, or need a halting head.
         """
-        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
-            raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
-        if halt_threshold is not None and not 0 <= halt_threshold <= 1:
-            raise ValueError(f"halt_threshold={halt_threshold} is not allowed; it must be a probability, 0 to 1.")
+        check_depth(max_segments, halt_threshold)
         if early_stop is False and halt_threshold is not None:
             raise ValueError(f"halt_threshold={halt_threshold} needs early_stop=True, or leave early_stop out.")
         if not early_stop and halt_threshold is None:
@@ -1850,7 +1956,9 @@ __all__ = [
     "HRMModel",
     "HRMModelOutput",
     "HRMPreTrainedModel",
+    "HRMSegment",
     "HRMSolveOutput",
+    "HRMSolving",
     "HRMState",
     "softmax_cross_entropy",
     "stablemax_cross_entropy",

@@ -1,7 +1,12 @@
 """Exported models on this computer against PyTorch: as many hard Sudoku solved, and how fast, one puzzle at a time.
 
     hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out build/sudoku-hard
-    python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz --puzzles 10000
+    python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz
+    python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz --puzzles 10000 --record int8 \\
+        --by "onnxruntime float32" --by "onnxruntime int8"
+
+The last one, an hour and a half of one core for all puzzles of the test split, is the record that decides whether int8
+may be a default: each puzzle is asked both ways, and what one solves and the other does not is counted.
 
 A line of the CSV is `source,question,answer,rating`; without one, hard puzzles are generated. Two ways to ask: a
 single pass of 16 segments, and the 64 segments on 8 copies at most of `hrm-hf solve`. Every answer is judged by the
@@ -11,6 +16,7 @@ rules. Times are of the process, all threads together; on a busy machine those b
 import argparse
 import csv
 import gzip
+import math
 import os
 import time
 from pathlib import Path
@@ -28,6 +34,9 @@ from hrm_hf.export.solver import load_exported
 from hrm_hf.utils.statistics import binomial_interval
 
 
+RUNNERS = ("torch float32", "onnxruntime float32", "onnxruntime int8")
+# share of the puzzles that int8 may lose, at the lower end of the 95 % interval, and still be called as good
+MOST_LOST = 0.005
 WAYS = {"single": (1, 16), "copies": (SHIPPED_SAMPLES, SHIPPED_SEGMENTS)}
 
 
@@ -44,8 +53,8 @@ def read_puzzles(file: Path | None, number: int) -> list[str]:
     return [lines[index] for index in np.linspace(0, len(lines) - 1, min(number, len(lines))).astype(int)]
 
 
-def measure(model, processor, puzzles: list[str], way: str) -> dict:
-    """Solve one puzzle at a time: fields of a record."""
+def measure(model, processor, puzzles: list[str], way: str) -> tuple[dict, np.ndarray]:
+    """Solve one puzzle at a time: fields of a record, and which puzzles were solved."""
     samples, segments = WAYS[way]
     accelerator = Accelerator(cpu=True)
     boards = [dict(processor([puzzle])) for puzzle in puzzles]
@@ -61,9 +70,10 @@ def measure(model, processor, puzzles: list[str], way: str) -> dict:
     start, clock = time.process_time(), time.perf_counter()
     chosen = [solve(board) for board in boards]
     seconds, waited = time.process_time() - start, time.perf_counter() - clock
-    solved = sum(bool(each.keeps_rules[0]) for each in chosen)
+    is_solved = np.array([bool(each.keeps_rules[0]) for each in chosen])
+    solved = int(is_solved.sum())
     total = sum(int(each.segments[0]) for each in chosen)
-    return {
+    fields = {
         "method": way,
         "samples": samples,
         "segments": segments,
@@ -76,6 +86,25 @@ def measure(model, processor, puzzles: list[str], way: str) -> dict:
         "cpu_ms_per_puzzle": round(1e3 * seconds / len(puzzles), 2),
         "clock_ms_per_puzzle": round(1e3 * waited / len(puzzles), 2),
     }
+    return fields, is_solved
+
+
+def paired(by_first: np.ndarray, by_other: np.ndarray) -> dict:
+    """What another solves of the same puzzles, against the first: fields of a record.
+
+    The interval is that of a difference of paired shares (Wald). A half is added to each count that it is made of, so
+    that it is no point where the two never differ.
+    """
+    lost, won, n = int((by_first & ~by_other).sum()), int((by_other & ~by_first).sum()), len(by_first)
+    half = 1.96 * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
+    low, high = (won - lost) / n - half, (won - lost) / n + half
+    return {
+        "lost": lost,
+        "won": won,
+        "difference": round((won - lost) / n, 5),
+        "difference_ci95": [round(low, 5), round(high, 5)],
+        "as_good": low > -MOST_LOST,
+    }
 
 
 def main():
@@ -84,19 +113,27 @@ def main():
     parser.add_argument("folder", type=Path, help="that hrm-hf export --format onnx wrote")
     parser.add_argument("--csv", type=Path, help="puzzles; generated ones by default")
     parser.add_argument("--puzzles", type=int, default=100)
+    parser.add_argument("--by", action="append", choices=RUNNERS, help="repeat for more; by default all")
+    parser.add_argument("--record", default="exported", help="name of the record (default: exported)")
     parser.add_argument("--way", action="append", choices=WAYS, help="repeat for more; by default both")
     args = parser.parse_args()
     torch.set_num_threads(1)
     puzzles = read_puzzles(args.csv, args.puzzles)
-    models = {"torch float32": load_checkpoint(str(SHIPPED_SUDOKU))}
-    for precision in ("float32", "int8"):
-        model, processor = load_exported(args.folder, precision, num_threads=1)
-        models[f"onnxruntime {precision}"] = model, processor
+    models = {}
+    for runner in args.by or RUNNERS:
+        library, precision = runner.split()
+        is_torch = library == "torch"
+        models[runner] = (
+            load_checkpoint(str(SHIPPED_SUDOKU)) if is_torch else load_exported(args.folder, precision, num_threads=1)
+        )
     import onnxruntime
 
     records = []
     for way in args.way or WAYS:
+        first = None
         for variant, (model, processor) in models.items():
+            fields, solved = measure(model, processor, puzzles, way)
+            first = solved if first is None else first
             records.append(
                 {
                     "benchmark": "exported",
@@ -107,12 +144,13 @@ def main():
                     "onnxruntime": onnxruntime.__version__,
                     "threads": 1,
                     "puzzles": "generated" if args.csv is None else "sudoku-hard test",
-                    **measure(model, processor, puzzles, way),
+                    **fields,
+                    **({} if first is solved else paired(first, solved)),
                     "load_average": round(os.getloadavg()[0], 1),
                 }
             )
             print(records[-1], flush=True)
-    print(write_records("exported", records))
+    print(write_records(args.record, records))
 
 
 if __name__ == "__main__":

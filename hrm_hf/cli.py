@@ -107,6 +107,20 @@ def _load(model: str, kind: str = "checkpoint"):
     return getattr(checkpoints, f"load_{kind}")(model)
 
 
+def _load_grid(model: str, precision: str | None):
+    """A grid model and its processor: a model folder, one on the Hub, or the folder of an exported model."""
+    from hrm_hf.export.solver import is_exported, load_exported
+
+    if is_exported(model):
+        return load_exported(Path(model), precision or "float32")
+    if precision == "int8":
+        from hrm_hf.export.cached import load_int8
+
+        return load_int8(model)
+    loaded, processor = _load(model)
+    return (loaded if precision is None else loaded.float()), processor
+
+
 def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: float | None) -> dict:
     """Thinking depth as arguments of the model: none that was not asked for, since only ours has them."""
     depth = {
@@ -153,7 +167,10 @@ def solve(
     ] = None,
     precision: Annotated[
         Literal["float32", "int8"] | None,
-        typer.Option(help="Of an exported model: which of its graphs; float32 by default, int8 is faster on a CPU."),
+        typer.Option(
+            help="float32 by default. int8 is faster on a CPU: its graph is made when it is first asked for, which "
+            "takes a minute, or is that of the exported model."
+        ),
     ] = None,
     samples: Annotated[
         int | None,
@@ -186,22 +203,11 @@ def solve(
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
     _load_plugin(plugin)
     read = _puzzles_of(puzzles, notation)
-    from hrm_hf.export.solver import is_exported, load_exported
-
-    exported = model is not None and is_exported(model)
-    if precision is not None and not exported:
-        raise ValueError(
-            f"--precision {precision} is for an exported model; write one by `hrm-hf export MODEL --format onnx --out "
-            "FOLDER` and give --model FOLDER."
-        )
-    if exported:
-        hrm_model, processor = load_exported(Path(model), precision or "float32")
-    elif model is None:
-        hrm_model, processor = _load(_shipped_for(read))
+    if model is None:
+        model = _shipped_for(read)
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
-    else:
-        hrm_model, processor = _load(model)
+    hrm_model, processor = _load_grid(model, precision)
     from hrm_hf.evaluation.checked_solving import TimeLimit, effort_text, solve_in_turn
 
     all_solved = True

@@ -641,6 +641,17 @@ def test_a_configuration_that_is_not_for_text_is_refused(changes):
         HRMForCausalLM(HRMConfig(**(TEXT | changes)))
 
 
+@pytest.mark.skipif(CACHE_NAME != "cache", reason="this transformers has the older name alone")
+@torch.no_grad()
+def test_the_older_name_of_the_cache_does_the_same_and_is_told_to_be_old(ids):
+    model = make_model()
+    for called in (model, model.model):
+        with pytest.warns(FutureWarning, match="`past_key_values` is deprecated"):
+            old = called(ids, past_key_values=DynamicCache())
+        new = called(ids, cache=DynamicCache())
+        assert torch.equal(old[0], new[0]) and cache_of(old).get_seq_length() == cache_of(new).get_seq_length() == 12
+
+
 def test_a_cache_with_too_few_slots_is_refused(ids):
     model = make_model()
     with pytest.raises(ValueError, match="30 slots, but 5 segments of 10 block calls need 50"):

@@ -1,4 +1,4 @@
-"""Versions: what pyproject.toml promises, what is tested, what `hrm-hf env` says, and errors that versions may explain."""
+"""Versions: what pyproject.toml promises, what is tested, what `hrm-hf env` says, errors that versions explain."""
 
 import json
 import tomllib

@@ -393,6 +393,24 @@ def test_history_repeats_what_stopped(small_model, batch):
             assert torch.equal(solved.prediction_history[row, later], solved.predictions[row])
 
 
+def test_segments_are_given_one_after_another_of_the_puzzles_still_in_work(small_model, batch):
+    model = small_model(halting="lean")
+    torch.nn.init.normal_(model.q_head.weight)
+    inputs = (batch["input_ids"], batch["puzzle_identifiers"])
+    threshold = model.solve(*inputs, max_segments=1).halt_probabilities.median().item()
+    solved = model.solve(*inputs, max_segments=4, halt_threshold=threshold)
+    found = list(model.segments(*inputs, max_segments=4, halt_threshold=threshold))
+    assert torch.equal(torch.cat([segment.rows for segment in found]).bincount(minlength=6), solved.segments)
+    assert 1 < len(found) and len(found[0].rows) == 6 > len(found[1].rows)
+    for before, after in zip(found, found[1:], strict=False):
+        assert torch.equal(after.rows, before.rows[~before.stops])
+        assert torch.equal(after.start.z_L, before.state.z_L[~before.stops])
+    assert torch.equal(found[-1].logits.argmax(-1), solved.predictions[found[-1].rows])
+    assert not any(segment.logits.requires_grad for segment in found)
+    with pytest.raises(ValueError, match="max_segments=0"):  # before any segment is asked for
+        model.segments(*inputs, max_segments=0)
+
+
 def test_states_can_be_changed_before_each_segment(small_model, batch):
     model, seen = small_model(), []
     inputs = (batch["input_ids"], batch["puzzle_identifiers"])

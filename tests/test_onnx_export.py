@@ -231,8 +231,48 @@ def test_the_command_exports_and_solves(exported, hrm_hf, tmp_path):
     assert answers[0] == answers[1]
     code, _, err = hrm_hf("solve", puzzle, "--model", tmp_path / "out", "--precision", "int8")
     assert code == 1 and "'int8'" in err and "float32" in err
-    code, _, err = hrm_hf("solve", puzzle, "--model", root / "model", "--precision", "int8")
-    assert code == 1 and "--format onnx" in err
+
+
+def test_a_model_folder_is_solved_in_int8_by_a_graph_that_is_made_once(exported, hrm_hf, tmp_path, monkeypatch):
+    from hrm_hf.export import cached
+    from hrm_hf.export.solver import load_exported
+
+    _, root, _ = exported("sudoku, grid positions")
+    monkeypatch.setattr(cached, "cached_assets_path", lambda *_, **__: tmp_path / "cache")
+    puzzle = "12..34..2143432."
+    command = ("solve", puzzle, "--model", root / "model", "--precision", "int8", "--json")
+    answers, written = [], []
+    for _ in range(2):
+        code, out, err = hrm_hf(*command)
+        assert code in (0, 2), err
+        answers.append(json.loads(out))
+        written += [path.stat().st_mtime_ns for path in tmp_path.glob("cache/sudoku-*/model.int8.onnx")]
+    assert len(written) == 2 and written[0] == written[1]
+    graph, processor = load_exported(root / "onnx", "int8")
+    expected = graph.solve(**processor(puzzle))
+    assert answers[0] == answers[1] and answers[0]["segments"] == expected.segments.item()
+    assert answers[0]["halt_probability"] == pytest.approx(expected.halt_probabilities.item(), abs=1e-5)
+
+    solver = cached.solving_pipeline(str(root / "model"), max_segments=2)
+    assert solver(puzzle)["halt_probability"] == pytest.approx(answers[0]["halt_probability"], abs=1e-5)
+    assert [answer["segments"] for answer in solver([puzzle, puzzle])] == [expected.segments.item()] * 2
+    assert "OnnxGridModel" in repr(solver)
+
+
+def test_another_model_gets_another_graph(exported):
+    from hrm_hf.checkpoints import load_checkpoint
+    from hrm_hf.export.cached import _fingerprint
+
+    _, root, _ = exported("sudoku, grid positions")
+    model, processor = load_checkpoint(str(root / "model"))
+    before = _fingerprint(model, processor)
+    assert before == _fingerprint(*load_checkpoint(str(root / "model")))
+    with torch.no_grad():
+        model.model.H_module.layers[0].mlp.down_proj.weight[0, 0] += 1e-3
+    assert _fingerprint(model, processor) != before
+    model, processor = load_checkpoint(str(root / "model"))
+    model.config.halt_max_steps += 1
+    assert _fingerprint(model, processor) != before
 
 
 def test_what_is_missing_is_said(monkeypatch, exported, tmp_path):
@@ -247,7 +287,8 @@ def test_what_is_missing_is_said(monkeypatch, exported, tmp_path):
     graph = OnnxGridModel(root / "onnx")
     for input_ids, options, named in (
         (torch.full((1, 16), 6), {}, "value 6"),
-        (torch.ones(1, 9, dtype=torch.long), {}, "16"),
+        (torch.ones(1, 9, dtype=torch.long), {}, "9 cells.*4x4"),
+        (torch.ones(1, 16, dtype=torch.long), {"grid_shape": (2, 8)}, "grid_shape.*4x4"),
         (torch.ones(1, 16, dtype=torch.long), {"max_segments": 0}, "max_segments=0"),
         (torch.ones(1, 16, dtype=torch.long), {"conditions": torch.ones(1, 2)}, "conditions"),
     ):

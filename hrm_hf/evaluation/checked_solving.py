@@ -129,11 +129,7 @@ def solve_checked(
     inputs = processor(puzzles, check_rules=not kind.bad_clues_are_outcomes)
     lines = processor.batch_decode(inputs["input_ids"])
     # options that cannot be are an error whether or not the model is asked
-    model.check_puzzles(
-        **inputs,
-        max_segments=model.config.halt_max_steps if max_segments is None else max_segments,
-        halt_threshold=halt_threshold,
-    )
+    model.check_puzzles(**inputs, max_segments=max_segments, halt_threshold=halt_threshold)
     if num_samples < 1:
         raise ValueError(f"num_samples={num_samples} is not allowed; it must be at least 1.")
     checks = processor.exact_checks(inputs["input_ids"])

@@ -43,8 +43,7 @@ class Slots:
     ):
         self.model, self.max_segments = model, max_segments
         self.early_stop, self.halt_threshold = early_stop, halt_threshold
-        num_puzzles, length = input_ids.shape
-        device = input_ids.device
+        num_puzzles, device = len(input_ids), input_ids.device
         # an idle slot works on the first puzzle again
         self.input_ids = torch.cat((input_ids, input_ids[:1]))
         self.puzzle_identifiers = torch.cat((puzzle_identifiers, puzzle_identifiers[:1]))
@@ -57,20 +56,14 @@ class Slots:
         self.idle_row = num_puzzles
         self.rows = torch.arange(num_slots, device=device)
         self.next_row = torch.tensor(num_slots, device=device)
-        start = model.model.initial_state(num_slots, model.config.num_prefix_positions + length)
-        self.start = start
+        self.start = start = model.first_state(input_ids[:num_slots])
         self.state = type(start)(z_H=start.z_H.clone(), z_L=start.z_L.clone())
 
     def segment(self, _: dict[str, torch.Tensor] | None = None):
         """Take every slot one segment further and give those that have finished a new puzzle."""
         rows, model = self.rows, self.model
-        outputs = model.model(
-            input_ids=self.input_ids[rows],
-            puzzle_identifiers=self.puzzle_identifiers[rows],
-            state=self.state,
-            num_segments=1,
-        )
-        logits, q_halt, q_continue = model.read_out(outputs.last_hidden_state)
+        inputs = {"input_ids": self.input_ids[rows], "puzzle_identifiers": self.puzzle_identifiers[rows]}
+        logits, q_halt, q_continue, state = model.run_segment(inputs, self.state)
         self.is_finite.logical_and_(torch.isfinite(q_halt).all() & torch.isfinite(logits).all())
         stops = model.wants_to_halt(q_halt, q_continue, self.halt_threshold)
         segments = self.segments[rows] + 1
@@ -88,8 +81,8 @@ class Slots:
         self.rows.copy_(torch.where(done, new_rows, rows))
         self.next_row.add_(done.sum()).clamp_(max=self.idle_row)
         starts = done.view(-1, 1, 1)
-        self.state.z_H.copy_(torch.where(starts, self.start.z_H, outputs.state.z_H))
-        self.state.z_L.copy_(torch.where(starts, self.start.z_L, outputs.state.z_L))
+        self.state.z_H.copy_(torch.where(starts, self.start.z_H, state.z_H))
+        self.state.z_L.copy_(torch.where(starts, self.start.z_L, state.z_L))
 
     def work_is_left(self) -> bool:
         """Whether any slot has a puzzle; waits for the device."""
@@ -126,14 +119,12 @@ def solve_in_slots(
     if num_slots < 1:
         raise ValueError(f"num_slots={num_slots} is not allowed; it must be at least 1.")
     max_segments = model.config.halt_max_steps if max_segments is None else max_segments
-    if puzzle_identifiers is None:
-        puzzle_identifiers = torch.zeros(len(input_ids), dtype=torch.long)
-    model.check_puzzles(input_ids, puzzle_identifiers, max_segments, halt_threshold)
+    inputs = model.check_puzzles(input_ids, puzzle_identifiers, max_segments, halt_threshold)
     device = model.device
     slots = Slots(
         model,
         input_ids.to(device),
-        puzzle_identifiers.to(device),
+        inputs["puzzle_identifiers"].to(device),
         min(num_slots, len(input_ids)),
         max_segments,
         early_stop,

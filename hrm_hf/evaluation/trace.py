@@ -59,34 +59,21 @@ def trace_thinking(
     """
     if input_ids.shape[0] != 1:
         raise ValueError(f"There are {input_ids.shape[0]} puzzles; give one to watch the model think about.")
-    max_segments = model.config.halt_max_steps if max_segments is None else max_segments
-    if max_segments < 1:
-        raise ValueError(f"max_segments={max_segments} is not allowed; it must be at least 1.")
-    state = model.model.initial_state(1, model.config.num_prefix_positions + input_ids.shape[1])
-    row = torch.zeros(1, dtype=torch.long, device=input_ids.device)
-    probability_losses = TOKEN_LOSSES[model.config.token_loss]
+    token_losses = TOKEN_LOSSES[model.config.token_loss]
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in _PER_SEGMENT}
-    halted = False
-    for segment in range(max_segments):
-        if perturb is not None:
-            state = perturb(state, row, segment)
-        outputs = model.model(input_ids=input_ids, puzzle_identifiers=puzzle_identifiers, state=state, num_segments=1)
-        logits, q_halt, q_continue = model.read_out(outputs.last_hidden_state)
-        if not torch.isfinite(logits).all() or not torch.isfinite(q_halt).all():
-            raise ValueError("The model computes values that are not finite; its checkpoint is damaged.")
-        board = logits.argmax(-1)
+    for segment in model.segments(
+        input_ids, puzzle_identifiers, max_segments, early_stop, halt_threshold, perturb=perturb
+    ):
+        board = segment.logits.argmax(-1)
         seen["boards"].append(board[0])
         # a loss is the negative logarithm of the probability
-        seen["confidence"].append(torch.exp(-probability_losses(logits, board))[0])
-        seen["halt_probabilities"].append(torch.sigmoid(q_halt)[0])
-        for module, old, new in (("H", state.z_H, outputs.state.z_H), ("L", state.z_L, outputs.state.z_L)):
+        seen["confidence"].append(torch.exp(-token_losses(segment.logits, board))[0])
+        seen["halt_probabilities"].append(torch.sigmoid(segment.q_halt)[0])
+        changes = {"H": (segment.start.z_H, segment.state.z_H), "L": (segment.start.z_L, segment.state.z_L)}
+        for module, (old, new) in changes.items():
             seen[f"norm_{module}"].append(_size(new))
             seen[f"change_{module}"].append(_size(new - old) / _size(old.expand_as(new)).clamp(min=1e-6))
-        state = outputs.state
-        halted = bool(model.wants_to_halt(q_halt, q_continue, halt_threshold))
-        if early_stop and halted:
-            break
-    return Thinking(halted=halted, **{name: torch.stack(values).cpu() for name, values in seen.items()})
+    return Thinking(halted=bool(segment.stops), **{name: torch.stack(values).cpu() for name, values in seen.items()})
 
 
 _PER_SEGMENT = ("boards", "confidence", "halt_probabilities", "norm_H", "norm_L", "change_H", "change_L")

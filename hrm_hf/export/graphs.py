@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -17,6 +18,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
+
+from hrm_hf.utils.files import check_replaceable
 
 
 Precision = Literal["float32", "int8"]
@@ -40,24 +44,123 @@ def need_onnx(name: str) -> ModuleType:
         raise ValueError(f"This needs {name}, which is not installed; run pip install 'hrm-hf[onnx]'.") from error
 
 
-@torch.no_grad()
-def trace(
-    module: nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    input_names: list[str],
-    output_names: list[str],
-    dynamic_axes: dict[str, dict[int, str]],
-):
-    """The graph of a module, simplified: constants are computed, and nothing is computed twice.
+def check_request(output: Path, overwrite: bool, number: int, name: str) -> None:
+    """Refuse what cannot be exported, before a model is loaded.
 
     Args:
-        module: in float32 and evaluation mode, with eager attention.
-        inputs: an example.
-        input_names, output_names, dynamic_axes: as in `torch.onnx.export`.
+        output, overwrite: the folder to write, and whether such a folder that is there may be replaced.
+        number, name: of the examples that are to be compared, and of the argument that says so.
+
+    Raises:
+        FileExistsError: for an output folder that is in use.
+        ValueError: if onnx and onnxruntime are not installed, or nothing is to be compared.
+    """
+    need_onnx("onnx")
+    need_onnx("onnxruntime")
+    if number < 1:
+        raise ValueError(f"{name}={number} is not allowed; at least 1 must be compared.")
+    check_replaceable(output, overwrite, MANIFEST, "folder of an exported model")
+
+
+def as_traced(model: PreTrainedModel) -> PreTrainedModel:
+    """The model in float32 and with attention in plain operators, as it is exported and compared."""
+    model.float()
+    model.set_attn_implementation("eager")
+    return model.eval()
+
+
+class Step(nn.Module):
+    """A call of a model with tensors alone as inputs and outputs, in their order.
+
+    Attributes:
+        kind: of model, for the manifest.
+        inputs, outputs: shape of each tensor by its name; a string is a size that may change. Ids are int64, all else
+            is float32.
+
+    Args:
+        model: that is called.
+    """
+
+    kind: str
+    inputs: dict[str, list[int | str]]
+    outputs: dict[str, list[int | str]]
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__()
+        self.model = model
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """Inputs to trace a call with; no size that may change is 1 in them."""
+        raise NotImplementedError
+
+
+def write_step(
+    step: Step,
+    folder: Path,
+    precisions: list[Precision],
+    description: dict[str, Any],
+    compare: Callable[[], dict[str, Any]],
+) -> dict[str, Any]:
+    """Write the graph of a step in each precision, and the manifest.
+
+    Args:
+        step: of a model that is `as_traced`.
+        folder: that is there.
+        precisions: `float32`, and `int8` after it.
+        description: what the manifest says beside what all have.
+        compare: called when the graphs and a manifest are there; what it returns is `compared` of the manifest.
 
     Returns:
-        An `onnx.ModelProto`.
+        The manifest.
     """
+    graph = trace(step)
+    for precision in precisions:
+        if precision == "int8":
+            from hrm_hf.export.int8 import quantize
+
+            graph = quantize(graph)
+        save(graph, folder / FILES[precision])
+    manifest = {
+        "format": "hrm-hf onnx",
+        "version": 1,
+        "kind": step.kind,
+        **description,
+        "opset": OPSET,
+        "inputs": [_describe_tensor(name, shape) for name, shape in step.inputs.items()],
+        "outputs": [_describe_tensor(name, shape) for name, shape in step.outputs.items()],
+        "parameters": step.model.num_parameters(),
+        "files": {precision: _describe_file(folder / FILES[precision]) for precision in precisions},
+    }
+    _write_manifest(folder, manifest)
+    manifest["compared"] = compare()
+    _write_manifest(folder, manifest)
+    return manifest
+
+
+_INTEGERS = {"input_ids", "puzzle_identifiers", "conditions", "token_roles"}
+
+
+def _describe_tensor(name: str, shape: list[int | str]) -> dict[str, Any]:
+    return {"name": name, "dtype": "int64" if name in _INTEGERS else "float32", "shape": shape}
+
+
+def _describe_file(file: Path) -> dict[str, Any]:
+    content = file.read_bytes()
+    return {"name": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def save(graph, file: Path) -> None:
+    """Write a graph."""
+    file.write_bytes(graph.SerializeToString())
+
+
+@torch.no_grad()
+def trace(step: Step):
+    """The graph of a step, simplified: constants are computed, and nothing is computed twice; an `onnx.ModelProto`."""
     onnx, onnxruntime = need_onnx("onnx"), need_onnx("onnxruntime")
     with TemporaryDirectory() as scratch:
         traced, simple = (str(Path(scratch) / f"{name}.onnx") for name in ("traced", "simple"))
@@ -65,14 +168,17 @@ def trace(
             # that sizes are taken as constants, which they are, and that there is a newer exporter
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                module,
-                inputs,
+                step.eval(),
+                step.example(),
                 traced,
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=input_names,
-                output_names=output_names,
-                dynamic_axes=dynamic_axes,
+                input_names=list(step.inputs),
+                output_names=list(step.outputs),
+                dynamic_axes={
+                    name: {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
+                    for name, shape in (step.inputs | step.outputs).items()
+                },
             )
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -87,32 +193,10 @@ def trace(
     del graph.opset_import[:]
     graph.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     del graph.graph.value_info[:]
+    for output in graph.graph.output:  # the tracer knows what varies, but not every size that does not
+        for dim, size in zip(output.type.tensor_type.shape.dim, step.outputs[output.name], strict=True):
+            if isinstance(size, int):
+                dim.dim_value = size
     graph.producer_name = "hrm-hf"
     onnx.checker.check_model(graph)
     return graph
-
-
-def write_graph(graph, folder: Path, precisions: list[Precision]) -> None:
-    """Write a float32 graph and what it is with int8 weights."""
-    for precision in precisions:
-        if precision == "int8":
-            from hrm_hf.export.int8 import quantize
-
-            graph = quantize(graph)
-        save(graph, folder / FILES[precision])
-
-
-def save(graph, file: Path) -> None:
-    """Write a graph."""
-    file.write_bytes(graph.SerializeToString())
-
-
-def describe_file(file: Path) -> dict[str, Any]:
-    """Its entry in the manifest."""
-    content = file.read_bytes()
-    return {"name": file.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write manifest.json."""
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -18,23 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.export.graphs import (
-    FILES,
-    MANIFEST,
-    OPSET,
-    TOLERANCE,
-    describe_file,
-    need_onnx,
-    trace,
-    write_graph,
-    write_manifest,
-)
+from hrm_hf.export.graphs import TOLERANCE, Step, as_traced, check_request, write_step
 from hrm_hf.export.solver import OnnxGridModel
 from hrm_hf.puzzles.registry import kind_of
-from hrm_hf.utils.files import check_replaceable, whole_folder
+from hrm_hf.utils.files import whole_folder
 from modeling_hrm import HRMForGridTask, HRMState
 from processing_hrm import HRMGridProcessor
 
@@ -72,47 +61,48 @@ class OnnxExport:
     equal_boards: dict[str, int]
 
 
-class GridSegment(nn.Module):
-    """One segment of a grid model with tensors alone as inputs and outputs.
+class GridSegment(Step):
+    """One segment of a grid model."""
 
-    Args:
-        model: whose segment it is.
-    """
+    kind = "grid"
 
     def __init__(self, model: HRMForGridTask):
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         config = model.config
-        self.extra_inputs = ["puzzle_identifiers"] if config.puzzle_emb_ndim > 0 or config.num_token_roles > 0 else []
-        self.extra_inputs += ["conditions"] * bool(config.condition_sizes)
-        self.extra_inputs += ["token_roles"] * (config.num_token_roles > 0)
-        self.input_names = ["input_ids", "z_H", "z_L", *self.extra_inputs]
-        self.output_names = ["logits", "halting_value"]
-        self.output_names += ["continue_value"] * (config.halting == "q_learning")
-        self.output_names += ["next_z_H", "next_z_L"]
         cells = config.max_position_embeddings
         states = ["batch", config.num_prefix_positions + cells, config.hidden_size]
-        self.shapes = {
-            "input_ids": ["batch", cells],
-            "puzzle_identifiers": ["batch"],
-            "conditions": ["batch", len(config.condition_sizes or ())],
-            "token_roles": ["batch", config.vocab_size],
-            "logits": ["batch", cells, config.vocab_size],
-            "halting_value": ["batch"],
-            "continue_value": ["batch"],
-            **dict.fromkeys(("z_H", "z_L", "next_z_H", "next_z_L"), states),
-        }
+        self.inputs = {"input_ids": ["batch", cells], "z_H": states, "z_L": states}
+        if config.puzzle_emb_ndim > 0 or config.num_token_roles > 0:
+            self.inputs["puzzle_identifiers"] = ["batch"]
+        if config.condition_sizes:
+            self.inputs["conditions"] = ["batch", len(config.condition_sizes)]
+        if config.num_token_roles > 0:
+            self.inputs["token_roles"] = ["batch", config.vocab_size]
+        self.outputs = {"logits": ["batch", cells, config.vocab_size], "halting_value": ["batch"]}
+        if config.halting == "q_learning":
+            self.outputs["continue_value"] = ["batch"]
+        self.outputs |= {"next_z_H": states, "next_z_L": states}
 
-    def forward(self, input_ids: torch.LongTensor, z_H: torch.Tensor, z_L: torch.Tensor, *extra: torch.Tensor):
-        """Outputs in the order of `output_names`."""
-        outputs = self.model.model(
-            input_ids=input_ids,
-            state=HRMState(z_H=z_H, z_L=z_L),
-            num_segments=1,
-            **dict(zip(self.extra_inputs, extra, strict=True)),
-        )
-        heads = [value for value in self.model.read_out(outputs.last_hidden_state) if value is not None]
-        return *heads, outputs.state.z_H, outputs.state.z_L
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs in their order."""
+        inputs = dict(zip(self.inputs, tensors, strict=True))
+        state = HRMState(z_H=inputs.pop("z_H"), z_L=inputs.pop("z_L"))
+        *heads, state = self.model.run_segment(inputs, state)
+        return *(value for value in heads if value is not None), state.z_H, state.z_L
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        config = self.model.config
+        input_ids = torch.ones(2, config.max_position_embeddings, dtype=torch.long)
+        state = self.model.first_state(input_ids)
+        tensors = {
+            "input_ids": input_ids,
+            "z_H": state.z_H.clone(),
+            "z_L": state.z_L.clone(),
+            "puzzle_identifiers": torch.zeros(2, dtype=torch.long),
+            "conditions": torch.zeros(2, len(config.condition_sizes or ()), dtype=torch.long),
+            "token_roles": torch.full((2, config.vocab_size), -1),
+        }
+        return tuple(tensors[name] for name in self.inputs)
 
 
 def export_onnx(
@@ -132,110 +122,48 @@ def export_onnx(
         ValueError: if onnx and onnxruntime are not installed, or there is no puzzle to compare.
         RuntimeError: if a written graph does not do what the model does.
     """
-    need_onnx("onnx")
-    need_onnx("onnxruntime")
-    if num_puzzles < 1:
-        raise ValueError(f"num_puzzles={num_puzzles} is not allowed; at least 1 must be compared.")
-    check_replaceable(output, overwrite, MANIFEST, "folder of an exported model")
+    check_request(output, overwrite, num_puzzles, "num_puzzles")
     hrm_model, processor = load_checkpoint(model)
-    hrm_model.float()
-    hrm_model.set_attn_implementation("eager")
+    segment = GridSegment(as_traced(hrm_model))
     precisions = ["float32", "int8"] if int8 else ["float32"]
     with whole_folder(output) as partial:
-        write_graphs(hrm_model, partial, precisions)
-        manifest = describe(hrm_model, processor, partial, precisions)
-        write_manifest(partial, manifest)
-        compared = compare(hrm_model, processor, partial, precisions, num_puzzles)
-        write_manifest(partial, manifest | {"compared": compared})
+        manifest = write_step(
+            segment,
+            partial,
+            precisions,
+            describe(hrm_model, processor),
+            lambda: compare(hrm_model, processor, partial, precisions, num_puzzles),
+        )
     return OnnxExport(
         model=model,
         output=str(output),
         files={name: entry["bytes"] for name, entry in manifest["files"].items()},
-        **compared,
+        **manifest["compared"],
     )
 
 
-# --- writing
-
-
-@torch.no_grad()
-def write_graphs(model: HRMForGridTask, folder: Path, precisions: list[str]) -> None:
-    """Write the graph of each precision.
-
-    Args:
-        model: in float32 and evaluation mode, with eager attention.
-        folder: that is there.
-        precisions: `float32`, and `int8` after it.
-    """
-    segment = GridSegment(model).eval()
-    graph = trace(
-        segment,
-        _example_inputs(model, segment),
-        segment.input_names,
-        segment.output_names,
-        {name: {0: "batch"} for name in [*segment.input_names, *segment.output_names]},
-    )
-    for output in graph.graph.output:  # the tracer knows what varies, but not every size that does not
-        for dim, size in zip(output.type.tensor_type.shape.dim, segment.shapes[output.name], strict=True):
-            if isinstance(size, int):
-                dim.dim_value = size
-    write_graph(graph, folder, precisions)
-
-
-def _example_inputs(model: HRMForGridTask, segment: GridSegment) -> tuple[torch.Tensor, ...]:
-    # two puzzles, so that no size is taken to be 1
+def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, Any]:
+    """What the manifest says of a grid model: see the keys."""
     config = model.config
-    state = model.model.initial_state(2, config.num_prefix_positions + config.max_position_embeddings)
-    extra = {
-        "puzzle_identifiers": torch.zeros(2, dtype=torch.long),
-        "conditions": torch.zeros(2, len(config.condition_sizes or ()), dtype=torch.long),
-        "token_roles": torch.full((2, config.vocab_size), -1),
-    }
-    input_ids = torch.ones(2, config.max_position_embeddings, dtype=torch.long)
-    return input_ids, state.z_H.clone(), state.z_L.clone(), *(extra[name] for name in segment.extra_inputs)
-
-
-def describe(
-    model: HRMForGridTask, processor: HRMGridProcessor, folder: Path, precisions: list[str]
-) -> dict[str, Any]:
-    """The manifest of graphs that are written: see the keys."""
-    config, segment = model.config, GridSegment(model)
-    cells = config.max_position_embeddings
-    positions = config.num_prefix_positions + cells
-    shapes = segment.shapes
-    integers = {"input_ids", "puzzle_identifiers", "conditions", "token_roles"}
-
-    def tensors(names: list[str]) -> list[dict[str, Any]]:
-        return [
-            {"name": name, "dtype": "int64" if name in integers else "float32", "shape": shapes[name]}
-            for name in names
-        ]
-
     rule = "halting_value > continue_value" if config.halting == "q_learning" else "halting_value > threshold_value"
     halting = {"rule": rule, "probability": "sigmoid(halting_value)", "max_segments": config.halt_max_steps}
     if config.halting == "lean":
         threshold = config.halt_threshold
         halting |= {"threshold": threshold, "threshold_value": math.log(threshold / (1 - threshold))}
     return {
-        "format": "hrm-hf onnx",
-        "version": 1,
-        "kind": "grid",
         "task": processor.task,
         "height": processor.height,
         "width": processor.width,
         "box_height": processor.box_height,
         "box_width": processor.box_width,
-        "cells": cells,
-        "positions": positions,
+        "cells": config.max_position_embeddings,
+        "positions": config.num_prefix_positions + config.max_position_embeddings,
         "prefix_positions": config.num_prefix_positions,
         "hidden_size": config.hidden_size,
         # index: token id
         "alphabet": kind_of(processor).alphabet(processor),
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
-        "opset": OPSET,
-        "inputs": tensors(segment.input_names),
-        "outputs": tensors(segment.output_names),
         # the same vector at every position
         "start_states": {
             name: getattr(model.model, buffer).float().tolist()
@@ -243,8 +171,6 @@ def describe(
         },
         "next_states": {"next_z_H": "z_H", "next_z_L": "z_L"},
         "halting": halting,
-        "parameters": model.num_parameters(),
-        "files": {precision: describe_file(folder / FILES[precision]) for precision in precisions},
     }
 
 
@@ -294,7 +220,7 @@ def compare(
     is_equal = {name: (predictions[name] == predictions["torch"]).all(1) for name in precisions}
     equal = {name: int(mask.sum()) for name, mask in is_equal.items()}
     largest = max(float(values.max()) for values in differences)
-    within = sum(int((values <= TOLERANCE).sum()) for values in differences) / sum(v.size for v in differences)
+    within = sum(int((values <= TOLERANCE).sum()) for values in differences) / sum(v.numel() for v in differences)
     if within < LEAST_WITHIN:
         raise RuntimeError(
             f"Of the values of the float32 graph {within:.2%} are within {TOLERANCE} of those of the model; "
@@ -343,16 +269,15 @@ def _batches(puzzles: dict[str, torch.Tensor], size: int) -> Iterator[dict[str, 
 @torch.no_grad()
 def _differences(
     model: HRMForGridTask, graph: OnnxGridModel, inputs: dict[str, torch.Tensor], num_segments: int
-) -> list[np.ndarray]:
+) -> list[torch.Tensor]:
     """Absolute differences of all outputs, in each of some segments from the same states."""
-    segment = GridSegment(model).eval()
-    extra = {name: inputs[name] for name in segment.extra_inputs}
-    states = [torch.from_numpy(state) for state in graph.initial_state(len(inputs["input_ids"]))]
+    state = model.first_state(inputs["input_ids"])
     differences = []
     for _ in range(num_segments):
-        wanted = segment(inputs["input_ids"], *states, *extra.values())
-        tensors = {"input_ids": inputs["input_ids"], "z_H": states[0], "z_L": states[1]} | extra
-        found = graph.segment({name: tensor.numpy() for name, tensor in tensors.items()})
-        differences += [np.abs(ours.numpy() - theirs) for ours, theirs in zip(wanted, found.values(), strict=True)]
-        states = wanted[-2:]
+        *wanted, next_state = model.run_segment(inputs, state)
+        *found, found_state = graph.run_segment(inputs, state)
+        wanted += [next_state.z_H, next_state.z_L]
+        found += [found_state.z_H, found_state.z_L]
+        differences += [(ours - theirs).abs() for ours, theirs in zip(wanted, found, strict=True) if ours is not None]
+        state = next_state
     return differences

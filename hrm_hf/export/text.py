@@ -17,22 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
-from transformers import AutoConfig, DynamicCache, PreTrainedTokenizerBase
+from transformers import AutoConfig, DynamicCache
 
 from hrm_hf.checkpoints import load_causal_lm
-from hrm_hf.export.graphs import (
-    FILES,
-    MANIFEST,
-    OPSET,
-    TOLERANCE,
-    describe_file,
-    need_onnx,
-    trace,
-    write_graph,
-    write_manifest,
-)
-from hrm_hf.utils.files import check_replaceable, whole_folder
+from hrm_hf.export.graphs import FILES, TOLERANCE, Step, as_traced, check_request, need_onnx, write_step
+from hrm_hf.utils.files import whole_folder
 from modeling_hrm import HRMForCausalLM
 
 
@@ -71,25 +60,25 @@ def is_language_model(name: str) -> bool:
     return config.model_type == "hrm" and config.is_causal
 
 
-class TextStep(nn.Module):
-    """Some tokens after a past of any length, with tensors alone as inputs and outputs.
+class TextStep(Step):
+    """Some tokens after a past of any length."""
 
-    Args:
-        model: whose step it is.
-    """
+    kind = "text"
 
     def __init__(self, model: HRMForCausalLM):
-        super().__init__()
-        self.model = model
-        self.num_slots = model.config.num_hidden_layers
+        super().__init__(model)
+        config = model.config
+        self.num_slots = config.num_hidden_layers
 
-        def names(kind: str) -> list[str]:
-            return [f"{kind}_{part}.{slot}" for slot in range(self.num_slots) for part in ("key", "value")]
+        def slots(kind: str, length: str) -> dict[str, list[int | str]]:
+            shape = ["batch", config.num_attention_heads, length, config.head_dim]
+            return {f"{kind}_{part}.{slot}": shape for slot in range(self.num_slots) for part in ("key", "value")}
 
-        self.input_names, self.output_names = ["input_ids", *names("past")], ["logits", *names("present")]
+        self.inputs = {"input_ids": ["batch", "tokens"]} | slots("past", "past")
+        self.outputs = {"logits": ["batch", "tokens", config.vocab_size]} | slots("present", "past + tokens")
 
     def forward(self, input_ids: torch.LongTensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Outputs in the order of `output_names`."""
+        """Outputs in their order."""
         cache = DynamicCache()
         for slot in range(self.num_slots):
             cache.update(past[2 * slot], past[2 * slot + 1], slot)
@@ -102,6 +91,15 @@ class TextStep(nn.Module):
         )
         present = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
         return outputs.logits, *present
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        return torch.ones(2, 3, dtype=torch.long), *self.past(2, 4)
+
+    def past(self, batch_size: int, length: int) -> list[torch.Tensor]:
+        """Keys and values of zeros in every slot."""
+        config = self.model.config
+        shape = (batch_size, config.num_attention_heads, length, config.head_dim)
+        return [torch.zeros(shape) for _ in range(2 * self.num_slots)]
 
 
 def export_text_onnx(
@@ -121,78 +119,31 @@ def export_text_onnx(
         ValueError: if onnx and onnxruntime are not installed, there is no prompt, or the model is of another family.
         RuntimeError: if a written graph does not do what the model does.
     """
-    need_onnx("onnx")
-    need_onnx("onnxruntime")
-    if num_prompts < 1:
-        raise ValueError(f"num_prompts={num_prompts} is not allowed; at least 1 must be compared.")
-    check_replaceable(output, overwrite, MANIFEST, "folder of an exported model")
+    check_request(output, overwrite, num_prompts, "num_prompts")
     text_model, tokenizer = load_causal_lm(model)
-    if text_model.config.model_type != "hrm":
-        raise ValueError(f"{model} has model_type {text_model.config.model_type!r}; only 'hrm' is exported here.")
-    text_model.float()
-    text_model.set_attn_implementation("eager")
+    config = text_model.config
+    if config.model_type != "hrm":
+        raise ValueError(f"{model} has model_type {config.model_type!r}; only 'hrm' is exported here.")
+    step = TextStep(as_traced(text_model))
     precisions = ["float32", "int8"] if int8 else ["float32"]
-    with whole_folder(output) as partial:
-        step = TextStep(text_model).eval()
-        tensor_axes = {0: "batch", 2: "past"}, {0: "batch", 2: "past + tokens"}
-        axes = dict.fromkeys(step.input_names, tensor_axes[0]) | dict.fromkeys(step.output_names, tensor_axes[1])
-        axes |= dict.fromkeys(("input_ids", "logits"), {0: "batch", 1: "tokens"})
-        graph = trace(step, _example_inputs(text_model, 2, 3, 4), step.input_names, step.output_names, axes)
-        write_graph(graph, partial, precisions)
-        manifest = _describe(text_model, tokenizer, step, partial, precisions)
-        compared = _compare(text_model, partial, precisions, num_prompts)
-        write_manifest(partial, manifest | {"compared": compared})
-        if Path(model).is_dir() and (Path(model) / "tokenizer.json").is_file():
-            shutil.copyfile(Path(model) / "tokenizer.json", partial / "tokenizer.json")
-        else:
-            tokenizer.save_pretrained(partial)
-    files = {name: entry["bytes"] for name, entry in manifest["files"].items()}
-    return TextExport(model=model, output=str(output), files=files, **compared)
-
-
-def _example_inputs(model: HRMForCausalLM, batch: int, length: int, past_length: int) -> tuple[torch.Tensor, ...]:
-    config = model.config
-    shape = (batch, config.num_attention_heads, past_length, config.head_dim)
-    past = [torch.zeros(shape) for _ in range(2 * config.num_hidden_layers)]
-    return torch.ones(batch, length, dtype=torch.long), *past
-
-
-def _describe(
-    model: HRMForCausalLM, tokenizer: PreTrainedTokenizerBase, step: TextStep, folder: Path, precisions: list[str]
-) -> dict[str, Any]:
-    config = model.config
-    kept = {
-        "past": ["batch", config.num_attention_heads, "past", config.head_dim],
-        "present": ["batch", config.num_attention_heads, "past + tokens", config.head_dim],
-    }
-
-    def tensors(names: list[str]) -> list[dict[str, Any]]:
-        shapes = {"input_ids": ["batch", "tokens"], "logits": ["batch", "tokens", config.vocab_size]}
-        return [
-            {
-                "name": name,
-                "dtype": "int64" if name == "input_ids" else "float32",
-                "shape": shapes.get(name) or kept[name.split("_")[0]],
-            }
-            for name in names
-        ]
-
-    return {
-        "format": "hrm-hf onnx",
-        "version": 1,
-        "kind": "text",
+    description = {
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.max_position_embeddings,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "slots": config.num_hidden_layers,
         "segments": config.halt_max_steps,
-        "opset": OPSET,
-        "inputs": tensors(step.input_names),
-        "outputs": tensors(step.output_names),
-        "parameters": model.num_parameters(),
-        "files": {precision: describe_file(folder / FILES[precision]) for precision in precisions},
     }
+    with whole_folder(output) as partial:
+        manifest = write_step(
+            step, partial, precisions, description, lambda: _compare(step, partial, precisions, num_prompts)
+        )
+        if Path(model).is_dir() and (Path(model) / "tokenizer.json").is_file():
+            shutil.copyfile(Path(model) / "tokenizer.json", partial / "tokenizer.json")
+        else:
+            tokenizer.save_pretrained(partial)
+    files = {name: entry["bytes"] for name, entry in manifest["files"].items()}
+    return TextExport(model=model, output=str(output), files=files, **manifest["compared"])
 
 
 class OnnxTextModel:
@@ -200,7 +151,7 @@ class OnnxTextModel:
 
     Args:
         file: of the graph.
-        names: of its inputs and outputs.
+        step: that it is of.
     """
 
     def __init__(self, file: Path, step: TextStep):
@@ -212,14 +163,14 @@ class OnnxTextModel:
     def __call__(self, input_ids: np.ndarray) -> np.ndarray:
         """Logits `(batch, tokens, vocab_size)` of tokens `(batch, tokens)` after those of the calls before."""
         if self.past is None:
-            self.past = [past.numpy() for past in _example_inputs(self.step.model, len(input_ids), 1, 0)[1:]]
-        inputs = dict(zip(self.step.input_names, [input_ids, *self.past], strict=True))
-        logits, *self.past = self.session.run(self.step.output_names, inputs)
+            self.past = [past.numpy() for past in self.step.past(len(input_ids), 0)]
+        inputs = dict(zip(self.step.inputs, [input_ids, *self.past], strict=True))
+        logits, *self.past = self.session.run(list(self.step.outputs), inputs)
         return logits
 
 
-def _compare(model: HRMForCausalLM, folder: Path, precisions: list[str], num_prompts: int) -> dict[str, Any]:
-    step = TextStep(model)
+def _compare(step: TextStep, folder: Path, precisions: list[str], num_prompts: int) -> dict[str, Any]:
+    model = step.model
     generator = torch.Generator().manual_seed(0)
     length = min(16, model.config.max_position_embeddings // 2)
     new_tokens = min(NEW_TOKENS, model.config.max_position_embeddings - length)
