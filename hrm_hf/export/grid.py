@@ -32,7 +32,7 @@ from hrm_hf.export.graphs import (
     write_graph,
     write_manifest,
 )
-from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.export.solver import GRID_FIELDS, OnnxGridModel
 from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.utils.files import check_replaceable, whole_folder
 from modeling_hrm import HRMForGridTask, HRMState
@@ -233,6 +233,7 @@ def describe(
         "alphabet": kind_of(processor).alphabet(processor),
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
+        **({name: getattr(processor, name) for name in GRID_FIELDS} if processor.task == "grid" else {}),
         "opset": OPSET,
         "inputs": tensors(segment.input_names),
         "outputs": tensors(segment.output_names),
