@@ -11,11 +11,17 @@ import torch
 from datasets import load_dataset
 
 from hrm_hf.puzzles.grid.build import build_grid
-from hrm_hf.puzzles.grid.description import read_description
+from hrm_hf.puzzles.grid.description import GridDescription
 from hrm_hf.puzzles.grid.questions import read_questions
 from hrm_hf.puzzles.grid.symmetry import fingerprint, random_symmetries
-from hrm_hf.puzzles.sets import open_puzzles
+from hrm_hf.puzzles.sets import kind_of_dataset, open_puzzles
 from processing_hrm import HRMGridProcessor
+
+
+def read_description(folder: str) -> GridDescription:
+    """What the card of a folder says."""
+    _, entry = kind_of_dataset(folder, "train")
+    return GridDescription.of_entry(entry)
 
 
 def sequences(number: int = 40, length: int = 4) -> list[tuple[str, str]]:
@@ -344,7 +350,7 @@ def test_a_folder_whose_card_was_changed_is_refused(write, built):
     folder = built(write(sequences()))
     card = folder / "README.md"
     card.write_text(card.read_text().replace("  width: 4", "  width: four"))
-    with pytest.raises(ValueError, match="The card of .* says of its grids what cannot be"):
+    with pytest.raises(ValueError, match="The card of .* says of its grids what cannot be.*width='four'"):
         open_puzzles(str(folder), "train")
 
 

@@ -90,6 +90,9 @@ def build_grid(
             "draws such copies, and no two splits have copies of one input."
         ),
     ] = "none",
+    kind: Annotated[
+        str, typer.Option(help="Name of a kind of puzzle of your own, whose rules a plug-in has.")
+    ] = "grid",
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Of the choice of rows for a split.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
@@ -140,7 +143,7 @@ def build_grid(
         boards[name], number = _without_repeats(boards[name], report)
         repeated += number
     splits = _with_shares(boards, shares, seed)
-    description = _describe(splits, pad, symmetries, report)
+    description = _describe(splits, pad, symmetries, kind)
     splits = {name: _with_known_symbols(name, part, description, report) for name, part in splits.items()}
     splits, removed = _without_leaks(splits, description)
 
@@ -282,7 +285,7 @@ def _with_shares(boards: dict[str, Boards], shares: dict[str, float | None], see
     return {name: parts[name] for name in ("train", "validation", "test") if name in parts}
 
 
-def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, report: _Report) -> GridDescription:
+def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, kind: str) -> GridDescription:
     """What is to be known of the grids, from the training split; their shape from all splits."""
     train = splits["train"]
     symbols: dict[str, None] = {}
@@ -321,6 +324,7 @@ def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, repo
         answer_mask="".join(cell for line in masks.pop() for cell in line) if is_fixed else None,
         smaller_boards=smaller,
         symmetries=symmetries,
+        kind=kind,
     )
 
 
