@@ -127,11 +127,11 @@ TASKS: dict[str, tuple[dict, Callable[[dict], Row | None]]] = {
     "futoshiki": ({"min_board_size": 4, "max_board_size": 4}, lambda item: _futoshiki(item["metadata"])),
     "n_queens": ({"n": 8}, lambda item: _n_queens(item["metadata"])),
     "game_of_life": (
-        {"grid_size_x": 8, "grid_size_y": 8, "filled_cells_weights": 0.3},
+        {"grid_size_x": 6, "grid_size_y": 6, "filled_cells_weights": 0.3},
         _game_of_life,
     ),
     "rotate_matrix": ({"min_n": 5, "max_n": 5, "max_rotations": 10}, lambda item: _rotate_matrix(item["metadata"])),
-    "binary_matrix": ({"min_n": 8, "max_n": 8}, lambda item: _matrix(item["metadata"])),
+    "binary_matrix": ({"min_n": 6, "max_n": 6}, lambda item: _matrix(item["metadata"])),
     "spiral_matrix": ({"min_n": 5, "max_n": 5}, lambda item: _spiral_matrix(item["metadata"])),
     "kakurasu": (
         {"min_rows": 4, "max_rows": 4, "min_cols": 4, "max_cols": 4},

@@ -342,7 +342,9 @@ def test_a_symbol_that_only_the_test_split_has_is_refused_or_left_out(write, bui
 
 def test_bad_rows_are_left_out_and_counted(write, built, capsys):
     folder = built(write(with_row("1234", "123")), on_error="skip")
-    assert "row 6: left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "row 6: left out" in said
+    assert "1 of 41 rows left out: bad" in said
     assert "1 bad rows of the tables were left out" in (folder / "README.md").read_text()
 
 

@@ -136,7 +136,7 @@ def build_grid(
             tables[name] = next(iter(read_table(value, config).values()))
     report = _Report(on_error, [])
     boards = read_boards(tables, report, input_column, output_column, mask_column, cells, height, width)
-    given = {name: len(part) for name, part in boards.items()}
+    num_given = sum(len(part) + part.left_out for part in boards.values())
     boards = {name: _of_one_shape(part, pad, report, boards["train"]) for name, part in boards.items()}
     repeated = 0
     for name in boards:
@@ -165,7 +165,7 @@ def build_grid(
             samples_picture(description.processor(), lines["train"]["question"][:4], lines["train"]["answer"][:4])
         ],
     )
-    _tell(output_dir, description, splits, given, repeated, removed, left_out)
+    _tell(output_dir, description, splits, num_given, repeated, removed, left_out)
     return {name: len(part) for name, part in splits.items()}
 
 
@@ -461,7 +461,7 @@ def _tell(
     output_dir: Path,
     description: GridDescription,
     splits: dict[str, Boards],
-    given: dict[str, int],
+    num_given: int,
     repeated: int,
     removed: int,
     left_out: int,
@@ -484,5 +484,5 @@ def _tell(
         (left_out, "bad"),
     ):
         if number:
-            print(f"{number:,} of {sum(given.values()) + left_out:,} rows left out: {reason}")
+            print(f"{number:,} of {num_given:,} rows left out: {reason}")
     print(f"written to {output_dir}")

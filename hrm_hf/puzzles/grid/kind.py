@@ -8,6 +8,8 @@ from processing_hrm import HRMGridProcessor
 
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from hrm_hf.puzzles.grid.puzzle_set import GridSet
 
 
@@ -35,8 +37,26 @@ class GridKind(PuzzleKind):
         # a kind of your own has its table made by its own file
         return build_grid if type(self) is GridKind else None
 
+    def draw(
+        self,
+        axes: "Axes",
+        processor: HRMGridProcessor,
+        board: list[list],
+        puzzle: list[list],
+        answer: list[list] | None,
+    ) -> None:
+        # cells that have no label are those of the question
+        asked = board if board is puzzle else _filled(board, puzzle, processor)
+        super().draw(axes, processor, asked, puzzle, answer and _filled(answer, asked, processor))
+
     def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
         return '"..."  # yours: the cells row by row, with / between rows', ""
+
+
+def _filled(board: list[list], other: list[list], processor: HRMGridProcessor) -> list[list]:
+    """A board of the shape of another one, whose cells stand where it has no symbol."""
+    cells = {(i, j): cell for i, row in enumerate(board) for j, cell in enumerate(row) if cell in processor.symbols}
+    return [[cells.get((i, j), cell) for j, cell in enumerate(row)] for i, row in enumerate(other)]
 
 
 GRID = GridKind()
