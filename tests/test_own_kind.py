@@ -47,6 +47,17 @@ def run_recipe(recipe: str, dataset: Path, output: Path, **options) -> Path:
     return output / "model"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def known_kinds():
+    """The kinds that are known are the same ones after these tests."""
+    kinds, plugins = dict(registry._kinds), set(registry._plugins)
+    yield
+    registry._kinds.clear()
+    registry._kinds.update(kinds)
+    registry._plugins.clear()
+    registry._plugins.update(plugins)
+
+
 @pytest.fixture(scope="module")
 def inverted_bits(tmp_path_factory) -> tuple[Path, Path]:
     """A data set of strings of bits that are to be inverted, and a model that was trained on it."""
