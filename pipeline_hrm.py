@@ -35,12 +35,12 @@ class HRMGridSolvingPipeline(Pipeline):
         batch_size (`int`, *optional*, defaults to 32): puzzles of a generator or data set that are solved at a time.
 
     Returns:
-        For every puzzle a dictionary with `answer` (`None` unless it is solved), `solved` (`None` for ARC, which has
-        no rules to judge by; `answer` is the prediction then), `outcome` (`"solved"`, `"not solved"`,
-        `"no solution"`, `"more than one solution"`; `None` for ARC), `reason`, `segments` and `halt_probability` (0
-        and `None` where no model was asked); and `steps`, if they were asked for. One string, dictionary or 2-D array
-        gives a dictionary (an ARC task with several tests a list), a generator or data set an iterator, everything
-        else a list.
+        For every puzzle a dictionary with `answer` (`None` unless it is solved), `solved` (`None` for ARC and
+        grids of one's own, which have no rules to judge by; `answer` is the prediction then), `outcome` (`"solved"`,
+        `"not solved"`, `"no solution"`, `"more than one solution"`; without rules `"answered"`, for ARC `None`),
+        `reason`, `segments` and `halt_probability` (0 and `None` where no model was asked); and `steps`, if they were
+        asked for. One string, dictionary or 2-D array gives a dictionary (an ARC task with several tests a list), a
+        generator or data set an iterator, everything else a list.
     """
 
     _load_processor = True
@@ -119,7 +119,9 @@ class HRMGridSolvingPipeline(Pipeline):
         """What became of a puzzle that the model was asked about as number `row`."""
         prediction = self.processor.keep_clues(puzzle, solved["predictions"][row].cpu())
         is_solved, reason, outcome = None, "ARC has no rules to judge an answer by", None
-        if self.processor.task != "arc":
+        if self.processor.task == "grid":
+            reason, outcome = "no rules tell whether it is right", "answered"
+        if self.processor.has_rules:
             (verdict,) = self.processor.check_batch(puzzle[None], prediction[None])
             is_solved, reason = verdict.solved, verdict.reason
             (remark,) = self.processor.remarks(puzzle[None])

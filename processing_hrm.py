@@ -8,8 +8,8 @@ One file, no sibling needed: it works as remote code on the Hub, as a plain modu
     board = processor.decode(model.solve(**inputs).predictions[0])
     processor.check(puzzle, board)      # Verdict(solved=..., reason=...)
 
-Read from top to bottom: helpers, then one codec per task (`_Sudoku`, `_Maze`, `_Arc`), which holds everything
-about its task (tokens, parsing, drawing, rules), then `HRMGridProcessor`, which knows batches, identifiers
+Read from top to bottom: helpers, then one codec per task (`_Sudoku`, `_Maze`, `_Arc`, `_Grid`), which holds
+everything about its task (tokens, parsing, drawing, rules), then `HRMGridProcessor`, which knows batches, identifiers
 and saving.
 
 Token ids are those of the original code (github.com/sapientinc/HRM, dataset/build_*_dataset.py):
@@ -17,6 +17,10 @@ Token ids are those of the original code (github.com/sapientinc/HRM, dataset/bui
     sudoku   0 padding, 1 blank cell, 2 .. size + 1 the digits 1 .. size
     maze     0 padding, then the characters "# SGo": 1 wall, 2 floor, 3 start, 4 goal, 5 path
     arc      0 padding, 1 end of grid (right and bottom border), 2 .. 11 the colours 0 .. 9
+
+and for grids of any kind, whose alphabet their data set gives:
+
+    grid     0 padding, then its symbols in their order
 
 Notable choices:
 - Text is turned into ids by one table look-up for the whole batch, and rules are checked on the whole batch.
@@ -54,6 +58,12 @@ _SIGNS_AND_DASHES = re.compile(r"[\s|+=\-\u2500-\u257f]+")
 _FRAME = re.compile(r"[\s|+=*\-\u2500-\u257f]*")
 # steps of an exact search times cells: a few seconds, of which hard 9x9 puzzles take a hundredth
 _MAX_STEPS = 400_000
+
+# symbols of a grid: token ids are kept as bytes where many answers are drawn
+MAX_SYMBOLS = 255
+# what stands between the cells of a grid that are written as words
+_BETWEEN_WORDS = re.compile(r"\s*[,;]\s*|\s+")
+_LINE_BREAKS = re.compile(r"\r\n|\r|\n")
 
 _COUNT_WORDS = dict(enumerate("two three four five six seven eight nine".split(), start=2))
 
@@ -168,6 +178,68 @@ def possible_notations(cells: str) -> list[str]:
     return found
 
 
+def grid_cells(board: Any, name: str, by_words: bool, ignored: str = "", slashes: bool = True) -> list[list[str]]:
+    """The rows of a grid as people write it.
+
+    Args:
+        board: a text with a row a line, or on one line with `/` between the rows; a list of cells, which is one row; a
+            list of rows, each a list of cells or a text; or an array of one or two dimensions.
+        name: what messages call the board.
+        by_words: whether whitespace, commas and semicolons stand between the cells of a text, and a list of strings is
+            one of cells. Else every character of a text is a cell, and so a list of longer strings is one of rows.
+        ignored: characters of a text that are no cells, where it is not read by words.
+        slashes: whether `/` stands between rows.
+
+    Returns:
+        The cells as strings; `""` for one that is empty. Rows may be of different length.
+
+    Raises:
+        TypeError, ValueError: if the board is no text, list or array, or a cell no text or integer.
+    """
+    if isinstance(board, str):
+        lines = _LINE_BREAKS.split(board.strip("\r\n"))
+        if len(lines) == 1 and slashes:
+            lines = board.split("/")
+        return [_cells_of_text(line, by_words, ignored) for line in lines]
+    rows = _as_lists(board)
+    if not _is_list(rows):
+        raise TypeError(
+            f"{name}: {board!r} ({type(board).__name__}) is no grid; give a text, a list of cells, a list of rows or "
+            "an array."
+        )
+    is_flat = not any(_is_list(row) for row in rows)
+    if is_flat and not by_words and any(isinstance(row, str) and len(row) > 1 for row in rows):
+        is_flat = False
+    if is_flat:
+        return [[_cell(cell, name) for cell in rows]]
+    return [
+        [_cell(cell, name) for cell in (row if _is_list(row) else [row])]
+        if not isinstance(row, str)
+        else _cells_of_text(row, by_words, ignored)
+        for row in rows
+    ]
+
+
+def _cells_of_text(text: str, by_words: bool, ignored: str) -> list[str]:
+    if by_words:
+        return _BETWEEN_WORDS.split(text.strip())
+    return [character for character in text if character not in ignored]
+
+
+def _cell(value: Any, name: str) -> str:
+    """A cell of a list or an array as text."""
+    if isinstance(value, str):
+        return value
+    # of pandas, whose columns with gaps are of floats
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (bool, np.bool_, Integral)) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    raise TypeError(
+        f"{name}: it has the cell {value!r} ({type(value).__name__}); a cell is a character, a word or an integer."
+    )
+
+
 def _lookup_table(symbols: Mapping[str, int]) -> np.ndarray:
     """Token ids (int64) of the ASCII characters 0 .. 127; -1 for those without one."""
     table = np.full(128, -1, dtype=np.int64)
@@ -190,6 +262,10 @@ class _Codec:
     board: str
     legal: str
     rows_may_be_text = True
+    # whether an answer can be judged without the expected one
+    has_rules = True
+    # bool (seq_len,): cells whose labels count; all where it is `None`
+    asked: np.ndarray | None = None
 
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
@@ -827,6 +903,7 @@ class _Arc(_Codec):
     END_OF_GRID = 1
     FIRST_COLOUR = 2
     vocab_size = 12
+    has_rules = False
     rows_may_be_text = False  # a string is JSON
     legal = "a cell is a colour, an integer 0-9"
 
@@ -971,6 +1048,146 @@ class _Arc(_Codec):
         return "\n".join(" ".join(map(str, row)) for row in self.grid(tokens)) or "(no grid)"
 
 
+class _Grid(_Codec):
+    """Grids of any kind: symbols of an alphabet in, symbols of the same alphabet out, and no rules.
+
+    Smaller boards stand in the top left corner, with padding to the right and below.
+    """
+
+    has_rules = False
+
+    def __init__(self, height: int, width: int, symbols: list[str], answer_mask: str | None, smaller_boards: bool):
+        super().__init__(height, width)
+        self.alphabet, self.smaller_boards = symbols, smaller_boards
+        self.vocab_size = len(symbols) + 1
+        self.by_words = any(len(symbol) > 1 for symbol in symbols)
+        # indexed by token id; a predicted padding is no cell
+        self.symbols = [next(mark for mark in ("?", "\ufffd", "") if mark not in symbols), *symbols]
+        self.tokens = {symbol: token for token, symbol in enumerate(symbols, start=1)}
+        self.ignored = "".join({" ", "\t", ",", ";"} - set(symbols))
+        self.row_break = "\n" if "/" in symbols else "/"
+        self.board = f"a grid of {'at most ' if smaller_boards else ''}{height}x{width}"
+        shown = " ".join(symbols[:40]) + (" ..." if len(symbols) > 40 else "")
+        self.legal = f"a cell is one of {shown}"
+        if answer_mask is not None:
+            self.asked = np.frombuffer(answer_mask.encode(), dtype=np.uint8) == ord("1")
+
+    def split(self, boards: Any, kind: str) -> list:
+        boards = _as_array(boards)
+        if isinstance(boards, np.ndarray) and boards.ndim > 0:
+            if self.height == 1 and boards.ndim == 1 and boards.dtype.kind not in "USO":
+                return [boards]
+            if self.height == 1 and boards.ndim == 2:
+                return self._not_empty(list(boards), kind)
+            if boards.dtype.kind not in "USO":
+                return super().split(boards, kind)
+        boards = _as_lists(boards)
+        if _is_list(boards) and len(boards) > 0:
+            boards = [_as_lists(part) for part in boards]
+            is_flat = not any(_is_list(part) or isinstance(part, Mapping) for part in boards)
+            if is_flat and self.seq_len > 1:
+                texts = [part for part in boards if isinstance(part, str)]
+                # a symbol is no board where boards have more cells, so these are the cells of one
+                if not texts or (not self.smaller_boards and all(part in self.tokens for part in texts)):
+                    return [boards]
+            cells = [cell for row in boards if _is_list(row) for cell in row]
+            if not any(_is_list(cell) for cell in cells):
+                if self.height == 1 and not is_flat:
+                    return list(boards)
+                if cells and all(cell in self.tokens for cell in cells if isinstance(cell, str)):
+                    return [boards]
+        return super().split(boards, kind)
+
+    def encode(self, boards: list, names: list[str], draft: bool = False) -> np.ndarray:
+        canvases = np.full((len(boards), self.height, self.width), PAD_TOKEN, dtype=np.int64)
+        for canvas, board, name in zip(canvases, boards, names, strict=True):
+            rows = self._rows_of(board, name)
+            for number, row in enumerate(rows):
+                for column, cell in enumerate(row):
+                    token = PAD_TOKEN if draft and cell == self.symbols[PAD_TOKEN] else self.tokens.get(cell)
+                    if token is None:
+                        shown = "is empty" if cell == "" else f"is {cell!r}"
+                        raise ValueError(
+                            f"{name}: the cell in row {number + 1}, column {column + 1} {shown}; {self.legal}."
+                        )
+                    canvas[number, column] = token
+        return canvases.reshape(len(boards), -1)
+
+    def _rows_of(self, board: Any, name: str) -> list[list[str]]:
+        if isinstance(board, str) and board.lstrip().startswith("[") and "[" not in self.tokens:
+            try:
+                board = json.loads(board)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{name}: {board[:40]!r} is not JSON ({error}); give a list of rows, or a row a line."
+                ) from error
+        rows = grid_cells(board, name, self.by_words, self.ignored, slashes="/" not in self.tokens)
+        if len(rows) == 1 and self.height > 1 and len(rows[0]) == self.seq_len:
+            rows = [rows[0][start : start + self.width] for start in range(0, self.seq_len, self.width)]
+        if not self.smaller_boards:
+            if self.height == 1 and len(rows) == 1:
+                self.check_length(rows[0], name)
+            self.check_rows(rows, name)
+        widths = [len(row) for row in rows]
+        if len(rows) > self.height or max(widths, default=0) > self.width:
+            raise ValueError(f"{name}: it has {len(rows)}x{max(widths)} cells; {self.board} is what the model takes.")
+        if not rows or 0 in widths or len(set(widths)) > 1:
+            raise ValueError(f"{name}: its rows have {widths} cells; all must have equally many, and at least one.")
+        return rows
+
+    def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
+        differs = ((puzzles == PAD_TOKEN) != (answers == PAD_TOKEN)).any(1)
+        if differs.any():
+            row = int(differs.argmax())
+            shapes = ["{}x{}".format(*self._shape(tokens)) for tokens in (answers[row], puzzles[row])]
+            raise ValueError(f"{names[row]}: it has {shapes[0]} cells and its puzzle {shapes[1]}; both must be equal.")
+
+    def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
+        if truths is None:
+            raise ValueError("The answer of a grid has no rules to be checked by; give the expected one as truth.")
+        counted = truths != PAD_TOKEN if self.asked is None else (truths != PAD_TOKEN) & self.asked
+        return [self._judge(*parts) for parts in zip(answers, truths, counted & (answers != truths), strict=True)]
+
+    def _judge(self, answer: np.ndarray, truth: np.ndarray, wrong: np.ndarray) -> Verdict:
+        if not wrong.any():
+            return Verdict(True, "every cell equals the expected one")
+        index = int(wrong.argmax())
+        return Verdict(
+            False,
+            f"{_place(index, self.width)} is {self.symbols[answer[index]]}, expected {self.symbols[truth[index]]} "
+            f"(wrong cells: {int(wrong.sum())})",
+        )
+
+    def keep_clues(self, puzzles: torch.Tensor, predictions: torch.Tensor) -> torch.Tensor:
+        kept = torch.where(puzzles == PAD_TOKEN, PAD_TOKEN, predictions)
+        if self.asked is None:
+            return kept
+        return torch.where(torch.from_numpy(self.asked).to(kept.device), kept, puzzles)
+
+    def _shape(self, tokens: np.ndarray) -> tuple[int, int]:
+        """Rows and columns of the board without the padding around it."""
+        if not self.smaller_boards:
+            return self.height, self.width
+        rows, columns = np.nonzero(tokens.reshape(self.height, self.width))
+        return int(rows.max(initial=0)) + 1, int(columns.max(initial=0)) + 1
+
+    def grid(self, tokens: np.ndarray) -> list[list[str]]:
+        height, width = self._shape(tokens)
+        cells = tokens.reshape(self.height, self.width)[:height, :width]
+        return [[self.symbols[token] for token in row] for row in cells.tolist()]
+
+    def line(self, tokens: np.ndarray) -> str:
+        between = " " if self.by_words else ""
+        return self.row_break.join(between.join(row) for row in self.grid(tokens))
+
+    def draw(self, tokens: np.ndarray, given: np.ndarray | None) -> str:
+        if self.height == 1:
+            return self.line(tokens)
+        width = max(map(len, self.symbols))
+        between = "" if " " in self.tokens else " "
+        return "\n".join(between.join(cell.rjust(width) for cell in row) for row in self.grid(tokens))
+
+
 # --- processor ----------------------------------------------------------------------------------------------
 
 
@@ -978,11 +1195,11 @@ class HRMGridProcessor(ProcessorMixin):
     r"""
     Turns puzzles as people write them into the input of [`HRMForGridTask`], and predictions back into boards.
 
-    `for_sudoku`, `for_maze` and `for_arc` make one with the sizes of the published models; a checkpoint has
-    its own: `AutoProcessor.from_pretrained(folder, trust_remote_code=True)`.
+    `for_sudoku`, `for_maze` and `for_arc` make one with the sizes of the published models, `for_grid` one for a task
+    of your own; a checkpoint has its own: `AutoProcessor.from_pretrained(folder, trust_remote_code=True)`.
 
     Args:
-        task (`str`): `"sudoku"`, `"maze"` or `"arc"`.
+        task (`str`): `"sudoku"`, `"maze"`, `"arc"` or `"grid"`.
         height (`int`), width (`int`):
             Rows and columns of a board; for `"arc"` of the canvas that grids are put on. Sudoku: 4, 6, 9 or
             16, both.
@@ -999,6 +1216,13 @@ class HRMGridProcessor(ProcessorMixin):
             `height` and `width`. Then `__call__` also gives the conditions of the model: symmetry 0, colors as given.
         token_roles (`bool`, defaults to `False`):
             ARC on canvases: whether the model is told the original color of each color.
+        symbols (`list[str]`, *optional*):
+            Grid: what a cell can be, in the order of the token ids from 1 on; characters or words, at most 255.
+        answer_mask (`str`, *optional*):
+            Grid: a `1` for each cell that is asked for and a `0` for the others, row by row. The others are read as
+            they are, have no labels, and stand in an answer as in the question. All are asked for by default.
+        smaller_boards (`bool`, defaults to `False`):
+            Grid: whether boards may have fewer rows and columns than `height` and `width`.
         kind (`str`, *optional*):
             What the package `hrm_hf` calls the kind of these puzzles, where that is not `task`: its rules and
             symmetries are those of a plug-in there.
@@ -1018,6 +1242,9 @@ class HRMGridProcessor(ProcessorMixin):
         notation: str | None = None,
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
+        symbols: list[str] | None = None,
+        answer_mask: str | None = None,
+        smaller_boards: bool = False,
         kind: str | None = None,
     ):
         super().__init__()
@@ -1034,15 +1261,27 @@ class HRMGridProcessor(ProcessorMixin):
         if task == "sudoku":
             box_height, box_width = _sudoku_boxes(height, width, box_height, box_width)
             self._codec = _Sudoku(height, box_height, box_width, notation)
-        elif task in ("maze", "arc"):
+        elif task in ("maze", "arc", "grid"):
             if (box_height, box_width) != (None, None):
                 raise ValueError(
                     f"HRMGridProcessor: box_height={box_height!r} and box_width={box_width!r} were given for "
                     f"task={task!r}; only a Sudoku has boxes, so leave them out."
                 )
-            self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width, canvas_sides)
+            if task == "grid":
+                _check_grid_options(height, width, symbols, answer_mask)
+                symbols = [str(symbol) for symbol in symbols]
+                self._codec = _Grid(height, width, symbols, answer_mask, bool(smaller_boards))
+            else:
+                self._codec = _Maze(height, width) if task == "maze" else _Arc(height, width, canvas_sides)
         else:
-            raise ValueError(f"HRMGridProcessor: task={task!r} is not allowed; it must be 'sudoku', 'maze' or 'arc'.")
+            raise ValueError(
+                f"HRMGridProcessor: task={task!r} is not allowed; it must be 'sudoku', 'maze', 'arc' or 'grid'."
+            )
+        if task != "grid" and not all(value in (None, False) for value in (symbols, answer_mask, smaller_boards)):
+            raise ValueError(
+                f"HRMGridProcessor: symbols, answer_mask and smaller_boards are for task='grid', not for {task!r}; "
+                "leave them out."
+            )
         self.task, self.kind = task, kind
         # plain integers, because those of numpy cannot be saved as JSON
         self.height, self.width = int(height), int(width)
@@ -1061,6 +1300,7 @@ class HRMGridProcessor(ProcessorMixin):
             )
         self.canvas_sides = None if canvas_sides is None else [int(side) for side in canvas_sides]
         self.token_roles = bool(token_roles)
+        self.symbols, self.answer_mask, self.smaller_boards = symbols, answer_mask, bool(smaller_boards)
         self.puzzle_identifiers = _checked_identifiers(puzzle_identifiers)
         self._num_puzzle_identifiers = max((self.puzzle_identifiers or {}).values(), default=0) + 1
 
@@ -1085,6 +1325,27 @@ class HRMGridProcessor(ProcessorMixin):
         side = 30 if canvas_sides is None else max(canvas_sides)
         options = {} if canvas_sides is None else {"canvas_sides": canvas_sides, "token_roles": token_roles}
         return cls("arc", side, side, puzzle_identifiers=puzzle_identifiers, **options)
+
+    @classmethod
+    def for_grid(
+        cls,
+        height: int,
+        width: int,
+        symbols: Sequence[str],
+        answer_mask: str | None = None,
+        smaller_boards: bool = False,
+        kind: str | None = None,
+    ) -> "HRMGridProcessor":
+        """Processor of a task of your own, from a grid to a grid of the same shape; arguments as in the class."""
+        return cls(
+            "grid",
+            height,
+            width,
+            symbols=list(symbols),
+            answer_mask=answer_mask,
+            smaller_boards=smaller_boards,
+            kind=kind,
+        )
 
     def in_notation(self, notation: str) -> "HRMGridProcessor":
         """The processor of the same 16x16 Sudoku that reads and writes a notation of its digits; see the class."""
@@ -1112,6 +1373,11 @@ class HRMGridProcessor(ProcessorMixin):
     def pad_token_id(self) -> int:
         """Token id of padding."""
         return PAD_TOKEN
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether rules tell if an answer is right. ARC and grids of one's own have only the expected answer."""
+        return self._codec.has_rules
 
     @property
     def num_puzzle_identifiers(self) -> int:
@@ -1148,6 +1414,9 @@ class HRMGridProcessor(ProcessorMixin):
         - ARC: a list of rows of integers 0-9, a 2-D array or tensor, a pair `{"input": grid, ...}`, a task
           `{"train": [...], "test": [...]}`, which stands for the inputs of all its test pairs, or a JSON
           string of these.
+        - Grid: a text with a row a line, or on one line with `/` between rows. Cells are characters, or words with
+          whitespace or commas between them where a symbol has more than one character. Or a list of cells, a list of
+          rows, a 2-D array or tensor, or JSON of these.
 
         One puzzle or several? A string or a dictionary is one; a 2-D array is one, a 3-D array several. A
         list of strings is several, except when it has `height` strings of `width` characters each: then these
@@ -1202,6 +1471,8 @@ class HRMGridProcessor(ProcessorMixin):
                 self._codec.check_labels(input_ids, labels, names)
             # on canvases padding is predicted as well: it tells where the grid ends
             data["labels"] = np.where(labels == PAD_TOKEN, IGNORE_INDEX, labels) if not canvas else labels
+            if self._codec.asked is not None:
+                data["labels"] = np.where(self._codec.asked, data["labels"], IGNORE_INDEX)
 
         if return_tensors is None:
             data = {name: array.tolist() for name, array in data.items()}
@@ -1223,7 +1494,7 @@ class HRMGridProcessor(ProcessorMixin):
             token_ids: integers, for instance one row of the predictions or of the labels.
             format (`str`, defaults to `"line"`): `"line"` is a string that can be given as a puzzle again
                 (JSON for ARC), `"grid"` a list of rows (Sudoku: integers, 0 for open cells; maze: characters;
-                ARC: colours), `"pretty"` a drawing.
+                ARC: colours; grid: symbols), `"pretty"` a drawing.
 
         Returns:
             The board. Where a prediction says nothing about a cell, Sudoku has `.` (0 in a grid) and a maze
@@ -1265,12 +1536,12 @@ class HRMGridProcessor(ProcessorMixin):
         Judge one answer.
 
         Sudoku: keeps every clue, is complete, has each digit once in each row, column and box. Maze: changes
-        floor to path only, and the path leads from S to G, without stray cells and in the fewest steps. ARC:
-        equals `truth`.
+        floor to path only, and the path leads from S to G, without stray cells and in the fewest steps. ARC and
+        grid: equals `truth`.
 
         Args:
             puzzle, answer: in any form that the processor takes; `answer` also as `decode` gives it.
-            truth (*optional*): the expected grid of an ARC task, which has no rules to go by; for ARC only.
+            truth (*optional*): the expected grid where there are no rules to go by (`has_rules`), and only there.
 
         Raises:
             ValueError, TypeError: if a board cannot be read, or `truth` is missing or out of place.
@@ -1285,7 +1556,7 @@ class HRMGridProcessor(ProcessorMixin):
 
         Args:
             input_ids, predictions: token ids of shape `(puzzles, seq_len)`.
-            truth (*optional*): labels of the same shape; for ARC, and for ARC only.
+            truth (*optional*): labels of the same shape, where there are no rules, and only there.
 
         Raises:
             ValueError, TypeError: if the shapes differ or a token id is outside the vocabulary.
@@ -1349,7 +1620,7 @@ class HRMGridProcessor(ProcessorMixin):
     def keep_clues(self, input_ids: torch.LongTensor, predictions: torch.LongTensor) -> torch.LongTensor:
         """
         Predictions as answers, which never change a clue: the given digits of a Sudoku and the walls, S and G of a
-        maze are put back. ARC has none.
+        maze are put back, and the cells of a grid that are not asked for. ARC has none.
 
         Args:
             input_ids, predictions: token ids of shapes that broadcast to each other, on one device.
@@ -1440,7 +1711,7 @@ class HRMGridProcessor(ProcessorMixin):
             raise ValueError(
                 f"The folder has no processor_config.json that gives {', '.join(missing)}; save the "
                 f"processor there with save_pretrained, or make one with {cls.__name__}.for_sudoku(), "
-                "for_maze() or for_arc()."
+                "for_maze(), for_arc() or for_grid()."
             )
         return super().from_args_and_dict(args, processor_dict, **kwargs)
 
@@ -1451,6 +1722,35 @@ class HRMGridProcessor(ProcessorMixin):
             f"{type(self).__name__}(task={self.task!r}, height={self.height}, width={self.width}{boxes}, "
             f"num_puzzle_identifiers={self.num_puzzle_identifiers})"
         )
+
+
+def _check_grid_options(height: int, width: int, symbols: Any, answer_mask: Any) -> None:
+    legal = _is_list(symbols) and 1 <= len(symbols) <= MAX_SYMBOLS and all(isinstance(part, str) for part in symbols)
+    if not legal or len(set(symbols)) < len(symbols):
+        raise ValueError(
+            f"HRMGridProcessor: symbols={str(symbols)[:100]} is not allowed for task='grid'; give a list of 1 to "
+            f"{MAX_SYMBOLS} different strings."
+        )
+    for symbol in symbols:
+        if symbol in ("", "\n", "\r") or (len(symbol) > 1 and _BETWEEN_WORDS.search(symbol)):
+            raise ValueError(
+                f"HRMGridProcessor: the symbol {symbol!r} is not allowed; a symbol is a character, or a word without "
+                "whitespace, commas and semicolons."
+            )
+    if any(len(symbol) > 1 for symbol in symbols) and not {" ", ",", ";"}.isdisjoint(symbols):
+        raise ValueError(
+            "HRMGridProcessor: symbols has words, which spaces, commas and semicolons stand between; leave these out "
+            "as symbols of their own."
+        )
+    if answer_mask is None:
+        return
+    if not isinstance(answer_mask, str) or len(answer_mask) != height * width or set(answer_mask) - {"0", "1"}:
+        raise ValueError(
+            f"HRMGridProcessor: answer_mask={answer_mask!r} is not allowed; it must be {height * width} characters, 1 "
+            "for a cell that is asked for and 0 for another."
+        )
+    if "1" not in answer_mask:
+        raise ValueError("HRMGridProcessor: answer_mask asks for no cell; it must have at least one 1.")
 
 
 def _sudoku_boxes(height: int, width: int, box_height: int | None, box_width: int | None) -> tuple[int, int]:
@@ -1497,4 +1797,4 @@ def _checked_identifiers(puzzle_identifiers: dict[str, int] | None) -> dict[str,
 
 HRMGridProcessor.register_for_auto_class("AutoProcessor")
 
-__all__ = ["ExactCheck", "HRMGridProcessor", "Verdict"]
+__all__ = ["ExactCheck", "HRMGridProcessor", "Verdict", "grid_cells"]

@@ -71,7 +71,7 @@ def single_pass(result: dict, test: dict) -> dict:
 
 
 def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:
-    """Write records with commit and date added, beside and then renamed.
+    """Write records with commit and date added, where they have none, beside and then renamed.
 
     Args:
         name: file name without ending.
@@ -90,7 +90,8 @@ def write_records(name: str, records: list[dict], commit: str | None = None, day
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     with whole_file(path) as partial:
-        partial.write_text(json.dumps([record | stamp for record in records], indent=2) + "\n")
+        # a record of before, which is kept, has its own
+        partial.write_text(json.dumps([record | (stamp | record) for record in records], indent=2) + "\n")
     return path
 
 

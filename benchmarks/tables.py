@@ -15,6 +15,7 @@ from benchmarks.records import ROOT, read_records
 
 
 FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md", "docs/export.md"]
+FILES += ["docs/own_puzzle.md"]
 FILES += [
     f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
 ]
@@ -531,6 +532,28 @@ def continuous_batching_table() -> str:
     return markdown_table(["call", "device", "prompts x new tokens", "seconds", "tokens/s"], rows)
 
 
+def reasoning_gym_table() -> str:
+    """Small models on tasks of Reasoning Gym, one line a task."""
+    rows = [
+        [
+            f"`{record['variant']}`",
+            record["board"],
+            str(record["symbols"]),
+            str(record["asked_cells"]),
+            f"{record['train_puzzles']:,}",
+            f"{accuracy(record)} of {record['n']:,}",
+            percent(record["cell_accuracy"]),
+            percent(record["question_is_answer"]),
+            f"{record['mean_segments']:.1f}",
+            f"{record['cpu_minutes']:.1f}",
+        ]
+        for record in read_records("reasoning_gym")
+    ]
+    header = ["task", "board", "symbols", "cells asked for", "training rows", "exactly right (95 % interval)"]
+    header += ["cells right", "question is answer", "segments on average"]
+    return markdown_table([*header, f"minutes of {read_records('reasoning_gym')[0]['device']}"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "sudoku": sudoku_table,
     "mazes": mazes_table,
@@ -554,6 +577,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "continuous_batching": continuous_batching_table,
     "puzzle_table": puzzle_table_table,
     "data": data_table,
+    "reasoning_gym": reasoning_gym_table,
 }
 
 

@@ -6,6 +6,7 @@ hrm-hf solve --model runs/demo/model 613.2..4.36.4.125..2.143354..21.2..4
 hrm-hf evaluate runs/demo/model data/sudoku-6x6 --output runs/demo/evaluation.json
 hrm-hf evaluate-arc runs/arc/model data/arc-1 --submission submission.json --pictures pictures
 hrm-hf data maze data/maze-30x30
+hrm-hf data grid mine.csv --out data/mine
 hrm-hf train sudoku_demo --output_dir runs/demo
 hrm-hf explore data/maze-30x30 mazes.png --row 0 --row 1
 hrm-hf generate "The king said"
@@ -37,6 +38,7 @@ from hrm_hf.outer_layer import run_command
 
 if TYPE_CHECKING:
     from hrm_hf.puzzles.text import PuzzleText
+    from processing_hrm import HRMGridProcessor
 
 
 app = typer.Typer(help="Hierarchical Reasoning Model on Hugging Face libraries.", no_args_is_help=True)
@@ -155,7 +157,7 @@ def solve(
         typer.Argument(
             help="Sudoku as lines or as drawn, . 0 _ - or * for a blank cell; mazes as lines or as drawn, of # "
             "(wall), space, S (start) and G (goal); files of such puzzles; - or none reads stdin. Lines that start "
-            "with # are comments."
+            "with # are comments. For a model of your own task: inputs, with / or a line break between rows."
         ),
     ] = None,
     model: Annotated[
@@ -195,19 +197,21 @@ def solve(
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
 ):
-    """Solve puzzles and check every answer by the rules. Exit code 2 if one is not solved.
+    """Solve puzzles and check every answer by the rules, if there are any. Exit code 2 if one is not solved.
 
     Example: hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
     """
     if show_steps and samples is not None and samples > 1:
         raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
     _load_plugin(plugin)
-    read = _puzzles_of(puzzles, notation)
     if model is None:
-        model = _shipped_for(read)
+        read = _puzzles_of(puzzles, notation)
+        hrm_model, processor = _load_grid(_shipped_for(read), precision)
         samples = SHIPPED_SAMPLES if samples is None and not show_steps else samples
         max_segments = SHIPPED_SEGMENTS if max_segments is None else max_segments
-    hrm_model, processor = _load_grid(model, precision)
+    else:
+        hrm_model, processor = _load_grid(model, precision)
+        read = _puzzles_of(puzzles, notation, processor)
     from hrm_hf.evaluation.checked_solving import TimeLimit, effort_text, solve_in_turn
 
     all_solved = True
@@ -223,7 +227,7 @@ def solve(
         progress=True,
     )
     for result, pretty in answers:
-        all_solved &= result.solved
+        all_solved &= result.solved is not False
         if as_json:
             print(json.dumps(result.as_dict()), flush=True)
             continue
@@ -232,6 +236,8 @@ def solve(
         # without a solution the clues alone, so that no wrong board can be taken for one
         print(pretty(result.answer or result.puzzle, given=result.puzzle))
         outcome = "solved" if result.solved else f"{result.outcome}: {result.reason}"
+        if result.solved is None:
+            outcome = f"answer with probability {result.halt_probability:.1%} of being right, as the model says"
         print(f"{outcome} ({effort_text(result.segments, result.copies)})\n", flush=True)
     if not all_solved:
         raise typer.Exit(2)
@@ -248,8 +254,14 @@ def _shipped_for(puzzles: list["PuzzleText"]) -> str:
     return str(registry.get(next(iter(numbers))).shipped_model({puzzle.cells for puzzle in puzzles}))
 
 
-def _puzzles_of(arguments: list[str] | None, notation: str | None) -> list["PuzzleText"]:
-    """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these."""
+def _puzzles_of(
+    arguments: list[str] | None, notation: str | None, processor: "HRMGridProcessor | None" = None
+) -> list["PuzzleText"]:
+    """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these.
+
+    Without a processor, or with one of Sudoku or mazes, they are told by their symbols.
+    """
+    is_own = processor is not None and processor.task == "grid"
     from hrm_hf.puzzles.text import decode_text, read_puzzles
 
     texts = []
@@ -264,13 +276,17 @@ def _puzzles_of(arguments: list[str] | None, notation: str | None) -> list["Puzz
         elif os.path.isfile(argument):
             texts.append((argument, decode_text(Path(argument).read_bytes(), argument)))
         # not a character of any puzzle
-        elif "/" in argument or os.path.isdir(argument):
+        elif os.path.isdir(argument) or ("/" in argument and not is_own):
             raise ValueError(
                 f"{argument} is no puzzle; if it is a model, name it by the option: hrm-hf solve PUZZLE --model "
                 f"{argument}"
             )
         else:
             texts.append(("", argument))
+    if is_own:
+        from hrm_hf.puzzles.grid.questions import read_questions
+
+        return [question for name, text in texts for question in read_questions(text, name, processor)]
     puzzles = []
     for name, text in texts:
         read = read_puzzles(text, name, notation)

@@ -25,8 +25,9 @@ from processing_hrm import HRMGridProcessor
 
 
 _MOST_AT_ONCE = 64
+NO_RULES = "no rules tell whether it is right"
 
-Outcome = Literal["solved", "not solved", "no solution", "more than one solution"]
+Outcome = Literal["solved", "not solved", "no solution", "more than one solution", "answered"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class CheckedAnswer:
 
     Attributes:
         puzzle: as a line.
-        answer: its solution as a line; `None` unless it is solved.
+        answer: its solution as a line; `None` unless it is solved, or there are no rules to judge an answer by.
         outcome: "solved" if the answer keeps all rules; "no solution" and "more than one solution" are faults of the
-            puzzle that an exact search has found.
+            puzzle that an exact search has found; "answered" if there are no rules, so that nobody knows.
         reason: of the outcome, in words.
         segments: of thinking, those of all copies together; 0 where the model was not asked.
         copies: of the puzzle that were asked, the puzzle itself among them.
@@ -55,9 +56,9 @@ class CheckedAnswer:
     steps: list[str] | None = None
 
     @property
-    def solved(self) -> bool:
-        """Whether there is an answer that keeps all rules."""
-        return self.outcome == "solved"
+    def solved(self) -> bool | None:
+        """Whether there is an answer that keeps all rules; `None` if there are no rules."""
+        return None if self.outcome == "answered" else self.outcome == "solved"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as a plain dictionary, with `solved`; `steps` only where there are any."""
@@ -99,7 +100,7 @@ def solve_checked(
     limit: TimeLimit | None = None,
     progress: str | None = None,
 ) -> list[CheckedAnswer]:
-    """Solve puzzles and check every answer by the rules.
+    """Solve puzzles and check every answer by the rules, where there are any.
 
     Args:
         model: that solves; it is moved to the GPU, if there is one. Exported ones run on the CPU.
@@ -280,12 +281,15 @@ def _ask(
     if len(rows) == 0:
         return results
     chosen = choose(replace(samples, **{name: getattr(samples, name)[rows] for name in vars(samples)}))
-    verdicts = kind_of(processor).verdicts(processor, inputs["input_ids"][rows], chosen.predictions)
     answers = processor.batch_decode(chosen.predictions)
+    kind, verdicts = kind_of(processor), [None] * len(rows)
+    if kind.has_rules:
+        verdicts = kind.verdicts(processor, inputs["input_ids"][rows], chosen.predictions)
     for index, (row, verdict) in enumerate(zip(rows.tolist(), verdicts, strict=True)):
         segments = int(chosen.segments[index])
-        reason = verdict.reason
-        if not verdict.solved:
+        reason = NO_RULES if verdict is None else verdict.reason
+        outcome: Outcome = "answered" if verdict is None else "solved" if verdict.solved else "not solved"
+        if outcome == "not solved":
             reason = f"in the best answer of the model {verdict.reason}"
             if remarks[row] is not None:
                 reason += f"; {remarks[row]}"
@@ -293,8 +297,8 @@ def _ask(
                 reason += f"; {out_of_time}"
         results[row] = CheckedAnswer(
             puzzle=puzzles[row],
-            answer=answers[index] if verdict.solved else None,
-            outcome="solved" if verdict.solved else "not solved",
+            answer=None if outcome == "not solved" else answers[index],
+            outcome=outcome,
             reason=reason,
             segments=segments,
             copies=int(chosen.num_samples[index]),

@@ -21,7 +21,7 @@ import torch
 
 from hrm_hf.checkpoints import load_checkpoint
 from hrm_hf.export.graphs import TOLERANCE, Step, as_traced, check_request, write_step
-from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.export.solver import GRID_FIELDS, OnnxGridModel
 from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.utils.files import whole_folder
 from modeling_hrm import HRMForGridTask, HRMState
@@ -164,6 +164,7 @@ def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, An
         "alphabet": kind_of(processor).alphabet(processor),
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
+        **({name: getattr(processor, name) for name in GRID_FIELDS} if processor.task == "grid" else {}),
         # the same vector at every position
         "start_states": {
             name: getattr(model.model, buffer).float().tolist()

@@ -11,6 +11,10 @@ from modeling_hrm import HRMSolving, HRMState, check_ids
 from processing_hrm import HRMGridProcessor
 
 
+# of a processor of grids of one's own, in the manifest beside what all processors have
+GRID_FIELDS = ["symbols", "answer_mask", "smaller_boards"]
+
+
 def is_exported(name: str) -> bool:
     """Whether this is the folder of an exported model."""
     return (Path(name) / MANIFEST).is_file()
@@ -21,7 +25,9 @@ def load_exported(
 ) -> tuple["OnnxGridModel", HRMGridProcessor]:
     """An exported model and the processor that belongs to it; arguments and errors as of [`OnnxGridModel`]."""
     model = OnnxGridModel(folder, precision, num_threads)
-    names = ("task", "height", "width", "box_height", "box_width", "puzzle_identifiers")
+    names = ["task", "height", "width", "box_height", "box_width", "puzzle_identifiers"]
+    if model.manifest["task"] == "grid":
+        names += GRID_FIELDS
     return model, HRMGridProcessor(**{name: model.manifest[name] for name in names})
 
 

@@ -11,7 +11,7 @@ import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -97,7 +97,7 @@ def read_rows(path: Path, columns: Columns, on_error: OnError, report: Callable[
     """
     check_file(path)
     bad: dict[int, str] = {}
-    table, first_line = _table_of(path, bad)
+    table, first_line = table_of(path, bad)
     found = {part: _column(path, table.column_names, part, getattr(columns, part, None)) for part in _NAMES}
     if missing := [part for part in ("question", "answer") if found[part] is None]:
         raise ValueError(
@@ -135,8 +135,14 @@ def _column(path: Path, names: list[str], part: str, given: str | None) -> str |
     return next((name for name in _NAMES[part] if name in names), None)
 
 
-def _table_of(path: Path, bad: dict[int, str]) -> tuple[pa.Table, int]:
-    """The table of a file, and the line of its first row; notes rows of another number of columns."""
+def table_of(path: Path, bad: dict[int, str]) -> tuple[pa.Table, int]:
+    """The table of a file, and the line of its first row; notes in `bad` rows of another number of columns.
+
+    Text files give strings, which are JSON where the file has lists.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
     ending = path.suffix.lower()
     kind = path.with_suffix("").suffix.lower() if ending in _COMPRESSIONS else ending
     try:
@@ -180,7 +186,12 @@ def _csv_table(data: bytes, bad: dict[int, str]) -> pa.Table:
         pa.BufferReader(data),
         # with several threads rows have no numbers
         read_options=pyarrow.csv.ReadOptions(use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note),
+        parse_options=pyarrow.csv.ParseOptions(
+            # boards may be drawn on several lines, in quotes
+            delimiter=delimiter,
+            invalid_row_handler=note,
+            newlines_in_values=b'"' in data,
+        ),
         # all as text, so that a row with a bad rating can be named and no board of digits becomes a number
         convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
@@ -191,6 +202,9 @@ def _json_table(data: bytes, kind: str) -> pa.Table:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError("wanted are objects, each a puzzle")
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table(
-        {name: pa.array([None if row.get(name) is None else str(row[name]) for row in rows]) for name in names}
-    )
+    return pa.table({name: pa.array([_text_of(row.get(name)) for row in rows], pa.string()) for name in names})
+
+
+def _text_of(value: Any) -> str | None:
+    """A value of JSON as text: a string as it is, lists as JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from hrm_hf.puzzles.arc.kind import ARC
+from hrm_hf.puzzles.grid.kind import GRID
 from hrm_hf.puzzles.kind import PuzzleKind
 from hrm_hf.puzzles.maze.kind import MAZE
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
@@ -26,7 +27,7 @@ from processing_hrm import HRMGridProcessor
 GROUP = "hrm_hf.puzzles"
 
 # in the order in which a puzzle without a card is tried, and pages and commands are listed
-_kinds: dict[str, PuzzleKind] = {kind.name: kind for kind in (SUDOKU, MAZE, ARC)}
+_kinds: dict[str, PuzzleKind] = {kind.name: kind for kind in (SUDOKU, MAZE, ARC, GRID)}
 _plugins: set[Path] = set()
 
 

@@ -44,7 +44,7 @@ class PuzzleText:
     """
 
     board: str
-    task: Literal["sudoku", "maze"]
+    task: Literal["sudoku", "maze", "grid"]
     notation: str | None = None
 
     @property

@@ -130,7 +130,12 @@ class GridTask(Task):
         """The first puzzles with what became of them, as lines of characters, to be looked at; and what they are."""
         count = min(count, len(solved))
         rows = {name: self.eval_puzzles[name][:count] for name in ("input_ids", "labels")}
-        lines = {"puzzle": rows["input_ids"], "prediction": solved.predictions[:count], "answer": rows["labels"]}
+        # cells without a label are not asked for, and stand as in the puzzle
+        asked = rows["labels"] != IGNORE_INDEX
+        predictions, labels = (
+            torch.where(asked, tokens, rows["input_ids"]) for tokens in (solved.predictions[:count], rows["labels"])
+        )
+        lines = {"puzzle": rows["input_ids"], "prediction": predictions, "answer": labels}
         texts = {name: self.processing.batch_decode(tokens) for name, tokens in lines.items()}
         what = {"kind": self.puzzles.kind.name, "width": self.processing.width}
         return [

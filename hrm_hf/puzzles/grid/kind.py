@@ -1,0 +1,62 @@
+"""Grids of any kind as a kind of puzzle: without rules, and with the symmetries that their data set says they have."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hrm_hf.puzzles.kind import PuzzleKind
+from processing_hrm import HRMGridProcessor
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hrm_hf.puzzles.grid.puzzle_set import GridSet
+
+
+class GridKind(PuzzleKind):
+    """Grids that a data set describes. A kind of your own that is a grid with rules is a subclass."""
+
+    name = "grid"
+    title = "Grid"
+    plural = "grids"
+    has_rules = False
+
+    def processor(self, entry: Mapping[str, Any]) -> HRMGridProcessor:
+        from hrm_hf.puzzles.grid.description import GridDescription
+
+        return GridDescription.of_entry(entry).processor()
+
+    def open(self, dataset: str, split: str, limit: int | None, entry: Mapping[str, Any] | None) -> "GridSet":
+        from hrm_hf.puzzles.grid.puzzle_set import GridSet
+
+        return GridSet(self, dataset, split, limit, entry)
+
+    def builder(self) -> Callable | None:
+        from hrm_hf.puzzles.grid.build import build_grid
+
+        # a kind of your own has its table made by its own file
+        return build_grid if type(self) is GridKind else None
+
+    def draw(
+        self,
+        axes: "Axes",
+        processor: HRMGridProcessor,
+        board: list[list],
+        puzzle: list[list],
+        answer: list[list] | None,
+    ) -> None:
+        # cells that have no label are those of the question
+        asked = board if board is puzzle else _filled(board, puzzle, processor)
+        super().draw(axes, processor, asked, puzzle, answer and _filled(answer, asked, processor))
+
+    def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
+        return '"..."  # yours: the cells row by row, with / between rows', ""
+
+
+def _filled(board: list[list], other: list[list], processor: HRMGridProcessor) -> list[list]:
+    """A board of the shape of another one, whose cells stand where it has no symbol."""
+    cells = {(i, j): cell for i, row in enumerate(board) for j, cell in enumerate(row) if cell in processor.symbols}
+    return [[cells.get((i, j), cell) for j, cell in enumerate(row)] for i, row in enumerate(other)]
+
+
+GRID = GridKind()
