@@ -1,4 +1,4 @@
-"""Render the tables of README.md from benchmarks/results, so that they cannot drift.
+"""Render the tables of README.md and docs from benchmarks/results, so that they cannot drift.
 
     python -m benchmarks.tables            rewrite the files
     python -m benchmarks.tables --check    exit code 1 if a file is not up to date (a test runs this)
@@ -15,7 +15,7 @@ from benchmarks.records import ROOT, read_records
 
 
 FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md", "docs/export.md"]
-FILES += ["docs/own_puzzle.md"]
+FILES += ["docs/own_puzzle.md", "docs/results.md", "docs/data.md"]
 FILES += [
     f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
 ]
@@ -42,6 +42,70 @@ def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def headline_table() -> str:
+    """One line per task, those that anyone can repeat first."""
+
+    def row(task: str, repeat: str, record: dict, result: str, more: str, papers: str) -> list[str]:
+        count = f"{record['n']:,} puzzles" if "n" in record else f"{record['tasks']} tasks"
+        return [
+            task,
+            f"{record['parameters'] / 1e6:.1f} M",
+            training(record),
+            count,
+            f"**{result}**",
+            more,
+            repeat,
+            papers,
+        ]
+
+    def exact(name: str, samples: int = 1) -> tuple[dict, str]:
+        record = next(
+            record for record in read_records(name) if record["checkpoint"] == "last" and record["samples"] == samples
+        )
+        return record, percent(record["exact_accuracy"])
+
+    rows = []
+    for task, name, repeat, papers in (
+        ("Sudoku 6x6, 22 clues", "demo", "`make demo`", ""),
+        ("mazes 10x10", "maze_10x10_demo", "[maze_demo](recipes/maze_demo.yaml)", ""),
+        ("mazes 30x30, paths of 2 to 134 steps", "maze_30x30_default", "[maze_30x30](recipes/maze_30x30.yaml)", ""),
+        ("the same model, 111 steps or more", "maze_30x30_on_hard", "", "Maze-Hard: 74.5 / 85.3 %"),
+        (
+            "hard Sudoku 9x9 (sudoku-hard)",
+            "sudoku_hard_default",
+            "puzzles not public",
+            "Sudoku-Extreme, 1,000 puzzles: 55.0 / 87.4 %",
+        ),
+    ):
+        record, single = exact(name)
+        if name == "demo":
+            copies = next(r for r in read_records("test_time_compute") if r["max_samples"] == 8)["exact_accuracy"]
+            more = f"{percent(copies)} with 8 copies"
+        elif name == "sudoku_hard_default":
+            more = f"{exact(name, 8)[1]} with 8 copies, 64 segments"
+        else:
+            more = f"{exact(name, 8)[1]} with 8 copies"
+        rows.append(row(task, repeat, record, single, more, papers))
+    arc = next(
+        record
+        for record in read_records("arc_canvases")
+        if record["rule"] == "share of test inputs" and record["segments"] == 4
+    )
+    more = f"{arc['votes']} copies vote; one answer alone {percent(arc['single'])}"
+    rows.append(
+        row(
+            "ARC-AGI-1, two attempts",
+            "[arc_1](recipes/arc_1.yaml)",
+            arc,
+            percent(arc["pass_at_2"]),
+            more,
+            "40.3 / 44.6 %",
+        )
+    )
+    header = ["task", "parameters", "training", "tested on", "solved", "and with copies", "recipe"]
+    return markdown_table([*header, "papers, on their data: HRM / TRM"], rows)
 
 
 def sudoku_table() -> str:
@@ -555,6 +619,7 @@ def reasoning_gym_table() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "headline": headline_table,
     "sudoku": sudoku_table,
     "mazes": mazes_table,
     "maze_positions": maze_positions_table,
