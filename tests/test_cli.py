@@ -1,6 +1,9 @@
 """The command `hrm-hf` as a user calls it: what it prints, its exit codes, and errors in one sentence."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ import torch
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
+ROOT = Path(__file__).parent.parent
 PUZZLE = "12..34..2143432."  # what the model below has learned
 ANSWER = "1234341221434321"
 
@@ -308,3 +312,16 @@ def test_a_result_is_printed_whatever_happens_to_its_files(hrm_hf, model_folder,
     assert code == 1 and "No space left" in err
     assert json.loads(out[out.index("{\n") :])["n"] == 5
     assert json.loads((tmp_path / "result.json").read_text())["n"] == 5
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["solve", "--help"], ["nosuch"]])
+def test_help_and_usage_errors_load_no_library_that_takes_seconds(arguments):
+    code = (
+        "import sys\nfrom hrm_hf.cli import main\n"
+        f"sys.argv = ['hrm-hf', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'numba', 'matplotlib'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert process.stderr.splitlines()[-1] == "[]", process.stderr

@@ -34,13 +34,32 @@ def test_the_tables_are_what_the_records_say(name):
     assert render(text) == text
 
 
-def test_links_of_the_readme_lead_somewhere():
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("http")]
+    parts = [target.partition("#") for target in targets]
+    files = [(ROOT / page if file == "" else (ROOT / page).parent / file, name) for file, _, name in parts]
+    assert [str(file) for file, _ in files if not file.exists()] == []
+    assert [(str(file), name) for file, name in files if name and name not in heading_names(file)] == []
+
+
+def test_the_readme_is_short_and_every_page_is_in_the_index():
+    assert len(README.splitlines()) <= 130
+    index = (ROOT / "docs/README.md").read_text()
+    assert [
+        page.name
+        for page in (ROOT / "docs").glob("*.md")
+        if page.name != "README.md" and f"({page.name})" not in index
+    ] == []
     assert (ROOT / "docs/commands.md").read_text().count("```console\n$ hrm-hf") >= 5
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
-    assert targets
-    targets = [target.partition("#") for target in targets]
-    assert [file for file, _, _ in targets if not (ROOT / file).exists()] == []
-    assert [(file, name) for file, _, name in targets if name and name not in heading_names(ROOT / file)] == []
 
 
 def heading_names(file: Path) -> list[str]:

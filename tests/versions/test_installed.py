@@ -80,9 +80,22 @@ def test_a_run_of_20_steps_trains_and_its_model_loads(run, tmp_path):
     run("hrm-hf", "data", "sudoku", "data", *sizes, cwd=tmp_path)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     options = ("--dataset", "data", "--output_dir", "run")
-    run("python", ROOT / "train_accelerate.py", "recipe.yaml", *options, cwd=tmp_path)
+    run("hrm-hf", "train", "recipe.yaml", *options, cwd=tmp_path)
     result = json.loads(run("hrm-hf", "evaluate", "run/model", "data", cwd=tmp_path))
     assert result["n"] == 20 and 0 < result["cell_accuracy"] <= 1
+
+
+def test_recipes_come_with_the_package(run, tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "input,output\n" + "".join(f"{n:04},{9999 - n:04}\n" for n in range(0, 9000, 90))
+    )
+    run("hrm-hf", "data", "grid", "mine.csv", "--out", "data", cwd=tmp_path)
+    small = ("--hidden_size", 32, "--num_attention_heads", 2, "--max_steps", 3, "--output_dir", "run")
+    run("hrm-hf", "train", "grid", "--dataset", "data", "--report_to", "none", *small, cwd=tmp_path)
+    (answer,) = map(
+        json.loads, run("hrm-hf", "solve", "--json", "0090", "--model", "run/model", cwd=tmp_path).splitlines()
+    )
+    assert answer["solved"] is None and len(answer["answer"]) == 4
 
 
 def test_the_versions_are_within_what_is_tested(run, tmp_path):
