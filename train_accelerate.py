@@ -4,8 +4,8 @@
     accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --output_dir runs/small
     python train_accelerate.py --help
 
-A recipe is a YAML file with one `option: value` per line; options on the command line win. The loop is in
-hrm_hf/training/loop.py. `hrm-hf train` does the same in one process.
+A recipe is a YAML file with one `option: value` per line, and perhaps `extends: another.yaml`; options on the command
+line win. The loop is in hrm_hf/training/loop.py. `hrm-hf train` does the same in one process.
 """
 
 import sys

@@ -7,20 +7,10 @@ python dataset_scripts/build_maze.py data/maze-hard --source hub
 python dataset_scripts/build_maze.py --help
 """
 
-import sys
-from pathlib import Path
+import find_package  # noqa: F401  where the package is, if it is not installed
 
-
-try:
-    from hrm_hf.data.script import run_script
-    from hrm_hf.puzzles.maze.build import build_maze
-except ModuleNotFoundError as error:
-    if error.name != "hrm_hf":
-        raise
-    # the package is not installed: take it from the repository that holds this script
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.script import run_script
-    from hrm_hf.puzzles.maze.build import build_maze
+from hrm_hf.data.script import run_script
+from hrm_hf.puzzles.maze.build import build_maze
 
 
 if __name__ == "__main__":

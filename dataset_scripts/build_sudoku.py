@@ -7,20 +7,10 @@ python dataset_scripts/build_sudoku.py data/neighbours --source hub --num-train 
 python dataset_scripts/build_sudoku.py --help
 """
 
-import sys
-from pathlib import Path
+import find_package  # noqa: F401  where the package is, if it is not installed
 
-
-try:
-    from hrm_hf.data.script import run_script
-    from hrm_hf.puzzles.sudoku.build import build_sudoku
-except ModuleNotFoundError as error:
-    if error.name != "hrm_hf":
-        raise
-    # the package is not installed: take it from the repository that holds this script
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.script import run_script
-    from hrm_hf.puzzles.sudoku.build import build_sudoku
+from hrm_hf.data.script import run_script
+from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
 if __name__ == "__main__":

@@ -7,20 +7,10 @@ python dataset_scripts/build_text.py data/wiki --input Salesforce/wikitext --con
 python dataset_scripts/build_text.py --help
 """
 
-import sys
-from pathlib import Path
+import find_package  # noqa: F401  where the package is, if it is not installed
 
-
-try:
-    from hrm_hf.data.script import run_script
-    from hrm_hf.text.build import build_text
-except ModuleNotFoundError as error:
-    if error.name != "hrm_hf":
-        raise
-    # the package is not installed: take it from the repository that holds this script
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.script import run_script
-    from hrm_hf.text.build import build_text
+from hrm_hf.data.script import run_script
+from hrm_hf.text.build import build_text
 
 
 if __name__ == "__main__":

@@ -5,20 +5,10 @@ python dataset_scripts/push.py data/mine me/mine --private --commit-message "Few
 python dataset_scripts/push.py --help
 """
 
-import sys
-from pathlib import Path
+import find_package  # noqa: F401  where the package is, if it is not installed
 
-
-try:
-    from hrm_hf.data.publish import push_dataset
-    from hrm_hf.data.script import run_script
-except ModuleNotFoundError as error:
-    if error.name != "hrm_hf":
-        raise
-    # the package is not installed: take it from the repository that holds this script
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from hrm_hf.data.publish import push_dataset
-    from hrm_hf.data.script import run_script
+from hrm_hf.data.publish import push_dataset
+from hrm_hf.data.script import run_script
 
 
 if __name__ == "__main__":

@@ -142,6 +142,16 @@ def test_a_script_says_in_one_sentence_that_the_disk_is_full(tmp_path, monkeypat
     assert not any(tmp_path.iterdir())
 
 
+def test_the_scripts_find_the_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    script = str(ROOT / "dataset_scripts/find_package.py")
+    runpy.run_path(script)
+    assert sys.path == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    runpy.run_path(script)
+    assert sys.path == [str(ROOT)]
+
+
 # --- what is there
 
 

@@ -13,7 +13,7 @@ from hrm_hf.checkpoints import SHIPPED_SUDOKU
 from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
-from hrm_hf.training.arguments import parse_recipe
+from hrm_hf.training.arguments import parse_recipe, read_recipe
 
 
 ROOT = Path(__file__).parent.parent
@@ -481,3 +481,51 @@ def test_evaluations_leave_boards_to_look_at(run_folder):
     board = boards[-1][0]
     assert len(board["puzzle"]) == len(board["prediction"]) == len(board["answer"]) == 16
     assert "boards" not in json.loads((run_folder / "result.json").read_text())
+
+
+# --- recipes that extend others
+
+
+def recipes(folder, **texts: str):
+    """Recipe files of these texts."""
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / "child.yaml"
+
+
+def test_a_recipe_extends_another(tmp_path):
+    child = recipes(
+        tmp_path,
+        grandparent="dataset: data/a\nbatch_size: 4\nseed: 1\n",
+        parent="extends: grandparent.yaml\nbatch_size: 8\nema_decay: 0.9\n",
+        child="extends: parent.yaml\nseed: 3\nema_decay: null\noutput_dir: o\n",
+    )
+    assert read_recipe(child) == {"dataset": "data/a", "batch_size": 8, "seed": 3, "output_dir": "o"}
+    _, data_args, train_args = parse_recipe([str(child), "--seed", "5"])
+    assert (data_args.dataset, train_args.batch_size, train_args.seed, train_args.ema_decay) == ("data/a", 8, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "error", "message"),
+    [
+        (
+            "seed: 1",
+            "extends: nowhere.yaml",
+            FileNotFoundError,
+            "extends nowhere.yaml, but there is no file",
+        ),
+        ("seed: 1", "extends: 3", ValueError, "child.yaml has extends: 3, but wanted is the name of another recipe"),
+        (
+            "extends: child.yaml",
+            "extends: parent.yaml",
+            ValueError,
+            "parent.yaml extends child.yaml, which extends it",
+        ),
+        ("seed: 1", "extends: child.yaml", ValueError, "child.yaml extends child.yaml, which extends it in turn"),
+        ("sed: 1", "extends: parent.yaml", ValueError, "parent.yaml has the unknown option 'sed'; did you mean seed"),
+    ],
+)
+def test_a_recipe_that_cannot_be_extended_is_one_sentence(tmp_path, parent, child, error, message):
+    with pytest.raises(error, match=message) as raised:
+        read_recipe(recipes(tmp_path, parent=parent, child=child))
+    assert "\n" not in str(raised.value)

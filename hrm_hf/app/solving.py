@@ -120,7 +120,8 @@ class PuzzleDesk:
         thinking = trace_thinking(
             grid_model, **inputs, max_segments=max_segments, early_stop=bool(early_stop), perturb=deadline
         )
-        boards = processor.batch_decode(processor.keep_clues(clues, thinking.boards))
+        tokens = processor.keep_clues(clues, thinking.boards)
+        boards = processor.batch_decode(tokens)
         steps = [
             {"cells": cells, "sure": [round(share, 4) for share in sure], "halt": round(halt, 4), "title": None}
             for cells, sure, halt in zip(
@@ -128,7 +129,7 @@ class PuzzleDesk:
             )
         ]
         answer, asked, segments = boards[-1], 1, len(boards)
-        verdict = processor.check(line, answer)
+        (verdict,) = kind.verdicts(processor, clues, tokens[-1:])
         if copies > 1 and not verdict.solved:
             from accelerate import Accelerator
 
@@ -144,11 +145,12 @@ class PuzzleDesk:
                 max_segments=max_segments,
                 early_stop=bool(early_stop),
             )
-            answer = processor.decode(processor.keep_clues(clues, chosen.predictions)[0])
+            tokens = processor.keep_clues(clues, chosen.predictions)
+            answer = processor.decode(tokens[0])
             asked, segments = int(chosen.num_samples[0]), int(chosen.segments[0])
             halt = round(chosen.halt_probabilities[0].item(), 4)
             steps.append({"cells": answer, "sure": None, "halt": halt, "title": f"The best of {asked} copies"})
-            verdict = processor.check(line, answer)
+            (verdict,) = kind.verdicts(processor, clues, tokens)
         return {
             "puzzle": line,
             "answer": answer,

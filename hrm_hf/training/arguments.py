@@ -3,6 +3,8 @@
 A recipe is a flat YAML file whose keys are the fields below. Anything on the command line after it wins:
 
     accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --seed 1
+
+A recipe that differs in few options from another one names that as `extends: other.yaml`, a file beside it.
 """
 
 import difflib
@@ -371,11 +373,15 @@ def recipe_path(name: str) -> Path:
     raise FileNotFoundError(f"There is no recipe file {name}; give the path of one, or a name of {names}.")
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The options that a recipe file gives, those that are `null` left out; values are of the options' types, or text.
 
+    Args:
+        path: the file. Options that it does not give, not even as `null`, are those of the recipe that it extends.
+        extended_by: files that extend it, outermost first.
+
     Raises:
-        FileNotFoundError: if the file is not there.
+        FileNotFoundError: if the file is not there, or one that it extends.
         ValueError: if it is not a flat YAML mapping in UTF-8, or has an unknown option or a value of another type.
     """
     try:
@@ -387,6 +393,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} is not a recipe; wanted is a YAML file with one 'option: value' a line.")
+    base = _extended(path, recipe.pop("extends", None), extended_by)
     known = {
         option.name: option for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)
     }
@@ -402,7 +409,30 @@ def read_recipe(path: Path) -> dict[str, Any]:
             recipe[key] = [_plain(f"{path} has {key}", known[key], part) for part in values]
         elif value is not None:
             _plain(f"{path} has {key}", known[key], value)
-    return {key: value for key, value in recipe.items() if value is not None}
+    return {key: value for key, value in (base | recipe).items() if value is not None}
+
+
+def _extended(path: Path, name: Any, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """The options of the recipe that a recipe extends; none if it extends none.
+
+    Args:
+        path: of the recipe.
+        name: what its `extends` says.
+        extended_by: files that extend it, outermost first.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_recipe`, and `ValueError` if it is no file name, or extends itself.
+    """
+    if name is None:
+        return {}
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise ValueError(f"{path} has extends: {name!r}, but wanted is the name of another recipe file.")
+    base = path.parent / name
+    if not base.is_file():
+        raise FileNotFoundError(f"{path} extends {name}, but there is no file {base}; correct the name.")
+    if base.resolve() in {file.resolve() for file in (*extended_by, path)}:
+        raise ValueError(f"{path} extends {name}, which extends it in turn; take out one extends.")
+    return read_recipe(base, (*extended_by, path))
 
 
 def _plain(where: str, option: Field, value: Any) -> Any:
