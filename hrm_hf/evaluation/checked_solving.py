@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from hrm_hf.data.puzzle_text import PuzzleText
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
-from hrm_hf.export.solver import OnnxGridModel
-from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
+from modeling_hrm import HRMSolveOutput, HRMSolving, HRMState
 from processing_hrm import HRMGridProcessor
 
 
@@ -87,7 +86,7 @@ class TimeLimit:
 
 
 def solve_checked(
-    model: HRMForGridTask | OnnxGridModel,
+    model: HRMSolving,
     processor: HRMGridProcessor,
     puzzles: Any,
     num_samples: int = 1,
@@ -163,7 +162,7 @@ def solve_checked(
 
 
 def solve_in_turn(
-    model: HRMForGridTask,
+    model: HRMSolving,
     processor: HRMGridProcessor,
     puzzles: Sequence[PuzzleText],
     progress: bool = False,
@@ -233,7 +232,7 @@ class _Watch:
 
 
 def _ask(
-    model: HRMForGridTask | OnnxGridModel,
+    model: HRMSolving,
     processor: HRMGridProcessor,
     inputs: dict[str, torch.Tensor],
     num_samples: int,
