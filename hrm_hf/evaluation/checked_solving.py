@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from hrm_hf.data.puzzle_text import PuzzleText
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
-from modeling_hrm import HRMSolveOutput, HRMSolving, HRMState
+from hrm_hf.export.solver import OnnxGridModel
+from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
 
@@ -86,7 +87,7 @@ class TimeLimit:
 
 
 def solve_checked(
-    model: HRMSolving,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     puzzles: Any,
     num_samples: int = 1,
@@ -162,7 +163,7 @@ def solve_checked(
 
 
 def solve_in_turn(
-    model: HRMSolving,
+    model: HRMForGridTask,
     processor: HRMGridProcessor,
     puzzles: Sequence[PuzzleText],
     progress: bool = False,
@@ -232,7 +233,7 @@ class _Watch:
 
 
 def _ask(
-    model: HRMSolving,
+    model: HRMForGridTask | OnnxGridModel,
     processor: HRMGridProcessor,
     inputs: dict[str, torch.Tensor],
     num_samples: int,
