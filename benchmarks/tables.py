@@ -494,6 +494,30 @@ def exported_table() -> str:
     return markdown_table(header, rows)
 
 
+def int8_table() -> str:
+    """The int8 graph against the float32 one on the same puzzles."""
+    records = read_records("int8")
+    rows = []
+    for record in records:
+        if "lost" not in record:
+            continue
+        (first,) = (other for other in records if other["method"] == record["method"] and "lost" not in other)
+        low, high = (100 * bound for bound in record["difference_ci95"])
+        rows.append(
+            [
+                f"at most {record['segments']}" + (f", {record['samples']} copies" if record["samples"] > 1 else ""),
+                f"{first['solved']:,} of {first['n']:,}",
+                f"{record['solved']:,}",
+                f"{record['lost']} / {record['won']}",
+                f"{100 * record['difference']:+.2f} ({low:+.2f} to {high:+.2f})",
+                f"{first['cpu_ms_per_puzzle']:,.0f}",
+                f"**{record['cpu_ms_per_puzzle']:,.0f}**",
+            ]
+        )
+    header = ["segments", "float32 solves", "int8 solves", "float32 / int8 alone", "difference, % (95 %)"]
+    return markdown_table([*header, "CPU ms a puzzle, float32", "int8"], rows)
+
+
 def static_page_table() -> str:
     """The static page in headless Chromium."""
     (record,) = read_records("static_page")
@@ -637,6 +661,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "throughput": throughput_table,
     "inference": inference_table,
     "exported": exported_table,
+    "int8": int8_table,
     "static_page": static_page_table,
     "several_gpus": several_gpus_table,
     "continuous_batching": continuous_batching_table,

@@ -332,6 +332,7 @@ def test_the_number_of_layers_can_be_set_in_whole_segments():
         {"assistant_early_exit": 10},
         {"prompt_lookup_num_tokens": 3},
         {"cache_implementation": "static"},
+        {"prefill_chunk_size": 5},
     ],
     ids=lambda options: next(iter(options)),
 )

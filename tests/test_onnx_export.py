@@ -214,6 +214,22 @@ def test_int8_that_solves_fewer_by_more_than_chance_is_refused():
         _check_solved(by_model, np.arange(64) >= 10)
 
 
+def test_int8_is_as_good_only_if_it_loses_few_of_many_puzzles():
+    from benchmarks.exported import paired
+
+    def differ(lost: int, won: int, n: int) -> dict:
+        first, other = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+        other[:lost] = False
+        first[n - won :] = False
+        return paired(first, other)
+
+    few = differ(lost=3, won=2, n=2000)
+    assert (few["lost"], few["won"], few["difference"], few["as_good"]) == (3, 2, -0.0005, True)
+    assert few["difference_ci95"][0] < -0.0005 < few["difference_ci95"][1]
+    assert not differ(lost=40, won=20, n=2000)["as_good"]  # loses more than chance
+    assert not differ(lost=0, won=0, n=100)["as_good"]  # too few to say
+
+
 def test_the_command_exports_and_solves(exported, hrm_hf, tmp_path):
     _, root, _ = exported("sudoku, grid positions")
     command = ("export", root / "model", "--format", "onnx", "--out", tmp_path / "out", "--puzzles", 3)
