@@ -1,6 +1,7 @@
 # make install   an environment in .venv with the tested versions (constraints.txt)
 # make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo;
 #                last a hard 9x9 Sudoku with the shipped model
+# make check     style check and the quickest tests of every part
 # make test      style check and all tests
 # make fuzz      an hour of seeded inputs, whole and damaged (a minute of them is part of make test)
 # make test-versions   the main tests of the package as pip installs it, in three more environments (.venv-*): the oldest
@@ -24,7 +25,10 @@ AS_IT_IS := --no-deps --no-index --force-reinstall
 # pytest runs in tests/ without that folder's parent on Python's path, so that it tests the installed package
 PYTEST := -P -m pytest -c versions.ini
 
-.PHONY: install demo test fuzz test-versions versions-oldest versions-newest versions-space wheel tables
+QUICK := test_configuration.py test_golden.py test_shipped_figures.py test_registry.py test_folder.py \
+	test_environment.py test_puzzle_text.py test_slots.py
+
+.PHONY: install demo check test fuzz test-versions versions-oldest versions-newest versions-space wheel tables
 
 install: $(VENV)/installed
 
@@ -41,6 +45,13 @@ demo: install
 	cd "$$(mktemp -d)" && $(BIN)/python $(CURDIR)/examples/solve_sudoku.py $(CURDIR)/runs/demo/model --dataset $(CURDIR)/data/sudoku-6x6 --max-segments 16
 	$(BIN)/python examples/draw_thinking.py runs/demo/model data/sudoku-6x6 runs/demo/thinking.png --max-segments 16
 	$(BIN)/hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
+	@echo
+	@echo "That was make demo: the model is in runs/demo. To go on: source $(VENV)/bin/activate && hrm-hf --help"
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q $(addprefix tests/,$(QUICK))
 
 test: install
 	$(BIN)/ruff check .

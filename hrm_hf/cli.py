@@ -259,10 +259,13 @@ def _puzzles_of(
 ) -> list["PuzzleText"]:
     """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these.
 
-    Without a processor, or with one of Sudoku or mazes, they are told by their symbols.
+    Without the processor of a model they are told by their symbols.
     """
-    is_own = processor is not None and processor.task == "grid"
+    from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import decode_text, read_puzzles
+
+    kind = None if processor is None else kind_of(processor)
+    is_own = kind is not None and kind.reads_texts
 
     texts = []
     for argument in arguments or ["-"]:
@@ -284,9 +287,7 @@ def _puzzles_of(
         else:
             texts.append(("", argument))
     if is_own:
-        from hrm_hf.puzzles.grid.questions import read_questions
-
-        return [question for name, text in texts for question in read_questions(text, name, processor)]
+        return [puzzle for name, text in texts for puzzle in kind.read_text(text, name, processor)]
     puzzles = []
     for name, text in texts:
         read = read_puzzles(text, name, notation)

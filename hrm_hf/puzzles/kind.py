@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hrm_hf.puzzles.rows import Augmentation
     from hrm_hf.puzzles.sets import PuzzleSet
+    from hrm_hf.puzzles.text import PuzzleText
 
 # of the entry in the YAML of a data card that says what its puzzles are
 CARD_KEY = "hrm"
@@ -54,6 +55,7 @@ class PuzzleKind:
         no_solving: why answers to its puzzles are not given one by one, as a sentence with what to do instead; `None`
             if they are.
         fills: color of each symbol in the small boards of the monitor.
+        reads_texts: whether it finds its puzzles in texts itself (`read_text`); else `hrm_hf.puzzles.text` does.
     """
 
     name: str
@@ -66,6 +68,7 @@ class PuzzleKind:
     logs_boards: bool = True
     no_solving: str | None = None
     fills: Mapping[str, str] = {}
+    reads_texts: bool = False
 
     def recognizes(self, line: str) -> bool:
         """Whether the cells of a line can be a question or an answer of this kind; guesswork, for `registry.guess`."""
@@ -110,6 +113,19 @@ class PuzzleKind:
     def builder(self) -> Callable | None:
         """The function that is the command `hrm-hf data` and the kind's name; `None` if there is none."""
         return None
+
+    def read_text(self, text: str, name: str, processor: HRMGridProcessor) -> "list[PuzzleText]":
+        """The puzzles of a text that someone wrote, of a kind with `reads_texts`.
+
+        Args:
+            text: of any number of puzzles.
+            name: of the text in messages.
+            processor: of the model that they are for.
+
+        Raises:
+            ValueError: if there is none, or something looks like a puzzle and is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its puzzles are read.")
 
     # --- symmetries
 
@@ -223,6 +239,10 @@ class PuzzleKind:
         from hrm_hf.puzzles.svg import colored_cells
 
         return colored_cells(board, self.fills)
+
+    def log_line(self, processor: HRMGridProcessor, tokens: torch.LongTensor) -> str:
+        """A board of token ids `(tokens,)` in the log of a run: a line of cells, or rows of cells as JSON."""
+        return processor.decode(tokens)
 
     def model_title(self, size: str) -> str:
         """Heading of the card of a model for boards of a size, as `9x9`."""

@@ -136,8 +136,9 @@ class GridTask(Task):
             torch.where(asked, tokens, rows["input_ids"]) for tokens in (solved.predictions[:count], rows["labels"])
         )
         lines = {"puzzle": rows["input_ids"], "prediction": predictions, "answer": labels}
-        texts = {name: self.processing.batch_decode(tokens) for name, tokens in lines.items()}
-        what = {"kind": self.puzzles.kind.name, "width": self.processing.width}
+        kind = self.puzzles.kind
+        texts = {name: [kind.log_line(self.processing, row) for row in tokens] for name, tokens in lines.items()}
+        what = {"kind": kind.name, "width": self.processing.width}
         return [
             {name: texts[name][row] for name in texts} | {"segments": int(solved.segments[row])} | what
             for row in range(count)

@@ -623,6 +623,58 @@ def data_file(rng: random.Random) -> None:
                 list(source.documents(rng.choice((None, "\n\n")), lambda size: None, bad.append))
 
 
+def grid_table(rng: random.Random) -> None:
+    """Tables of grids of any kind, damaged, and values of all kinds as questions of such a grid."""
+    from hrm_hf.puzzles.grid.reading import read_boards, read_table
+    from processing_hrm import HRMGridProcessor
+
+    height, width = rng.randint(1, 3), rng.randint(1, 4)
+    symbols = rng.choice((list("0123"), list("ab #"), ["red", "blue", "12"], list("/.[")))
+
+    def a_board() -> Any:
+        cells = [[rng.choice(symbols) for _ in range(width)] for _ in range(height)]
+        rows = [rng.choice(("", " ", ",")).join(row) for row in cells]
+        forms = (
+            cells,
+            cells[0],
+            rows,
+            "/".join(rows),
+            "\n".join(rows),
+            json.dumps(cells),
+            without_bytes(a_value(rng)),
+        )
+        return rng.choice(forms[rng.randrange(6) :])
+
+    names = rng.choice((("input", "output"), ("question", "answer"), ("x", "y", "mask")))
+    rows = [{name: a_board() for name in names} for _ in range(rng.randint(0, 5))]
+    ending = rng.choice((".csv", ".csv", ".json", ".jsonl", ".csv.gz", ".parquet", ".npz"))
+    text = io.StringIO()
+    if "json" in ending:
+        text.write(json.dumps(rows) if ending == ".json" else "\n".join(map(json.dumps, rows)))
+    else:
+        csv.writer(text).writerows([names, *(row.values() for row in rows)])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"rows{ending}")
+        file.write_bytes(mutated_bytes(rng, mutated(rng, text.getvalue()).encode("utf-8", "replace")))
+        options = {"cells": rng.choice(("auto", "characters", "words")), "height": rng.choice((None, None, height))}
+        try:
+            boards = read_boards(read_table(str(file)), lambda place, reason: None, **options)["train"]
+            assert all(
+                len(question) == len(answer) for question, answer in zip(boards.questions, boards.answers, strict=True)
+            )
+        except Exception as error:
+            if not is_worded(error):
+                raise
+    processor = HRMGridProcessor.for_grid(height, width, symbols, smaller_boards=rng.random() < 0.3)
+    line = "".join(rng.choice(DIGITS[:4]) for _ in range(height * width))
+    question = rng.choice(
+        (a_board(), mutated(rng, str(a_board())), a_board_value(rng, line, width, rng.random() < 0.5))
+    )
+    decoded = processor.batch_decode(processor(question)["input_ids"])
+    for board in decoded:
+        assert processor.decode(processor(board)["input_ids"][0]) == board, (board, symbols, height, width)
+
+
 @functools.cache
 def _desk():
     """The desk of the app, with a shelf that has small models alone."""
@@ -664,5 +716,5 @@ def app(rng: random.Random) -> int:
 
 TARGETS: dict[str, Callable[[random.Random], int | None]] = {
     function.__name__: function
-    for function in (processor, reader, solve, command, pipeline, recipe, configuration, data_file, app)
+    for function in (processor, reader, solve, command, pipeline, recipe, configuration, data_file, grid_table, app)
 }

@@ -1,6 +1,7 @@
 """Grids of any kind as a kind of puzzle: without rules, and with the symmetries that their data set says they have."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_hf.puzzles.kind import PuzzleKind
@@ -8,9 +9,11 @@ from processing_hrm import HRMGridProcessor
 
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.axes import Axes
 
     from hrm_hf.puzzles.grid.puzzle_set import GridSet
+    from hrm_hf.puzzles.text import PuzzleText
 
 
 class GridKind(PuzzleKind):
@@ -20,6 +23,7 @@ class GridKind(PuzzleKind):
     title = "Grid"
     plural = "grids"
     has_rules = False
+    reads_texts = True
 
     def processor(self, entry: Mapping[str, Any]) -> HRMGridProcessor:
         from hrm_hf.puzzles.grid.description import GridDescription
@@ -37,6 +41,11 @@ class GridKind(PuzzleKind):
         # a kind of your own has its table made by its own file
         return build_grid if type(self) is GridKind else None
 
+    def read_text(self, text: str, name: str, processor: HRMGridProcessor) -> "list[PuzzleText]":
+        from hrm_hf.puzzles.grid.questions import read_questions
+
+        return read_questions(text, name, processor)
+
     def draw(
         self,
         axes: "Axes",
@@ -48,6 +57,17 @@ class GridKind(PuzzleKind):
         # cells that have no label are those of the question
         asked = board if board is puzzle else _filled(board, puzzle, processor)
         super().draw(axes, processor, asked, puzzle, answer and _filled(answer, asked, processor))
+
+    def svg(
+        self, board: Sequence[Sequence[str]], puzzle: Sequence[Sequence[str]] | None, wrong: set[tuple[int, int]]
+    ) -> list[str]:
+        from hrm_hf.puzzles.svg import text_cells
+
+        return text_cells(board, puzzle, wrong)
+
+    def log_line(self, processor: HRMGridProcessor, tokens: "torch.LongTensor") -> str:
+        # a line does not tell its cells where they are words, nor its rows
+        return json.dumps(processor.decode(tokens, "grid"))
 
     def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
         return '"..."  # yours: the cells row by row, with / between rows', ""

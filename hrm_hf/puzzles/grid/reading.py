@@ -136,6 +136,10 @@ def _table_of_file(path: Path) -> Table:
     if path.suffix.lower() != ".npz":
         bad: dict[int, str] = {}
         table, _ = table_of(path, bad)
+        names = table.column_names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path} has more than one column {twice!r}; give each column a name of its own.")
         return Table(str(path), {name: table[name].to_pylist() for name in table.column_names}, bad)
     try:
         with np.load(path, allow_pickle=False) as arrays:
