@@ -5,7 +5,7 @@
     python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz --puzzles 10000 --record int8 \\
         --by "onnxruntime float32" --by "onnxruntime int8"
 
-The last one, an hour and a half of one core for all puzzles of the test split, is the record that decides whether int8
+The last one, two hours of one core for all puzzles of the test split, is the record that decides whether int8
 may be a default: each puzzle is asked both ways, and what one solves and the other does not is counted.
 
 A line of the CSV is `source,question,answer,rating`; without one, hard puzzles are generated. Two ways to ask: a
