@@ -8,6 +8,8 @@ import torch
 
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import save_checkpoint
+from hrm_hf.puzzles import registry
+from hrm_hf.puzzles.sudoku.kind import SudokuKind
 from modeling_hrm import HRMCarry, HRMForCausalLM, HRMForGridTask, HRMState
 from processing_hrm import HRMGridProcessor
 
@@ -135,6 +137,21 @@ def test_the_float32_graph_does_what_the_model_does_for_any_batch(exported, kind
         assert torch.equal(found[name], wanted[name]), name
     one = {name: tensor[3:4] for name, tensor in puzzles.items()}
     assert torch.equal(graph.solve(**one).predictions, found.predictions[3:4])
+
+
+def test_an_exported_model_keeps_the_kind_of_a_plugin(exported, tmp_path, monkeypatch):
+    from hrm_hf.export.grid import export_onnx
+    from hrm_hf.export.solver import load_exported
+
+    class Own(SudokuKind):
+        name = "own"
+
+    assert load_exported(exported("sudoku, grid positions")[1] / "onnx")[1].kind is None
+    monkeypatch.setitem(registry._kinds, "own", Own())
+    processor = HRMGridProcessor("sudoku", 4, 4, kind="own")
+    save_checkpoint(tmp_path / "model", small_model(processor, KINDS["sudoku, grid positions"][1]), processor)
+    export_onnx(str(tmp_path / "model"), tmp_path / "onnx", num_puzzles=2)
+    assert load_exported(tmp_path / "onnx")[1].kind == "own"
 
 
 @pytest.mark.parametrize("kind", KINDS)

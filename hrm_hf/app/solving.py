@@ -173,10 +173,17 @@ def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
     Raises:
         ValueError: if there is none or more than one, or it is none for this processor.
     """
+    from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import read_puzzles
 
-    # what comes from a board is a line as it is, be it a maze that lacks its goal
-    boards = [text] if len(text) == processor.seq_len else [puzzle.board for puzzle in read_puzzles(text).puzzles]
+    kind = kind_of(processor)
+    if len(text) == processor.seq_len:
+        # what comes from a board is a line as it is, be it a maze that lacks its goal
+        boards = [text]
+    elif kind.reads_texts:
+        boards = [puzzle.board for puzzle in kind.read_text(text, "", processor)]
+    else:
+        boards = [puzzle.board for puzzle in read_puzzles(text).puzzles]
     if len(boards) > 1:
         raise ValueError(f"The text holds {len(boards)} puzzles; give one here.")
     return processor.decode(processor(boards[0], check_rules=False)["input_ids"][0])

@@ -164,7 +164,9 @@ def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, An
         "alphabet": kind_of(processor).alphabet(processor),
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
-        **({name: getattr(processor, name) for name in GRID_FIELDS} if processor.task == "grid" else {}),
+        **{name: getattr(processor, name) for name in GRID_FIELDS},
+        # what `kind` is in a processor; here that is of the model
+        "puzzle_kind": processor.kind,
         # the same vector at every position
         "start_states": {
             name: getattr(model.model, buffer).float().tolist()

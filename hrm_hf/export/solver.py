@@ -25,10 +25,10 @@ def load_exported(
 ) -> tuple["OnnxGridModel", HRMGridProcessor]:
     """An exported model and the processor that belongs to it; arguments and errors as of [`OnnxGridModel`]."""
     model = OnnxGridModel(folder, precision, num_threads)
-    names = ["task", "height", "width", "box_height", "box_width", "puzzle_identifiers"]
-    if model.manifest["task"] == "grid":
-        names += GRID_FIELDS
-    return model, HRMGridProcessor(**{name: model.manifest[name] for name in names})
+    names = ["task", "height", "width", "box_height", "box_width", "puzzle_identifiers", *GRID_FIELDS]
+    # older manifests lack the later ones
+    fields = {name: model.manifest[name] for name in names if name in model.manifest}
+    return model, HRMGridProcessor(**fields, kind=model.manifest.get("puzzle_kind"))
 
 
 class OnnxGridModel(HRMSolving):

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from processing_hrm import SUDOKU_NOTATIONS, possible_notations, sudoku_cells
 
@@ -39,12 +39,12 @@ class PuzzleText:
     Attributes:
         board: the puzzle for `HRMGridProcessor`: a Sudoku as a line with `.` for a blank cell, of 16x16 in `1-G`; a
             maze as its rows.
-        task: what it is.
+        task: name of its kind.
         notation: of a 16x16 Sudoku, one of `SUDOKU_NOTATIONS`; else `None`.
     """
 
     board: str
-    task: Literal["sudoku", "maze", "grid"]
+    task: str
     notation: str | None = None
 
     @property
