@@ -9,6 +9,9 @@ from benchmarks.shipped_figures import FILE, ROOT, SEGMENTS, figures_of
 
 
 CASES = json.loads(FILE.read_text())
+# On the CPU of the recording they are equal to 1e-5. Float64 differs from it by up to 6e-5 (maze-16x16), so another CPU
+# may by as much; a change of what is computed is far larger.
+TOLERANCE = 5e-4
 
 
 def test_every_shipped_model_has_figures():
@@ -29,7 +32,7 @@ def test_a_shipped_model_computes_its_recorded_figures(name):
             torch.testing.assert_close(
                 torch.tensor(computed[segments][key], dtype=torch.float64) / scale,
                 torch.tensor(values, dtype=torch.float64) / scale,
-                rtol=1e-5,
-                atol=1e-5,
+                rtol=1e-4,
+                atol=TOLERANCE,
                 msg=lambda text, key=key, segments=segments: f"{key} after {segments} segments: {text}",
             )
