@@ -37,9 +37,6 @@ SIGNS = [(i, j) for i, j in PLACES if i % 2 != j % 2]
 NUM_SYMMETRIES = 2 * NUM_DIHEDRAL  # each as it is, and with the digits in reverse
 
 
-# --- generator
-
-
 def _is_whole(group) -> bool:
     return sorted(group) == list("1234")
 
@@ -72,9 +69,6 @@ def generate(number: int, seed: int) -> list[dict]:
                 break
         puzzles.append({"input": question.tolist(), "output": answer.tolist(), "mask": asked.tolist()})
     return puzzles
-
-
-# --- rules and symmetries
 
 
 def broken_rule(puzzle: list[list[str]], answer: list[list[str]]) -> str | None:
@@ -153,4 +147,4 @@ def main(folder: str, number: int = 3000):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:2] or ["data/futoshiki"])

@@ -107,6 +107,6 @@ def pushes(builder: Callable) -> Callable:
 def _built_by(folder: Path) -> str:
     """The command that made a folder, as its card has it, in a commit message."""
     for line in (folder / "README.md").read_text(encoding="utf-8").splitlines():
-        if line.startswith("python dataset_scripts/"):
+        if line.startswith(("python dataset_scripts/", "hrm-hf data ")):
             return f"Built by {line}"
     return f"The data set {folder.name}"
