@@ -9,8 +9,8 @@ from benchmarks.shipped_figures import FILE, ROOT, SEGMENTS, figures_of
 
 
 CASES = json.loads(FILE.read_text())
-# On the CPU of the recording they are equal to 1e-5. Float64 differs from it by up to 6e-5 (maze-16x16), so another one
-# may by as much; a change of what is computed is far larger.
+# On the CPU of the recording they are equal to 1e-5. Float64 differs from it by up to 6e-5 (maze-16x16), so that
+# another CPU may by as much; a change of what is computed is far larger.
 TOLERANCE = 5e-4
 
 
