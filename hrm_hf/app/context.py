@@ -34,6 +34,14 @@ class AppSettings:
     seconds_per_request: float = 60.0
 
 
+def out_of_time(seconds: float) -> TimeoutError:
+    """The error of a request that took longer than it may."""
+    return TimeoutError(
+        f"This took more than the {seconds:g} seconds that a request may take; ask for fewer segments, copies or "
+        "augmentations."
+    )
+
+
 class Deadline:
     """The time that a request may take, looked at before every segment: `perturb` of `HRMForGridTask.solve`.
 
@@ -54,10 +62,7 @@ class Deadline:
             TimeoutError: if the time is over.
         """
         if time.monotonic() > self._end:
-            raise TimeoutError(
-                f"This took more than the {self._seconds:g} seconds that a request may take; ask for fewer segments, "
-                "copies or augmentations."
-            )
+            raise out_of_time(self._seconds)
         return state
 
 

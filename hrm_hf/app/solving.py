@@ -1,10 +1,9 @@
 """Puzzles: what the pages and the API do with them, as plain JSON."""
 
 import random
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hrm_hf.app.context import AppSettings, Deadline
+from hrm_hf.app.context import AppSettings, out_of_time
 from hrm_hf.app.models import ModelShelf
 
 
@@ -77,10 +76,11 @@ class PuzzleDesk:
             early_stop: let the halting head stop the thinking.
 
         Returns:
-            `puzzle` and `answer` as lines, `solved` and `reason` by the rules, `outcome` ("solved", "not solved", "no
-            solution" or "more than one solution"), `segments` in all, `copies` asked (both 0 where an exact search
-            told the outcome), and `steps`: for each segment its board (`cells`), `sure` (the probability of each
-            cell), `halt` (the halting probability) and `title`; the answer of copies is a last step, without `sure`.
+            `puzzle` and `answer` as lines; `outcome` ("solved", "not solved", "no solution", "more than one solution",
+            or "answered" where there are no rules); `solved` (`None` without rules) and `reason`; `segments` in all
+            and `copies` asked, both 0 where an exact search told the outcome; and `steps`: for each segment its board
+            (`cells`), `sure` (the probability of each cell), `halt` (the halting probability) and `title`. The answer
+            of copies is a last step, without `sure`.
 
         Raises:
             ValueError: if the model or a number is not allowed, the puzzle is none, or it is none for this model.
@@ -90,75 +90,51 @@ class PuzzleDesk:
         copies = whole_number("copies", copies, 1, MAX_COPIES)
         if not isinstance(puzzle, str) or len(puzzle) > MAX_CHARACTERS:
             raise ValueError(f"The puzzle must be text of at most {MAX_CHARACTERS} characters.")
+        from hrm_hf.evaluation.checked_solving import TimeLimit, solve_checked
         from hrm_hf.puzzles.registry import kind_of
 
         grid_model, processor = self._shelf.load_grid(model)
         kind = kind_of(processor)
         if kind.no_solving is not None:
             raise ValueError(f"The model {model} is for {kind.title}; choose a task on its page.")
-        line = one_puzzle(puzzle, processor)
-        inputs = processor(line, check_rules=not kind.bad_clues_are_outcomes).to(grid_model.device)
-        (check,) = processor.exact_checks(inputs["input_ids"])
-        if check is not None:
-            return {
-                "puzzle": line,
-                "answer": line,
-                "solved": check.outcome == "solved",
-                "outcome": check.outcome,
-                "reason": check.reason,
-                "segments": 0,
-                "copies": 0,
-                "steps": [],
-            }
-        clues = inputs["input_ids"].cpu()
-        (remark,) = processor.remarks(clues)
-        inputs["input_ids"] = processor.without_spare_clues(inputs["input_ids"])
-        deadline = Deadline(self._settings.seconds_per_request)
-
-        from hrm_hf.evaluation.trace import trace_thinking
-
-        thinking = trace_thinking(
-            grid_model, **inputs, max_segments=max_segments, early_stop=bool(early_stop), perturb=deadline
+        limit = TimeLimit(self._settings.seconds_per_request)
+        (result,) = solve_checked(
+            grid_model,
+            processor,
+            [one_puzzle(puzzle, processor)],
+            num_samples=copies,
+            max_segments=max_segments,
+            early_stop=bool(early_stop),
+            keep_thinking=True,
+            limit=limit,
         )
-        tokens = processor.keep_clues(clues, thinking.boards)
-        boards = processor.batch_decode(tokens)
-        steps = [
-            {"cells": cells, "sure": [round(share, 4) for share in sure], "halt": round(halt, 4), "title": None}
-            for cells, sure, halt in zip(
-                boards, thinking.confidence.tolist(), thinking.halt_probabilities.tolist(), strict=True
+        if limit.is_over() and result.outcome == "not solved":
+            raise out_of_time(limit.seconds)
+        steps, thinking = [], result.thinking
+        if thinking is not None:
+            steps = [
+                {"cells": cells, "sure": [round(share, 4) for share in sure], "halt": round(halt, 4), "title": None}
+                for cells, sure, halt in zip(
+                    processor.batch_decode(thinking.boards),
+                    thinking.confidence.tolist(),
+                    thinking.halt_probabilities.tolist(),
+                    strict=True,
+                )
+            ]
+        if result.copies > 1:
+            title = f"The best of {result.copies} copies"
+            steps.append(
+                {"cells": result.best, "sure": None, "halt": round(result.halt_probability, 4), "title": title}
             )
-        ]
-        answer, asked, segments = boards[-1], 1, len(boards)
-        (verdict,) = kind.verdicts(processor, clues, tokens[-1:])
-        if copies > 1 and not verdict.solved:
-            from accelerate import Accelerator
-
-            from hrm_hf.evaluation.checked_solving import keeping_clues
-            from hrm_hf.evaluation.test_time_compute import solve_with_samples
-
-            chosen = solve_with_samples(
-                keeping_clues(partial(grid_model.solve, perturb=deadline), processor),
-                dict(inputs.to("cpu")),
-                processor,
-                Accelerator(),
-                copies,
-                max_segments=max_segments,
-                early_stop=bool(early_stop),
-            )
-            tokens = processor.keep_clues(clues, chosen.predictions)
-            answer = processor.decode(tokens[0])
-            asked, segments = int(chosen.num_samples[0]), int(chosen.segments[0])
-            halt = round(chosen.halt_probabilities[0].item(), 4)
-            steps.append({"cells": answer, "sure": None, "halt": halt, "title": f"The best of {asked} copies"})
-            (verdict,) = kind.verdicts(processor, clues, tokens)
         return {
-            "puzzle": line,
-            "answer": answer,
-            "solved": verdict.solved,
-            "outcome": "solved" if verdict.solved else "not solved",
-            "reason": verdict.reason if verdict.solved or remark is None else f"{verdict.reason}; {remark}",
-            "segments": segments,
-            "copies": asked,
+            "puzzle": result.puzzle,
+            # where the exact search has told the outcome, the board stays as it is
+            "answer": result.best or result.puzzle,
+            "solved": result.solved,
+            "outcome": result.outcome,
+            "reason": result.reason,
+            "segments": result.segments,
+            "copies": result.copies,
             "steps": steps,
         }
 
@@ -194,9 +170,8 @@ def verdict_text(result: dict[str, Any]) -> str:
     from hrm_hf.evaluation.checked_solving import effort_text
 
     reason = result["reason"][0].upper() + result["reason"][1:]
-    if result["segments"] == 0:
-        return f"**{result['outcome'].capitalize()}.** {reason}."
-    effort = effort_text(result["segments"], result["copies"])
-    if result["solved"]:
-        return f"**Solved** in {effort}. {reason}."
-    return f"**Not solved** in {effort}. {reason}. More segments or copies may help."
+    verdict = f"**{result['outcome'].capitalize()}**"
+    if result["segments"] > 0:
+        verdict += f" in {effort_text(result['segments'], result['copies'])}"
+    advice = " More segments or copies may help." if result["outcome"] == "not solved" else ""
+    return f"{verdict}. {reason}.{advice}"

@@ -9,7 +9,7 @@ and for boards that are full: these are called so and cost no thinking. An answe
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
+from hrm_hf.evaluation.trace import Thinking, trace_thinking
 from hrm_hf.export.solver import OnnxGridModel
 from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.puzzles.text import PuzzleText
@@ -44,6 +45,8 @@ class CheckedAnswer:
         copies: of the puzzle that were asked, the puzzle itself among them.
         halt_probability: how sure the model is of its best answer, 0 to 1; `None` if it was not asked.
         steps: the board after each segment as a line, if they were asked for.
+        best: the model's best answer as a line, whether or not it keeps the rules; `None` if it has none.
+        thinking: what there is to see of the puzzle as it is, its clues kept; if it was asked for.
     """
 
     puzzle: str
@@ -54,6 +57,8 @@ class CheckedAnswer:
     copies: int
     halt_probability: float | None
     steps: list[str] | None = None
+    best: str | None = None
+    thinking: Thinking | None = None
 
     @property
     def solved(self) -> bool | None:
@@ -61,11 +66,10 @@ class CheckedAnswer:
         return None if self.outcome == "answered" else self.outcome == "solved"
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as a plain dictionary, with `solved`; `steps` only where there are any."""
-        fields = {"solved": self.solved} | asdict(self)
-        if self.steps is None:
-            del fields["steps"]
-        return fields
+        """The fields as a plain dictionary, with `solved`, without `best` and `thinking`; `steps` if there are any."""
+        left_out = {"best", "thinking"} | ({"steps"} if self.steps is None else set())
+        names = [field.name for field in fields(self) if field.name not in left_out]
+        return {"solved": self.solved} | {name: getattr(self, name) for name in names}
 
 
 class TimeLimit:
@@ -95,7 +99,9 @@ def solve_checked(
     num_samples: int = 1,
     max_segments: int | None = None,
     halt_threshold: float | None = None,
+    early_stop: bool = True,
     keep_steps: bool = False,
+    keep_thinking: bool = False,
     seed: int = 0,
     limit: TimeLimit | None = None,
     progress: str | None = None,
@@ -108,8 +114,9 @@ def solve_checked(
         puzzles: one or several, in any form that the processor takes.
         num_samples: answers to draw at most: the first of the puzzle as it is, the others of symmetric copies of it,
             until one keeps the rules.
-        max_segments, halt_threshold: as in `HRMForGridTask.solve`.
+        max_segments, halt_threshold, early_stop: as in `HRMForGridTask.solve`.
         keep_steps: also give the board after each segment; for one sample.
+        keep_thinking: also give what there is to see of the first sample; for one puzzle.
         seed: of the symmetric copies.
         limit: of the time; puzzles without an answer by then are not solved.
         progress: label of a progress bar that a terminal shows after two seconds; none by default.
@@ -129,6 +136,8 @@ def solve_checked(
     # what clues have against each other is an outcome, so that the other puzzles are solved all the same
     inputs = processor(puzzles, check_rules=not kind.bad_clues_are_outcomes)
     lines = processor.batch_decode(inputs["input_ids"])
+    if keep_thinking and len(lines) != 1:
+        raise ValueError(f"There are {len(lines)} puzzles; give one to watch the model think about.")
     # options that cannot be are an error whether or not the model is asked
     model.check_puzzles(**inputs, max_segments=max_segments, halt_threshold=halt_threshold)
     if num_samples < 1:
@@ -155,9 +164,15 @@ def solve_checked(
             {name: tensor[asked] for name, tensor in inputs.items()},
             num_samples,
             keep_steps,
+            keep_thinking,
             limit or TimeLimit(None),
             progress,
-            {"max_segments": max_segments, "halt_threshold": halt_threshold, "seed": seed},
+            {
+                "max_segments": max_segments,
+                "halt_threshold": halt_threshold,
+                "early_stop": early_stop,
+                "seed": seed,
+            },
         )
         results |= dict(zip(asked, answers, strict=True))
     return [results[row] for row in range(len(lines))]
@@ -220,6 +235,30 @@ def keeping_clues(solve: Callable[..., HRMSolveOutput], processor: HRMGridProces
     return solve_and_keep
 
 
+class _Watched:
+    """`HRMForGridTask.solve` that keeps what there is to see of its first call, which is of one puzzle."""
+
+    def __init__(self, model: HRMForGridTask):
+        self._model = model
+        self._thinking: Thinking | None = None
+
+    def __call__(self, input_ids, puzzle_identifiers=None, return_history: bool = False, **options) -> HRMSolveOutput:
+        if self._thinking is not None:
+            return self._model.solve(input_ids, puzzle_identifiers, return_history=return_history, **options)
+        thinking = self._thinking = trace_thinking(self._model, input_ids, puzzle_identifiers, **options)
+        return HRMSolveOutput(
+            predictions=thinking.boards[-1:].to(input_ids.device),
+            segments=torch.tensor([len(thinking.boards)]),
+            halted=torch.tensor([thinking.halted]),
+            halt_probabilities=thinking.halt_probabilities[-1:],
+            prediction_history=thinking.boards[None].to(input_ids.device) if return_history else None,
+        )
+
+    def kept(self, processor: HRMGridProcessor, clues: torch.LongTensor) -> Thinking:
+        """What was seen, with the clues `(1, tokens)` of the puzzle."""
+        return replace(self._thinking, boards=processor.keep_clues(clues.cpu(), self._thinking.boards))
+
+
 class _Watch:
     """Looks at the clock before every segment and moves a progress bar: `perturb` of `HRMForGridTask.solve`."""
 
@@ -239,6 +278,7 @@ def _ask(
     inputs: dict[str, torch.Tensor],
     num_samples: int,
     keep_steps: bool,
+    keep_thinking: bool,
     limit: TimeLimit,
     progress: str | None,
     options: dict[str, Any],
@@ -247,7 +287,8 @@ def _ask(
     accelerator = Accelerator()
     model.to(accelerator.device)
     histories: list[torch.Tensor] = []
-    keep_and_solve = keeping_clues(model.solve, processor)
+    watched = _Watched(model) if keep_thinking else None
+    keep_and_solve = keeping_clues(watched or model.solve, processor)
     # an answer is judged, and its clues are kept, by the puzzle; a nearly full board is asked as a harder one
     asked = inputs | {"input_ids": processor.without_spare_clues(inputs["input_ids"])}
     most = (options["max_segments"] or model.config.halt_max_steps) * num_samples
@@ -301,6 +342,8 @@ def _ask(
             outcome=outcome,
             reason=reason,
             segments=segments,
+            best=answers[index],
+            thinking=None if watched is None else watched.kept(processor, inputs["input_ids"]),
             copies=int(chosen.num_samples[index]),
             halt_probability=chosen.halt_probabilities[index].item(),
             steps=processor.batch_decode(histories[row][:segments]) if keep_steps else None,
