@@ -60,12 +60,12 @@ def _options(
 
 
 ModelFolder = Annotated[str, typer.Argument(help="Folder of a model, or its name on the Hub.")]
-MaxSegments = Annotated[int | None, typer.Option(help="Most segments; by default as in training.")]
+MaxSegments = Annotated[int | None, typer.Option(help="Maximum number of segments; by default as in training.")]
 HaltThreshold = Annotated[
     float | None, typer.Option(help="Stop a puzzle at this halting probability; by default by the rule of training.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace such a folder that is there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Samples = Annotated[
     int,
     typer.Option(
@@ -187,7 +187,8 @@ def solve(
     ] = None,
     halt_threshold: HaltThreshold = None,
     seconds: Annotated[
-        float | None, typer.Option(help="Most time for all puzzles; those without an answer by then are not solved.")
+        float | None,
+        typer.Option(help="Time limit for all puzzles together; those without an answer by then count as not solved."),
     ] = None,
     notation: Annotated[
         Literal["1-G", "0-F", "A-P"] | None,
@@ -195,7 +196,7 @@ def solve(
     ] = None,
     plugin: Plugin = None,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a puzzle.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per puzzle.")] = False,
 ):
     """Solve puzzles and check every answer by the rules, if there are any. Exit code 2 if one is not solved.
 
@@ -306,13 +307,13 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first N puzzles.", callback=_at_least_one)] = None,
     max_segments: MaxSegments = None,
     halt_threshold: HaltThreshold = None,
-    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
+    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop the thinking.")] = True,
     batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.", callback=_at_least_one)] = 1024,
     samples: Samples = 1,
     noise: Annotated[
         float, typer.Option(help="With --samples: standard deviation of noise on the states, as in PTRM.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the samples.")] = 0,
     rating_bins: Annotated[
         int, typer.Option(help="Bins of equally many puzzles for the scores by rating.", callback=_at_least_one)
     ] = 4,
@@ -429,7 +430,7 @@ def evaluate_arc(
         str | None, typer.Option(help="Score tasks of this source only, for instance arc-agi-1; by default all.")
     ] = None,
     max_segments: MaxSegments = None,
-    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop.")] = True,
+    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop the thinking.")] = True,
     batch_size: Annotated[int, typer.Option(help="Predictions made at a time.", callback=_at_least_one)] = 512,
     submission: Annotated[
         Path | None, typer.Option(help="Also write the competition's JSON, two attempts a test input.")
@@ -491,7 +492,7 @@ def solve_arc(
     estimate: Annotated[
         bool, typer.Option(help="First hold back a demonstration, to see whether the model gets it right.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of the training examples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the training examples.")] = 0,
     as_json: AsJson = False,
 ):
     """Solve an ARC task that the model has never seen: fit it to the demonstrations, then let copies vote.
@@ -600,7 +601,7 @@ def explore(
     dataset: Annotated[str, typer.Argument(help="Data set folder, or its name on the Hub.")],
     picture: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .pdf.")],
     split: Annotated[str, typer.Option(help="Split to look at.")] = "train",
-    row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; repeat it for more.")] = None,
+    row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; repeat for more.")] = None,
     member: Annotated[int, typer.Option(help="ARC: augmentation of the task; 0 is the task as it is.")] = 0,
     model: Annotated[str | None, typer.Option(help="Also draw what this model predicts.")] = None,
     max_segments: MaxSegments = None,
@@ -632,14 +633,16 @@ def generate(
         str | None, typer.Option(help="Folder of a model, or its name on the Hub; by default the small one here.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 100,
-    temperature: Annotated[float, typer.Option(help="Of sampling; 0 takes the likeliest token.")] = 0.8,
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 takes the most likely token.")] = 0.8,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the most likely tokens up to this total probability.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     max_segments: MaxSegments = None,
     early_stop: EarlyStopOfTokens = False,
     halt_threshold: HaltThreshold = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a prompt, with the depth of tokens.")
+        bool, typer.Option("--json", help="Print one JSON object per prompt, with the depth of each token.")
     ] = False,
 ):
     """Continue texts with a causal language model.
@@ -885,7 +888,7 @@ def export(
 def card(
     run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
     repo: Annotated[str | None, typer.Option(help="Name of the model on the Hub, for the code that loads it.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it is there.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it has one.")] = None,
     license: Annotated[str, typer.Option(help="Of the model.")] = "apache-2.0",
     notes: Annotated[Path | None, typer.Option(help="Markdown file to put below the results.")] = None,
     as_json: AsJson = False,
@@ -905,11 +908,15 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Model folder, or that of the static page.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name on the Hub.")],
     private: Annotated[
-        bool, typer.Option("--private", help="Make the model private; by default as its owner's are.")
+        bool, typer.Option("--private", help="Make the model private; by default the owner's setting applies.")
     ] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if it is not there.")] = None,
-    commit_message: Annotated[str | None, typer.Option(help="Of the push.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go; the Hub is not asked.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch to push to; it is created if it does not exist.")
+    ] = None,
+    commit_message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be uploaded, without contacting the Hub.")
+    ] = False,
     as_json: AsJson = False,
 ):
     """Push a model folder to the Hub: weights, code, processor, card and plots, in one commit; or a static Space.
@@ -942,10 +949,10 @@ def serve_app(
     runs: Annotated[Path, typer.Option(help="Folder of training runs to watch.")] = Path("runs"),
     data: Annotated[Path, typer.Option(help="Folder of data sets to explore.")] = Path("data"),
     hub_model: Annotated[
-        list[str] | None, typer.Option(help="A model of the Hub that is offered too; repeat it for more.")
+        list[str] | None, typer.Option(help="A model on the Hub to offer as well; repeat for more.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.")] = 7860,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
 ):
     """Play with puzzles and text, watch runs and look at data, in a browser."""
     try:

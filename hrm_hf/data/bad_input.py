@@ -7,7 +7,7 @@ import typer
 
 OnError = Literal["stop", "skip"]
 OnErrorOption = Annotated[
-    OnError, typer.Option(help="At a bad row, task or file of the input: stop, or leave it out and count it.")
+    OnError, typer.Option(help="What to do at a bad row, task or file: stop, or skip and count it.")
 ]
 
 

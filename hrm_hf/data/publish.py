@@ -15,13 +15,16 @@ from hrm_hf.hub_errors import check_push, hub_errors, make_repo
 
 RepoName = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name of the data set on the Hub.")]
 Private = Annotated[
-    bool, typer.Option("--private", help="Make the data set on the Hub private; by default as its owner's are.")
+    bool,
+    typer.Option("--private", help="Make the data set private on the Hub; by default the owner's setting applies."),
 ]
-CommitMessage = Annotated[str | None, typer.Option(help="Of the push; by default the command that built the folder.")]
+CommitMessage = Annotated[
+    str | None, typer.Option(help="Commit message; by default the command that built the folder.")
+]
 
 
 def push_dataset(
-    folder: Annotated[Path, typer.Argument(help="Folder of a builder of dataset_scripts/.")],
+    folder: Annotated[Path, typer.Argument(help="Data set folder that `hrm-hf data` wrote.")],
     repo_name: RepoName,
     private: Private = False,
     commit_message: CommitMessage = None,

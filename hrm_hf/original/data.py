@@ -53,7 +53,7 @@ _CHUNK = 10_000  # examples that are converted at a time
 
 
 def export_original(
-    folder: Annotated[Path, typer.Argument(help="Folder of a builder of dataset_scripts/.")],
+    folder: Annotated[Path, typer.Argument(help="Data set folder that `hrm-hf data` wrote.")],
     output_dir: Annotated[Path, typer.Argument(help="Directory to write.")],
     num_aug: Annotated[
         int | None,
@@ -62,8 +62,8 @@ def export_original(
             "of the square, by default none, 7 are all; ARC: the first plans of each task, by default all."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the symmetries of Sudoku and the translations of ARC.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such a directory that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed for the symmetries of Sudoku and the translations of ARC.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the directory if it exists.")] = False,
 ) -> dict[str, int]:
     """Write a Sudoku, maze or ARC data set folder as the arrays that the original code reads.
 
@@ -234,7 +234,7 @@ def import_original(
     originals_only: Annotated[
         bool, typer.Option("--originals-only", help="Sudoku, mazes: leave out stored augmentations.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Turn a directory of the original code into a data set folder.
 

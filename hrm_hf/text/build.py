@@ -94,9 +94,9 @@ def build_text(
         bool, typer.Option("--drop-tail", help="Leave out the last block of a split if it is shorter.")
     ] = False,
     on_error: OnErrorOption = "stop",
-    seed: Annotated[int, typer.Option(help="Of the choice of the documents held out.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the choice of held-out documents.")] = 0,
     num_proc: NumProc = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
 ) -> dict[str, SplitStatistics]:
     """Build a text data set with the splits train and validation.
 

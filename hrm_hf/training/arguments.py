@@ -108,7 +108,7 @@ class TrainArguments:
     """How long and how to train."""
 
     output_dir: str = field(metadata={"help": "Run folder: model/, log.jsonl, recipe.yaml and result.json."})
-    overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace a run folder that is there."})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace an existing run folder."})
     init_from: str | None = field(
         default=None,
         metadata={"help": "Start from the weights of this model, a folder or a name on the Hub, instead of new ones."},

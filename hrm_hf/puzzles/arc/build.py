@@ -86,8 +86,8 @@ def build_arc(
     ] = None,
     num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
     on_error: OnErrorOption = "stop",
-    seed: Annotated[int, typer.Option(help="Of the augmentations.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed for the augmentations.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Build an ARC data set with the splits train and test.
 

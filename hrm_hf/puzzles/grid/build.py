@@ -69,8 +69,8 @@ def build_grid(
             "default mask, if it is there."
         ),
     ] = None,
-    height: Annotated[int | None, typer.Option(help="Rows of a board, where a text does not tell its rows.")] = None,
-    width: Annotated[int | None, typer.Option(help="Columns of a board, the same.")] = None,
+    height: Annotated[int | None, typer.Option(help="Rows of a board, where the text does not tell them.")] = None,
+    width: Annotated[int | None, typer.Option(help="Columns of a board, where the text does not tell them.")] = None,
     cells: Annotated[
         Cells,
         typer.Option(help="What a cell of a text is: a character, or a word with whitespace or commas around it."),
@@ -94,8 +94,8 @@ def build_grid(
         str, typer.Option(help="Name of a kind of puzzle of your own, whose rules a plug-in has.")
     ] = "grid",
     on_error: OnErrorOption = "stop",
-    seed: Annotated[int, typer.Option(help="Of the choice of rows for a split.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed for the choice of rows for a split.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Build a data set of your own task: a grid in, a grid of the same shape out.
 

@@ -56,7 +56,7 @@ def build_maze(
     num_train: Annotated[
         int | None, typer.Option(help="Training mazes (the original's subsample_size); generate: 1000, csv, hub: all.")
     ] = None,
-    num_validation: Annotated[int, typer.Option(help="Mazes kept aside of the training source.")] = 0,
+    num_validation: Annotated[int, typer.Option(help="Mazes to hold out of the training source for validation.")] = 0,
     num_test: Annotated[int | None, typer.Option(help="Test mazes; generate: 1000, csv and hub: all.")] = None,
     train_csv: Annotated[
         Path | None,
@@ -80,8 +80,8 @@ def build_maze(
     ] = "sapientinc/maze-30x30-hard-1k",
     on_error: OnErrorOption = "stop",
     num_proc: NumProc = None,
-    seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set folder that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed for generation and random subsets.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Build a maze data set with the splits train, test and, if wanted, validation.
 

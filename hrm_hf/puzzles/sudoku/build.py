@@ -78,10 +78,12 @@ def build_sudoku(
         bool, typer.Option("--hard", help="generate: 9x9 puzzles made hard by a search, about 25 a second.")
     ] = False,
     num_train: Annotated[int | None, typer.Option(help="Training puzzles; generate: 1000, csv and hub: all.")] = None,
-    num_validation: Annotated[int, typer.Option(help="Puzzles kept aside of the training source.")] = 0,
+    num_validation: Annotated[
+        int, typer.Option(help="Puzzles to hold out of the training source for validation.")
+    ] = 0,
     num_test: Annotated[int | None, typer.Option(help="Test puzzles; generate: 1000, csv and hub: all.")] = None,
-    min_rating: Annotated[int, typer.Option(help="Least rating (the original's min_difficulty).")] = 0,
-    max_rating: Annotated[int | None, typer.Option(help="Greatest rating.")] = None,
+    min_rating: Annotated[int, typer.Option(help="Minimum rating (the original's min_difficulty).")] = 0,
+    max_rating: Annotated[int | None, typer.Option(help="Maximum rating.")] = None,
     num_neighbours: Annotated[
         int, typer.Option(help="csv, hub: new training puzzles made of the given ones by exchanging clues; 9x9.")
     ] = 0,
@@ -107,8 +109,8 @@ def build_sudoku(
     ] = "sapientinc/sudoku-extreme",
     on_error: OnErrorOption = "stop",
     num_proc: NumProc = None,
-    seed: Annotated[int, typer.Option(help="Of generation and random subsets.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace a data set folder that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed for generation and random subsets.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Build a Sudoku data set with the splits train, test and, if wanted, validation.
 
