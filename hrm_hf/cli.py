@@ -183,7 +183,7 @@ def solve(
     ] = None,
     max_segments: Annotated[
         int | None,
-        typer.Option(help=f"Most segments of an answer; by default {SHIPPED_SEGMENTS}, with --model as in training."),
+        typer.Option(help=f"Maximum segments per answer; by default {SHIPPED_SEGMENTS}, with --model as in training."),
     ] = None,
     halt_threshold: HaltThreshold = None,
     seconds: Annotated[

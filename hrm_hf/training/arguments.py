@@ -76,7 +76,10 @@ class DataArguments:
     )
     arc_canvas_weights: list[float] = field(
         default_factory=list,
-        metadata={"help": "ARC on canvases: how often pairs of each canvas are visited; by default all alike."},
+        metadata={
+            "help": "ARC on canvases: how often pairs of each canvas are visited, relative to each other; by default "
+            "equally often."
+        },
     )
     arc_share_as_given: float = field(
         default=0.35, metadata={"help": "ARC on canvases: share of the visits with the original colors."}
@@ -142,31 +145,39 @@ class TrainArguments:
         default="adam_atan2",
         metadata={"help": "'adam_atan2', or 'muon': Muon for the matrices of the blocks and AdamATan2 for the rest."},
     )
-    learning_rate: float = field(default=1e-4, metadata={"help": "Of the network."})
-    weight_decay: float = field(default=0.1, metadata={"help": "Of the network, decoupled."})
+    learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the network."})
+    weight_decay: float = field(default=0.1, metadata={"help": "Weight decay of the network, decoupled."})
     adam_beta1: float = field(default=0.9, metadata={"help": "Decay of the first moment."})
     adam_beta2: float = field(default=0.95, metadata={"help": "Decay of the second moment."})
     muon_momentum: float = field(default=0.95, metadata={"help": "Decay of Muon's momentum."})
     warmup_steps: int = field(default=2000, metadata={"help": "Steps of linear warm-up."})
-    min_lr_ratio: float = field(default=1.0, metadata={"help": "Rate of the last step, as a share of the rate."})
+    min_lr_ratio: float = field(
+        default=1.0, metadata={"help": "Learning rate of the last step, as a share of the learning rate."}
+    )
     lr_decay_share: float | None = field(
         default=None,
         metadata={"help": "Decay linearly over this last share of the steps, instead of along a cosine over all."},
     )
     schedule_by_minutes: bool = field(
         default=False,
-        metadata={"help": "Let the rate follow max_minutes instead of max_steps, so that it ends low on any machine."},
+        metadata={"help": "Let the learning rate follow max_minutes instead of max_steps, to end low on any machine."},
     )
     puzzle_emb_learning_rate: float = field(
         default=1e-2,
         metadata={
-            "help": "Of the puzzle embeddings: SignSGD in a prefix, AdamATan2 everywhere (puzzle_emb_placement)."
+            "help": "Learning rate of the puzzle embeddings (SignSGD in a prefix, AdamATan2 everywhere: "
+            "puzzle_emb_placement)."
         },
     )
-    puzzle_emb_weight_decay: float = field(default=0.1, metadata={"help": "Of the puzzle embeddings, decoupled."})
+    puzzle_emb_weight_decay: float = field(
+        default=0.1, metadata={"help": "Weight decay of the puzzle embeddings, decoupled."}
+    )
     token_emb_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "Of the token embeddings, which are scaled by sqrt(hidden_size); by default learning_rate."},
+        metadata={
+            "help": "Learning rate of the token embeddings, which are scaled by sqrt(hidden_size); by default "
+            "learning_rate."
+        },
     )
     max_grad_norm: float | None = field(default=None, metadata={"help": "Clip the network's gradient to this norm."})
     ema_decay: float | None = field(
@@ -190,7 +201,7 @@ class TrainArguments:
     eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
     eval_batch_size: int = field(default=1024, metadata={"help": "Rows evaluated at a time, per process."})
     eval_max_segments: int | None = field(
-        default=None, metadata={"help": "Most segments in evaluation; by default halt_max_steps."}
+        default=None, metadata={"help": "Maximum number of segments in evaluation; by default halt_max_steps."}
     )
     eval_H_cycles: int | None = field(
         default=None,
@@ -203,14 +214,16 @@ class TrainArguments:
         default=None, metadata={"help": "The same for the halting probability that ends a puzzle (halt_threshold)."}
     )
     eval_early_stop: bool = field(
-        default=False, metadata={"help": "Let the halting head stop evaluation; else all get the most segments."}
+        default=False, metadata={"help": "Let the halting head stop evaluation; else all get the maximum."}
     )
     stop_at_exact_accuracy: float | None = field(
         default=None, metadata={"help": "Stop when an evaluation reaches this share of exactly solved puzzles."}
     )
     stop_at_train_exact_accuracy: float | None = field(
         default=None,
-        metadata={"help": "Stop when this share of training puzzles is exactly solved; more is learning by heart."},
+        metadata={
+            "help": "Stop when this share of training puzzles is exactly solved, since more would be memorization."
+        },
     )
     checkpoint_carries: bool = field(
         default=True,
@@ -233,7 +246,9 @@ class TrainArguments:
     )
     resume: str | None = field(
         default=None,
-        metadata={"help": "'auto' goes on from the newest whole checkpoint in output_dir, or a checkpoint's folder."},
+        metadata={
+            "help": "'auto' resumes from the newest complete checkpoint in output_dir; or the folder of a checkpoint."
+        },
     )
     max_skipped_steps: int = field(
         default=10,
