@@ -217,7 +217,7 @@ def build_processor(original: OriginalCheckpoint, task: str) -> HRMGridProcessor
                 "that it was trained on."
             )
         names = {name: number for number, name in enumerate(original.identifiers) if number}
-    if not kind.fits(sizes.vocab_size, side):
+    if not kind.fits_model(sizes.vocab_size, side):
         raise ValueError(
             f"{original.path} has {sizes.vocab_size} token ids"
             f"{'' if original.seq_len is None else f' and sequences of {original.seq_len}'}, which is no model for "

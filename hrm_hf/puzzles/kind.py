@@ -196,8 +196,12 @@ class PuzzleKind:
     # --- arrays and checkpoints of the original code
 
     def fits(self, vocab_size: int, side: int) -> bool:
-        """Whether square boards of this side and so many token ids are of this kind in the original code."""
+        """Whether square boards of this side and so many token ids are of this kind in the original's arrays."""
         return False
+
+    def fits_model(self, vocab_size: int, side: int) -> bool:
+        """The same of a checkpoint of the original code, which may be for other sides than its arrays have."""
+        return self.fits(vocab_size, side)
 
     def side_of(self, vocab_size: int) -> int:
         """Side of the boards of a checkpoint of the original code that does not say it: as they are published."""
