@@ -37,7 +37,7 @@ from hrm_hf.outer_layer import run_command
 
 
 if TYPE_CHECKING:
-    from hrm_hf.puzzles.text import PuzzleText
+    from hrm_hf.puzzles.found import PuzzleText
     from processing_hrm import HRMGridProcessor
 
 

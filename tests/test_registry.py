@@ -25,8 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMED_IN = {
     "processing_hrm.py": "remote code, which stands alone",
     "hrm_hf/original/checkpoint.py": "names of the published checkpoints",
-    # to be done: each kind reads its own puzzles
-    "hrm_hf/puzzles/text.py": "the reader of texts, which holds Sudoku, mazes or both",
 }
 
 PLUGIN = """

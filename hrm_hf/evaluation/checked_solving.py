@@ -19,8 +19,8 @@ from tqdm import tqdm
 from hrm_hf.evaluation.test_time_compute import OutOfTime, choose, draw_samples
 from hrm_hf.evaluation.trace import Thinking, trace_thinking
 from hrm_hf.export.solver import OnnxGridModel
+from hrm_hf.puzzles.found import PuzzleText
 from hrm_hf.puzzles.registry import kind_of
-from hrm_hf.puzzles.text import PuzzleText
 from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 

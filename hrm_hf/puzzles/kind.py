@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import datasets
     from matplotlib.axes import Axes
 
+    from hrm_hf.puzzles.found import PuzzleText
     from hrm_hf.puzzles.rows import Augmentation
     from hrm_hf.puzzles.sets import PuzzleSet
-    from hrm_hf.puzzles.text import PuzzleText
 
 # of the entry in the YAML of a data card that says what its puzzles are
 CARD_KEY = "hrm"

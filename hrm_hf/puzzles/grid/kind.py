@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.axes import Axes
 
+    from hrm_hf.puzzles.found import PuzzleText
     from hrm_hf.puzzles.grid.puzzle_set import GridSet
-    from hrm_hf.puzzles.text import PuzzleText
 
 
 class GridKind(PuzzleKind):

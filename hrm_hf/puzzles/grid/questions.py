@@ -3,8 +3,8 @@
 import json
 import re
 
+from hrm_hf.puzzles.found import PuzzleText
 from hrm_hf.puzzles.grid.reading import INPUT_NAMES
-from hrm_hf.puzzles.text import PuzzleText
 from processing_hrm import HRMGridProcessor
 
 
