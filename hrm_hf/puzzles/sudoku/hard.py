@@ -21,7 +21,7 @@ _STEPS = 40  # exchanges of a climb
 _PER_STEP = 6  # puzzles of one step, of which the hardest is gone on from
 _PATIENCE = 4  # steps in a row without a harder puzzle, before a climb gives up
 _PER_CLIMB = 12  # puzzles that are kept of a climb
-_CLIMBS = 50  # that a thread makes at a time
+_CLIMBS = 20  # that a thread makes at a time
 _FRUITLESS = 100  # chunks of climbs in a row without a new puzzle, before we give up
 
 
