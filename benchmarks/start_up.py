@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.records import processor_name, write_records
@@ -37,6 +38,7 @@ def main():
                 "benchmark": "start_up",
                 "variant": words,
                 "device": processor_name(),
+                **{name: version(name) for name in ("torch", "transformers")},
                 "runs": RUNS,
                 "median_seconds": round(statistics.median(measured), 3),
                 "most_seconds": round(max(measured), 3),
