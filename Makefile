@@ -28,7 +28,7 @@ PYTEST := -P -m pytest -c versions.ini
 QUICK := test_configuration.py test_golden.py test_shipped_figures.py test_registry.py test_folder.py \
 	test_environment.py test_puzzle_text.py test_slots.py
 
-.PHONY: install demo check test fuzz test-versions versions-oldest versions-newest versions-space wheel tables
+.PHONY: install demo check test test-first test-second fuzz test-versions versions-oldest versions-newest versions-space wheel tables
 
 install: $(VENV)/installed
 
@@ -53,10 +53,17 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q $(addprefix tests/,$(QUICK))
 
+# in two halves at a time, each on one core
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=target test-first test-second
+
+test-first: install
+	$(BIN)/python -m pytest $(sort $(wildcard tests/test_[a-l]*.py)) tests/app tests/fuzz
+
+test-second: install
+	$(BIN)/python -m pytest $(sort $(wildcard tests/test_[m-z]*.py))
 
 fuzz: install
 	$(BIN)/python -m benchmarks.fuzz --inputs 10000000 --minutes 60 --first-seed 1000000 --no-record
