@@ -213,7 +213,8 @@ def solve(
     else:
         hrm_model, processor = _load_grid(model, precision)
         read = _puzzles_of(puzzles, notation, processor)
-    from hrm_hf.evaluation.checked_solving import TimeLimit, effort_text, solve_in_turn
+    from hrm_hf.evaluation.checked_solving import effort_text, solve_in_turn
+    from hrm_hf.utils.time_limit import TimeLimit
 
     all_solved = True
     answers = solve_in_turn(

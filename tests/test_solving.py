@@ -10,9 +10,10 @@ import torch
 
 from benchmarks.records import ROOT
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
-from hrm_hf.evaluation.checked_solving import TimeLimit, solve_checked, solve_in_turn
+from hrm_hf.evaluation.checked_solving import solve_checked, solve_in_turn
 from hrm_hf.puzzles.maze.generator import generate
 from hrm_hf.puzzles.maze.rules import format_mazes
+from hrm_hf.utils.time_limit import TimeLimit
 from processing_hrm import HRMGridProcessor
 
 

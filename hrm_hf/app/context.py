@@ -1,11 +1,12 @@
 """What the pages of the app share: its settings, and how an error of the library becomes a sentence on the page."""
 
 import html
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from hrm_hf.utils.time_limit import TimeLimit
 
 
 _MAX_SENTENCE = 500  # characters
@@ -52,8 +53,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float):
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._limit = TimeLimit(seconds)
 
     def __call__(self, state, rows, segment: int):
         """The states as they are.
@@ -61,8 +61,8 @@ class Deadline:
         Raises:
             TimeoutError: if the time is over.
         """
-        if time.monotonic() > self._end:
-            raise out_of_time(self._seconds)
+        if self._limit.is_over():
+            raise out_of_time(self._limit.seconds)
         return state
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings, out_of_time
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.utils.time_limit import TimeLimit
 
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class PuzzleDesk:
         copies = whole_number("copies", copies, 1, MAX_COPIES)
         if not isinstance(puzzle, str) or len(puzzle) > MAX_CHARACTERS:
             raise ValueError(f"The puzzle must be text of at most {MAX_CHARACTERS} characters.")
-        from hrm_hf.evaluation.checked_solving import TimeLimit, solve_checked
+        from hrm_hf.evaluation.checked_solving import solve_checked
         from hrm_hf.puzzles.registry import kind_of
 
         grid_model, processor = self._shelf.load_grid(model)

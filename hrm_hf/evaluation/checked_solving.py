@@ -7,7 +7,6 @@ What solves is the model alone. Before it is asked, an exact search looks for pu
 and for boards that are full: these are called so and cost no thinking. An answer never changes a clue.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from hrm_hf.evaluation.trace import Thinking, trace_thinking
 from hrm_hf.export.solver import OnnxGridModel
 from hrm_hf.puzzles.found import PuzzleText
 from hrm_hf.puzzles.registry import kind_of
+from hrm_hf.utils.time_limit import TimeLimit
 from modeling_hrm import HRMForGridTask, HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
@@ -70,26 +70,6 @@ class CheckedAnswer:
         left_out = {"best", "thinking"} | ({"steps"} if self.steps is None else set())
         names = [field.name for field in fields(self) if field.name not in left_out]
         return {"solved": self.solved} | {name: getattr(self, name) for name in names}
-
-
-class TimeLimit:
-    """Seconds that may pass from now on.
-
-    Args:
-        seconds: how many; `None` for no limit.
-
-    Raises:
-        ValueError: if they are not above 0.
-    """
-
-    def __init__(self, seconds: float | None):
-        if seconds is not None and not seconds > 0:
-            raise ValueError(f"seconds={seconds} is not allowed; it must be above 0.")
-        self.seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def is_over(self) -> bool:
-        return self._end is not None and time.monotonic() > self._end
 
 
 def solve_checked(

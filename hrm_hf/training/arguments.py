@@ -379,9 +379,9 @@ def recipe_path(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    shipped = beside_package("recipes")
     if Path(name).is_file():
         return Path(name)
+    shipped = beside_package("recipes")
     if "/" not in name and (shipped / f"{name.removesuffix('.yaml')}.yaml").is_file():
         return shipped / f"{name.removesuffix('.yaml')}.yaml"
     names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))

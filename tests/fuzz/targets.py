@@ -413,9 +413,10 @@ def reader(rng: random.Random) -> None:
 
 def solve(rng: random.Random) -> int:
     """Puzzles solved in turn, with every answer checked."""
-    from hrm_hf.evaluation.checked_solving import TimeLimit, solve_in_turn
+    from hrm_hf.evaluation.checked_solving import solve_in_turn
     from hrm_hf.puzzles.found import PuzzleText
     from hrm_hf.puzzles.text import read_puzzles
+    from hrm_hf.utils.time_limit import TimeLimit
 
     model, made = _a_solver(rng)
     line = _puzzle_for(rng, made)
