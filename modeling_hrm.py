@@ -399,7 +399,7 @@ class HRMGridPositions(nn.Module):
         return vectors.flatten(0, 1)
 
 
-class HRMNeighbourBias(nn.Module):
+class HRMNeighborBias(nn.Module):
     """Trained biases of query and key on a board with rotary positions: what a head looks at wherever the cell is.
 
     After the rotation the product of the two depends on the way from cell to cell alone, so heads of a board of any
@@ -418,7 +418,7 @@ class HRMNeighbourBias(nn.Module):
         """
         Let four of every eight heads start out looking at the cells above, below, left and right, in turn, and the
         others anywhere. The faster half of the frequencies do that: a score is a sum of cosines of the way that is
-        left to the neighbour, and the slow ones would hardly tell it from the cells around it.
+        left to the neighbor, and the slow ones would hardly tell it from the cells around it.
         """
         frequencies, _ = HRMRotaryEmbedding.compute_default_rope_parameters(self.config)
         num_fast = (len(frequencies) + 1) // 2
@@ -471,11 +471,11 @@ class HRMAttention(nn.Module):
         # all heads of the query first, then of the key, then of the value
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.positions: HRMGridPositions | HRMNeighbourBias | None = None
+        self.positions: HRMGridPositions | HRMNeighborBias | None = None
         if config.position_embedding_type == "grid":
             self.positions = HRMGridPositions(config, for_attention=True)
         elif config.position_embedding_type == "rope_2d":
-            self.positions = HRMNeighbourBias(config)
+            self.positions = HRMNeighborBias(config)
 
     def forward(
         self,
@@ -527,7 +527,7 @@ class HRMAttention(nn.Module):
         0 for the value and, where cells have vectors of their own, in the prefix.
         """
         offsets = F.pad(self.positions().unflatten(-1, (-1, self.head_dim)), (0, 0, 0, 0, 0, 1))
-        if isinstance(self.positions, HRMNeighbourBias):
+        if isinstance(self.positions, HRMNeighborBias):
             return offsets.expand(length, -1, -1, -1)
         return F.pad(offsets, (0, 0, 0, 0, 0, 0, length - offsets.shape[0], 0))
 
@@ -794,7 +794,7 @@ class HRMPreTrainedModel(PreTrainedModel):
             truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
         elif isinstance(module, HRMModel):
             module.init_states()
-        elif isinstance(module, (HRMGridPositions, HRMNeighbourBias)):
+        elif isinstance(module, (HRMGridPositions, HRMNeighborBias)):
             module.init_parameters()
         else:
             super()._init_weights(module)

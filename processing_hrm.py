@@ -16,7 +16,7 @@ Token ids are those of the original code (github.com/sapientinc/HRM, dataset/bui
 
     sudoku   0 padding, 1 blank cell, 2 .. size + 1 the digits 1 .. size
     maze     0 padding, then the characters "# SGo": 1 wall, 2 floor, 3 start, 4 goal, 5 path
-    arc      0 padding, 1 end of grid (right and bottom border), 2 .. 11 the colours 0 .. 9
+    arc      0 padding, 1 end of grid (right and bottom border), 2 .. 11 the colors 0 .. 9
 
 and for grids of any kind, whose alphabet their data set gives:
 
@@ -782,9 +782,9 @@ class _Maze(_Codec):
         while front and goal not in seen:
             reached: dict[int, int] = {}
             for cell in front:
-                for neighbour in self._beside(cell):
-                    if passable[neighbour] and neighbour not in seen:
-                        reached[neighbour] = reached.get(neighbour, 0) + ways[cell]
+                for neighbor in self._beside(cell):
+                    if passable[neighbor] and neighbor not in seen:
+                        reached[neighbor] = reached.get(neighbor, 0) + ways[cell]
             ways, front = reached, list(reached)
             seen.update(front)
         return ways.get(goal, 0) > 1
@@ -842,11 +842,11 @@ class _Maze(_Codec):
                 while way[-1] != start:
                     way.append(previous[way[-1]])
                 return way[::-1]
-            for neighbour in self._beside(cell):
-                if neighbour in unvisited:
-                    unvisited.remove(neighbour)
-                    previous[neighbour] = cell
-                    queue.append(neighbour)
+            for neighbor in self._beside(cell):
+                if neighbor in unvisited:
+                    unvisited.remove(neighbor)
+                    previous[neighbor] = cell
+                    queue.append(neighbor)
         return None
 
     def grid(self, tokens: np.ndarray) -> list[list[str]]:
@@ -894,18 +894,18 @@ def arc_canvas_side(
 
 
 class _Arc(_Codec):
-    """ARC grids of colours 0 .. 9 in the top left corner of a canvas.
+    """ARC grids of colors 0 .. 9 in the top left corner of a canvas.
 
     With `sides` the canvas is as large as the boards that are encoded together need, and has no border drawn: padding
     itself tells where a grid ends.
     """
 
     END_OF_GRID = 1
-    FIRST_COLOUR = 2
+    FIRST_COLOR = 2
     vocab_size = 12
     has_rules = False
     rows_may_be_text = False  # a string is JSON
-    legal = "a cell is a colour, an integer 0-9"
+    legal = "a cell is a color, an integer 0-9"
 
     def __init__(self, height: int, width: int, sides: Sequence[int] | None = None):
         super().__init__(height, width)
@@ -966,7 +966,7 @@ class _Arc(_Codec):
                 continue  # a prediction without any grid
             self._check_grid(rows, name)
             height, width = len(rows), len(rows[0])
-            canvas[:height, :width] = np.asarray(rows) + self.FIRST_COLOUR
+            canvas[:height, :width] = np.asarray(rows) + self.FIRST_COLOR
             if side is not None:
                 if max(height, width) >= side:
                     raise ValueError(f"{name}: the grid is {height}x{width}; its canvas holds {side - 1}x{side - 1}.")
@@ -981,7 +981,7 @@ class _Arc(_Codec):
     def _check_grid(self, rows: Any, name: str) -> None:
         if not _is_list(rows) or not all(_is_list(row) for row in rows):
             raise TypeError(
-                f"{name}: {str(rows)[:40]!r} is no grid; give a list of rows, and rows as lists of colours."
+                f"{name}: {str(rows)[:40]!r} is no grid; give a list of rows, and rows as lists of colors."
             )
         if len(rows) == 0 or len(rows[0]) == 0:
             raise ValueError(f"{name}: the grid is empty; give at least one row with one cell.")
@@ -1024,19 +1024,19 @@ class _Arc(_Codec):
         return Verdict(True, "the grid equals the expected one")
 
     def crop(self, tokens: np.ndarray) -> np.ndarray:
-        """The largest rectangle from the top left corner that has colours only, as colours 0 .. 9.
+        """The largest rectangle from the top left corner that has colors only, as colors 0 .. 9.
 
         The rule of the original's evaluation (arc_eval.ipynb): of equally large ones that with the fewest
-        rows. Shape (rows, columns), or (0, 0) if the corner itself is no colour.
+        rows. Shape (rows, columns), or (0, 0) if the corner itself is no color.
         """
         shape = (self.height, self.width) if self.sides is None else (math.isqrt(tokens.size),) * 2
         canvas = tokens.reshape(shape)
-        coloured = canvas >= self.FIRST_COLOUR
-        widths = np.minimum.accumulate(np.cumprod(coloured, axis=1).sum(axis=1))
+        colored = canvas >= self.FIRST_COLOR
+        widths = np.minimum.accumulate(np.cumprod(colored, axis=1).sum(axis=1))
         areas = widths * np.arange(1, len(canvas) + 1)
         best = int(areas.argmax())
         height, width = (best + 1, int(widths[best])) if areas[best] else (0, 0)
-        return canvas[:height, :width] - self.FIRST_COLOUR
+        return canvas[:height, :width] - self.FIRST_COLOR
 
     def grid(self, tokens: np.ndarray) -> list[list[int]]:
         return self.crop(tokens).tolist()
@@ -1482,7 +1482,7 @@ class HRMGridProcessor(ProcessorMixin):
         """What a model on canvases is told of boards as they are: no symmetry, and each color in its own role."""
         conditions = {"conditions": np.tile(np.array([0, 1]), (count, 1))}
         if self.token_roles:
-            roles = np.arange(self.vocab_size) - _Arc.FIRST_COLOUR
+            roles = np.arange(self.vocab_size) - _Arc.FIRST_COLOR
             conditions["token_roles"] = np.tile(np.maximum(roles, -1), (count, 1))
         return conditions
 
@@ -1494,7 +1494,7 @@ class HRMGridProcessor(ProcessorMixin):
             token_ids: integers, for instance one row of the predictions or of the labels.
             format (`str`, defaults to `"line"`): `"line"` is a string that can be given as a puzzle again
                 (JSON for ARC), `"grid"` a list of rows (Sudoku: integers, 0 for open cells; maze: characters;
-                ARC: colours; grid: symbols), `"pretty"` a drawing.
+                ARC: colors; grid: symbols), `"pretty"` a drawing.
 
         Returns:
             The board. Where a prediction says nothing about a cell, Sudoku has `.` (0 in a grid) and a maze

@@ -156,8 +156,8 @@ def search(pairs: int, seed: int) -> np.ndarray:
         for start in range(0, pairs, step):
             drawn = [waiting.pop(int(rng.integers(len(waiting)))) for _ in range(min(step, len(waiting)))]
             seeds = range(start, start + len(drawn))
-            neighbours = pool.map(lambda job, number: swap_two(*job, seed=seed + number), drawn, seeds)
-            keep(np.concatenate(list(neighbours)))
+            neighbors = pool.map(lambda job, number: swap_two(*job, seed=seed + number), drawn, seeds)
+            keep(np.concatenate(list(neighbors)))
             bar.update(len(drawn))
             bar.set_postfix(found=len(found))
     return np.stack(list(found.values()))

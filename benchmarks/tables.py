@@ -116,10 +116,10 @@ def sudoku_table() -> str:
         ("demo", "6x6, 22 clues, generated"),
         ("sudoku_16x16", "16x16, 150 clues, generated"),
         ("sudoku_hard_1k_published", "9x9, sudoku-hard, published configuration"),
-        ("sudoku_hard_1k_neighbours", "9x9, sudoku-hard, 1000 and 100,000 neighbours of them"),
-        ("sudoku_hard_1k_neighbours_seed1", "the same, another seed"),
-        ("sudoku_hard_1k_neighbours_seed2", "the same, a third seed"),
-        ("sudoku_hard_1k_neighbours_seed2_eight_cycles", "this model with segments of 48 layers instead of 24"),
+        ("sudoku_hard_1k_neighbors", "9x9, sudoku-hard, 1000 and 100,000 neighbors of them"),
+        ("sudoku_hard_1k_neighbors_seed1", "the same, another seed"),
+        ("sudoku_hard_1k_neighbors_seed2", "the same, a third seed"),
+        ("sudoku_hard_1k_neighbors_seed2_eight_cycles", "this model with segments of 48 layers instead of 24"),
         ("sudoku_hard_default", "9x9, sudoku-hard, shipped model"),
     ):
         for record in read_records(name)[:1]:  # the others are of more segments, or of several copies

@@ -3,7 +3,7 @@
 python dataset_scripts/build_sudoku.py data/sudoku-6x6 --size 6 --num-train 2000 --num-test 500
 python dataset_scripts/build_sudoku.py data/mine --source csv --train-csv train.csv.gz --test-csv test.csv.gz
 python dataset_scripts/build_sudoku.py data/extreme --source hub --num-train 1000 --random-subset
-python dataset_scripts/build_sudoku.py data/neighbours --source hub --num-train 1000 --num-neighbours 100000
+python dataset_scripts/build_sudoku.py data/neighbors --source hub --num-train 1000 --num-neighbors 100000
 python dataset_scripts/build_sudoku.py --help
 """
 

@@ -310,7 +310,7 @@ def draw_curve(run: RunRecord) -> "Figure":
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.set(xlabel="step")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 25k: 25000 would run into its neighbour
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 25k: 25000 would run into its neighbor
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     return figure

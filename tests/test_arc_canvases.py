@@ -40,8 +40,8 @@ WIDE = make_task(
 COUNT = make_task("count", [(grid("1"), grid("1")), (grid("11"), grid("2"))], [(grid("111"), grid("3"))])
 
 
-def view(symmetry: int, colours: str = "0123456789", count: int = 1) -> View:
-    table = np.tile(np.array([int(colour) for colour in colours], dtype=np.uint8), (count, 1))
+def view(symmetry: int, colors: str = "0123456789", count: int = 1) -> View:
+    table = np.tile(np.array([int(color) for color in colors], dtype=np.uint8), (count, 1))
     return View(np.full(count, symmetry, dtype=np.uint8), table, np.zeros(count, dtype=bool))
 
 
@@ -73,14 +73,14 @@ def test_colors_move_but_for_black_and_those_that_outputs_alone_have():
     canvases = ArcCanvases([TURN], SIDES)
     order = np.random.default_rng(0).random((500, 10))
     views = canvases.views(np.zeros(500, int), np.zeros(500, int), order, np.arange(500) % 2 == 0)
-    assert (views.colours[::2] == np.arange(10)).all()
-    moved = views.colours[1::2]
+    assert (views.colors[::2] == np.arange(10)).all()
+    moved = views.colors[1::2]
     assert (moved[:, [0, 9]] == [0, 9]).all()
     assert (np.sort(moved, axis=1) == np.arange(10)).all() and len(np.unique(moved, axis=0)) > 240
     told = ArcCanvases([TURN], SIDES, with_roles=True).views(
         np.zeros(500, int), np.zeros(500, int), order, np.zeros(500, bool)
     )
-    assert (told.colours[:, 0] == 0).all() and (told.colours[:, 9] != 9).any()
+    assert (told.colors[:, 0] == 0).all() and (told.colors[:, 9] != 9).any()
 
 
 def test_a_pair_is_drawn_under_its_view_and_padding_is_a_label():
@@ -339,7 +339,7 @@ def test_the_processor_gives_a_task_what_training_gives_it():
     }
     inputs = processor(task, answers=task, identifiers="wide")
     plain = view(0)
-    expected = canvases.pairs("test").batch(np.array([1]), View(plain.symmetries, plain.colours, np.array([True])))
+    expected = canvases.pairs("test").batch(np.array([1]), View(plain.symmetries, plain.colors, np.array([True])))
     assert inputs.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(inputs[name], tensor), name

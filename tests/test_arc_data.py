@@ -35,8 +35,8 @@ ROOT = Path(__file__).parent.parent
 NUM_AUG = 20
 
 
-def grid(height: int, width: int, seed: int, colours: int = 10) -> list[list[int]]:
-    return np.random.default_rng(seed).integers(0, colours, (height, width)).tolist()
+def grid(height: int, width: int, seed: int, colors: int = 10) -> list[list[int]]:
+    return np.random.default_rng(seed).integers(0, colors, (height, width)).tolist()
 
 
 def pair(seed: int, shape=(3, 4), output_shape=(2, 5)) -> dict:
@@ -130,11 +130,11 @@ BAD_TASKS = {
         broken(lambda t: t["train"][1]["output"][1].pop()),
         "train pair 2, output: row 2 has 5 cells and row 1 has 6; all rows must be equal",
     ),
-    "colour": (
+    "color": (
         broken(lambda t: t["test"][0]["input"][2].__setitem__(3, 10)),
-        "test pair 1, input: row 3, column 4 is 10; a colour is an integer from 0 to 9",
+        "test pair 1, input: row 3, column 4 is 10; a color is an integer from 0 to 9",
     ),
-    "half a colour": (broken(lambda t: t["train"][0]["input"][0].__setitem__(0, 1.5)), "row 1, column 1 is 1.5"),
+    "half a color": (broken(lambda t: t["train"][0]["input"][0].__setitem__(0, 1.5)), "row 1, column 1 is 1.5"),
     "true": (broken(lambda t: t["train"][0]["input"][0].__setitem__(0, True)), "row 1, column 1 is true"),
     "too large": (
         broken(lambda t: t["train"][0].update(input=grid(31, 2, 0))),
@@ -281,7 +281,7 @@ def test_what_is_alike_within_a_public_set_is_counted():
     ]
 
 
-def test_a_copy_in_other_colours_under_another_name_is_refused(write, tmp_path):
+def test_a_copy_in_other_colors_under_another_name_is_refused(write, tmp_path):
     copy = augmented(EVALUATION["delta"], Plan("delta", 3, "0918273645"))
     training, evaluation = write("t.json", TRAINING | {"copy": copy}), write("e.json", EVALUATION)
     with pytest.raises(ValueError, match="1 of 2 evaluation tasks.*delta of e.json.*training task copy of t.json"):
@@ -313,7 +313,7 @@ def test_a_plan_has_the_originals_name_and_can_be_read_from_it():
     for name in ("007bbfb7", "my_task", "x_t8_0312456789", "x_t3_1302456789", "x_t3_031245678"):
         assert parse_plan(name) == Plan(name)
         assert Plan(name).name == name
-    with pytest.raises(ValueError, match="colours='0112456789' is not allowed"):
+    with pytest.raises(ValueError, match="colors='0112456789' is not allowed"):
         parse_plan("x_t3_0112456789")
     with pytest.raises(ValueError, match="symmetry=8 is not allowed"):
         Plan("x", 8)
@@ -336,13 +336,13 @@ def parsed(name: str, content: dict) -> ArcTask:
 
 def test_augmentations_all_differ_and_the_task_itself_comes_first():
     some = parsed("alpha", TRAINING["alpha"])
-    symmetries, colours = make_plans(some, 300, seed=0)
+    symmetries, colors = make_plans(some, 300, seed=0)
     assert len(symmetries) == 301
-    assert (symmetries[0], colours[0].tolist()) == (0, list(range(10)))
-    assert (np.sort(colours, 1) == np.arange(10)).all()
-    assert (colours[:, 0] == 0).all()
+    assert (symmetries[0], colors[0].tolist()) == (0, list(range(10)))
+    assert (np.sort(colors, 1) == np.arange(10)).all()
+    assert (colors[:, 0] == 0).all()
     images = set()
-    for symmetry, table in zip(symmetries.tolist(), colours, strict=True):
+    for symmetry, table in zip(symmetries.tolist(), colors, strict=True):
         plan = Plan("alpha", symmetry, "".join(map(str, table)))
         images.add(json.dumps(augmented(TRAINING["alpha"], plan)))
     assert len(images) == 301
@@ -362,12 +362,12 @@ def test_augmentations_are_a_function_of_seed_and_name_and_fewer_are_the_first_o
     ("cells", "number"),
     [
         ([[0]], 1),
-        ([[1]], 9),  # one colour that may be any
+        ([[1]], 9),  # one color that may be any
         ([[1, 0]], 9 * 4),  # four ways to turn it
-        ([[1, 2], [0, 0]], 9 * 8 * 4),  # mirrored is recoloured
+        ([[1, 2], [0, 0]], 9 * 8 * 4),  # mirrored is recolored
     ],
 )
-def test_tasks_of_few_colours_have_as_many_augmentations_as_there_are(cells, number):
+def test_tasks_of_few_colors_have_as_many_augmentations_as_there_are(cells, number):
     one = {"input": cells, "output": cells}
     symmetries, _ = make_plans(parsed("x", {"train": [one], "test": [one]}), 1000, seed=0)
     assert len(symmetries) == number
@@ -388,7 +388,7 @@ def test_folder_opens_with_load_dataset(folder):
     # a puzzle has one identifier in both splits
     assert plans["test"].to_list() == [row for row in plans["train"].to_list() if row["task"] >= 3]
     stream = load_dataset(str(folder), "plans", split="test", streaming=True)
-    assert next(iter(stream)) == {"task": 3, "symmetry": 0, "colours": "0123456789", "identifier": 64}
+    assert next(iter(stream)) == {"task": 3, "symmetry": 0, "colors": "0123456789", "identifier": 64}
     assert next(iter(load_dataset(str(folder), streaming=True)["tasks"]))["name"] == "alpha"
 
 
@@ -549,9 +549,9 @@ def test_damaged_folders_and_offsets_without_room_are_refused(folder, tmp_path):
     path = tmp_path / "data/train-00000-of-00001.parquet"
     for column, value, message in (
         ("symmetry", 8, "symmetries over 7; build the data set again"),
-        ("colours", "01234567890", "colours that are not ten digits"),
+        ("colors", "01234567890", "colors that are not ten digits"),
         ("task", 0, "The plans of the split 'train' are not sorted by task"),
-        ("identifier", None, "has no column identifier, it has task, symmetry, colours"),
+        ("identifier", None, "has no column identifier, it has task, symmetry, colors"),
     ):
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         rows = pq.read_table(path).to_pylist()
@@ -636,9 +636,9 @@ def test_draws_depend_on_seed_and_number_alone(folder):
 
 
 def corner_of(canvas: torch.Tensor) -> tuple[int, int]:
-    """Where the colours of a canvas start."""
-    is_coloured = canvas.view(30, 30) >= 2
-    return int(is_coloured.any(1).int().argmax()), int(is_coloured.any(0).int().argmax())
+    """Where the colors of a canvas start."""
+    is_colored = canvas.view(30, 30) >= 2
+    return int(is_colored.any(1).int().argmax()), int(is_colored.any(0).int().argmax())
 
 
 def test_translation_moves_both_grids_and_leaves_one_example_of_each_member_in_the_corner(folder):

@@ -56,7 +56,7 @@ def arc_puzzles(*tasks: ArcTask, num_aug: int = 7) -> ArcPuzzles:
         Plans(
             tasks=np.repeat(np.arange(len(tasks), dtype=np.int32), 1 + num_aug),
             symmetries=np.concatenate([symmetries for symmetries, _ in plans]),
-            colours=np.concatenate([colours for _, colours in plans]),
+            colors=np.concatenate([colors for _, colors in plans]),
             identifiers=np.arange(11, 11 + count, dtype=np.int32),
         ),
         "test",

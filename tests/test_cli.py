@@ -212,7 +212,7 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     from hrm_hf.puzzles.sets import open_puzzles
     from modeling_hrm import HRMForGridTask
 
-    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
     (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))
     build_arc(tmp_path / "arc", evaluation=[tmp_path / "tasks.json"], num_aug=2)
     processor = open_puzzles(str(tmp_path / "arc"), "test").processor

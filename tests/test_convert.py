@@ -233,7 +233,7 @@ def test_arc_identifiers_are_those_of_a_data_set_folder_too(hrm_hf, tmp_path):
     from hrm_hf.puzzles.arc.build import build_arc
     from hrm_hf.puzzles.sets import open_puzzles
 
-    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
     (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))
     build_arc(tmp_path / "data", evaluation=[tmp_path / "tasks.json"], num_aug=2)
     (tmp_path / "arc").mkdir()

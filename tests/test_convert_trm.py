@@ -197,7 +197,7 @@ def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_pa
     """They would score near zero, without a word."""
     from hrm_hf.puzzles.arc.build import build_arc
 
-    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
     (tmp_path / "tasks.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": pairs[2:]}}))
     build_arc(tmp_path / "data", evaluation=[tmp_path / "tasks.json"], num_aug=2)
     nameless = HRMGridProcessor("arc", 30, 30)

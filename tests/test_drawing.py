@@ -9,7 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from hrm_hf.colours import ARC_FILLS
+from hrm_hf.colors import ARC_FILLS
 from hrm_hf.data.explorer import explore
 from hrm_hf.drawing import draw_board, draw_puzzle, draw_puzzles, draw_texts, draw_thinking
 from hrm_hf.puzzles.arc.build import build_arc
@@ -32,12 +32,12 @@ def tokens(processor: HRMGridProcessor, board: str) -> torch.Tensor:
 
 
 def texts(axes) -> list[tuple[str, str]]:
-    """What is written in the cells, row by row, with the colour."""
+    """What is written in the cells, row by row, with the color."""
     return [(text.get_text(), text.get_color()) for text in axes.texts if text.get_text()]
 
 
 def fills(axes) -> np.ndarray:
-    """Colours of the cells."""
+    """Colors of the cells."""
     (image,) = axes.images
     return np.array([[to_hex(cell) for cell in row] for row in image.get_array()])
 
@@ -56,7 +56,7 @@ def test_a_sudoku_has_its_clues_and_what_is_wrong_in_red():
     draw_board(axes, processor, tokens(processor, wrong), tokens(processor, PUZZLE), tokens(processor, ANSWER))
     written = texts(axes)
     assert "".join(symbol for symbol, _ in written) == wrong
-    assert [cell for cell, (_, colour) in enumerate(written) if colour == RED] == [2]
+    assert [cell for cell, (_, color) in enumerate(written) if color == RED] == [2]
     bold = [cell for cell, text in enumerate(axes.texts) if text.get_fontweight() == "bold"]
     assert bold == [cell for cell, symbol in enumerate(PUZZLE) if symbol != "."]
     # the fills lie under the clues and under the wrong cell
@@ -71,14 +71,14 @@ def test_digits_over_nine_are_the_letters_of_the_text_form():
     assert "".join(symbol for symbol, _ in texts(axes)) == "9ABCDEFG"
 
 
-def test_a_maze_has_a_colour_for_every_kind_of_cell():
+def test_a_maze_has_a_color_for_every_kind_of_cell():
     processor = HRMGridProcessor.for_maze(3, 3)
     axes = Figure().subplots()
     draw_board(axes, processor, tokens(processor, PATH))
     drawn = fills(axes)
     kinds = {}
-    for symbol, colour in zip(PATH.replace("\n", ""), drawn.reshape(-1), strict=True):
-        assert kinds.setdefault(symbol, colour) == colour
+    for symbol, color in zip(PATH.replace("\n", ""), drawn.reshape(-1), strict=True):
+        assert kinds.setdefault(symbol, color) == color
     assert len(set(kinds.values())) == len(kinds) == 5
     assert [symbol for symbol, _ in texts(axes)] == ["S", "G"]
 
@@ -93,7 +93,7 @@ def test_a_wrong_path_is_red_and_what_is_missing_of_it_light_red():
     assert drawn[1, 0] == drawn[2, 1] == "#6ba3e0"
 
 
-def test_an_arc_grid_has_the_colours_of_the_viewer_and_frames_around_wrong_cells():
+def test_an_arc_grid_has_the_colors_of_the_viewer_and_frames_around_wrong_cells():
     processor = HRMGridProcessor.for_arc()
     axes = Figure().subplots()
     board, truth = (processor([grid])["input_ids"][0] for grid in ([[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 9]]))
@@ -121,7 +121,7 @@ def test_input_label_and_prediction_side_by_side_with_a_verdict():
     wrong[:3] = answer[:3].roll(1)
     figure = draw_puzzle(processor, puzzle, answer, wrong)
     assert titles(figure)[2] == "prediction: 3 wrong"
-    assert sum(colour == RED for _, colour in texts(figure.axes[2])) == 3
+    assert sum(color == RED for _, color in texts(figure.axes[2])) == 3
 
 
 def test_padding_is_not_counted_as_wrong():
@@ -183,7 +183,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
     tasks.mkdir()
     for number in range(2):
         # of another width in each task, or one would equal the other under its symmetries
-        pairs = [{"input": [[colour] * (number + 2) + [1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+        pairs = [{"input": [[color] * (number + 2) + [1]], "output": [[1], [color]]} for color in (3, 5, 7)]
         (tasks / f"task{number}.json").write_text(json.dumps({"train": pairs[:2], "test": pairs[2:]}))
     build_arc(root / "arc", evaluation=[tasks], num_aug=3)
     text = root / "book.txt"

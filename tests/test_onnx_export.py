@@ -176,7 +176,7 @@ def test_the_manifest_names_what_the_graph_has(exported, kind):
     assert np.allclose(manifest["start_states"]["z_L"], model.model.L_init.numpy())
 
 
-def test_the_answer_of_int8_does_not_depend_on_its_neighbours_in_the_batch(exported):
+def test_the_answer_of_int8_does_not_depend_on_its_neighbors_in_the_batch(exported):
     from hrm_hf.export.grid import example_puzzles
     from hrm_hf.export.solver import load_exported
 

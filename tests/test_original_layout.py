@@ -210,8 +210,8 @@ def test_arc_is_exported_as_the_original_writes_it(arc, tmp_path):
             num_in_corner = 0
             for pair in task.pairs(split):
                 input, output = (plan.apply(grid) for grid in pair)
-                coloured = arrays["inputs"][row].reshape(30, 30) >= 2
-                top, left = int(coloured.any(1).argmax()), int(coloured.any(0).argmax())
+                colored = arrays["inputs"][row].reshape(30, 30) >= 2
+                top, left = int(colored.any(1).argmax()), int(colored.any(0).argmax())
                 assert np.array_equal(arrays["inputs"][row], canvas(input, top, left))
                 assert np.array_equal(arrays["labels"][row], canvas(output, top, left))
                 num_in_corner += (top, left) == (0, 0)
@@ -225,7 +225,7 @@ def test_arc_comes_back_bit_for_bit(arc, tmp_path):
     counts = import_original(tmp_path / "arrays", tmp_path / "back")
     assert counts == {"tasks": 4, "train": 44, "test": 22}
     for split in ("train", "test"):
-        columns = ("task", "symmetry", "colours", "identifier")
+        columns = ("task", "symmetry", "colors", "identifier")
         assert rows_of(tmp_path / "back", split, *columns) == rows_of(arc, split)
     # the test pairs of a training task cannot be told from its demonstrations
     for mine, theirs in zip(rows_of(arc, "tasks"), rows_of(tmp_path / "back", "tasks"), strict=True):
@@ -271,7 +271,7 @@ def test_directories_of_trm_are_read_as_well(arc, tmp_path):
         content = metadata(tmp_path / "arrays", split) | {"total_puzzles": 44}
         (tmp_path / "arrays" / split / "dataset.json").write_text(json.dumps(content))
     import_original(tmp_path / "arrays", tmp_path / "back")
-    assert rows_of(tmp_path / "back", "test", "colours", "identifier") == rows_of(arc, "test", "colours", "identifier")
+    assert rows_of(tmp_path / "back", "test", "colors", "identifier") == rows_of(arc, "test", "colors", "identifier")
 
 
 # --- bad input

@@ -323,7 +323,7 @@ def test_tokens_that_are_no_cell_never_become_a_digit(sudoku, maze):
         ([2, 2, 1, 2, 2, 2, 2, 2, 3, 3, 0, 0, 1, 1, 1, 1], [[0, 0], [0, 0], [1, 1]]),
     ],
 )
-def test_arc_prediction_is_cropped_to_the_largest_rectangle_of_colours(arc, tokens, grid):
+def test_arc_prediction_is_cropped_to_the_largest_rectangle_of_colors(arc, tokens, grid):
     assert arc.decode(tokens, format="grid") == grid
     assert arc.decode(tokens) == json.dumps(grid, separators=(",", ":"))
 
@@ -578,7 +578,7 @@ def test_maze_answer_of_another_maze_is_refused(maze):
 @pytest.mark.parametrize(
     ("puzzle", "error", "message"),
     [
-        ([[1, 10]], ValueError, "row 1, column 2 is 10; a cell is a colour"),
+        ([[1, 10]], ValueError, "row 1, column 2 is 10; a cell is a color"),
         ([[-1]], ValueError, "row 1, column 1 is -1"),
         ([[1.0]], TypeError, "row 1, column 1 is 1.0"),
         ([[1, 2], [3]], ValueError, "row 2 has 1 cells and row 1 has 2"),

@@ -17,11 +17,11 @@ def test_the_list_holds_distinct_puzzles_of_17_clues_with_one_solution_each():
     assert len(set(fingerprint(puzzles, 9).tolist())) == len(puzzles)
 
 
-def test_a_swap_of_one_clue_leads_to_the_neighbours_that_are_known():
-    neighbours = swap_one(boards_of(ROYLE)[1])
-    assert (solve(neighbours, 9)[1] == 1).all() and ((neighbours > 0).sum(1) == 17).all()
+def test_a_swap_of_one_clue_leads_to_the_neighbors_that_are_known():
+    neighbors = swap_one(boards_of(ROYLE)[1])
+    assert (solve(neighbors, 9)[1] == 1).all() and ((neighbors > 0).sum(1) == 17).all()
     # itself, and others of the list
-    marks = set(fingerprint(neighbours, 9).tolist())
+    marks = set(fingerprint(neighbors, 9).tolist())
     assert len(marks) > 1 and marks <= set(fingerprint(read_puzzles(), 9).tolist())
 
 

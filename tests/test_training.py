@@ -326,7 +326,7 @@ def test_evaluations_of_arc_can_vote(tmp_path):
     from hrm_hf.puzzles.arc.build import build_arc
     from train_accelerate import main
 
-    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
     tasks = {"turn": {"train": pairs[:2], "test": pairs[2:]}}
     (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     build_arc(tmp_path / "arc", evaluation=[tmp_path / "tasks.json"], num_aug=6)

@@ -5,7 +5,7 @@ Its value is plain JSON, which the pages of the kinds make:
     kind        name of the kind; "gallery" is boards to look at, with `groups` of them alone
     title       what it is called, for those who listen
     rows, columns, and for Sudoku box: rows and columns of a box
-    given       the puzzle as a line, row by row: `.` and digits, `# SG`, or colours 0 to 9
+    given       the puzzle as a line, row by row: `.` and digits, `# SG`, or colors 0 to 9
     truth       the right answer in the same form, or null
     steps       the model's board after each segment: cells (as `given`), sure (probability of each cell, or null),
                 halt (halting probability), title (or null)

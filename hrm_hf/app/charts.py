@@ -1,4 +1,4 @@
-"""Line and bar charts as SVG that takes its colours from the page, so that it reads in light and dark alike.
+"""Line and bar charts as SVG that takes its colors from the page, so that it reads in light and dark alike.
 
 Charts of the monitor are drawn again every few seconds, for every visitor: strings are cheap where figures are not.
 """
@@ -11,7 +11,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 18, 10, 26
-COLOURS = 6  # classes hrm-c0 to hrm-c5 below
+COLORS = 6  # classes hrm-c0 to hrm-c5 below
 
 # pages that draw charts add this to their own
 CSS = """
@@ -27,10 +27,10 @@ CSS = """
 .hrm-chart .hrm-line { fill: none; stroke-width: 1.7; stroke-linejoin: round; }
 .hrm-chart .hrm-dashed { stroke-dasharray: 5 3; }
 .hrm-chart .hrm-letter { font-weight: 700; opacity: 1; }
-.hrm-c0 { --hrm-colour: #2f7fd1; } .hrm-c1 { --hrm-colour: #d97a1a; } .hrm-c2 { --hrm-colour: #1f9d6b; }
-.hrm-c3 { --hrm-colour: #a05fd0; } .hrm-c4 { --hrm-colour: #d0475c; } .hrm-c5 { --hrm-colour: #7d8590; }
-.hrm-chart .hrm-line { stroke: var(--hrm-colour); }
-.hrm-chart circle, .hrm-chart .hrm-letter { fill: var(--hrm-colour); }
+.hrm-c0 { --hrm-color: #2f7fd1; } .hrm-c1 { --hrm-color: #d97a1a; } .hrm-c2 { --hrm-color: #1f9d6b; }
+.hrm-c3 { --hrm-color: #a05fd0; } .hrm-c4 { --hrm-color: #d0475c; } .hrm-c5 { --hrm-color: #7d8590; }
+.hrm-chart .hrm-line { stroke: var(--hrm-color); }
+.hrm-chart circle, .hrm-chart .hrm-letter { fill: var(--hrm-color); }
 .hrm-chart rect.hrm-bar { fill: #2f7fd1; opacity: 0.85; }
 """
 
@@ -42,15 +42,15 @@ class Line:
     Attributes:
         name: what it is, in words.
         xs, ys: its points, from left to right; points that are no finite numbers are left out.
-        colour: number of its colour.
-        letter: drawn at its end, so that lines are told apart without colours.
+        color: number of its color.
+        letter: drawn at its end, so that lines are told apart without colors.
         dashed: dashed and with dots, as for evaluations.
     """
 
     name: str
     xs: Sequence[float]
     ys: Sequence[float]
-    colour: int = 0
+    color: int = 0
     letter: str = ""
     dashed: bool = False
 
@@ -207,22 +207,22 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
         x = _LEFT + (0.5 if right == left else (tick - left) / (right - left)) * (_WIDTH - _LEFT - _RIGHT)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{number(tick)}</text>')
     for line, points in drawn:
-        colour = f"hrm-c{line.colour % COLOURS}"
+        color = f"hrm-c{line.color % COLORS}"
         path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in points)
         style = " hrm-dashed" if line.dashed else ""
         name = escape(f"{line.name}: {number(points[-1][1])} at {x_label} {number(points[-1][0])}")
-        parts.append(f'<polyline class="hrm-line {colour}{style}" points="{path}"><title>{name}</title></polyline>')
+        parts.append(f'<polyline class="hrm-line {color}{style}" points="{path}"><title>{name}</title></polyline>')
         if line.dashed or len(points) == 1:
             parts += [
                 '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.4"><title>{}</title></circle>'.format(
-                    colour, *place(x, y), escape(f"{line.name}: {number(y)} at {x_label} {number(x)}")
+                    color, *place(x, y), escape(f"{line.name}: {number(y)} at {x_label} {number(x)}")
                 )
                 for x, y in points
             ]
         if line.letter:
             x, y = place(*points[-1])
             parts.append(
-                f'<text class="hrm-letter {colour}" x="{x + 4:.1f}" y="{y + 4:.1f}">{escape(line.letter)}</text>'
+                f'<text class="hrm-letter {color}" x="{x + 4:.1f}" y="{y + 4:.1f}">{escape(line.letter)}</text>'
             )
     return parts
 

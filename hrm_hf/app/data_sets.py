@@ -186,7 +186,7 @@ class ArcSplit(ArcTasks):
         return ArcTasks([task]).content(0) | {
             "augmentation": plan.name,
             "symmetry": plan.symmetry,
-            "colours": plan.colours,
+            "colors": plan.colors,
         }
 
     def _figure(self, row: int, member: int) -> "Figure":

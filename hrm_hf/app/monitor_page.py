@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from hrm_hf.app.charts import COLOURS, Line, line_chart, number
+from hrm_hf.app.charts import COLORS, Line, line_chart, number
 from hrm_hf.app.charts import CSS as CHART_CSS
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.models import ModelShelf
@@ -22,7 +22,7 @@ from hrm_hf.app.run_logs import Evaluation, RunLog, RunLogs, Series
 
 
 REFRESH_SECONDS = 4  # between two looks at the logs
-_MAX_RUNS = COLOURS
+_MAX_RUNS = COLORS
 _MAX_LISTED = 200
 _POINTS = 240  # of a line: more cannot be told apart at the width of a chart
 _NEWEST = "newest"
@@ -38,18 +38,18 @@ CSS = (
   background: var(--background-fill-primary); color: var(--body-text-color); font-size: 14px; line-height: 1.5; }
 .hrm-run b { overflow-wrap: anywhere; }
 .hrm-run .hrm-key { display: inline-block; width: 1.5em; border-radius: 5px; margin-right: 6px; text-align: center;
-  color: #fff; background: var(--hrm-colour); font-weight: 700; font-size: 12px; line-height: 1.5em; }
+  color: #fff; background: var(--hrm-color); font-weight: 700; font-size: 12px; line-height: 1.5em; }
 .hrm-run .hrm-state { border: 1px solid currentColor; border-radius: 999px; padding: 0 8px; font-size: 12px;
   margin-left: 6px; white-space: nowrap; }
 .hrm-run .hrm-running { color: #1f9d6b; font-weight: 600; }
 .hrm-run .hrm-stopped { color: #d0475c; }
 .hrm-run .hrm-track { height: 5px; border-radius: 3px; margin: 7px 0 3px; background: var(--border-color-primary); }
-.hrm-run .hrm-done { height: 100%; border-radius: 3px; background: var(--hrm-colour); }
+.hrm-run .hrm-done { height: 100%; border-radius: 3px; background: var(--hrm-color); }
 .hrm-run small, .hrm-sample small { color: var(--body-text-color-subdued); font-size: 12.5px; }
 .hrm-empty { border: 1px dashed var(--border-color-primary); border-radius: 10px; padding: 18px; line-height: 1.6;
   color: var(--body-text-color); }
 .hrm-empty code, .hrm-sample code { overflow-wrap: anywhere; }
-.hrm-sample { border-left: 3px solid var(--hrm-colour, var(--border-color-primary)); padding: 2px 12px; margin: 10px 0;
+.hrm-sample { border-left: 3px solid var(--hrm-color, var(--border-color-primary)); padding: 2px 12px; margin: 10px 0;
   white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55; color: var(--body-text-color); }
 .hrm-eval h4 { margin: 14px 0 4px; font-size: 14px; overflow-wrap: anywhere; color: var(--body-text-color); }
 .hrm-recipe { max-height: 420px; overflow: auto; font-size: 12.5px; line-height: 1.45; padding: 8px 12px;
@@ -169,7 +169,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
     gr.Markdown(
         "Runs of `train_accelerate.py` as they train, or as they were: choose up to six to compare. Letters and "
-        "colours are those of the runs; solid lines are training, dashed lines with dots are evaluation."
+        "colors are those of the runs; solid lines are training, dashed lines with dots are evaluation."
     )
     with gr.Row(elem_classes="hrm-controls"):
         runs_menu = gr.Dropdown(

@@ -28,7 +28,7 @@ _MAX_NEW_TOKENS = 256
 _MAX_SEGMENTS = 16
 _MAX_TOP_K = 1000
 _DEPTHS = ("fixed", "adaptive")
-_COLOURS = ("depth", "entropy", "probability")
+_COLORS = ("depth", "entropy", "probability")
 _MOST_BITS = 12  # entropy of the darkest shade
 
 # charts are styled by the CSS of the monitor
@@ -115,7 +115,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             yield written, None, model
         yield written, trace_text(model, tokenizer, written.token_ids, arguments), model
 
-    def write(model_name, prompt, colour, *controls):
+    def write(model_name, prompt, color, *controls):
         start = time.monotonic()
         with sentences():
             for written, trace, model in work(model_name, prompt, *controls):
@@ -128,26 +128,26 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 num_given = written.num_prompt - 1
                 chosen = min(num_given + 1, len(trace.tokens))
                 kept = {"trace": trace, "num_given": num_given, "config": model.config}
-                yield text, note, chosen, *views(kept, chosen, colour), kept
+                yield text, note, chosen, *views(kept, chosen, color), kept
 
-    def views(kept: dict, chosen: int, colour: str) -> tuple[str, str, str]:
+    def views(kept: dict, chosen: int, color: str) -> tuple[str, str, str]:
         trace = kept["trace"]
         return (
-            tokens_html(trace, kept["num_given"], colour, chosen),
+            tokens_html(trace, kept["num_given"], color, chosen),
             alternatives_html(trace.tokens[chosen - 1]),
             states_html(trace, chosen, kept["config"]),
         )
 
-    def choose(kept, number, colour):
+    def choose(kept, number, color):
         if not kept:
             return (gr.skip(),) * 3
-        return views(kept, _chosen(number, len(kept["trace"].tokens)), colour)
+        return views(kept, _chosen(number, len(kept["trace"].tokens)), color)
 
-    def choose_clicked(kept, colour, event: gr.EventData):
+    def choose_clicked(kept, color, event: gr.EventData):
         if not kept:
             return (gr.skip(),) * 4
         number = _chosen(event.number, len(kept["trace"].tokens))
-        return number, *views(kept, number, colour)
+        return number, *views(kept, number, color)
 
     def fit_depth(name):
         """The controls of depth for a model, which is loaded by the way, before it is needed."""
@@ -225,7 +225,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 top_p = gr.Slider(0.05, 1, 0.95, step=0.01, label="Top-p")
                 min_p = gr.Slider(0, 0.5, 0, step=0.01, label="Min-p")
                 seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed")
-    colour_menu = gr.Radio(list(_COLOURS), value="entropy", label="Colour tokens by")
+    color_menu = gr.Radio(list(_COLORS), value="entropy", label="Color tokens by")
     tokens = gr.HTML(_NOTHING_YET, js_on_load=_JS, elem_id="text-tokens")
     with gr.Row():
         with gr.Column(min_width=300):
@@ -241,7 +241,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     writing = gr.on(
         [button.click, prompt_box.submit],
         write,
-        [model_menu, prompt_box, colour_menu, *controls],
+        [model_menu, prompt_box, color_menu, *controls],
         [text_box, note, number, *shown, kept],
         show_progress="minimal",
         show_progress_on=[note],
@@ -250,9 +250,9 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     )
     stop.click(None, cancels=writing, **private)
     quick = {"show_progress": "hidden", "concurrency_limit": 4, **private}
-    tokens.choose(choose_clicked, [kept, colour_menu], [number, *shown], **quick)
-    number.input(choose, [kept, number, colour_menu], shown, trigger_mode="always_last", **quick)
-    colour_menu.input(choose, [kept, number, colour_menu], shown, **quick)
+    tokens.choose(choose_clicked, [kept, color_menu], [number, *shown], **quick)
+    number.input(choose, [kept, number, color_menu], shown, trigger_mode="always_last", **quick)
+    color_menu.input(choose, [kept, number, color_menu], shown, **quick)
     depth_controls = [depth_note, depth_menu, segments, threshold]
     model_menu.input(fit_depth, model_menu, depth_controls, show_progress="hidden", **private, **slots)
     # importing and loading take seconds: when the page is looked at, not when the app is opened
@@ -377,22 +377,22 @@ def visible(text: str) -> str:
     return "".join(signs.get(char, char if char >= " " else chr(0x2400 + ord(char))) for char in text)
 
 
-def tokens_html(trace: "TextTrace", num_given: int, colour: str, chosen: int) -> str:
+def tokens_html(trace: "TextTrace", num_given: int, color: str, chosen: int) -> str:
     """The text token by token, each a button with a figure below, shaded by it.
 
     Args:
         trace: of the text.
         num_given: how many tokens are of the prompt.
-        colour: "depth", "entropy" or "probability".
+        color: "depth", "entropy" or "probability".
         chosen: number of the token that is looked at.
     """
-    colour = colour if colour in _COLOURS else "entropy"
-    if colour == "depth" and trace.tokens[0].segments is None:
+    color = color if color in _COLORS else "entropy"
+    if color == "depth" and trace.tokens[0].segments is None:
         return f'<p class="text-note">{_NO_DEPTH}</p>'
     most = max((token.segments or 1 for token in trace.tokens), default=1)
     parts = []
     for token in trace.tokens:
-        share, figure = _shade(token, colour, most)
+        share, figure = _shade(token, color, most)
         facts = [f"token {token.number}: {visible(token.text)!r}"]
         if token.segments is not None:
             facts.append(f"{token.segments} segment{'s' * (token.segments != 1)}")
@@ -406,25 +406,25 @@ def tokens_html(trace: "TextTrace", num_given: int, colour: str, chosen: int) ->
             f'aria-pressed="{str(token.number == chosen).lower()}" style="--shade: {0.05 + 0.5 * share:.2f}"{given}>'
             f'{escape(visible(token.text))}<small aria-hidden="true">{figure}</small></button>{line_end}'
         )
-    return f'{_legend(colour, most)}<div class="text-tokens">{"".join(parts)}</div>'
+    return f'{_legend(color, most)}<div class="text-tokens">{"".join(parts)}</div>'
 
 
-def _shade(token: "TokenTrace", colour: str, most: int) -> tuple[float, str]:
+def _shade(token: "TokenTrace", color: str, most: int) -> tuple[float, str]:
     """How dark a token is, 0 to 1, and the figure below it."""
-    if colour == "depth":
+    if color == "depth":
         return (token.segments - 1) / max(most - 1, 1), str(token.segments)
-    if colour == "entropy":
+    if color == "entropy":
         return min(token.entropy / _MOST_BITS, 1.0), f"{token.entropy:.1f}"
     return token.probability, f"{100 * token.probability:.0f}"
 
 
-def _legend(colour: str, most: int) -> str:
+def _legend(color: str, most: int) -> str:
     ends = {
         "depth": ("1 segment", f"{most} segments" if most > 1 else "the same everywhere"),
         "entropy": ("0 bits: sure of what follows", f"{_MOST_BITS} bits: at a loss"),
         "probability": ("0 %: a surprise", "100 %: as expected"),
-    }[colour]
-    figures = {"depth": "segments", "entropy": "entropy in bits", "probability": "probability in percent"}[colour]
+    }[color]
+    figures = {"depth": "segments", "entropy": "entropy in bits", "probability": "probability in percent"}[color]
     shades = [
         f'<span><i style="--shade: {shade}"></i>{text}</span>' for shade, text in zip((0.05, 0.55), ends, strict=True)
     ]

@@ -28,9 +28,9 @@ from hrm_hf.original.layout import (
 from hrm_hf.puzzles import registry
 from hrm_hf.puzzles.arc.build import card_text, leak_lines, statistics, write_arc_folder
 from hrm_hf.puzzles.arc.kind import ARC
-from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, colour_table, parse_plan
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, color_table, parse_plan
 from hrm_hf.puzzles.arc.puzzles import (
-    FIRST_COLOUR,
+    FIRST_COLOR,
     SPLITS,
     VOCAB_SIZE,
     ArcPuzzles,
@@ -195,7 +195,7 @@ def _first_members(tasks: list[ArcTask], splits: dict[str, Plans], limit: int) -
         few[split] = Plans(
             tasks=plans.tasks[kept[split]],
             symmetries=plans.symmetries[kept[split]],
-            colours=plans.colours[kept[split]],
+            colors=plans.colors[kept[split]],
             identifiers=1 + np.searchsorted(identifiers, plans.identifiers[kept[split]]),
             offsets=offsets,
         )
@@ -407,7 +407,7 @@ def _import_arc(
         table = Plans(
             tasks=np.array([numbers[plan.task] for plan in plans], dtype=np.int32),
             symmetries=np.array([plan.symmetry for plan in plans], dtype=np.uint8),
-            colours=colour_table([plan.colours for plan in plans]),
+            colors=color_table([plan.colors for plan in plans]),
             identifiers=split.puzzle_identifiers.astype(np.int32),
             offsets=offsets[name],
         )
@@ -447,7 +447,7 @@ def _groups_by_task(split: OriginalSplit, plans_by_name: list[Plan]) -> dict[str
         if len(tasks) != 1 or (sizes[start:end] != sizes[start]).any() or tasks & groups.keys():
             raise ValueError(
                 f"{split.path}, group {group} has puzzles of {', '.join(sorted(tasks)[:3])}; wanted are all "
-                "augmentations of one ARC task, named <task>_t<symmetry>_<colours>, with equally many examples."
+                "augmentations of one ARC task, named <task>_t<symmetry>_<colors>, with equally many examples."
             )
         groups[tasks.pop()] = group
     return groups
@@ -463,12 +463,12 @@ def _pairs_of_group(split: OriginalSplit, group: int, plans_by_name: list[Plan])
         grids = []
         for side in (split.inputs, split.labels):
             canvas = np.asarray(side[row]).reshape(MAX_SIZE, MAX_SIZE)
-            is_coloured = canvas >= FIRST_COLOUR
-            lines, columns = is_coloured.any(1), is_coloured.any(0)
+            is_colored = canvas >= FIRST_COLOR
+            lines, columns = is_colored.any(1), is_colored.any(0)
             if not lines.any() or canvas.max() >= VOCAB_SIZE:
                 raise ValueError(f"{split.path}, row {row} holds no ARC grid.")
             grid = canvas[np.ix_(lines, columns)]
-            grids.append(np.ascontiguousarray(plan.invert(np.maximum(grid, FIRST_COLOUR) - FIRST_COLOUR)))
+            grids.append(np.ascontiguousarray(plan.invert(np.maximum(grid, FIRST_COLOR) - FIRST_COLOR)))
         pairs.append(ArcPair(*grids))
     return tuple(pairs)
 
@@ -477,9 +477,9 @@ def _offsets(split: OriginalSplit) -> np.ndarray:
     """Where on the canvas each example starts, `(examples, 2)` uint8."""
     offsets = np.empty((split.num_examples, 2), dtype=np.uint8)
     for rows in _chunks(split.num_examples, f"{split.path.name}: translations"):
-        is_coloured = split.inputs[rows].reshape(-1, MAX_SIZE, MAX_SIZE) >= FIRST_COLOUR
+        is_colored = split.inputs[rows].reshape(-1, MAX_SIZE, MAX_SIZE) >= FIRST_COLOR
         for axis in range(2):
-            offsets[rows, axis] = is_coloured.any(2 - axis).argmax(1)
+            offsets[rows, axis] = is_colored.any(2 - axis).argmax(1)
     return offsets
 
 

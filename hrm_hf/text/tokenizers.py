@@ -77,7 +77,7 @@ def mistral_tokenizer() -> "PreTrainedTokenizerFast":
     folder = Path(importlib.util.find_spec("mistral_common").submodule_search_locations[0])
     pieces = sentencepiece.SentencePieceProcessor(str(folder / "data/tokenizer.model.v1"))
     vocabulary = {pieces.id_to_piece(index): index for index in range(len(pieces))}
-    # SentencePiece joins the two neighbours whose union has the best score; BPE takes the first of a list of merges.
+    # SentencePiece joins the two neighbors whose union has the best score; BPE takes the first of a list of merges.
     # A score is no function of the id: runs of spaces stand early and come last.
     joined = [
         piece

@@ -34,7 +34,11 @@ class ArcCanvasTask(GridTask):
     def __init__(self, model_args: ModelArguments, data_args: DataArguments, seed: int):
         self.model_args, self.data_args, self.seed = model_args, data_args, seed
         self.canvases = load_canvases(
-            data_args.dataset, data_args.arc_canvases, model_args.num_token_roles > 0, data_args.arc_without
+            data_args.dataset,
+            data_args.arc_canvases,
+            model_args.num_token_roles > 0,
+            data_args.arc_without,
+            with_generated=data_args.arc_share_generated > 0,
         )
         self.pairs, self.tests = self.canvases.pairs("train"), self.canvases.pairs("test")
         self.num_train_items = len(self.pairs)
@@ -57,6 +61,7 @@ class ArcCanvasTask(GridTask):
             self.seed,
             share_as_given=self.data_args.arc_share_as_given,
             share_translated=self.data_args.arc_share_translated,
+            share_generated=self.data_args.arc_share_generated,
             weights=self.data_args.arc_canvas_weights or None,
             multiple_of=parts,
         )
@@ -137,5 +142,6 @@ class ArcCanvasTask(GridTask):
         return {
             "train_tasks": len(self.canvases.tasks),
             "train_pairs": self.num_train_items,
+            "generated_pairs": int(self.pairs.num_generated.sum()),
             "pairs_left_out": self.pairs.num_left_out,
         }

@@ -88,6 +88,13 @@ class DataArguments:
         default=0.0,
         metadata={"help": "ARC on canvases: share of the visits whose grids do not start in the top left corner."},
     )
+    arc_share_generated: float = field(
+        default=0.0,
+        metadata={
+            "help": "ARC on canvases: share of the visits of tasks with generated pairs that take one of these; a "
+            "task is visited as often as without."
+        },
+    )
     arc_without: list[str] = field(
         default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
     )
@@ -103,7 +110,7 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         _check_range(self, "max_train_rows max_eval_rows sample_tokens", 1)
         _check_range(self, "eval_augmentations num_workers", 0)
-        _check_range(self, "arc_share_as_given arc_share_translated", 0, at_most=1)
+        _check_range(self, "arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
 
 
 @dataclass

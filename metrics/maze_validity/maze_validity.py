@@ -125,8 +125,8 @@ def _steps(board: list[str], passable: str) -> int | None:
         row, column = place = queue.popleft()
         if cells[place] == "G":
             return distances[place]
-        for neighbour in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
-            if neighbour in cells and neighbour not in distances:
-                distances[neighbour] = distances[place] + 1
-                queue.append(neighbour)
+        for neighbor in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            if neighbor in cells and neighbor not in distances:
+                distances[neighbor] = distances[place] + 1
+                queue.append(neighbor)
     return None

@@ -106,7 +106,7 @@ function judgeSudoku(puzzle, answer) {
 
 // --- mazes
 
-function neighbours(index, side) {
+function neighbors(index, side) {
   const cells = [];
   if (index >= side) cells.push(index - side);
   if (index < side * (side - 1)) cells.push(index + side);
@@ -121,7 +121,7 @@ function distances(passable, side, from) {
   steps[from] = 0;
   const queue = [from];
   for (const cell of queue) {
-    for (const next of neighbours(cell, side)) {
+    for (const next of neighbors(cell, side)) {
       if (passable(next) && steps[next] < 0) { steps[next] = steps[cell] + 1; queue.push(next); }
     }
   }

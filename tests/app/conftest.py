@@ -72,7 +72,7 @@ def app_settings(tmp_path_factory):
     from processing_hrm import HRMGridProcessor
 
     root = tmp_path_factory.mktemp("app")
-    pairs = [{"input": [[colour, 1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+    pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
     task = {"train": pairs[:2], "test": pairs[2:]}
     for name in ("known", "other"):
         (root / f"{name}.json").write_text(json.dumps({f"turn-{name}": task}))

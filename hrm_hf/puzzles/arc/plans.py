@@ -1,7 +1,7 @@
-"""Augmented ARC tasks as plans: one of the 8 symmetries of the square and a permutation of the colours 1 to 9.
+"""Augmented ARC tasks as plans: one of the 8 symmetries of the square and a permutation of the colors 1 to 9.
 
 A plan is a few bytes where the original stores every pixel; what it makes of a grid is the same, and so is its name
-(dataset/build_arc_dataset.py, arc_eval.ipynb): `<task>_t<symmetry>_<colours>`, `<task>` for the task as it is.
+(dataset/build_arc_dataset.py, arc_eval.ipynb): `<task>_t<symmetry>_<colors>`, `<task>` for the task as it is.
 """
 
 import re
@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from hrm_hf.puzzles.arc.tasks import NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.arc.tasks import NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import DIHEDRAL_INVERSE, NUM_DIHEDRAL, dihedral
 
 
@@ -20,55 +20,55 @@ TRIES_PER_PLAN = 5
 # of identifier 0, which belongs to no puzzle
 BLANK_NAME = "<blank>"
 
-_COLOURS = "0123456789"
+_COLORS = "0123456789"
 # TRM (Samsung's TinyRecursiveModels) writes the same names with other signs between the parts
-_NAME = re.compile(r"(?P<task>.+?)(?P<sign>_|\|\|\|)t(?P<symmetry>[0-7])(?P=sign)(?P<colours>0[1-9]{9})")
+_NAME = re.compile(r"(?P<task>.+?)(?P<sign>_|\|\|\|)t(?P<symmetry>[0-7])(?P=sign)(?P<colors>0[1-9]{9})")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an augmentation does to the grids of a task: colours first, then the symmetry.
+    """What an augmentation does to the grids of a task: colors first, then the symmetry.
 
     Args:
         task: name of the task.
         symmetry: number of the symmetry, 0 to 7, see `dihedral`.
-        colours: the new colour of each colour from 0 to 9, as ten digits; 0 stays 0.
+        colors: the new color of each color from 0 to 9, as ten digits; 0 stays 0.
 
     Raises:
-        ValueError: if there is no such symmetry or `colours` is no permutation of that kind.
+        ValueError: if there is no such symmetry or `colors` is no permutation of that kind.
     """
 
     task: str
     symmetry: int = 0
-    colours: str = _COLOURS
+    colors: str = _COLORS
 
     def __post_init__(self):
         if self.symmetry not in range(NUM_DIHEDRAL):
             raise ValueError(f"symmetry={self.symmetry!r} is not allowed; it must be from 0 to {NUM_DIHEDRAL - 1}.")
-        if self.colours[:1] != "0" or "".join(sorted(self.colours)) != _COLOURS:
+        if self.colors[:1] != "0" or "".join(sorted(self.colors)) != _COLORS:
             raise ValueError(
-                f"colours={self.colours!r} is not allowed; it must be 0 and then the digits 1 to 9, each once."
+                f"colors={self.colors!r} is not allowed; it must be 0 and then the digits 1 to 9, each once."
             )
 
     @property
     def name(self) -> str:
         """Name of the augmented task."""
-        if (self.symmetry, self.colours) == (0, _COLOURS):
+        if (self.symmetry, self.colors) == (0, _COLORS):
             return self.task
-        return f"{self.task}_t{self.symmetry}_{self.colours}"
+        return f"{self.task}_t{self.symmetry}_{self.colors}"
 
     @property
     def name_in_trm(self) -> str:
         """The same as TRM writes it."""
         if self.name == self.task:
             return self.task
-        return f"{self.task}|||t{self.symmetry}|||{self.colours}"
+        return f"{self.task}|||t{self.symmetry}|||{self.colors}"
 
     def apply(self, grid: np.ndarray) -> np.ndarray:
         """The augmented grid.
 
         Args:
-            grid: colours 0 to 9, `(rows, columns)`.
+            grid: colors 0 to 9, `(rows, columns)`.
 
         Returns:
             uint8, `(rows, columns)` or `(columns, rows)`.
@@ -88,32 +88,32 @@ class Plan:
         return ArcTask(self.name, task.source, task.role, train, test)
 
     def _table(self) -> np.ndarray:
-        return colour_table([self.colours])[0]
+        return color_table([self.colors])[0]
 
 
 def parse_plan(name: str) -> Plan:
-    """The plan with a name; also reads those of TRM, `<task>|||t<symmetry>|||<colours>`.
+    """The plan with a name; also reads those of TRM, `<task>|||t<symmetry>|||<colors>`.
 
     Raises:
-        ValueError: if the digits of the name are no permutation of the colours.
+        ValueError: if the digits of the name are no permutation of the colors.
     """
     match = _NAME.fullmatch(name)
     if match is None:
         return Plan(name)
-    return Plan(match["task"], int(match["symmetry"]), match["colours"])
+    return Plan(match["task"], int(match["symmetry"]), match["colors"])
 
 
-def colour_table(colours: list[str]) -> np.ndarray:
-    """The new colour of each colour, `(plans, 10)` uint8, of strings of ten digits."""
-    digits = np.frombuffer("".join(colours).encode(), dtype=np.uint8)
-    return digits.reshape(len(colours), NUM_COLOURS) - np.uint8(ord("0"))
+def color_table(colors: list[str]) -> np.ndarray:
+    """The new color of each color, `(plans, 10)` uint8, of strings of ten digits."""
+    digits = np.frombuffer("".join(colors).encode(), dtype=np.uint8)
+    return digits.reshape(len(colors), NUM_COLORS) - np.uint8(ord("0"))
 
 
 def make_plans(task: ArcTask, num_aug: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Random plans that make different tasks of one: first the task as it is, then up to `num_aug` others.
 
     As in the original, a plan that makes a task that is there already is dropped, and after 5 tries a wanted plan
-    there are no more; a task with few colours or much symmetry has fewer. The plans are a function of seed and name,
+    there are no more; a task with few colors or much symmetry has fewer. The plans are a function of seed and name,
     whatever other tasks there are, and fewer of them are the first of more.
 
     Args:
@@ -122,25 +122,25 @@ def make_plans(task: ArcTask, num_aug: int, seed: int) -> tuple[np.ndarray, np.n
         seed: of the random numbers.
 
     Returns:
-        Symmetries `(plans,)` uint8 and colours `(plans, 10)` uint8: the new colour of each colour.
+        Symmetries `(plans,)` uint8 and colors `(plans, 10)` uint8: the new color of each color.
     """
     name_hash = int.from_bytes(blake2b(task.name.encode(), digest_size=8).digest(), "little")
-    uniform = np.random.default_rng([seed, name_hash]).random((TRIES_PER_PLAN * num_aug, NUM_COLOURS))
+    uniform = np.random.default_rng([seed, name_hash]).random((TRIES_PER_PLAN * num_aug, NUM_COLORS))
     symmetries = np.concatenate(([0], uniform[:, 0] * NUM_DIHEDRAL)).astype(np.uint8)
-    colours = np.zeros((len(symmetries), NUM_COLOURS), dtype=np.uint8)
-    colours[0] = np.arange(NUM_COLOURS)
-    colours[1:, 1:] = uniform[:, 1:].argsort(1) + 1
+    colors = np.zeros((len(symmetries), NUM_COLORS), dtype=np.uint8)
+    colors[0] = np.arange(NUM_COLORS)
+    colors[1:, 1:] = uniform[:, 1:].argsort(1) + 1
 
     images = _Images(task.train + task.test)
     known, kept = set(), []
-    for number, (symmetry, table) in enumerate(zip(symmetries.tolist(), colours, strict=True)):
+    for number, (symmetry, table) in enumerate(zip(symmetries.tolist(), colors, strict=True)):
         digest = images.digest(symmetry, table.tobytes())
         if digest not in known:
             known.add(digest)
             kept.append(number)
             if len(kept) == num_aug + 1:
                 break
-    return symmetries[kept], colours[kept]
+    return symmetries[kept], colors[kept]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Plans:
     Attributes:
         tasks: number of the task, `(plans,)` int32.
         symmetries: number of the symmetry, `(plans,)` uint8.
-        colours: the new colour of each colour, `(plans, 10)` uint8.
+        colors: the new color of each color, `(plans, 10)` uint8.
         identifiers: puzzle identifier, from 1 on, `(plans,)` int32.
         offsets: only of data sets of the original, which fixes them: row and column of the canvas at which an example
             of a plan starts, of all examples in turn, `(examples, 2)` uint8.
@@ -158,21 +158,21 @@ class Plans:
 
     tasks: np.ndarray
     symmetries: np.ndarray
-    colours: np.ndarray
+    colors: np.ndarray
     identifiers: np.ndarray
     offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def colour_strings(self) -> list[str]:
-        """`colours` as strings of ten digits."""
-        digits = (self.colours + np.uint8(ord("0"))).tobytes().decode()
-        return [digits[start : start + NUM_COLOURS] for start in range(0, len(digits), NUM_COLOURS)]
+    def color_strings(self) -> list[str]:
+        """`colors` as strings of ten digits."""
+        digits = (self.colors + np.uint8(ord("0"))).tobytes().decode()
+        return [digits[start : start + NUM_COLORS] for start in range(0, len(digits), NUM_COLORS)]
 
 
 class _Images:
-    """The pairs of a task under each symmetry, to be coloured and hashed many times."""
+    """The pairs of a task under each symmetry, to be colored and hashed many times."""
 
     def __init__(self, pairs: tuple[ArcPair, ...]):
         self.by_symmetry = []
@@ -185,13 +185,13 @@ class _Images:
                 ]
             )
 
-    def digest(self, symmetry: int, colours: bytes) -> bytes:
+    def digest(self, symmetry: int, colors: bytes) -> bytes:
         """Hash of the augmented pairs, in whatever order they are.
 
         Args:
             symmetry: number of the symmetry.
-            colours: the new colour of each colour.
+            colors: the new color of each color.
         """
-        table = bytes.maketrans(bytes(range(NUM_COLOURS)), colours)
+        table = bytes.maketrans(bytes(range(NUM_COLORS)), colors)
         pairs = sorted(shapes + cells.translate(table) for shapes, cells in self.by_symmetry[symmetry])
         return blake2b(b"".join(pairs), digest_size=16).digest()

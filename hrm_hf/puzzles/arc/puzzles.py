@@ -2,12 +2,13 @@
 
 A group is a task, its members are the task and its augmentations (see `arc_plans`), and every member has the same
 number of examples. An example is named by three numbers (group, member, example), and drawn on the canvas of the
-processor: padding 0, end of grid 1 along the right and bottom border, colours 2 to 11.
+processor: padding 0, end of grid 1 along the right and bottom border, colors 2 to 11.
 
 Reads with pyarrow alone, so that a machine that trains needs no `datasets`.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +19,8 @@ import pyarrow.parquet as pq
 import torch
 
 from hrm_hf.data.folder import local_folder, parquet_path
-from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, colour_table
-from hrm_hf.puzzles.arc.tasks import MAX_SIZE, NUM_COLOURS, ArcPair, ArcTask
+from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans, color_table
+from hrm_hf.puzzles.arc.tasks import MAX_SIZE, NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL, dihedral
 from hrm_hf.puzzles.draws import GroupedDraws
 from hrm_hf.puzzles.hashing import random_keys, shift_right
@@ -27,12 +28,14 @@ from processing_hrm import IGNORE_INDEX
 
 
 SPLITS = ("train", "test")
-# tokens; those of the colours follow each other
-END_OF_GRID, FIRST_COLOUR = 1, 2
-VOCAB_SIZE = FIRST_COLOUR + NUM_COLOURS
+# tokens; those of the colors follow each other
+END_OF_GRID, FIRST_COLOR = 1, 2
+VOCAB_SIZE = FIRST_COLOR + NUM_COLORS
 
 _TASK_COLUMNS = ("name", "source", "role", "train", "test")
-_PLAN_COLUMNS = ("task", "symmetry", "colours", "identifier")
+_PLAN_COLUMNS = ("task", "symmetry", "colors", "identifier")
+# columns of data sets of version 0.1, by their old names
+_NEW_NAMES = {"colours": "colors"}
 
 
 class PackedGrids:
@@ -54,16 +57,14 @@ class PackedGrids:
         self._cells = np.concatenate([grid.reshape(-1) for grid in grids])
         self._starts = cells.cumsum() - cells
         # compiled code draws them, which does not check its indices
-        if self._cells.max() >= NUM_COLOURS or self.shapes.max() > MAX_SIZE:
-            raise ValueError(
-                f"There are grids over {MAX_SIZE}x{MAX_SIZE} or colours over 9; build the data set again."
-            )
+        if self._cells.max() >= NUM_COLORS or self.shapes.max() > MAX_SIZE:
+            raise ValueError(f"There are grids over {MAX_SIZE}x{MAX_SIZE} or colors over 9; build the data set again.")
 
     def draw(
         self,
         numbers: np.ndarray,
         symmetries: np.ndarray,
-        colours: np.ndarray,
+        colors: np.ndarray,
         canvases: np.ndarray,
         offsets: np.ndarray | None = None,
         border: bool = False,
@@ -72,7 +73,7 @@ class PackedGrids:
 
         Args:
             numbers: which grids, `(batch,)`.
-            symmetries, colours: what is done to each, `(batch,)` and `(batch, 10)` uint8.
+            symmetries, colors: what is done to each, `(batch,)` and `(batch, 10)` uint8.
             canvases: to draw on, `(batch, side, side)` int64.
             offsets: row and column where each starts, `(batch, 2)`; by default the top left corner.
             border: whether to mark the end of the grid where the canvas has room.
@@ -84,7 +85,7 @@ class PackedGrids:
         views = _views()[self.shapes[numbers, 0], self.shapes[numbers, 1], symmetries]
         if ((offsets < 0) | (offsets + views[:, :2] > canvases.shape[1])).any():
             raise ValueError("An offset leaves no room for its grid; it must be below what rooms() says.")
-        _draw(self._cells, self._starts[numbers], views, colours, offsets, canvases, border)
+        _draw(self._cells, self._starts[numbers], views, colors, offsets, canvases, border)
 
 
 class ArcPuzzles:
@@ -128,8 +129,8 @@ class ArcPuzzles:
         self._group_examples = (self.group_sizes * self.group_members).cumsum()  # after each group
         self._grids = PackedGrids([grid for group in pairs for pair in group for grid in pair])
         # compiled code draws them, which does not check its indices
-        if plans.symmetries.max() >= NUM_DIHEDRAL or plans.colours.max() >= NUM_COLOURS:
-            raise ValueError(f"The split {split!r} has colours over 9 or symmetries over 7; build the data set again.")
+        if plans.symmetries.max() >= NUM_DIHEDRAL or plans.colors.max() >= NUM_COLORS:
+            raise ValueError(f"The split {split!r} has colors over 9 or symmetries over 7; build the data set again.")
 
     @property
     def num_groups(self) -> int:
@@ -163,8 +164,8 @@ class ArcPuzzles:
     def plan(self, group: int, member: int) -> Plan:
         """What was done to the task of a group to make a member; maps predictions back."""
         row = self._group_plans[group] + member
-        colours = "".join(map(str, self.plans.colours[row]))
-        return Plan(self.tasks[self.group_tasks[group]].name, int(self.plans.symmetries[row]), colours)
+        colors = "".join(map(str, self.plans.colors[row]))
+        return Plan(self.tasks[self.group_tasks[group]].name, int(self.plans.symmetries[row]), colors)
 
     def rooms(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """How many rows and columns each example can start at, so that both grids fit: `(batch, 2)` int64."""
@@ -207,7 +208,7 @@ class ArcPuzzles:
             self._grids.draw(
                 2 * (self._group_pairs[groups] + examples) + part,
                 self.plans.symmetries[rows],
-                self.plans.colours[rows],
+                self.plans.colors[rows],
                 canvases,
                 offsets,
                 border=True,
@@ -237,14 +238,14 @@ def _views() -> np.ndarray:
 
 
 @numba.njit(cache=True)
-def _draw(cells, starts, views, colours, offsets, canvases, border):
+def _draw(cells, starts, views, colors, offsets, canvases, border):
     """Draw grids on canvases.
 
     Args:
         cells: of all grids, uint8.
         starts: first cell of each grid to draw, `(batch,)`.
         views: how each is read, as a row of `_views`, `(batch, 5)`.
-        colours: `(batch, 10)`.
+        colors: `(batch, 10)`.
         offsets: `(batch, 2)`.
         canvases: to draw on, `(batch, side, side)`.
         border: whether to mark the end of the grid.
@@ -257,7 +258,7 @@ def _draw(cells, starts, views, colours, offsets, canvases, border):
         for row in range(rows):
             cell = starts[item] + first + row * row_step
             for column in range(columns):
-                canvas[top + row, left + column] = FIRST_COLOUR + colours[item, cells[cell]]
+                canvas[top + row, left + column] = FIRST_COLOR + colors[item, cells[cell]]
                 cell += column_step
         if border and top + rows < side:
             canvas[top + rows, left : left + columns] = END_OF_GRID
@@ -378,9 +379,9 @@ def puzzle_names(tasks: list[ArcTask], splits: Iterable[Plans]) -> list[str]:
     splits = list(splits)
     names = [BLANK_NAME] * (1 + max(int(plans.identifiers.max()) for plans in splits))
     for plans in splits:
-        columns = (plans.tasks, plans.symmetries.tolist(), plans.colour_strings(), plans.identifiers)
-        for task, symmetry, colours, identifier in zip(*columns, strict=True):
-            names[identifier] = Plan(tasks[task].name, symmetry, colours).name
+        columns = (plans.tasks, plans.symmetries.tolist(), plans.color_strings(), plans.identifiers)
+        for task, symmetry, colors, identifier in zip(*columns, strict=True):
+            names[identifier] = Plan(tasks[task].name, symmetry, colors).name
     return names
 
 
@@ -394,6 +395,27 @@ def load_arc_tasks(folder: Path) -> list[ArcTask]:
     columns = [table[name].to_pylist() for name in ("name", "source", "role")]
     columns += [_pairs(table[name].combine_chunks()) for name in ("train", "test")]
     return [ArcTask(*row) for row in zip(*columns, strict=True)]
+
+
+def load_generated(folder: Path, tasks: list[ArcTask]) -> list[ArcTask]:
+    """The tasks with their generated pairs.
+
+    Args:
+        folder: that is on this machine.
+        tasks: of `load_arc_tasks`.
+
+    Raises:
+        ValueError: if the data set has no generated pairs.
+    """
+    path = parquet_path(folder, "generated")
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} has no generated pairs; build it again by build_arc.py with --generated, or set "
+            "arc_share_generated to 0."
+        )
+    table = _read(path, ("task", "pairs")).combine_chunks()
+    generated = dict(zip(table["task"].to_pylist(), _pairs(table["pairs"].combine_chunks()), strict=True))
+    return [replace(task, generated=generated.get(number, ())) for number, task in enumerate(tasks)]
 
 
 def _pairs(column: pa.ListArray) -> list[tuple[ArcPair, ...]]:
@@ -425,26 +447,26 @@ def load_plans(folder: Path, split: str) -> Plans:
     path = parquet_path(folder, split)
     has_offsets = "offsets" in pq.read_schema(path).names
     table = _read(path, (*_PLAN_COLUMNS, *(["offsets"] if has_offsets else [])))
-    colours = table["colours"].to_pylist()
-    if any(len(text) != NUM_COLOURS for text in colours):
-        raise ValueError(f"{path} has colours that are not ten digits; build the data set again.")
+    colors = table["colors"].to_pylist()
+    if any(len(text) != NUM_COLORS for text in colors):
+        raise ValueError(f"{path} has colors that are not ten digits; build the data set again.")
     offsets = None
     if has_offsets:
         offsets = table["offsets"].combine_chunks().flatten().flatten().to_numpy().reshape(-1, 2)
     return Plans(
         tasks=table["task"].to_numpy(),
         symmetries=table["symmetry"].to_numpy(),
-        colours=colour_table(colours),
+        colors=color_table(colors),
         identifiers=table["identifier"].to_numpy(),
         offsets=offsets,
     )
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
-    there = pq.read_schema(path).names
+    there = [_NEW_NAMES.get(name, name) for name in pq.read_schema(path).names]
     if missing := [name for name in columns if name not in there]:
         raise ValueError(
             f"{path} has no column {' and '.join(missing)}, it has {', '.join(there)}; give a folder of "
             "dataset_scripts/build_arc.py."
         )
-    return pq.read_table(path, columns=list(columns))
+    return pq.read_table(path).rename_columns(there).select(list(columns))

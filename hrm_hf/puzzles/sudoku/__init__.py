@@ -7,7 +7,7 @@ solver       solutions and ratings
 generator    new puzzles with one solution
 collect      puzzles that turn up in chunks, until there are enough that differ
 hard         hard 9x9 puzzles from a seed alone
-neighbours   new puzzles made of given ones by exchanging clues, not easier
+neighbors   new puzzles made of given ones by exchanging clues, not easier
 grids        solved boards up to symmetry
 build        data set folders from the generator, CSV files or the Hub
 drawing      boards with matplotlib; `svg` those of the monitor

@@ -36,7 +36,7 @@ from hrm_hf.puzzles.sudoku.generator import generate
 from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
 from hrm_hf.puzzles.sudoku.hard import generate_hard
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
-from hrm_hf.puzzles.sudoku.neighbours import neighbours
+from hrm_hf.puzzles.sudoku.neighbors import neighbors
 from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES, SYMBOLS, conflicts, format_boards
 from hrm_hf.puzzles.sudoku.solver import solve
 from hrm_hf.puzzles.sudoku.symmetry import fingerprint
@@ -44,14 +44,14 @@ from hrm_hf.utils.parallel import NumProc, num_threads_of
 from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
 
-_NEIGHBOUR = "neighbour-of-given"
-_FORM_OF_NEIGHBOURS = [
-    f"Rows whose `source` is `{_NEIGHBOUR}` are new puzzles, made of the given training puzzles; their",
+_NEIGHBOR = "neighbor-of-given"
+_FORM_OF_NEIGHBORS = [
+    f"Rows whose `source` is `{_NEIGHBOR}` are new puzzles, made of the given training puzzles; their",
     "`rating` is in the count of hrm_hf.puzzles.sudoku.solver, which is not that of the file.",
 ]
-_MAKING_OF_NEIGHBOURS = [
+_MAKING_OF_NEIGHBORS = [
     "",
-    "Neighbours: a random clue of a given training puzzle is taken away (more, if the solution stays unique), and a",
+    "Neighbors: a random clue of a given training puzzle is taken away (more, if the solution stays unique), and a",
     "clue that only one of the then possible solutions has is added, never that of the solution before; clues that",
     "are not needed are taken away; up to eight such exchanges follow each other. What comes of an exchange is kept",
     "if it is not easier, in the solver's count, than the given puzzle, and new up to symmetry.",
@@ -84,7 +84,7 @@ def build_sudoku(
     num_test: Annotated[int | None, typer.Option(help="Test puzzles; generate: 1000, csv and hub: all.")] = None,
     min_rating: Annotated[int, typer.Option(help="Minimum rating (the original's min_difficulty).")] = 0,
     max_rating: Annotated[int | None, typer.Option(help="Maximum rating.")] = None,
-    num_neighbours: Annotated[
+    num_neighbors: Annotated[
         int, typer.Option(help="csv, hub: new training puzzles made of the given ones by exchanging clues; 9x9.")
     ] = 0,
     train_csv: Annotated[
@@ -121,8 +121,8 @@ def build_sudoku(
     With `hard` the generator makes its puzzles harder by exchanging clues (`hrm_hf.puzzles.sudoku.hard`): ratings of
     15 and more, 40 on average, where random puzzles have 2. No two splits then have a solution in common either.
 
-    `num_neighbours` new puzzles, each not easier than a given one, follow these in the training split
-    (`hrm_hf.puzzles.sudoku.neighbours`). Of the other splits, none has such a puzzle, and none has its solution.
+    `num_neighbors` new puzzles, each not easier than a given one, follow these in the training split
+    (`hrm_hf.puzzles.sudoku.neighbors`). Of the other splits, none has such a puzzle, and none has its solution.
 
     Returns:
         Number of puzzles by split.
@@ -133,8 +133,8 @@ def build_sudoku(
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
-    if num_neighbours < 0:
-        raise ValueError(f"num_neighbours={num_neighbours} is not allowed; it must be at least 0.")
+    if num_neighbors < 0:
+        raise ValueError(f"num_neighbors={num_neighbors} is not allowed; it must be at least 0.")
     num_threads = num_threads_of(num_proc)
     check_source_options(
         build_sudoku,
@@ -148,7 +148,7 @@ def build_sudoku(
         }
         | dict.fromkeys(("question_column", "answer_column", "rating_column"), ("csv", "hub"))
         | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub"), "hub_name": ("hub",)}
-        | {"num_neighbours": ("csv", "hub")},
+        | {"num_neighbors": ("csv", "hub")},
     )
 
     if source == "generate":
@@ -156,7 +156,7 @@ def build_sudoku(
         origin = _MAKING_OF_HARD if hard else _MAKING_OF_RANDOM
     else:
         files = csv_files(source, hub_name, train_csv, test_csv, test_share)
-        origin = files_origin(source, files) + (_MAKING_OF_NEIGHBOURS if num_neighbours else [])
+        origin = files_origin(source, files) + (_MAKING_OF_NEIGHBORS if num_neighbors else [])
     recipe = recipe_text(origin, command_line("build_sudoku.py", build_sudoku, options))
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished
@@ -189,18 +189,18 @@ def build_sudoku(
         )
         train, test = read_splits(files, read, num_train, num_validation, num_test, test_share, seed)
     side = math.isqrt(test.questions.shape[1])
-    if num_neighbours and side != 9:
+    if num_neighbors and side != 9:
         raise ValueError(
-            f"num_neighbours={num_neighbours} is for puzzles of size 9, these are of size {side}; leave it out."
+            f"num_neighbors={num_neighbors} is for puzzles of size 9, these are of size {side}; leave it out."
         )
     splits, removed = without_leaks(with_equal_ratings(split_puzzles(train, test, num_validation)), sudoku_fingerprint)
-    rows, about_neighbours = splits, []
-    if num_neighbours:
+    rows, about_neighbors = splits, []
+    if num_neighbors:
         given = splits["train"]
-        new, about_neighbours = neighbours_apart(splits, num_neighbours, seed, num_threads)
+        new, about_neighbors = neighbors_apart(splits, num_neighbors, seed, num_threads)
         splits["train"] = joined(given, new)
         others = {name: puzzles for name, puzzles in splits.items() if name != "train"}
-        rows = {"train, given": given, "train, neighbours": new} | others
+        rows = {"train, given": given, "train, neighbors": new} | others
 
     example = format_boards(splits["train"].questions[:1])[0]
     write_dataset_folder(
@@ -214,12 +214,12 @@ def build_sudoku(
                 "with `.` for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0:",
                 f"none), in the count of {'hrm_hf.puzzles.sudoku.solver' if source == 'generate' else 'its file'};",
                 "`clues` counts the given cells.",
-                *(_FORM_OF_NEIGHBOURS if num_neighbours else []),
+                *(_FORM_OF_NEIGHBORS if num_neighbors else []),
             ],
             recipe=recipe,
             statistics=[
                 *statistics_table(rows),
-                *(["", *about_neighbours] if about_neighbours else []),
+                *(["", *about_neighbors] if about_neighbors else []),
                 *left_out_lines(train.left_out + test.left_out, "rows of the files"),
             ],
             symmetries="digits relabelled, rows, columns, bands and stacks permuted, transposed",
@@ -250,7 +250,7 @@ def build_sudoku(
     )
     for name, puzzles in rows.items():
         print(f"{name}: {len(puzzles)} puzzles, {(puzzles.questions > 0).sum(1).mean():.1f} clues on average")
-    for line in about_neighbours:
+    for line in about_neighbors:
         print(line)
     print(f"{removed} removed because they equal one of a later split up to symmetry; written to {output_dir}")
     return {name: len(puzzles) for name, puzzles in splits.items()}
@@ -282,33 +282,33 @@ def hard_puzzles(nums: Sequence[int], seed: int, num_threads: int) -> list[Puzzl
     return sets
 
 
-def neighbours_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads: int) -> tuple[Puzzles, list[str]]:
-    """Neighbours of the training puzzles that share no puzzle and no solution with the other splits, up to symmetry.
+def neighbors_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads: int) -> tuple[Puzzles, list[str]]:
+    """Neighbors of the training puzzles that share no puzzle and no solution with the other splits, up to symmetry.
 
     Args:
         splits: given puzzles of size 9 by split.
-        num, seed, num_threads: as in [`~hrm_hf.puzzles.sudoku.neighbours.neighbours`].
+        num, seed, num_threads: as in [`~hrm_hf.puzzles.sudoku.neighbors.neighbors`].
 
     Returns:
-        The neighbours, and lines on them for the card.
+        The neighbors, and lines on them for the card.
     """
     given = splits["train"]
     others = [puzzles for name, puzzles in splits.items() if name != "train"]
     apart = tuple(np.concatenate([getattr(other, part) for other in others]) for part in ("questions", "answers"))
-    new = neighbours(given.questions, num, seed, num_threads, apart=apart)
+    new = neighbors(given.questions, num, seed, num_threads, apart=apart)
     grids, given_grids = (
         len(np.unique(solution_fingerprint(answers, num_threads))) for answers in (new.answers, given.answers)
     )
     given_ratings = solve(given.questions, 9, num_threads=num_threads)[2]
     lines = [
-        f"Rating in the solver's count: neighbours {spread(new.ratings)}, given training puzzles "
+        f"Rating in the solver's count: neighbors {spread(new.ratings)}, given training puzzles "
         f"{spread(given_ratings)}.",
-        f"Solved boards up to symmetry: {grids} of {num} neighbours, {given_grids} of {len(given)} given training "
-        f"puzzles. Neighbours come from {len(np.unique(new.ancestors))} given puzzles.",
-        "No neighbour equals a puzzle of another split or has its solution, up to symmetry; "
+        f"Solved boards up to symmetry: {grids} of {num} neighbors, {given_grids} of {len(given)} given training "
+        f"puzzles. Neighbors come from {len(np.unique(new.ancestors))} given puzzles.",
+        "No neighbor equals a puzzle of another split or has its solution, up to symmetry; "
         f"{new.removed} were left out for that.",
     ]
-    sources = np.full(num, _NEIGHBOUR, dtype=object)
+    sources = np.full(num, _NEIGHBOR, dtype=object)
     return Puzzles(new.questions, new.answers, new.ratings, sources), lines
 
 

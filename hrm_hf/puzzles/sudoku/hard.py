@@ -9,7 +9,7 @@ import numpy as np
 
 from hrm_hf.puzzles.sudoku.collect import collect
 from hrm_hf.puzzles.sudoku.generator import random_puzzles
-from hrm_hf.puzzles.sudoku.neighbours import MOST_SOLUTIONS, exchanged, rate
+from hrm_hf.puzzles.sudoku.neighbors import MOST_SOLUTIONS, exchanged, rate
 from hrm_hf.puzzles.sudoku.rules import units_of
 from hrm_hf.puzzles.sudoku.solver import find_solutions
 
@@ -111,7 +111,7 @@ def generate_hard(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hard 9x9 puzzles with one solution each, every clue of which is needed, no two equal up to symmetry.
 
-    Each climb starts at a random puzzle and exchanges a clue at a time (`hrm_hf.puzzles.sudoku.neighbours`): of the
+    Each climb starts at a random puzzle and exchanges a clue at a time (`hrm_hf.puzzles.sudoku.neighbors`): of the
     puzzles that one step finds, the hardest is gone on from. It is to reach a rating drawn between 15 and 80; on that
     height up to twelve puzzles are kept.
 

@@ -83,8 +83,8 @@ def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
     are, but not by necessity; whoever drops boards with equal fingerprints may drop one too many and never one too
     few, which is the safe side for a check that two splits share nothing.
 
-    Cells, lines (rows and columns alike), boxes, bands (and stacks) and digits are nodes of a graph whose colours are
-    refined by those of their neighbours (Weisfeiler and Leman, 1968), with sums for the unordered neighbours. That
+    Cells, lines (rows and columns alike), boxes, bands (and stacks) and digits are nodes of a graph whose colors are
+    refined by those of their neighbors (Weisfeiler and Leman, 1968), with sums for the unordered neighbors. That
     tells nothing of solved boards: `hrm_hf.puzzles.sudoku.grids.solution_fingerprint` is for these.
 
     Args:
