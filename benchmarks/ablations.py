@@ -22,7 +22,22 @@ from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
 
 
-SMALL, PUBLISHED = "sudoku_hard", "sudoku_original"
+SMALL, PUBLISHED, TRM = "sudoku_hard", "sudoku_original", "trm_sudoku"
+# how the recipe trains, for another network
+AS_SMALL = {
+    "batch_size": 384,
+    "batches_in_work": 16,
+    "staggered_start": True,
+    "halting_pooling": "mean",
+    "token_loss": "softmax",
+    "optimizer": "muon",
+    "learning_rate": 7e-4,
+    "warmup_steps": 300,
+    "lr_decay_share": 1.0,
+    "min_lr_ratio": 0.01,
+    "weight_decay": 0.1,
+    "puzzle_emb_ndim": 0,
+}
 WARMUP_STEPS = 20
 # the recipe, and what is changed in it
 VARIANTS: dict[str, tuple[str, dict]] = {
@@ -31,6 +46,9 @@ VARIANTS: dict[str, tuple[str, dict]] = {
     "rope": (SMALL, {"position_embedding_type": "rope"}),
     "adam_atan2": (SMALL, {"optimizer": "adam_atan2"}),
     "published": (PUBLISHED, {"eval_max_segments": 16}),
+    "trm": (TRM, {}),
+    "trm_trained_as_full": (TRM, AS_SMALL),
+    "trm_trained_as_full_grid": (TRM, AS_SMALL | {"position_embedding_type": "grid"}),
     "q_learning": (SMALL, {"halting": "q_learning"}),
     "two_networks": (SMALL, {"share_modules": False}),
     "gradient_of_last_step": (SMALL, {"gradient_depth": "last_step"}),

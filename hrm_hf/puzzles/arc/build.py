@@ -277,9 +277,7 @@ def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:
 def generated_table(tasks: Sequence[ArcTask]) -> pa.Table:
     """A row for each task that has generated pairs, see `GENERATED_SCHEMA`."""
     rows = [number for number, task in enumerate(tasks) if task.generated]
-    return pa.table(
-        {"task": rows, "pairs": [_as_json(tasks[row].generated) for row in rows]}, schema=GENERATED_SCHEMA
-    )
+    return pa.table({"task": rows, "pairs": [_as_json(tasks[row].generated) for row in rows]}, schema=GENERATED_SCHEMA)
 
 
 def _as_json(pairs: Sequence[ArcPair]) -> list[dict]:
@@ -413,8 +411,8 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
         "",
         "- `tasks`: `name`, `source`, `role`, and the pairs `train` (demonstrations) and `test` in the form of ARC's",
         "  JSON files.",
-        "- `generated`, if there is such a config: `task` (its row in `tasks`) and more `pairs` of it, which a program",
-        "  made that knows its rule; for training on canvases alone.",
+        "- `generated`, if there is such a config: `task` (its row in `tasks`) and more `pairs` of it, made by a",
+        "  program that knows its rule; for training on canvases only.",
         "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colors` (the new color of 0",
         "  to 9) and `identifier` (of the puzzle embedding; 0 is the blank one). The first plan of a task leaves it",
         "  as it is. The name of a plan in the original code is `<task>_t<symmetry>_<colors>`.",
