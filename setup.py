@@ -9,7 +9,7 @@ setup(
     package_data={
         "hrm_hf.model_cards": ["*.md"],
         "hrm_hf.recipes": ["*.yaml", "accelerate/*"],
-        "hrm_hf.app": ["*.css", "*.js"],
+        "hrm_hf.app": ["client/*"],
         "hrm_hf": ["pretrained/*/*", "spaces_app/*", "constraints*.txt"],
     },
 )

@@ -50,7 +50,7 @@ def test_the_readme_has_the_versions_of_the_requirements(folder):
 def test_the_wheel_has_all_that_the_package_needs(folder):
     (wheel,) = folder.glob("*.whl")
     names = contents(wheel).keys()
-    for name in ("modeling_hrm.py", "hrm_hf/app/board.js", "hrm_hf/constraints.txt", "hrm_hf/spaces_app/app.py"):
+    for name in ("modeling_hrm.py", "hrm_hf/app/client/main.js", "hrm_hf/constraints.txt", "hrm_hf/spaces_app/app.py"):
         assert name in names
     assert "hrm_hf/pretrained/sudoku-hard/model.safetensors" in names
     assert not any(name.startswith(("tests", "build", "benchmarks")) for name in names)

@@ -7,11 +7,18 @@ Its value is plain JSON, which the pages of the kinds make:
     rows, columns, and for Sudoku box: rows and columns of a box
     given       the puzzle as a line, row by row: `.` and digits, `# SG`, or colors 0 to 9
     truth       the right answer in the same form, or null
-    steps       the model's board after each segment: cells (as `given`), sure (probability of each cell, or null),
-                halt (halting probability), title (or null)
+    steps       the model's board after each segment: cells (as `given`), halt (halting probability), title (or null)
+                and, but for the vote of copies, of each cell: sure (probability), second and second_sure (second
+                choice), change_H and change_L (of its states)
+    copies      the answers of symmetric copies, or null
+    model       name of the model, for links
+    show        the step to show at first; by default all are played
     editable    whether the reader may change `given`, which drops the steps
+    own, notes  the reader's digits (as `given`) and candidates (a string for each cell), or null
+    pasted      text that the reader pasted, which the page is to read; else not there
+    stamp       a number in every value that the reader made
 
-board.js draws it and lets it be edited; what comes back from a page is checked here.
+The scripts of client/ draw it and let it be edited; what comes back from a page is checked here.
 """
 
 from collections.abc import Sequence
@@ -21,7 +28,9 @@ from typing import Any
 import gradio as gr
 
 
-_HERE = Path(__file__).parent
+_CLIENT = Path(__file__).parent / "client"
+# one script to the browser, in this order
+_SCRIPTS = ("rules.js", "draw.js", "replay.js", "edit.js", "share.js", "main.js")
 _MAX_CELLS = 40 * 40
 
 
@@ -37,8 +46,8 @@ def make_board(value: dict[str, Any] | None, elem_id: str) -> gr.HTML:
         value=value,
         # empty and constant: gr.HTML runs as code what a template makes of a text with ${ }
         html_template='<div class="hrm-board"></div>',
-        css_template=(_HERE / "board.css").read_text(),
-        js_on_load=(_HERE / "board.js").read_text(),
+        css_template=(_CLIENT / "board.css").read_text(encoding="utf-8"),
+        js_on_load="\n".join((_CLIENT / name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         elem_id=elem_id,
     )
@@ -57,6 +66,29 @@ def puzzle_on(board: Any) -> str:
     if not isinstance(given, str) or len(given) > _MAX_CELLS:
         raise ValueError("There is no puzzle on the board; put one there first.")
     return given
+
+
+def pasted_on(board: Any) -> str | None:
+    """The text that the reader has just pasted on a board, or `None`.
+
+    Args:
+        board: value of the component, as a page sent it.
+    """
+    text = board.get("pasted") if isinstance(board, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def own_on(board: Any) -> dict[str, Any]:
+    """What the reader has put into the open cells of a board: `own` and `notes`, each `None` if there is nothing.
+
+    Args:
+        board: value of the component, as a page sent it.
+    """
+    size = len(puzzle_on(board))
+    own, notes = board.get("own"), board.get("notes")
+    is_own = isinstance(own, str) and len(own) == size
+    are_notes = isinstance(notes, list) and len(notes) == size and all(isinstance(note, str) for note in notes)
+    return {"own": own if is_own else None, "notes": notes if are_notes else None}
 
 
 def gallery(groups: Sequence[Sequence[dict]]) -> dict[str, Any]:

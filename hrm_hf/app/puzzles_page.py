@@ -1,9 +1,12 @@
 """The page of puzzles, with a tab for each kind that has a page of its own, and the endpoints of the API for them."""
 
 import gradio as gr
+from gradio.context import Context
 
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.endpoints import add_endpoint
+from hrm_hf.app.explanation import EXPLANATION
+from hrm_hf.app.links import link_of
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import PuzzleDesk
 from hrm_hf.puzzles.registry import kinds
@@ -11,10 +14,17 @@ from hrm_hf.puzzles.registry import kinds
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
-    with gr.Tabs():
-        for kind in kinds():
-            page = kind.page()
-            if page is not None:
-                with gr.Tab(kind.title):
-                    page.add_page(settings, shelf)
+    pages = {kind.name: (kind.title, page) for kind in kinds() if (page := kind.page()) is not None}
+
+    def open_tab(request: gr.Request) -> gr.Tabs:
+        """The tab of the puzzle that a link holds."""
+        link = link_of(request)
+        return gr.Tabs(selected=link.kind) if link is not None and link.kind in pages else gr.skip()
+
+    with gr.Tabs() as tabs:
+        for name, (title, page) in pages.items():
+            with gr.Tab(title, id=name):
+                page.add_page(settings, shelf)
+    Context.root_block.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden", queue=False)
+    gr.HTML(EXPLANATION, elem_id="explanation")
     add_endpoint(PuzzleDesk(settings, shelf).solve_puzzle, settings)

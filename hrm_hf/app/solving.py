@@ -1,6 +1,7 @@
 """Puzzles: what the pages and the API do with them, as plain JSON."""
 
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings, out_of_time
@@ -9,6 +10,7 @@ from hrm_hf.utils.time_limit import TimeLimit
 
 
 if TYPE_CHECKING:
+    from hrm_hf.evaluation.trace import Thinking
     from processing_hrm import HRMGridProcessor
 
 MAX_SEGMENTS = 64
@@ -79,9 +81,11 @@ class PuzzleDesk:
         Returns:
             `puzzle` and `answer` as lines; `outcome` ("solved", "not solved", "no solution", "more than one solution",
             or "answered" where there are no rules); `solved` (`None` without rules) and `reason`; `segments` in all
-            and `copies` asked, both 0 where an exact search told the outcome; and `steps`: for each segment its board
-            (`cells`), `sure` (the probability of each cell), `halt` (the halting probability) and `title`. The answer
-            of copies is a last step, without `sure`.
+            and `copies` asked, both 0 where an exact search told the outcome; `seconds` of solving; `ballots`, the
+            answers of all copies; and `steps`, one per segment: its board (`cells`), of each cell `sure` (its
+            probability), `second` and `second_sure` (the second choice), `change_H` and `change_L` (how much its slow
+            and fast state changed), `halt` (the halting probability) and `title`. The best answer of copies is a last
+            step of `cells`, `halt` and `title` alone, without `sure`.
 
         Raises:
             ValueError: if the model or a number is not allowed, the puzzle is none, or it is none for this model.
@@ -99,6 +103,7 @@ class PuzzleDesk:
         if kind.no_solving is not None:
             raise ValueError(f"The model {model} is for {kind.title}; choose a task on its page.")
         limit = TimeLimit(self._settings.seconds_per_request)
+        started = time.perf_counter()
         (result,) = solve_checked(
             grid_model,
             processor,
@@ -111,17 +116,7 @@ class PuzzleDesk:
         )
         if limit.is_over() and result.outcome == "not solved":
             raise out_of_time(limit.seconds)
-        steps, thinking = [], result.thinking
-        if thinking is not None:
-            steps = [
-                {"cells": cells, "sure": [round(share, 4) for share in sure], "halt": round(halt, 4), "title": None}
-                for cells, sure, halt in zip(
-                    processor.batch_decode(thinking.boards),
-                    thinking.confidence.tolist(),
-                    thinking.halt_probabilities.tolist(),
-                    strict=True,
-                )
-            ]
+        steps = [] if result.thinking is None else thinking_steps(result.thinking, processor)
         if result.copies > 1:
             title = f"The best of {result.copies} copies"
             steps.append(
@@ -136,8 +131,32 @@ class PuzzleDesk:
             "reason": result.reason,
             "segments": result.segments,
             "copies": result.copies,
+            "ballots": result.ballots or [],
+            "seconds": round(time.perf_counter() - started, 3),
             "steps": steps,
         }
+
+
+def thinking_steps(thinking: "Thinking", processor: "HRMGridProcessor") -> list[dict[str, Any]]:
+    """The segments of a puzzle as the board shows them, see `hrm_hf.app.board`.
+
+    Args:
+        thinking: of one puzzle.
+        processor: that it was solved with.
+    """
+    boards, seconds = processor.batch_decode(thinking.boards), processor.batch_decode(thinking.second_boards)
+    columns = {
+        "sure": thinking.confidence,
+        "second_sure": thinking.second_confidence,
+        "change_H": thinking.cell_change_H,
+        "change_L": thinking.cell_change_L,
+    }
+    rounded = {name: [[round(value, 3) for value in row] for row in rows.tolist()] for name, rows in columns.items()}
+    return [
+        {"cells": boards[number], "second": seconds[number], "halt": round(halt, 4), "title": None}
+        | {name: rows[number] for name, rows in rounded.items()}
+        for number, halt in enumerate(thinking.halt_probabilities.tolist())
+    ]
 
 
 def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
@@ -173,6 +192,6 @@ def verdict_text(result: dict[str, Any]) -> str:
     reason = result["reason"][0].upper() + result["reason"][1:]
     verdict = f"**{result['outcome'].capitalize()}**"
     if result["segments"] > 0:
-        verdict += f" in {effort_text(result['segments'], result['copies'])}"
+        verdict += f" in {effort_text(result['segments'], result['copies'])}, {result['seconds']:.2g} seconds"
     advice = " More segments or copies may help." if result["outcome"] == "not solved" else ""
     return f"{verdict}. {reason}.{advice}"

@@ -12,6 +12,10 @@ CSS = """
 .verdict { min-height: 3.2rem; }
 .verdict p { margin: 0; }
 footer { opacity: 0.7; }
+.explanation { max-width: 640px; margin-top: 24px; }
+.explanation h2 { font-size: 1.1rem; margin: 0 0 8px; }
+.explanation svg { width: 100%; max-width: 480px; }
+.note p { color: var(--body-text-color-subdued); font-size: 0.9rem; margin: 0; }
 """
 
 # for the frame around the pages, which Gradio keeps CSS out of

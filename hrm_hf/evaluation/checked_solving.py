@@ -47,6 +47,7 @@ class CheckedAnswer:
         steps: the board after each segment as a line, if they were asked for.
         best: the model's best answer as a line, whether or not it keeps the rules; `None` if it has none.
         thinking: what there is to see of the puzzle as it is, its clues kept; if it was asked for.
+        ballots: the answer of each copy, mapped back to the puzzle, as lines; with `thinking`.
     """
 
     puzzle: str
@@ -59,6 +60,7 @@ class CheckedAnswer:
     steps: list[str] | None = None
     best: str | None = None
     thinking: Thinking | None = None
+    ballots: list[str] | None = None
 
     @property
     def solved(self) -> bool | None:
@@ -66,8 +68,8 @@ class CheckedAnswer:
         return None if self.outcome == "answered" else self.outcome == "solved"
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as a plain dictionary, with `solved`, without `best` and `thinking`; `steps` if there are any."""
-        left_out = {"best", "thinking"} | ({"steps"} if self.steps is None else set())
+        """`solved` and the fields as a dictionary, without what is for watching alone; `steps` if there are any."""
+        left_out = {"best", "thinking", "ballots"} | ({"steps"} if self.steps is None else set())
         names = [field.name for field in fields(self) if field.name not in left_out]
         return {"solved": self.solved} | {name: getattr(self, name) for name in names}
 
@@ -291,8 +293,8 @@ def _ask(
             symmetries=num_samples > 1,
             **options,
         )
-    was_drawn = (samples.segments > 0).any(1)
-    rows = was_drawn.nonzero().squeeze(1)
+    was_drawn = samples.segments > 0
+    rows = was_drawn.any(1).nonzero().squeeze(1)
     out_of_time = f"the time limit of {limit.seconds:g} seconds was reached" if limit.is_over() else None
     puzzles, remarks = processor.batch_decode(inputs["input_ids"]), processor.remarks(inputs["input_ids"])
     results = [
@@ -324,6 +326,9 @@ def _ask(
             segments=segments,
             best=answers[index],
             thinking=None if watched is None else watched.kept(processor, inputs["input_ids"]),
+            ballots=None
+            if watched is None
+            else processor.batch_decode(samples.predictions[row, was_drawn[row]].long()),
             copies=int(chosen.num_samples[index]),
             halt_probability=chosen.halt_probabilities[index].item(),
             steps=processor.batch_decode(histories[row][:segments]) if keep_steps else None,

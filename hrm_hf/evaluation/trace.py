@@ -6,7 +6,7 @@ thinking.confidence[-1]         # how sure the model is of each cell
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -25,6 +25,10 @@ class Thinking:
         halted: whether the halting head stopped it; `False` where it was cut off.
         norm_H, norm_L: root mean square of the states after each segment, `(segments,)` float32.
         change_H, change_L: of what the segment added to them, relative to the norm before; `(segments,)` float32.
+        second_boards: the token that comes next after that of `boards`, `(segments, tokens)` int64.
+        second_confidence: its probability, `(segments, tokens)` float32.
+        cell_change_H, cell_change_L: what the segment added to the states of each cell, relative to the norm of all
+            before it; `(segments, tokens)` float32.
     """
 
     boards: torch.Tensor
@@ -35,6 +39,10 @@ class Thinking:
     norm_L: torch.Tensor
     change_H: torch.Tensor
     change_L: torch.Tensor
+    second_boards: torch.Tensor
+    second_confidence: torch.Tensor
+    cell_change_H: torch.Tensor
+    cell_change_L: torch.Tensor
 
 
 @torch.no_grad()
@@ -64,19 +72,24 @@ def trace_thinking(
     for segment in model.segments(
         input_ids, puzzle_identifiers, max_segments, early_stop, halt_threshold, perturb=perturb
     ):
-        board = segment.logits.argmax(-1)
-        seen["boards"].append(board[0])
-        # a loss is the negative logarithm of the probability
-        seen["confidence"].append(torch.exp(-token_losses(segment.logits, board))[0])
+        board, second = segment.logits.topk(2).indices.unbind(-1)
+        for name, tokens in (("", board), ("second_", second)):
+            seen[f"{name}boards"].append(tokens[0])
+            # a loss is the negative logarithm of the probability
+            seen[f"{name}confidence"].append(torch.exp(-token_losses(segment.logits, tokens))[0])
         seen["halt_probabilities"].append(torch.sigmoid(segment.q_halt)[0])
         changes = {"H": (segment.start.z_H, segment.state.z_H), "L": (segment.start.z_L, segment.state.z_L)}
         for module, (old, new) in changes.items():
             seen[f"norm_{module}"].append(_size(new))
-            seen[f"change_{module}"].append(_size(new - old) / _size(old.expand_as(new)).clamp(min=1e-6))
+            norm = _size(old.expand_as(new)).clamp(min=1e-6)
+            seen[f"change_{module}"].append(_size(new - old) / norm)
+            # positions of the prefix come first
+            of_cells = (new - old)[0, -input_ids.shape[1] :].float().square().mean(-1).sqrt()
+            seen[f"cell_change_{module}"].append(of_cells / norm)
     return Thinking(halted=bool(segment.stops), **{name: torch.stack(values).cpu() for name, values in seen.items()})
 
 
-_PER_SEGMENT = ("boards", "confidence", "halt_probabilities", "norm_H", "norm_L", "change_H", "change_L")
+_PER_SEGMENT = tuple(field.name for field in fields(Thinking) if field.name != "halted")
 
 
 def _size(state: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,10 @@ def test_a_puzzle_is_solved_and_its_thinking_told(app_client):
     last = result["steps"][-1]
     assert last["cells"] == ANSWER and len(last["sure"]) == 16 and 0 <= last["halt"] <= 1
     assert all(0 < share <= 1 for share in last["sure"])
+    assert all(other <= share for share, other in zip(last["sure"], last["second_sure"], strict=True))
+    assert all(a != b for a, b in zip(last["cells"], last["second"], strict=True))
+    assert len(last["change_H"]) == len(last["change_L"]) == 16 and min(last["change_L"]) >= 0
+    assert result["ballots"] == [ANSWER] and result["seconds"] > 0
 
 
 def test_a_printed_board_is_a_puzzle_too(app_client):
@@ -45,6 +49,7 @@ def test_copies_are_asked_when_the_first_answer_breaks_the_rules(app_client):
     result = app_client.predict(model=SUDOKU, puzzle=puzzle, max_segments=2, copies=3, api_name="/solve_puzzle")
     assert 1 < result["copies"] <= 3
     assert result["steps"][-1]["title"] == f"The best of {result['copies']} copies"
+    assert len(result["ballots"]) == result["copies"] and result["answer"] in result["ballots"]
     assert result["steps"][-1]["cells"] == result["answer"] and result["steps"][-1]["sure"] is None
 
 
@@ -104,14 +109,20 @@ def test_the_trace_is_what_solve_gives(app_settings):
     logits = model(**inputs).logits[0]
     torch.testing.assert_close(one.confidence[0], logits.softmax(-1).max(-1).values)
     assert (thinking.norm_H > 0).all() and (thinking.change_L > 0).all()
+    top = logits.softmax(-1).topk(2)
+    torch.testing.assert_close(one.second_confidence[0], top.values[:, 1])
+    assert torch.equal(one.second_boards[0], top.indices[:, 1])
+    # the change of all cells together is that of the states, whose positions are the cells here
+    together = thinking.cell_change_H.square().mean(1).sqrt()
+    torch.testing.assert_close(together, thinking.change_H)
 
 
 def test_a_verdict_names_what_is_wrong():
-    result = {"outcome": "not solved", "reason": "row 1 has two 1s", "segments": 1, "copies": 1}
+    result = {"outcome": "not solved", "reason": "row 1 has two 1s", "segments": 1, "copies": 1, "seconds": 0.123}
     advice = "More segments or copies may help."
-    assert verdict_text(result) == f"**Not solved** in 1 segment. Row 1 has two 1s. {advice}"
+    assert verdict_text(result) == f"**Not solved** in 1 segment, 0.12 seconds. Row 1 has two 1s. {advice}"
     solved = verdict_text(result | {"outcome": "solved", "reason": "all rules hold", "segments": 5, "copies": 2})
-    assert solved == "**Solved** in 5 segments on 2 copies. All rules hold."
+    assert solved == "**Solved** in 5 segments on 2 copies, 0.12 seconds. All rules hold."
     fault = verdict_text({"outcome": "no solution", "reason": "no digit fits", "segments": 0, "copies": 0})
     assert fault == "**No solution**. No digit fits."
 

@@ -1,5 +1,6 @@
 """The app as people use it, in a real browser: puzzles, by mouse, keyboard and paste, on a screen and on a phone."""
 
+import json
 import re
 
 import pytest
@@ -54,8 +55,18 @@ def test_one_click_solves_and_the_slider_replays(page, screenshots):
     slider.fill("0")
     assert cells(page, "sudoku-board") == PUZZLE
     slider.fill("1")
-    expect(board.locator(".replay-label")).to_contain_text("After segment 1 of")
-    assert board.get_by_role("img").get_attribute("aria-label").startswith("Halting probability by segment: 1: ")
+    expect(board.locator(".replay-label")).to_contain_text("Segment 1 of")
+    bars = board.get_by_role("img").first.get_attribute("aria-label")
+    assert bars.startswith("Halting probability by segment: 1: ")
+    # step, play, pause
+    board.get_by_role("button", name="One segment back").click()
+    expect(board.locator(".replay-label")).to_have_text("The puzzle.")
+    board.get_by_label("Speed").select_option("Slow")
+    board.get_by_role("button", name="Play").click()
+    board.get_by_role("button", name="Pause").click()
+    expect(board.get_by_role("button", name="Play")).to_be_visible()
+    board.get_by_text("See inside").click()
+    expect(board.get_by_role("img", name=re.compile("Slow state: change"))).to_be_visible()
 
 
 def test_the_board_is_a_grid_that_the_keyboard_fills(page):
@@ -82,18 +93,26 @@ def test_the_board_is_a_grid_that_the_keyboard_fills(page):
 def test_a_puzzle_that_contradicts_itself_is_a_sentence_on_the_page(page):
     paste(page, "sudoku-board", "11" + "." * 14)
     page.locator("#sudoku-solve").click()
-    expect(page.get_by_text("row 1 has two 1s")).to_be_visible()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Row 1 has two 1s")
 
 
 def test_text_is_pasted_and_what_is_no_puzzle_is_told_without_becoming_html(page):
     paste(page, "sudoku-board", "<img src=x onerror=document.title='hit'>")
-    expect(page.locator("#sudoku-board .status")).to_contain_text("this board has 16")
+    verdict = page.locator("#sudoku-verdict")
+    expect(verdict).to_contain_text("there is no puzzle")
+    paste(page, "sudoku-board", "1 2 3")
+    expect(verdict).to_contain_text("3 cells")
     box = page.locator("#sudoku-text textarea, #sudoku-text input").first
     box.fill("<img src=x onerror=document.title='hit'>")
     box.press("Enter")
-    expect(page.get_by_text("there is no puzzle")).to_be_visible()
-    paste(page, "sudoku-board", "12|..\n34|..\n--+--\n21|43\n43|2.")
+    expect(verdict).to_contain_text("there is no puzzle")
+    # as a spreadsheet copies it
+    paste(page, "sudoku-board", "1\t2\t\t\n3\t4\t\t\n2\t1\t4\t3\n4\t3\t2\t")
+    expect(page.locator("#sudoku-board .cell.given")).to_have_count(11)
     assert cells(page, "sudoku-board") == PUZZLE
+    # passing through the box changes nothing
+    box.focus()
+    page.keyboard.press("Tab")
     box.fill("${document.title='hit'}`")
     box.press("Enter")
     box.fill(ANSWER.replace("1", "."))
@@ -135,8 +154,100 @@ def test_a_maze_is_drawn_by_mouse_and_keyboard_and_its_path_appears(page, screen
     page.locator("#maze-solve").click()
     expect(page.locator("#maze-verdict")).to_contain_text("olved in")
     board.get_by_role("slider").fill("1")
-    expect(board.locator(".replay-label")).to_contain_text("After segment 1 of")
+    expect(board.locator(".replay-label")).to_contain_text("Segment 1 of")
     page.screenshot(path=screenshots / "maze.png", full_page=True)
+
+
+def test_a_finger_scrolls_unless_a_tool_is_chosen(chromium, app_url):
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = context.new_page()
+    page.goto(app_url)
+    page.get_by_role("tab", name="Maze").click()
+    board = page.locator("#maze-board")
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    floor = board.locator(".cell").nth(2 * MAZE_SIDE)
+    floor.tap()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    assert board.locator(".grid").evaluate("grid => getComputedStyle(grid).touchAction") == "auto"
+    board.get_by_role("button", name="Wall").tap()
+    assert board.locator(".grid").evaluate("grid => getComputedStyle(grid).touchAction") == "none"
+    floor.tap()
+    expect(board.locator(".cell.c-wall")).to_have_count(1)
+    board.get_by_role("button", name="Undo").tap()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    context.close()
+
+
+def test_a_reader_plays_with_digits_notes_hints_and_undo(page, screenshots):
+    board, verdict = page.locator("#sudoku-board"), page.locator("#sudoku-verdict")
+    paste(page, "sudoku-board", PUZZLE)
+    expect(board.locator(".cell.given")).to_have_count(16 - PUZZLE.count("."))
+    first_open, second_open = [index for index, cell in enumerate(PUZZLE) if cell == "."][:2]
+    cell = board.locator(".cell")
+    # a clue stays what it is
+    cell.nth(0).click()
+    page.keyboard.press("4")
+    expect(board.locator(".status")).to_contain_text("is a clue")
+    wrong = "1" if ANSWER[first_open] != "1" else "2"
+    cell.nth(first_open).click()
+    page.keyboard.press(wrong)
+    expect(cell.nth(first_open)).to_have_class(re.compile(r"\bown\b"))
+    board.get_by_role("button", name="Notes").click()
+    cell.nth(second_open).click()
+    page.keyboard.press("3")
+    page.keyboard.press("1")
+    expect(cell.nth(second_open)).to_have_text("13")
+    page.locator("#sudoku-hint").click()
+    expect(verdict).to_contain_text("Look again at row 1, column 3")
+    page.screenshot(path=screenshots / "sudoku_play.png", full_page=True)
+    for _ in range(3):
+        board.get_by_role("button", name="Undo").click()
+    expect(board.locator(".cell.own, .cell.pencil")).to_have_count(0)
+    board.get_by_role("button", name="My digits").click()
+    page.locator("#sudoku-hint").click()
+    expect(verdict).to_contain_text("Hint: row")
+    expect(board.locator(".cell.own")).to_have_count(1)
+    # an example discards nothing: undo brings the puzzle back, with its digits
+    page.get_by_role("button", name="Example").first.click()
+    expect(board.locator(".cell.own")).to_have_count(0)
+    board.get_by_role("button", name="Undo").click()
+    assert cells(page, "sudoku-board").count(".") == PUZZLE.count(".") - 1
+    for index, digit in enumerate(ANSWER):
+        if PUZZLE[index] == ".":
+            cell.nth(index).click()
+            page.keyboard.press(digit)
+    expect(board.locator(".status")).to_contain_text("Solved by you in")
+
+
+def test_a_link_holds_puzzle_and_segment(chromium, app_url):
+    context = chromium.new_context(
+        viewport={"width": 1200, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.goto(app_url)
+    paste(page, "sudoku-board", PUZZLE)
+    page.locator("#sudoku-solve").click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in")
+    board = page.locator("#sudoku-board")
+    board.get_by_role("slider").fill("1")
+    board.get_by_role("button", name="Copy a link").click()
+    expect(board.locator(".status")).to_contain_text("clipboard")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.endswith("&step=1")
+    with page.expect_download() as download:
+        board.get_by_role("button", name="Save all segments as JSON").click()
+    assert json.loads(download.value.path().read_text())["puzzle"] == PUZZLE
+    with page.expect_download() as download:
+        board.get_by_role("button", name="Save picture").click()
+    assert download.value.path().read_bytes()[:4] == b"\x89PNG"
+    page.goto(link)
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in")
+    expect(board.locator(".replay-label")).to_contain_text("Segment 1 of")
+    page.goto(f"{app_url}?kind=maze&puzzle=S%20G")
+    expect(page.locator("#maze-verdict")).to_contain_text("Not possible")
+    expect(page.locator("#maze-board")).to_be_visible()
+    context.close()
 
 
 def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):

@@ -58,6 +58,35 @@ EXAMPLES: dict[int, dict[str, tuple[str, ...]]] = {
 }
 
 
+# 9x9 puzzles with a name, and a line of their history
+FAMOUS: dict[str, tuple[str, str]] = {
+    "AI Escargot": (
+        "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3..",
+        "By the Finnish mathematician Arto Inkala, 2006; long called the hardest Sudoku there is.",
+    ),
+    "Inkala 2010": (
+        "..53.....8......2..7..1.5..4....53...1..7...6..32...8..6.5....9..4....3......97..",
+        "Arto Inkala's next try, 2010, which newspapers printed as the world's hardest.",
+    ),
+    "Inkala 2012": (
+        "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..",
+        "Arto Inkala again, 2012; The Telegraph asked its readers whether they could solve it.",
+    ),
+    "Golden Nugget": (
+        ".......39.....1..5..3.5.8....8.9...6.7...2...1..4.......9.8..5..2....6..4..7.....",
+        "Found by a member of the Sudoku Players' Forum; hard for programs that reason as people do.",
+    ),
+    "Easter Monster": (
+        "1.......2.9.4...5...6...7...5.9.3.......7.......85..4.7.....6...3...9.8...2.....1",
+        "From the same forum, 2007; a new method of solving by hand, the SK loop, was found in it.",
+    ),
+    "17 clues": (
+        "...8.1..........435............7.8........1...2..3....6......75..34........2..6..",
+        "As few clues as there can be: no puzzle with 16 has a single solution (McGuire and others, 2012).",
+    ),
+}
+
+
 def random_sudoku(size: int = 9, difficulty: str = "medium", seed: int = -1) -> str:
     """A Sudoku with exactly one solution, as a line with `.` for an open cell.
 

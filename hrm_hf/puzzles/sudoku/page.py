@@ -5,15 +5,18 @@ from itertools import cycle
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
-from hrm_hf.app.board import make_board, puzzle_on
-from hrm_hf.app.context import AppSettings, sentences
+from hrm_hf.app.board import make_board, own_on, pasted_on, puzzle_on
+from hrm_hf.app.context import AppSettings
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
+from hrm_hf.app.links import link_of
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, one_puzzle, verdict_text
+from hrm_hf.app.verdicts import with_verdict
 from hrm_hf.puzzles.registry import kind_of
-from hrm_hf.puzzles.sudoku.examples import EXAMPLES, random_sudoku
+from hrm_hf.puzzles.sudoku.examples import EXAMPLES, FAMOUS, random_sudoku
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
 from hrm_hf.puzzles.sudoku.rules import BOX_SHAPES
 
@@ -22,7 +25,7 @@ _NO_MODEL = (
     "There is no Sudoku model under the models folder yet; `make demo` trains one in a few minutes. The board works "
     "without."
 )
-_HELP = "Click a cell and type, or paste a whole puzzle with Ctrl+V. Arrow keys move."
+_HELP = "Press **Solve** and watch, or solve it yourself: click a cell and type."
 
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
@@ -44,58 +47,133 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             raise ValueError(f"The model {model} is for {kind_of(processor).plural}; choose one for Sudoku.")
         return processor.height
 
-    def board_of(model: str | None, line: str, steps: list[dict] | tuple = ()) -> dict[str, Any]:
+    def board_of(model: str | None, line: str, steps: list[dict] | tuple = (), **more: Any) -> dict[str, Any]:
         box = None
         if model and (processor := shelf.grid_processor(model)).height ** 2 == len(line):
             box = (processor.box_height, processor.box_width)
-        return sudoku_board(line, steps, box)
+        return sudoku_board(line, steps, box) | {"model": model} | more
 
+    @with_verdict
     def example(model: str | None, difficulty: str) -> tuple[dict, str]:
-        with sentences():
-            place = (size_of(model), difficulty)
-            return board_of(model, next(turns[place]) if place in turns else random_sudoku(*place)), ""
+        place = (size_of(model), difficulty)
+        return board_of(model, next(turns[place]) if place in turns else random_sudoku(*place)), ""
 
+    @with_verdict
+    def famous(model: str | None, name: str) -> tuple[dict, str]:
+        if not name:
+            return gr.skip(), gr.skip()
+        if size_of(model) != 9:
+            raise ValueError(f"{name} has 9 by 9 cells; choose a model for these, such as sudoku-hard.")
+        line, history = FAMOUS[name]
+        return board_of(model, line), f"**{name}.** {history}"
+
+    @with_verdict
     def new_puzzle(model: str | None, difficulty: str) -> tuple[dict, str]:
-        with sentences():
-            return board_of(model, random_sudoku(size_of(model), difficulty)), ""
+        return board_of(model, random_sudoku(size_of(model), difficulty)), ""
 
+    @with_verdict
     def clear(model: str | None) -> tuple[dict, str]:
-        with sentences():
-            return board_of(model, "." * size_of(model) ** 2), ""
+        return board_of(model, "." * size_of(model) ** 2), "Type or paste a puzzle of your own."
 
-    def read(model: str | None, text: str) -> tuple[dict, str]:
+    def read(model: str | None, text: str) -> dict[str, Any]:
         """A puzzle that was written or pasted as text."""
         from processing_hrm import HRMGridProcessor
 
-        with sentences():
-            if len(text) > MAX_CHARACTERS:
-                raise ValueError(f"The text has {len(text)} characters; a puzzle has at most {MAX_CHARACTERS}.")
-            return board_of(model, one_puzzle(text, HRMGridProcessor.for_sudoku(size_of(model)))), ""
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(f"The text has {len(text):,} characters; a puzzle has at most {MAX_CHARACTERS:,}.")
+        return board_of(model, one_puzzle(text, HRMGridProcessor.for_sudoku(size_of(model))))
 
+    def on_board(model: str | None, shown: dict) -> dict[str, Any]:
+        """The board as the reader sees it: what was pasted may not have been answered yet."""
+        text = pasted_on(shown)
+        return shown if text is None else read(model, text)
+
+    @with_verdict
+    def take_text(model: str | None, text: str) -> tuple[dict, str]:
+        # passing through the empty box with Tab changes nothing
+        return (read(model, text), "") if text.strip() else (gr.skip(), gr.skip())
+
+    @with_verdict
+    def edited(model: str | None, shown: dict) -> tuple[dict, str]:
+        """The reader changed the board, or pasted a text on it."""
+        board = on_board(model, shown)
+        return gr.skip() if board is shown else board, ""
+
+    @with_verdict
     def fit(model: str | None, shown: dict, difficulty: str) -> tuple[dict, str]:
         """The board for another model: the same puzzle, if it is of its size."""
-        with sentences():
-            line = puzzle_on(shown)
-            if size_of(model) ** 2 == len(line):
-                return board_of(model, line), ""
+        line = puzzle_on(shown)
+        if size_of(model) ** 2 == len(line):
+            return board_of(model, line, **own_on(shown)), ""
         return example(model, difficulty)
 
+    def solved(model: str | None, shown: dict, segments: float, copies: float, early_stop: bool) -> dict[str, Any]:
+        if not model:
+            raise ValueError(_NO_MODEL)
+        line = puzzle_on(shown)
+        if size_of(model) ** 2 != len(line):
+            raise ValueError(f"The board has {len(line)} cells; this model takes {size_of(model) ** 2}.")
+        return desk.solve_puzzle(model, line, segments, copies, early_stop)
+
+    @with_verdict
     def solve(model: str | None, shown: dict, segments: float, copies: float, early_stop: bool) -> tuple[dict, str]:
-        with sentences():
-            if not model:
-                raise ValueError(_NO_MODEL)
-            line = puzzle_on(shown)
-            if size_of(model) ** 2 != len(line):
-                raise ValueError(f"The board has {len(line)} cells; this model wants {size_of(model) ** 2}.")
-            result = desk.solve_puzzle(model, line, segments, copies, early_stop)
-            return board_of(model, result["puzzle"], result["steps"]), verdict_text(result)
+        shown = on_board(model, shown)
+        result = solved(model, shown, segments, copies, early_stop)
+        answers = board_of(model, result["puzzle"], result["steps"], copies=result["ballots"], **own_on(shown))
+        return answers, verdict_text(result)
+
+    @with_verdict
+    def hint(model: str | None, shown: dict, segments: float, copies: float, early_stop: bool) -> tuple[dict, str]:
+        """The cell that the model is surest of, or a digit of the reader that differs from its answer."""
+        shown = on_board(model, shown)
+        result = solved(model, shown, segments, copies, early_stop)
+        if not result["solved"]:
+            return gr.skip(), f"No hint. {verdict_text(result)}"
+        kept = own_on(shown)
+        own = kept["own"] or "." * len(result["puzzle"])
+        sure = next((step["sure"] for step in reversed(result["steps"]) if step["sure"]), [1.0] * len(own))
+        cells = [cell for cell, digit in enumerate(result["puzzle"]) if digit == "."]
+        different = [cell for cell in cells if own[cell] not in (".", result["answer"][cell])]
+        left = [cell for cell in cells if own[cell] == "."]
+        if different:
+            return (
+                gr.skip(),
+                f"**Look again** at {place_of(different[0], len(own))}: the model has another digit there.",
+            )
+        if not left:
+            return gr.skip(), "**All cells are right.**"
+        cell = max(left, key=lambda cell: sure[cell])
+        digit = result["answer"][cell]
+        board = board_of(model, result["puzzle"], **kept | {"own": own[:cell] + digit + own[cell + 1 :]})
+        return board, f"**Hint:** {place_of(cell, len(own))} is {digit}; the model is {sure[cell]:.0%} sure."
+
+    def open_link(request: gr.Request) -> tuple[Any, Any, Any]:
+        """Model, board and verdict of the link that the page was opened by."""
+        link = link_of(request)
+        if link is None or link.kind != SUDOKU.name:
+            return gr.skip(), gr.skip(), gr.skip()
+        model = link.model if link.model in models() else next(iter(models()), None)
+
+        @with_verdict
+        def open_board() -> tuple[dict, str]:
+            board = read(model, link.puzzle)
+            if link.step == 0 or not model:
+                return board, _HELP
+            result = desk.solve_puzzle(model, board["given"])
+            return board_of(model, result["puzzle"], result["steps"], show=link.step), verdict_text(result)
+
+        return model, *open_board()
 
     first = next(iter(models()), None)
+    # what is opened first should take several segments
+    opened = FAMOUS["AI Escargot"][0] if size_of(first) == 9 else example(first, "hard")[0]["given"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            solve_button = gr.Button("Solve", variant="primary", elem_id="sudoku-solve")
+            with gr.Row():
+                solve_button = gr.Button("Solve", variant="primary", elem_id="sudoku-solve", scale=3)
+                hint_button = gr.Button("Hint", min_width=90, elem_id="sudoku-hint", scale=1)
             verdict = gr.Markdown(_HELP, elem_id="sudoku-verdict", elem_classes="verdict")
-            board = make_board(example(first, "hard")[0], "sudoku-board")
+            board = make_board(board_of(first, opened), "sudoku-board")
         with gr.Column(scale=2, min_width=280):
             model = model_picker(shelf, models, _NO_MODEL)
             difficulty = gr.Radio(list(DIFFICULTIES), value="hard", label="Difficulty", elem_id="sudoku-difficulty")
@@ -103,6 +181,13 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 example_button = gr.Button("Example", min_width=90)
                 random_button = gr.Button("Random", min_width=90)
                 clear_button = gr.Button("Clear", min_width=90)
+            names = gr.Dropdown(
+                [("choose one", ""), *((name, name) for name in FAMOUS)],
+                value="AI Escargot" if opened == FAMOUS["AI Escargot"][0] else "",
+                label="Famous puzzles",
+                visible=size_of(first) == 9,
+                elem_id="sudoku-famous",
+            )
             text = gr.Textbox(
                 label="Paste a puzzle",
                 placeholder="53..7.... 6..195... (. or 0 is an open cell)",
@@ -111,33 +196,34 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 elem_id="sudoku-text",
             )
             segments, copies, early_stop = thinking_controls(
-                MAX_COPIES, "If an answer breaks the rules, relabelled and permuted copies of the puzzle are tried."
+                MAX_COPIES, "If an answer breaks the rules, relabeled and permuted copies of the puzzle are tried."
             )
 
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     to_board = {"outputs": [board, verdict], **quick}
     slots = model_slots(settings)
-    board.input(lambda: "", None, verdict, queue=False, **quick)
+    asked = {"inputs": [model, board, segments, copies, early_stop], "outputs": [board, verdict]}
+    board.input(edited, [model, board], **to_board)
     example_button.click(example, [model, difficulty], **to_board)
     difficulty.input(example, [model, difficulty], **to_board)
     random_button.click(new_puzzle, [model, difficulty], **to_board, **slots)
     clear_button.click(clear, model, **to_board)
+    names.input(famous, [model, names], **to_board)
     # an Enter that comes while the line before is read is not lost; "always_last" would lose it after an error
-    text.submit(read, [model, text], trigger_mode="multiple", **to_board)
-    # a click elsewhere is the end of pasting
-    text.blur(
-        lambda model, text: read(model, text) if text.strip() else (gr.skip(), gr.skip()), [model, text], **to_board
-    )
-    model.change(fit, [model, board, difficulty], **to_board)
-    solve_button.click(
-        solve,
-        [model, board, segments, copies, early_stop],
-        [board, verdict],
-        api_visibility="private",
-        show_progress_on=verdict,
-        **slots,
-    )
+    text.submit(take_text, [model, text], trigger_mode="multiple", **to_board)
+    text.blur(take_text, [model, text], **to_board).then(lambda: "", None, text, **quick)
+    model.input(fit, [model, board, difficulty], **to_board)
+    model.change(lambda name: gr.Dropdown(visible=size_of(name) == 9), model, names, **quick)
+    solve_button.click(solve, **asked, api_visibility="private", show_progress_on=verdict, **slots)
+    hint_button.click(hint, **asked, api_visibility="private", show_progress_on=verdict, **slots)
+    Context.root_block.load(open_link, None, [model, board, verdict], **quick, **slots)
     add_endpoint(random_sudoku, settings)
+
+
+def place_of(cell: int, num_cells: int) -> str:
+    """Where a cell is, in words."""
+    row, column = divmod(cell, round(num_cells**0.5))
+    return f"row {row + 1}, column {column + 1}"
 
 
 def sudoku_board(given: str, steps: Sequence[dict] = (), box: tuple[int, int] | None = None) -> dict[str, Any]:

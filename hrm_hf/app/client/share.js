@@ -1,0 +1,84 @@
+// Keeping and sharing: a link that holds puzzle, model and step, and the thinking as a file.
+
+/** Address of this page with what is on the board. */
+function linkTo(board, step) {
+  const link = new URL(window.location.href);
+  link.search = "";
+  link.hash = "";
+  link.searchParams.set("kind", board.kind);
+  link.searchParams.set("puzzle", board.given);
+  if (board.model) link.searchParams.set("model", board.model);
+  if (step > 0) link.searchParams.set("step", step);
+  return link.href;
+}
+
+async function copyLink() {
+  const link = linkTo(props.value, shown);
+  try {
+    await navigator.clipboard.writeText(link);
+    say("The link is in the clipboard.", true);
+  } catch (error) {
+    // without https there is no clipboard; a box to copy from by hand
+    window.prompt("Copy this link:", link);
+  }
+}
+
+function save(blob, ending) {
+  const anchor = make("a");
+  anchor.href = URL.createObjectURL(blob);
+  anchor.download = "hrm-" + props.value.kind + "." + ending;
+  anchor.click();
+  URL.revokeObjectURL(anchor.href);
+}
+
+function saveJson() {
+  const { kind, model, given, steps } = props.value;
+  save(new Blob([JSON.stringify({ kind, model, puzzle: given, steps }, null, 1)], { type: "application/json" }), "json");
+}
+
+/** The board as it is shown, as a picture. */
+function savePng() {
+  const board = props.value, side = 48, edge = 4;
+  const canvas = make("canvas");
+  canvas.width = board.columns * side + 2 * edge;
+  canvas.height = board.rows * side + 2 * edge;
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#ffffff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  view.cells.forEach((cell, index) => {
+    const x = edge + (index % board.columns) * side, y = edge + Math.floor(index / board.columns) * side;
+    const style = getComputedStyle(cell);
+    const tint = style.backgroundImage.match(/rgba?\([^)]*\)/);
+    for (const fill of [style.backgroundColor, tint && tint[0]]) {
+      if (!fill) continue;
+      pen.fillStyle = fill;
+      pen.fillRect(x, y, side, side);
+    }
+    if (board.kind !== "maze") {
+      pen.strokeStyle = "#cbd5e1";
+      pen.strokeRect(x + 0.5, y + 0.5, side, side);
+    }
+    pen.fillStyle = style.color;
+    pen.font = (cell.classList.contains("given") ? "bold " : "") + (cell.classList.contains("pencil") ? 13 : 26) + "px sans-serif";
+    pen.fillText(cell.textContent, x + side / 2, y + side / 2 + 1);
+  });
+  pen.strokeStyle = "#475569";
+  pen.lineWidth = 2;
+  const [boxRows, boxColumns] = board.box || [board.rows, board.columns];
+  for (let row = 0; row < board.rows; row += boxRows) {
+    for (let column = 0; column < board.columns; column += boxColumns) {
+      pen.strokeRect(edge + column * side, edge + row * side, boxColumns * side, boxRows * side);
+    }
+  }
+  canvas.toBlob((blob) => save(blob, "png"));
+}
+
+function keeping(board) {
+  const node = make("div", "choice");
+  node.appendChild(smallButton("Copy link", copyLink, "Copy a link to this puzzle and segment"));
+  node.appendChild(smallButton("Save picture", savePng));
+  if (board.steps.length) node.appendChild(smallButton("Save thinking", saveJson, "Save all segments as JSON"));
+  return node;
+}

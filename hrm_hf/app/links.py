@@ -1,0 +1,37 @@
+"""Links that hold a puzzle: `?kind=sudoku&puzzle=...&model=...&step=3`, as the board's *Copy link* makes them."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+
+_MAX_STEP = 100
+
+
+@dataclass(frozen=True)
+class PuzzleLink:
+    """What a link asks for.
+
+    Attributes:
+        kind: name of the kind of puzzle.
+        puzzle: text of the puzzle; not checked.
+        model: name of a model; not checked.
+        step: the segment to show, 0 for the puzzle alone.
+    """
+
+    kind: str
+    puzzle: str
+    model: str
+    step: int
+
+
+def link_of(request: gr.Request) -> PuzzleLink | None:
+    """The link that a page was opened by, or `None` if it holds no puzzle."""
+    asked = request.query_params if request is not None else {}
+    kind, puzzle = asked.get("kind"), asked.get("puzzle")
+    if not kind or not puzzle:
+        return None
+    step = asked.get("step", "0")
+    return PuzzleLink(
+        kind, puzzle, asked.get("model", ""), min(int(step), _MAX_STEP) if step.isascii() and step.isdigit() else 0
+    )

@@ -1,0 +1,31 @@
+"""Errors of events as sentences that stand where the verdict stands, and stay until the board changes."""
+
+import html
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+
+_MAX_SENTENCE = 500  # characters
+
+
+def said(error: Exception) -> str:
+    """An error that the library words for its user, as Markdown; it may quote what the user wrote."""
+    sentence = html.escape(str(error)[:_MAX_SENTENCE], quote=False)
+    return "**Not possible.** " + re.sub(r"([\\\\`*_\[\]#|!~])", r"\\\1", sentence)
+
+
+def with_verdict(function: Callable) -> Callable:
+    """An event that gives a board and a verdict; an error leaves the board unchanged and is the verdict."""
+
+    @wraps(function)
+    def answer(*arguments: Any, **named: Any) -> tuple[Any, str]:
+        try:
+            return function(*arguments, **named)
+        except (ValueError, TypeError, FileNotFoundError, TimeoutError) as error:
+            return gr.skip(), said(error)
+
+    return answer
