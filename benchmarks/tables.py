@@ -452,7 +452,7 @@ def throughput_table() -> str:
             "" if record["peak_gb"] is None else f"{record['peak_gb']:.1f}",
             f"{record['tflops']:.3g} ({percent(record['matmul_share'])})",
         ]
-        for name in ("train_throughput_gpu", "train_throughput_cpu")
+        for name in ("train_throughput_gpu", "train_throughput_trm", "train_throughput_cpu")
         for record in read_records(name)
     ]
     header = ["variant", "device", "setting", "batch", "ms a step", "samples/s", "peak GB"]

@@ -2,6 +2,7 @@
 
 python -m benchmarks.train_throughput                                 # all variants that this machine can run
 python -m benchmarks.train_throughput --variant lean --batch-size 768 --profile profile.txt
+python -m benchmarks.train_throughput --measured trm.json --record train_throughput_trm
 
 A step is that of train_accelerate.py (`TrainingStep`) on random boards that are on the device already. Variants:
 
@@ -218,6 +219,13 @@ def main(
     repeats: Annotated[int, typer.Option(help="Steps that are timed.")] = 30,
     profile: Annotated[Path | None, typer.Option(help="Write what the kernels of the last line take.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="Record what --output wrote into these files; without --variant measure nothing."),
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Name of the record; by default train_throughput_gpu or train_throughput_cpu.")
+    ] = None,
     commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
 ):
     """Measure and write a record of each line."""
@@ -226,9 +234,10 @@ def main(
     device = accelerator.device
     if on_gpu:
         torch.set_float32_matmul_precision("high")
-    rate = matmul_rate(device, torch.bfloat16 if on_gpu else torch.float32)
-    records = []
-    for name in variant or list(VARIANTS):
+    records = [line for file in measured or [] for line in json.loads(file.read_text())]
+    variants = variant or ([] if measured else list(VARIANTS))
+    rate = matmul_rate(device, torch.bfloat16 if on_gpu else torch.float32) if variants else None
+    for name in variants:
         for size in batch_size or ([768, 384] if on_gpu else [16]):
             for how in setting or (list(SETTINGS) if on_gpu else ["plain"]):
                 line = measure(name, size, accelerator, how, repeats, profile)
@@ -249,7 +258,7 @@ def main(
                 print(json.dumps(records[-1]), flush=True)
     if output is None:
         name = "train_throughput_gpu" if on_gpu else "train_throughput_cpu"
-        print(f"written to {write_records(name, records, commit=commit)}")
+        print(f"written to {write_records(record or name, records, commit=commit)}")
     else:
         output.write_text(json.dumps(records, indent=2) + "\n")
 

@@ -98,6 +98,15 @@ def test_a_pair_is_drawn_under_its_view_and_padding_is_a_label():
     assert batch["token_roles"].tolist() == [[-1, -1, 0, 2, 1, 3, 4, 5, 6, 7, 8, 9]]
 
 
+@pytest.fixture
+def arc_folder(tmp_path):
+    """A small data set without generated pairs."""
+    pairs = [{"input": first.tolist(), "output": second.tolist()} for first, second in TURN.train + TURN.test]
+    (tmp_path / "turn.json").write_text(json.dumps({"train": pairs[:2], "test": pairs[2:]}))
+    build_arc(tmp_path / "plain", evaluation=[tmp_path / "turn.json"], num_aug=0)
+    return tmp_path / "plain"
+
+
 # --- draws
 
 
@@ -155,6 +164,85 @@ def test_weights_and_shares_are_kept():
         make_draws(weights=[1.0])
     with pytest.raises(ValueError, match="batch_tokens=60 .* 64"):
         make_draws(batch_tokens=60)
+
+
+# --- generated pairs
+
+
+@pytest.fixture
+def with_generated(tmp_path):
+    """A data set of a training task with generated pairs and an evaluation task, and what building it said."""
+
+    def write(path: Path, content) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+        return path
+
+    def as_json(*pairs) -> list[dict]:
+        return [{"input": first.tolist(), "output": second.tolist()} for first, second in pairs]
+
+    rule = [(grid("112"), grid("1", "6")), (grid("334"), grid("3", "6"))]
+    training = write(tmp_path / "rule.json", {"train": as_json(*rule), "test": []})
+    tests = {"train": as_json(*TURN.train), "test": as_json(*TURN.test)}
+    evaluation = write(tmp_path / "other.json", tests)
+    pairs = [(grid("777"), grid("7", "6")), (grid("888"), grid("8", "6")), (grid("5" * 20), grid("5", "6"))]
+    # the test of the other task, turned and in other colors
+    pairs.append((grid("3", "4"), grid("32")))
+    write(tmp_path / "more" / "rule.json", as_json(*pairs))
+    # a program that knows the rule of an evaluation task is not asked
+    write(tmp_path / "more" / "other.json", as_json(*pairs))
+    build_arc(tmp_path / "data", training=[training], evaluation=[evaluation], generated=tmp_path / "more", num_aug=0)
+    return tmp_path / "data"
+
+
+def test_generated_pairs_are_of_training_tasks_and_never_equal_a_test(with_generated):
+    tasks = {task.name: task for task in load_canvases(with_generated, SIDES, with_generated=True).tasks}
+    assert [pair.input.tolist() for pair in tasks["rule"].generated] == [[[7] * 3], [[8] * 3], [[5] * 20]]
+    assert tasks["other"].generated == ()
+    assert load_canvases(with_generated, SIDES).tasks[0].generated == ()
+    assert (
+        "more (more pairs of training tasks, made by a program): 2 files" in (with_generated / "README.md").read_text()
+    )
+    datasets = pytest.importorskip("datasets", reason="there is no datasets")
+    rows = datasets.load_dataset(str(with_generated), "generated", split="generated")
+    assert [len(row["pairs"]) for row in rows] == [3]
+
+
+def test_visits_of_a_task_take_generated_pairs_that_fit_by_their_share(with_generated):
+    pairs = load_canvases(with_generated, SIDES, with_generated=True).pairs("train")
+    # the wide one does not fit on the canvas of its task
+    assert len(pairs) == 4 and pairs.num_generated.tolist() == [2, 0]
+    assert pairs.numbers_in_task.tolist() == [0, 1, 0, 1]
+    draws = CanvasDraws(pairs, 961, 0, 200, seed=3, share_as_given=1.0, share_generated=0.75)
+    plain = CanvasDraws(pairs, 961, 0, 200, seed=3, share_as_given=1.0)
+    batches, others = (
+        [these.__getitems__(list(these.of_step(step, 0))) for step in range(200)] for these in (draws, plain)
+    )
+    of_rule = [batch["puzzle_identifiers"] == 1 for batch in batches]
+    is_made = torch.cat(
+        [(batch["input_ids"] >= 2 + 7).any(1)[mine] for batch, mine in zip(batches, of_rule, strict=True)]
+    )
+    assert is_made.float().mean().item() == pytest.approx(0.75, abs=0.03)
+    # tasks, symmetries and colors are drawn as without
+    for name in ("puzzle_identifiers", "conditions"):
+        assert all(torch.equal(batch[name], other[name]) for batch, other in zip(batches, others, strict=True))
+    assert not any((other["input_ids"] >= 2 + 7).any() for other in others)
+
+
+def test_data_without_generated_pairs_and_folders_without_them_are_named(arc_folder, tmp_path):
+    with pytest.raises(ValueError, match="has no generated pairs; build it again by build_arc.py with --generated"):
+        load_canvases(arc_folder, SIDES, with_generated=True)
+    task = tmp_path / "task.json"
+    pairs = [{"input": first.tolist(), "output": second.tolist()} for first, second in TURN.train]
+    task.write_text(json.dumps({"train": pairs, "test": pairs}))
+    with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
+        build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "nowhere")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="has no file of a training task"):
+        build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "none")
+
+
+# --- translations
 
 
 def test_translated_grids_keep_their_cells_and_a_border():

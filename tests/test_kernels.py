@@ -347,8 +347,8 @@ def test_a_model_learns_the_same_with_the_kernels(small_model, batch, changes, m
 
     of_attention = set() if model.config.token_mixer == "mlp" else {"rope_attention"}
     assert set(calls) == {"swiglu_matmul", "swiglu_mlp"} | of_attention
-    assert fused_loss == pytest.approx(loss, rel=1e-2)
-    assert fused_loss == pytest.approx(exact_loss, rel=3e-2)
+    # not with the loss in bfloat16 without the kernels, which is as far from float32 the other way
+    assert fused_loss == pytest.approx(exact_loss, rel=1e-2)
     assert fused_gradients.keys() == gradients.keys()
     # as far from float32 as the model in bfloat16 without the kernels
     errors = [
