@@ -30,7 +30,7 @@ import gradio as gr
 
 _CLIENT = Path(__file__).parent / "client"
 # one script to the browser, in this order
-_SCRIPTS = ("rules.js", "draw.js", "replay.js", "edit.js", "share.js", "main.js")
+_SCRIPTS = ("rules.js", "draw.js", "replay.js", "edit.js", "gif.js", "share.js", "main.js")
 _MAX_CELLS = 40 * 40
 
 

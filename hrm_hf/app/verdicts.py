@@ -18,14 +18,19 @@ def said(error: Exception) -> str:
     return "**Not possible.** " + re.sub(r"([\\\\`*_\[\]#|!~])", r"\\\1", sentence)
 
 
-def with_verdict(function: Callable) -> Callable:
-    """An event that gives a board and a verdict; an error leaves the board unchanged and is the verdict."""
+def with_verdict(function: Callable, others: int = 0) -> Callable:
+    """An event that gives a board and a verdict; an error leaves the board unchanged and is the verdict.
+
+    Args:
+        function: of the event.
+        others: further outputs, which an error leaves unchanged as well.
+    """
 
     @wraps(function)
-    def answer(*arguments: Any, **named: Any) -> tuple[Any, str]:
+    def answer(*arguments: Any, **named: Any) -> tuple[Any, ...]:
         try:
             return function(*arguments, **named)
         except (ValueError, TypeError, FileNotFoundError, TimeoutError) as error:
-            return gr.skip(), said(error)
+            return gr.skip(), said(error), *[gr.skip()] * others
 
     return answer

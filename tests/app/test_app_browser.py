@@ -5,6 +5,7 @@ import re
 
 import pytest
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
+from PIL import Image, ImageChops
 
 
 expect = pytest.importorskip("playwright.sync_api", reason="there is no playwright").expect
@@ -239,8 +240,17 @@ def test_a_link_holds_puzzle_and_segment(chromium, app_url):
         board.get_by_role("button", name="Save all segments as JSON").click()
     assert json.loads(download.value.path().read_text())["puzzle"] == PUZZLE
     with page.expect_download() as download:
-        board.get_by_role("button", name="Save picture").click()
-    assert download.value.path().read_bytes()[:4] == b"\x89PNG"
+        board.get_by_role("button", name="Save as a picture").click()
+    picture = Image.open(download.value.path())
+    with page.expect_download() as download:
+        board.get_by_role("button", name="Save all segments as a GIF").click()
+    film = Image.open(download.value.path())
+    steps = int(board.get_by_role("slider").get_attribute("max"))
+    assert (picture.format, film.format, film.n_frames) == ("PNG", "GIF", steps + 1)
+    # the frame of the segment that is shown is the picture, but for colors that the palette lacks
+    film.seek(1)
+    difference = ImageChops.difference(film.convert("RGB"), picture.convert("RGB"))
+    assert max(high for _, high in difference.getextrema()) <= 32
     page.goto(link)
     expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in")
     expect(board.locator(".replay-label")).to_contain_text("Segment 1 of")

@@ -1,5 +1,5 @@
 // The board of every puzzle: Sudoku, maze, ARC. `element`, `trigger`, `props` and `watch` come from Gradio's gr.HTML,
-// which runs these files as one: rules, draw, replay, edit, share, main.
+// which runs these files as one: rules, draw, replay, edit, gif, share, main.
 //
 // props.value is what board.py describes. Text of a puzzle only ever becomes textContent or an attribute, never HTML.
 

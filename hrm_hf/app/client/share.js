@@ -36,9 +36,10 @@ function saveJson() {
   save(new Blob([JSON.stringify({ kind, model, puzzle: given, steps }, null, 1)], { type: "application/json" }), "json");
 }
 
-/** The board as it is shown, as a picture. */
-function savePng() {
-  const board = props.value, side = 48, edge = 4;
+/** The board as it is shown, on a canvas. */
+function drawn() {
+  const board = props.value, edge = 4;
+  const side = Math.max(16, Math.min(48, Math.floor(432 / board.columns)));
   const canvas = make("canvas");
   canvas.width = board.columns * side + 2 * edge;
   canvas.height = board.rows * side + 2 * edge;
@@ -61,7 +62,8 @@ function savePng() {
       pen.strokeRect(x + 0.5, y + 0.5, side, side);
     }
     pen.fillStyle = style.color;
-    pen.font = (cell.classList.contains("given") ? "bold " : "") + (cell.classList.contains("pencil") ? 13 : 26) + "px sans-serif";
+    const size = Math.round(side * (cell.classList.contains("pencil") ? 0.27 : 0.54));
+    pen.font = (cell.classList.contains("given") ? "bold " : "") + size + "px sans-serif";
     pen.fillText(cell.textContent, x + side / 2, y + side / 2 + 1);
   });
   pen.strokeStyle = "#475569";
@@ -72,13 +74,31 @@ function savePng() {
       pen.strokeRect(edge + column * side, edge + row * side, boxColumns * side, boxRows * side);
     }
   }
-  canvas.toBlob((blob) => save(blob, "png"));
+  return canvas;
+}
+
+/** All steps as a GIF; the last one stays for a while. */
+function saveGif() {
+  stop();
+  const before = shown, frames = [], delays = [];
+  let canvas = null;
+  for (let step = 0; step <= props.value.steps.length; step++) {
+    show(step);
+    canvas = drawn();
+    frames.push(inPalette(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data));
+    delays.push(step === props.value.steps.length ? 250 : Math.round(pace / 10));
+  }
+  show(before);
+  save(encodeGif(frames, delays, canvas.width, canvas.height), "gif");
 }
 
 function keeping(board) {
   const node = make("div", "choice");
   node.appendChild(smallButton("Copy link", copyLink, "Copy a link to this puzzle and segment"));
-  node.appendChild(smallButton("Save picture", savePng));
-  if (board.steps.length) node.appendChild(smallButton("Save thinking", saveJson, "Save all segments as JSON"));
+  node.appendChild(smallButton("Picture", () => drawn().toBlob((blob) => save(blob, "png")), "Save as a picture"));
+  if (board.steps.length) {
+    node.appendChild(smallButton("GIF", saveGif, "Save all segments as a GIF"));
+    node.appendChild(smallButton("JSON", saveJson, "Save all segments as JSON"));
+  }
   return node;
 }

@@ -12,6 +12,7 @@ from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 from hrm_hf.app.solving import MAX_SEGMENTS
+from hrm_hf.app.verdicts import with_verdict
 from hrm_hf.puzzles.arc.desk import MAX_AUGMENTATIONS, ArcDesk
 from hrm_hf.puzzles.arc.kind import ARC
 
@@ -69,15 +70,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     def solve(
         model: str | None, data_set: str, task: str, augmentations: float, segments: float, with_truth: bool
     ) -> tuple[dict, str, dict | None]:
-        with sentences():
-            if not model:
-                raise ValueError(_NO_MODEL)
-            if not task:
-                raise ValueError(_NO_DATA)
-            if not desk.knows(model, data_set, task):
-                return tests(desk.arc_task(data_set, task), None, with_truth), _UNKNOWN.format(task=task), None
-            result = desk.solve_arc(model, data_set, task, augmentations, segments)
-            return tests(result["task"], result["answers"], with_truth), arc_verdict(result), result
+        if not model:
+            raise ValueError(_NO_MODEL)
+        if not task:
+            raise ValueError(_NO_DATA)
+        if not desk.knows(model, data_set, task):
+            return tests(desk.arc_task(data_set, task), None, with_truth), _UNKNOWN.format(task=task), None
+        result = desk.solve_arc(model, data_set, task, augmentations, segments)
+        return tests(result["task"], result["answers"], with_truth), arc_verdict(result), result
 
     def uncover(data_set: str | None, task: str | None, result: dict | None, with_truth: bool) -> dict | None:
         """The test with or without the truth, whatever was solved before."""
@@ -123,7 +123,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     truth.input(uncover, [data_set, task, result, truth], answer, **quick)
     model.change(lambda name: gr.Button(interactive=bool(name)), model, solve_button, **quick)
     solve_button.click(
-        solve,
+        with_verdict(solve, others=1),
         [model, data_set, task, augmentations, segments, truth],
         [answer, verdict, result],
         api_visibility="private",
