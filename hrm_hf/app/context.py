@@ -32,7 +32,7 @@ class AppSettings:
     hub_models: tuple[str, ...] = ()
     max_concurrency: int = 2
     max_queue: int = 64
-    seconds_per_request: float = 60.0
+    seconds_per_request: float = 20.0
 
 
 def out_of_time(seconds: float) -> TimeoutError:

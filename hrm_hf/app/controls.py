@@ -7,6 +7,7 @@ from gradio.context import Context
 
 from hrm_hf.app.context import sentences
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.others_files import card_html
 from hrm_hf.app.solving import MAX_SEGMENTS
 
 
@@ -22,7 +23,7 @@ def model_picker(shelf: ModelShelf, names: Callable[[], list[str]], missing: str
 
     def describe(name: str | None) -> str:
         with sentences():
-            return shelf.describe(name) if name else missing
+            return card_html(shelf.describe(name)) if name else missing
 
     def refresh(chosen: str | None) -> gr.Dropdown:
         now = names()
@@ -30,7 +31,7 @@ def model_picker(shelf: ModelShelf, names: Callable[[], list[str]], missing: str
 
     dropdown = gr.Dropdown(found, value=next(iter(found), None), label="Model", info=None if found else missing)
     with gr.Accordion("About this model", open=False):
-        card = gr.Markdown(describe(next(iter(found), None)))
+        card = gr.Markdown(describe(next(iter(found), None)), elem_classes="card")
     dropdown.change(describe, dropdown, card, api_visibility="private", show_progress="hidden")
     Context.root_block.load(refresh, dropdown, dropdown, api_visibility="private", show_progress="hidden")
     return dropdown

@@ -12,6 +12,7 @@ from hrm_hf.app.charts import bar_chart, category_chart, histogram
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.data_sets import DataShelf, OpenSplit
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.others_files import card_html
 from hrm_hf.app.page_events import when_looked_at
 from hrm_hf.data.row_filter import RowFilter
 
@@ -180,7 +181,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             splits = data.splits(dataset)
             # the rows that are trained on say more of a data set than the list of its parts
             subset = "plans" if "plans" in splits else next(iter(splits))
-            card = data.card(dataset)
+            card = card_html(data.card(dataset))
         return [
             card,
             gr.update(choices=list(splits), value=subset, visible=len(splits) > 1),
@@ -223,7 +224,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     with gr.Accordion("Statistics of these rows", open=True):
         counts = gr.HTML(elem_id="data-counts")
     with gr.Accordion("Card", open=False):
-        card = gr.Markdown()
+        card = gr.Markdown(elem_classes="card")
 
     is_open = gr.State(False)
     place = [dataset_menu, subset_menu, split_menu]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hrm_hf.app.others_files import folders_with, named, read_beginning
+
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -265,7 +267,7 @@ class DataShelf:
 
     def card(self, name: str) -> str:
         """The beginning of a data card as Markdown, without its metadata and pictures."""
-        text = (self._folder(name) / "README.md").read_text(encoding="utf-8", errors="replace")
+        text = read_beginning(self._folder(name) / "README.md")
         if text.startswith("---"):
             text = text.partition("\n---")[2]
         lines = [line for line in text.splitlines() if not line.startswith("![")]
@@ -288,11 +290,8 @@ class DataShelf:
         key = (name, subset, split)
         with self._lock:
             if key not in self._open:
-                try:
+                with named(folder, name):
                     self._open[key] = _open(folder, name, subset, split)
-                except (ValueError, FileNotFoundError) as error:
-                    # where the folder is on this machine is nothing for a page
-                    raise type(error)(str(error).replace(str(folder), name)) from error
                 if len(self._open) > _MAX_OPEN:
                     self._open.popitem(last=False)
             self._open.move_to_end(key)
@@ -314,12 +313,8 @@ class DataShelf:
     def _folders(self) -> dict[str, Path]:
         from hrm_hf.data.folder import is_dataset_folder
 
-        return {
-            card.parent.relative_to(self.root).as_posix(): card.parent
-            for level in range(1, _LEVELS + 1)
-            for card in self.root.glob("*/" * level + "README.md")
-            if is_dataset_folder(card.parent)
-        }
+        found = folders_with(self.root, "README.md", _LEVELS)
+        return {name: folder for name, folder in found if is_dataset_folder(folder)}
 
 
 def _splits_of_card(folder: Path) -> dict[str, list[str]]:

@@ -7,6 +7,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 MAX_REQUEST_BYTES = 1_000_000
+# cells that a request may have a model think about, those of a board counted for each segment and copy: 16 segments on
+# 8 copies of a 30x30 maze are 115,200, and are stopped by the time limit where they take too long
+MAX_CELLS_THOUGHT = 130_000
+
+
+def check_cost(max_segments: int, copies: int, cells: int) -> None:
+    """Refuse what would keep other visitors waiting.
+
+    Args:
+        max_segments: segments that are asked for.
+        copies: copies that are asked for.
+        cells: of a board.
+
+    Raises:
+        ValueError: if these are too many together.
+    """
+    cost = max_segments * copies * cells
+    if cost > MAX_CELLS_THOUGHT:
+        raise ValueError(
+            f"{max_segments} segments on {copies} copies of {cells} cells are too much for one request "
+            f"({cost:,} cells; the maximum is {MAX_CELLS_THOUGHT:,}); ask for fewer segments or copies."
+        )
 
 
 class RequestLimits:

@@ -67,7 +67,8 @@ def build_app(settings: AppSettings) -> gr.Blocks:
                 gr.Markdown(_API)
                 add_endpoint(models, settings)
                 add_endpoint(describe_model, settings)
-    app.queue(max_size=settings.max_queue, default_concurrency_limit=4 * settings.max_concurrency)
+    # without the open routes, all that runs a model waits in the queue
+    app.queue(max_size=settings.max_queue, default_concurrency_limit=4 * settings.max_concurrency, api_open=False)
     return app
 
 

@@ -1,6 +1,5 @@
 """The models that the app offers: found under one folder and in an allow-list, loaded when first asked for."""
 
-import json
 import re
 import threading
 from collections import OrderedDict
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings
+from hrm_hf.app.others_files import folders_with, named, read_beginning, read_json_object
 
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ModelShelf:
             task: name of a kind of puzzle; by default all. What a model of the Hub is for is not known before
                 it is loaded, so those are always named.
         """
-        local = {name: _read_json(folder / "processor_config.json") for name, folder in self._folders().items()}
+        local = {name: read_json_object(folder / "processor_config.json") for name, folder in self._folders().items()}
         names = [
             name
             for name, settings in local.items()
@@ -90,16 +90,14 @@ class ModelShelf:
             return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is fetched when it is first used."
         facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
         card = folder / "README.md"
-        excerpt = _excerpt(card.read_text(errors="replace")) if card.is_file() else "It has no card."
+        excerpt = _excerpt(read_beginning(card)) or "It has no card."
         return f"{' · '.join(facts)}\n\n{excerpt}"
 
     def _folders(self) -> dict[str, Path]:
         """Folders of models by name: those with a configuration and weights."""
         found = {f"shipped/{config.parent.name}": config.parent for config in sorted(_SHIPPED.glob("*/config.json"))}
-        root = self._settings.models_root
-        for level in range(1, _LEVELS + 1):
-            for config in sorted(root.glob("*/" * level + "config.json")):
-                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
+        for name, folder in folders_with(self._settings.models_root, "config.json", _LEVELS):
+            found.setdefault(name, folder)
         return {name: folder for name, folder in found.items() if any(folder.glob("*.safetensors"))}
 
     def _check_offered(self, name: str, offered: list[str] | set[str]) -> None:
@@ -118,11 +116,8 @@ class ModelShelf:
             if loaded is not None:
                 return loaded
             folder = self._folders().get(name)
-            try:
+            with named(folder, name):
                 loaded = load(name if folder is None else str(folder))
-            except (ValueError, FileNotFoundError) as error:
-                # where the folder is on this machine is nothing for a page
-                raise type(error)(str(error).replace(str(folder), name)) from error
             with self._lock:
                 self._loaded[name, kind] = loaded
                 if len(self._loaded) > _MAX_LOADED:
@@ -147,19 +142,11 @@ def _on_device(loaded: tuple[Any, Any]) -> tuple[Any, Any]:
     return model.to(_device()), processing
 
 
-def _read_json(path: Path) -> dict:
-    """A JSON file; nothing if it is not there, or is being written."""
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-
-
 def _task(folder: Path) -> str:
-    processor = _read_json(folder / "processor_config.json")
+    processor = read_json_object(folder / "processor_config.json")
     if processor:
         return f"{processor.get('task')} {processor.get('height')}x{processor.get('width')}"
-    return f"text ({_read_json(folder / 'config.json').get('model_type')})"
+    return f"text ({read_json_object(folder / 'config.json').get('model_type')})"
 
 
 def _num_parameters(folder: Path) -> int:

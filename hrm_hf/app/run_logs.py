@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import yaml
 
+from hrm_hf.app.others_files import folders_with, open_regular, read_beginning, read_json_object
+
 
 Axis = Literal["step", "minutes"]
 
@@ -172,11 +174,7 @@ class RunLogs:
             return reader.read()
 
     def _folders(self) -> dict[str, Path]:
-        found = {}
-        for level in range(1, _LEVELS + 1):
-            for recipe in self.root.glob("*/" * level + "recipe.yaml"):
-                found[recipe.parent.relative_to(self.root).as_posix()] = recipe.parent
-        return found
+        return dict(folders_with(self.root, "recipe.yaml", _LEVELS))
 
     def _last_written(self, name: str) -> float:
         return max((_changed(self.root / name / file) for file in ("log.jsonl", "recipe.yaml")), default=0.0)
@@ -207,7 +205,7 @@ class _Reader:
 
     def _read_log(self):
         try:
-            log = open(self.folder / "log.jsonl", "rb")
+            log = open_regular(self.folder / "log.jsonl")
         except OSError:
             if self._offset:
                 self._forget()
@@ -241,7 +239,7 @@ class _Reader:
     def _take(self, line: bytes):
         try:
             record = json.loads(line)
-        except ValueError:  # not JSON, or not text: a line of a run that was killed while it wrote
+        except (ValueError, RecursionError):  # not JSON, or not text: a line of a run that was killed while it wrote
             return
         if not isinstance(record, dict):
             return
@@ -261,11 +259,11 @@ class _Reader:
 
     def _read_recipe(self):
         if self._is_new("recipe.yaml"):
-            text = _beginning(self.folder / "recipe.yaml")
+            text = read_beginning(self.folder / "recipe.yaml", _MAX_RECIPE)
             self.run.recipe = text
             try:
                 options = yaml.safe_load(text)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, RecursionError, ValueError):  # a date or a number may be out of range
                 options = None
             self.run.options = options if isinstance(options, dict) else {}
 
@@ -278,11 +276,7 @@ class _Reader:
             self.run.result = None
             self._stamps.pop("result.json", None)
         elif self._is_new("result.json"):
-            try:
-                result = json.loads(_beginning(self.folder / "result.json"))
-            except ValueError:
-                result = None
-            self.run.result = result if isinstance(result, dict) else None
+            self.run.result = read_json_object(self.folder / "result.json") or None
 
     def _is_new(self, file: str) -> bool:
         stamp = _changed(self.folder / file)
@@ -299,14 +293,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _beginning(path: Path) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(_MAX_RECIPE)
-    except OSError:
-        return ""
 
 
 def _number(value: Any) -> float | None:

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings, out_of_time
+from hrm_hf.app.limits import check_cost
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.utils.time_limit import TimeLimit
 
@@ -102,6 +103,7 @@ class PuzzleDesk:
         kind = kind_of(processor)
         if kind.no_solving is not None:
             raise ValueError(f"The model {model} is for {kind.title}; choose a task on its page.")
+        check_cost(max_segments, copies, processor.seq_len)
         limit = TimeLimit(self._settings.seconds_per_request)
         started = time.perf_counter()
         (result,) = solve_checked(

@@ -12,6 +12,8 @@ CSS = """
 .verdict { min-height: 3.2rem; }
 .verdict p { margin: 0; }
 footer { opacity: 0.7; }
+.card table { display: block; overflow-x: auto; font-size: 0.85rem; border-collapse: collapse; }
+.card th, .card td { padding: 2px 8px; border: 1px solid var(--border-color-primary); white-space: nowrap; }
 .explanation { max-width: 640px; margin-top: 24px; }
 .explanation h2 { font-size: 1.1rem; margin: 0 0 8px; }
 .explanation svg { width: 100%; max-width: 480px; }

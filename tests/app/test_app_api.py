@@ -13,7 +13,9 @@ from conftest import ANSWER, MAZE_SIDE, PUZZLE
 from gradio_client.exceptions import AppError
 
 from hrm_hf.app.context import Deadline
+from hrm_hf.app.limits import check_cost
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.others_files import card_html
 from hrm_hf.app.solving import PuzzleDesk, verdict_text
 from hrm_hf.evaluation.trace import trace_thinking
 from hrm_hf.puzzles.maze.examples import random_maze
@@ -210,7 +212,79 @@ def test_a_damaged_model_does_not_tell_where_it_is(app_settings, tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
+def test_a_damaged_folder_is_no_matter_of_the_others(app_settings, tmp_path):
+    import shutil
+
+    for name, file, content in (
+        ("list", "processor_config.json", "[1, 2]"),
+        ("deep", "processor_config.json", "[" * 100_000),
+        ("numbers", "processor_config.json", '{"task": 1e999, "height": 1e999}'),
+        ("text", "config.json", "no JSON"),
+        ("card", "README.md", "---\n{ no: [yaml\n---\n# Card"),
+    ):
+        shutil.copytree(app_settings.models_root / "maze", tmp_path / "models" / name)
+        (tmp_path / "models" / name / file).write_text(content)
+    shutil.copytree(app_settings.models_root / "maze", tmp_path / "outside")
+    (tmp_path / "models" / "linked").symlink_to(tmp_path / "outside")
+    (tmp_path / "models" / "good").symlink_to(tmp_path / "models" / "card")
+    shelf = ModelShelf(replace(app_settings, models_root=tmp_path / "models"))
+    offered = [name for name in shelf.grid_models("maze") if not name.startswith("shipped/")]
+    assert offered == ["card", "good", "text"]
+    for name in offered:
+        assert "parameters" in shelf.describe(name)
+    assert shelf.load_grid("card") and shelf.load_grid("good")
+    with pytest.raises(ValueError) as caught:
+        shelf.load_grid("text")
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1)) ![x](javascript:alert(1))",
+        "[x](data:text/html;base64,PHNjcmlwdD4=)",
+        "<img src=x onerror=alert(1)>",
+        "```\n</code></pre>\n\n<script>alert(1)</script>\n```",
+        "<a href='vbscript:x'>y</a>",
+    ],
+)
+def test_cards_hold_no_html_and_no_scripts_of_their_authors(hostile):
+    from html.parser import HTMLParser
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            seen.append((tag, attributes))
+
+    seen = []
+    Tags().feed(card_html(f"# Title\n\n{hostile}\n\n[good](https://example.org) | a | b |"))
+    assert {tag for tag, _ in seen} <= {"h1", "p", "a", "pre", "code"}
+    assert [attributes for tag, attributes in seen if tag == "a"] == [[("href", "https://example.org")]]
+
+
+def test_a_card_keeps_its_tables_and_code():
+    drawn = card_html("| a | b |\n|---|---|\n| 1 | `x < y` |\n\n```python\na\n\nb\n```")
+    assert "<td>1</td>" in drawn and "<code>x &lt; y</code>" in drawn and "\n\n" not in drawn
+
+
 # --- what is refused
+
+
+def test_what_runs_a_model_must_queue(app_url, app_client):
+    body = json.dumps({"data": [SUDOKU, PUZZLE], "fn_index": 0, "session_hash": "x"}).encode()
+    for path in ("run/solve_puzzle", "api/solve_puzzle", "run/predict", "api/predict"):
+        assert 400 <= fetch(f"{app_url}gradio_api/{path}", body) < 500
+    # and the client, which queues, is answered
+    assert app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")["solved"]
+
+
+def test_the_cost_of_a_request_is_bounded(app_settings):
+    check_cost(16, 8, 900)
+    with pytest.raises(
+        ValueError, match="64 segments on 32 copies of 81 cells are too much .* fewer segments or copies"
+    ):
+        check_cost(64, 32, 81)
 
 
 @pytest.mark.parametrize(

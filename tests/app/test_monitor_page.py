@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 
 import pytest
@@ -131,6 +132,27 @@ def test_runs_in_folders_of_folders_are_found_and_nothing_outside_is(tmp_path):
 def run(tmp_path):
     write_run(tmp_path / "<b>run</b>", [train_line(10), train_line(20), eval_line(20)])
     return RunLogs(tmp_path).read("<b>run</b>")
+
+
+def test_a_damaged_run_is_no_matter_of_the_others(tmp_path):
+    for name in ("pipe", "yaml", "deep", "good"):
+        write_run(tmp_path / "runs" / name, [train_line(10)], result={"steps": 10})
+    runs = tmp_path / "runs"
+    (runs / "pipe" / "log.jsonl").unlink()
+    os.mkfifo(runs / "pipe" / "log.jsonl")
+    (runs / "yaml" / "recipe.yaml").write_text("a: [1, 2\n 2026-99-99: {")
+    (runs / "deep" / "recipe.yaml").write_text("[" * 5_000)
+    (runs / "deep" / "result.json").write_text("[" * 100_000)
+    with open(runs / "deep" / "log.jsonl", "a") as log:
+        log.write(
+            "[" * 100_000 + "\n" + '{"step": 1e999, "minutes": 1}\n' + '{"step": 20, "minutes": 1, "x": 1e400}\n'
+        )
+    write_run(tmp_path / "outside", [train_line(10)])
+    (runs / "linked").symlink_to(tmp_path / "outside")
+    logs = RunLogs(runs)
+    assert sorted(logs.names()) == ["deep", "good", "pipe", "yaml"]
+    assert [logs.read(name).last_step for name in ("deep", "good", "pipe", "yaml")] == [20, 10, -1, 10]
+    assert logs.read("yaml").options == {} and logs.read("deep").result is None
 
 
 def test_curves_name_training_and_evaluation_cells_and_puzzles(run):

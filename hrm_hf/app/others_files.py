@@ -1,0 +1,104 @@
+"""Files that others wrote, in folders of models, runs and data: none may stop a page or lead out of its root."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+_MAX_CHARACTERS = 1_000_000
+_SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
+
+
+def open_regular(path: Path) -> Any:
+    """A regular file for reading bytes. A pipe, which would wait for a writer, or a device is an `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path.name} is not a regular file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_beginning(path: Path, characters: int = _MAX_CHARACTERS) -> str:
+    """The beginning of a text; empty if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(4 * characters).decode("utf-8", errors="replace")[:characters]
+    except OSError:
+        return ""
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one if the file is not there, is being written, or holds something else."""
+    try:
+        value = json.loads(read_beginning(path))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path]]:
+    """Folders under a root that hold a file, up to some levels deep, by their path under it.
+
+    What a symbolic link brings in from outside of the root is left out.
+    """
+    inside = root.resolve()
+
+    def is_inside(path: Path) -> bool:
+        return path.resolve().is_relative_to(inside)
+
+    def search(folder: Path, name: str, level: int) -> Iterator[tuple[str, Path]]:
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: entry.name)
+        except OSError:
+            return
+        for entry in found:
+            path, below = Path(entry.path), f"{name}{entry.name}"
+            if entry.is_symlink() and not is_inside(path):
+                continue
+            wanted = os.path.join(entry.path, file)
+            if os.path.lexists(wanted) and (not os.path.islink(wanted) or is_inside(path / file)):
+                yield below, path
+            if level > 1:
+                yield from search(path, f"{below}/", level - 1)
+
+    yield from search(root, "", levels)
+
+
+@contextmanager
+def named(folder: Path | None, name: str) -> Iterator[None]:
+    """Errors of opening a folder as sentences that do not tell where it is on this machine.
+
+    Args:
+        folder: the folder, or `None` for something on the Hub.
+        name: what a page calls it.
+
+    Raises:
+        FileNotFoundError: as such.
+        ValueError: for whatever else a damaged file leads to.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        if folder is not None:
+            reason = reason.replace(str(folder), name)
+        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError)(reason) from error
+
+
+def card_html(markdown: str) -> str:
+    """A card as HTML that holds no tag, image or script link of its author.
+
+    Raw HTML in it is shown as text. Links lead to the web, to a mailbox, or within the page.
+    """
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    parser.validateLink = lambda link: bool(_SAFE_LINK.match(link.strip()))
+    # an empty line in a block of code would end the block for the parser of Markdown that the page has, too
+    return re.sub(r"\n(?=\n)", "\n&#8203;", parser.render(markdown))
