@@ -11,6 +11,7 @@ import numpy as np
 from hrm_hf.app.charts import bar_chart, category_chart, histogram
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.data_sets import DataShelf, OpenSplit
+from hrm_hf.app.endpoints import add_endpoint
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.others_files import card_html
 from hrm_hf.app.page_events import when_looked_at
@@ -81,26 +82,42 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         count: int = 5,
         member: int = 0,
     ) -> dict:
-        """Rows by source and rating: {"num_rows", "num_matching", "rows"}; `first` counts matching rows from 0, and
-        `member` is an augmentation of ARC tasks (0: the task as it is)."""
-        with sentences():
-            opened = data.open(dataset, subset, split)
-            rows = matching_rows(opened, sources, lowest_rating, highest_rating)
-            begin = max(0, _whole("first", first))
-            some = rows[begin : begin + min(max(0, _whole("count", count)), _MAX_ROWS)].tolist()
-            member = _whole("member", member)
-            return {
-                "num_rows": opened.num_rows,
-                "num_matching": len(rows),
-                "rows": [{"row": row} | opened.content(row, _member(opened, row, member)) for row in some],
-            }
+        """Rows of a split by source and rating: {"num_rows", "num_matching", "rows"}.
+
+        Args:
+            dataset: one of `data_sets`.
+            subset: one of its subsets.
+            split: one of the splits of the subset.
+            sources: sources to show; by default all.
+            lowest_rating, highest_rating: bounds of the rating; by default none.
+            first: the first row, counted from 0 among the matching ones.
+            count: number of rows.
+            member: number of the augmentation of an ARC task; 0 is the task itself.
+        """
+        opened = data.open(dataset, subset, split)
+        rows = matching_rows(opened, sources, lowest_rating, highest_rating)
+        begin = max(0, _whole("first", first))
+        some = rows[begin : begin + min(max(0, _whole("count", count)), _MAX_ROWS)].tolist()
+        member = _whole("member", member)
+        return {
+            "num_rows": opened.num_rows,
+            "num_matching": len(rows),
+            "rows": [{"row": row} | opened.content(row, _member(opened, row, member)) for row in some],
+        }
 
     def data_picture(dataset: str, subset: str, split: str, row: int, member: int = 0) -> str:
-        """Input and label of a row as a PNG in base64; text has none."""
-        with sentences():
-            opened = data.open(dataset, subset, split)
-            row = _row(opened, _whole("row", row))
-            return base64.b64encode(opened.picture(row, _member(opened, row, _whole("member", member)))).decode()
+        """Input and label of a row as a PNG in base64; text has none.
+
+        Args:
+            dataset: one of `data_sets`.
+            subset: one of its subsets.
+            split: one of the splits of the subset.
+            row: number of the row, from 0 on.
+            member: number of the augmentation of an ARC task; 0 is the task itself.
+        """
+        opened = data.open(dataset, subset, split)
+        row = _row(opened, _whole("row", row))
+        return base64.b64encode(opened.picture(row, _member(opened, row, _whole("member", member)))).decode()
 
     def data_statistics(
         dataset: str,
@@ -110,14 +127,23 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         lowest_rating: float | None = None,
         highest_rating: float | None = None,
     ) -> dict:
-        """Counts of the matching rows by source, rating and so on: for each a list of [label, rows]."""
-        with sentences():
-            opened = data.open(dataset, subset, split)
-            rows = matching_rows(opened, sources, lowest_rating, highest_rating)
-            return {name: [list(bar) for bar in bars] for name, bars in statistics(opened, rows).items()}
+        """Counts of the matching rows by source, rating and so on: for each a list of [label, rows].
+
+        Args:
+            dataset: one of `data_sets`.
+            subset: one of its subsets.
+            split: one of the splits of the subset.
+            sources: sources to count; by default all.
+            lowest_rating, highest_rating: bounds of the rating; by default none.
+        """
+        opened = data.open(dataset, subset, split)
+        rows = matching_rows(opened, sources, lowest_rating, highest_rating)
+        return {name: [list(bar) for bar in bars] for name, bars in statistics(opened, rows).items()}
 
     for function in (data_sets, data_rows, data_picture, data_statistics):
-        gr.api(function, api_name=function.__name__, **slots)
+        add_endpoint(
+            function, slots, dataset=next(iter(data.names()), "sudoku-9x9"), subset="default", split="test", row=0
+        )
 
     # --- what the page shows
 

@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 
 from hrm_hf.app import data_page, monitor_page, puzzles_page, text_page
 from hrm_hf.app.context import AppSettings
-from hrm_hf.app.endpoints import add_endpoint
+from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, RequestLimits
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.theme import CSS, HEAD, make_theme
@@ -28,7 +28,7 @@ from gradio_client import Client
 
 client = Client("http://127.0.0.1:7860")  # the address of this page
 model = client.predict(api_name="/models")["sudoku"][0]
-puzzle = client.predict(size=6, difficulty="hard", api_name="/random_sudoku")
+puzzle = "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3.."
 result = client.predict(model=model, puzzle=puzzle, api_name="/solve_puzzle")
 print(result["answer"], result["solved"], result["reason"])
 ```
@@ -65,8 +65,9 @@ def build_app(settings: AppSettings) -> gr.Blocks:
                     page.add_page(settings, shelf)
             with gr.Tab("API"):
                 gr.Markdown(_API)
-                add_endpoint(models, settings)
-                add_endpoint(describe_model, settings)
+                add_endpoint(models, model_slots(settings))
+                named = next((name for names in models().values() for name in names), "shipped/sudoku-hard")
+                add_endpoint(describe_model, model_slots(settings), model=named)
     # without the open routes, all that runs a model waits in the queue
     app.queue(max_size=settings.max_queue, default_concurrency_limit=4 * settings.max_concurrency, api_open=False)
     return app

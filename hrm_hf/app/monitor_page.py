@@ -14,6 +14,7 @@ import gradio as gr
 from hrm_hf.app.charts import COLORS, Line, line_chart, number
 from hrm_hf.app.charts import CSS as CHART_CSS
 from hrm_hf.app.context import AppSettings, sentences
+from hrm_hf.app.endpoints import add_endpoint
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 from hrm_hf.app.run_boards import CSS as BOARD_CSS
@@ -145,27 +146,36 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return [summary(logs.read(name)) for name in logs.names()[:_MAX_LISTED]]
 
     def monitor_series(run: str, axis: str = "step", max_points: int = 500) -> dict:
-        """All series of a run against "step" or "minutes": for each `x` and `y`, thinned out to `max_points`."""
-        with sentences():
-            log = logs.read(run)
-            if axis not in _AXES:
-                raise ValueError(f"The axis {str(axis)[:40]!r} is not known; give step or minutes.")
-            most = min(max(_whole("max_points", max_points), 10), 2000)
-            return {
-                name: dict(zip(("x", "y"), series.points(axis, most), strict=True))
-                for name, series in list(log.series.items())
-            }
+        """All series of a run: `x` and `y` of each by its name.
+
+        Args:
+            run: one of `monitor_runs`.
+            axis: "step" or "minutes", for `x`.
+            max_points: maximum number of points of a series, 10 to 2000; peaks stay.
+        """
+        log = logs.read(run)
+        if axis not in _AXES:
+            raise ValueError(f"The axis {str(axis)[:40]!r} is not known; give step or minutes.")
+        most = min(max(_whole("max_points", max_points), 10), 2000)
+        return {
+            name: dict(zip(("x", "y"), series.points(axis, most), strict=True))
+            for name, series in list(log.series.items())
+        }
 
     def monitor_evaluation(run: str, back: int = 0) -> dict:
-        """An evaluation of a run with its samples and boards: the newest, or so many before it."""
-        with sentences():
-            evaluations, back = logs.read(run).evaluations, _whole("back", back)
-            if not 0 <= back < len(evaluations):
-                raise ValueError(f"There is no evaluation {back} before the newest; {len(evaluations)} are there.")
-            return asdict(evaluations[-1 - back])
+        """An evaluation of a run with its samples and boards.
+
+        Args:
+            run: one of `monitor_runs`.
+            back: 0 is the newest evaluation, 1 the one before it.
+        """
+        evaluations, back = logs.read(run).evaluations, _whole("back", back)
+        if not 0 <= back < len(evaluations):
+            raise ValueError(f"There is no evaluation {back} before the newest; {len(evaluations)} are there.")
+        return asdict(evaluations[-1 - back])
 
     for function in (monitor_runs, monitor_series, monitor_evaluation):
-        gr.api(function, api_name=function.__name__, concurrency_limit=4)
+        add_endpoint(function, {"concurrency_limit": 4}, run=next(iter(logs.names()), "demo"))
 
     gr.Markdown(
         "Runs of `train_accelerate.py` as they train, or as they were: choose up to six to compare. Letters and "

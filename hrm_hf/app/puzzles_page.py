@@ -4,7 +4,7 @@ import gradio as gr
 from gradio.context import Context
 
 from hrm_hf.app.context import AppSettings
-from hrm_hf.app.endpoints import add_endpoint
+from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.explanation import EXPLANATION
 from hrm_hf.app.links import link_of
 from hrm_hf.app.models import ModelShelf
@@ -27,4 +27,13 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 page.add_page(settings, shelf)
     Context.root_block.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden", queue=False)
     gr.HTML(EXPLANATION, elem_id="explanation")
-    add_endpoint(PuzzleDesk(settings, shelf).solve_puzzle, settings)
+    add_endpoint(PuzzleDesk(settings, shelf).solve_puzzle, model_slots(settings), **_example(shelf))
+
+
+def _example(shelf: ModelShelf) -> dict[str, str]:
+    """A model and a puzzle for it, for those who read the API; nothing without models."""
+    for kind in kinds():
+        example = getattr(kind.page(), "example_puzzle", None)
+        for model in shelf.grid_models(kind.name) if example else ():
+            return {"model": model, "puzzle": example(shelf.grid_processor(model).height)}
+    return {}

@@ -15,7 +15,7 @@ import gradio as gr
 from hrm_hf.app.charts import Line, line_chart
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker
-from hrm_hf.app.endpoints import model_slots
+from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 
@@ -177,17 +177,28 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         halt_threshold: float = 0.5,
     ) -> Iterator[dict]:
         """Continue a text. Streams {"text", "end"}; the last message also has every token with its probability,
-        entropy in bits, segments and likeliest alternatives, and the states after every module call. depth is
-        "fixed" (segments for every token) or "adaptive" (until the halting probability is halt_threshold, at most
-        segments). With 0 new tokens it looks at the prompt alone."""
-        controls = (temperature, top_k, top_p, min_p, new_tokens, seed, depth, segments, halt_threshold)
-        with sentences():
-            for written, trace, _ in work(model, prompt, *controls):
-                yield {"text": written.text, "end": written.end} | (
-                    {} if trace is None else trace_json(trace, written)
-                )
+        entropy in bits, segments and likeliest alternatives, and the states after every module call.
 
-    gr.api(generate_text, api_name="generate_text", **slots)
+        Args:
+            model: one of `models`, for text.
+            prompt: the text to continue.
+            temperature: 0 takes the likeliest token, 1 samples from the model's probabilities.
+            top_k: sample from so many likeliest tokens; 0 is all.
+            top_p: sample from the likeliest tokens that have this probability together.
+            min_p: leave out tokens that are less likely than this share of the likeliest one.
+            new_tokens: number of tokens to write; with 0 it looks at the prompt alone.
+            seed: equal seeds give equal texts.
+            depth: "fixed" (`segments` for every token) or "adaptive" (until the halting probability is
+                `halt_threshold`, at most `segments`).
+            segments: of thinking per token.
+            halt_threshold: halting probability that ends the thinking on a token, with adaptive depth.
+        """
+        controls = (temperature, top_k, top_p, min_p, new_tokens, seed, depth, segments, halt_threshold)
+        for written, trace, _ in work(model, prompt, *controls):
+            yield {"text": written.text, "end": written.end} | ({} if trace is None else trace_json(trace, written))
+
+    example = next(iter(shelf.text_models()), "shipped/text")
+    add_endpoint(generate_text, slots, model=example, prompt="The king said")
 
     with gr.Row():
         with gr.Column(scale=3, min_width=300):

@@ -168,6 +168,22 @@ def test_a_task_that_the_model_does_not_know_is_a_sentence(app_client):
 # --- models
 
 
+def test_every_endpoint_says_what_it_takes_and_its_example_runs(app_url, app_client):
+    with urllib.request.urlopen(f"{app_url}gradio_api/info") as answer:
+        endpoints = json.load(answer)["named_endpoints"]
+    ran = set()
+    for name, endpoint in endpoints.items():
+        assert endpoint["description"], name
+        for each in endpoint["parameters"]:
+            assert each["python_type"]["description"] and each["label"] == each["parameter_name"], (name, each)
+        wanted = [each for each in endpoint["parameters"] if not each["parameter_has_default"]]
+        if name.startswith(("/monitor", "/data_", "/generate", "/arc_task", "/solve_arc")):
+            continue  # there are no runs, data sets of boards and text models here, and no built-in tasks
+        app_client.predict(api_name=name, **{each["parameter_name"]: each["example_input"] for each in wanted})
+        ran.add(name)
+    assert {"/solve_puzzle", "/random_sudoku", "/random_maze", "/models", "/describe_model"} <= ran
+
+
 def test_models_are_named_by_task_and_described(app_client):
     models = app_client.predict(api_name="/models")
     assert (models["sudoku"], models["maze"], models["arc"]) == ([SUDOKU], ["maze"], ["arc"])

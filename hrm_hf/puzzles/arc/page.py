@@ -131,7 +131,13 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         **slots,
     )
     for function in (desk.arc_data_sets, desk.arc_tasks, desk.arc_task, desk.solve_arc):
-        add_endpoint(function, settings)
+        add_endpoint(
+            function,
+            slots,
+            model=next(iter(models()), "shipped/arc-1"),
+            data_set=next(iter(data_sets), "arc-agi-1"),
+            task=_FIRST_TASK,
+        )
 
 
 def demonstrations(task: dict[str, list[dict]]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         show_progress_on=verdict,
         **slots,
     )
-    add_endpoint(random_maze, settings)
+    add_endpoint(random_maze, slots)
 
 
 def empty_maze(height: int, width: int) -> str:

@@ -166,7 +166,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
     first = next(iter(models()), None)
     # what is opened first should take several segments
-    opened = FAMOUS["AI Escargot"][0] if size_of(first) == 9 else example(first, "hard")[0]["given"]
+    opened = example_puzzle(size_of(first))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             with gr.Row():
@@ -217,7 +217,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     solve_button.click(solve, **asked, api_visibility="private", show_progress_on=verdict, **slots)
     hint_button.click(hint, **asked, api_visibility="private", show_progress_on=verdict, **slots)
     Context.root_block.load(open_link, None, [model, board, verdict], **quick, **slots)
-    add_endpoint(random_sudoku, settings)
+    add_endpoint(random_sudoku, slots)
+
+
+def example_puzzle(size: int) -> str:
+    """A hard puzzle of a size, as a line: the famous AI Escargot of 9x9."""
+    if size == 9:
+        return FAMOUS["AI Escargot"][0]
+    return EXAMPLES[size]["hard"][0] if size in EXAMPLES else random_sudoku(size, "hard", seed=0)
 
 
 def place_of(cell: int, num_cells: int) -> str:
