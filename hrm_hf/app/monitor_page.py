@@ -42,8 +42,9 @@ CSS = (
   color: #fff; background: var(--hrm-color); font-weight: 700; font-size: 12px; line-height: 1.5em; }
 .hrm-run .hrm-state { border: 1px solid currentColor; border-radius: 999px; padding: 0 8px; font-size: 12px;
   margin-left: 6px; white-space: nowrap; }
-.hrm-run .hrm-running { color: #1f9d6b; font-weight: 600; }
-.hrm-run .hrm-stopped { color: #d0475c; }
+.hrm-run .hrm-running { color: #15803d; font-weight: 600; }
+.hrm-run .hrm-stopped { color: #b91c1c; }
+.dark .hrm-run .hrm-running { color: #4ade80; } .dark .hrm-run .hrm-stopped { color: #fca5a5; }
 .hrm-run .hrm-track { height: 5px; border-radius: 3px; margin: 7px 0 3px; background: var(--border-color-primary); }
 .hrm-run .hrm-done { height: 100%; border-radius: 3px; background: var(--hrm-color); }
 .hrm-run small, .hrm-sample small { color: var(--body-text-color-subdued); font-size: 12.5px; }

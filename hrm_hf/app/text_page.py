@@ -38,7 +38,8 @@ CSS = """
 .text-tokens button { font: inherit; color: inherit; border: 0; margin: 0 1px 0 0; padding: 2px 1px; cursor: pointer;
   border-radius: 3px; white-space: pre-wrap; line-height: 1.35; display: inline-flex; flex-direction: column;
   align-items: center; vertical-align: middle; max-width: 100%; background: rgb(47 127 209 / var(--shade)); }
-.text-tokens button small { font-size: 10px; line-height: 1; opacity: 0.75; font-variant-numeric: tabular-nums; }
+.text-tokens button::after { content: attr(data-figure); font-size: 10px; line-height: 1; opacity: 0.9;
+  font-variant-numeric: tabular-nums; }
 .text-tokens button.text-given { border-bottom: 2px dotted var(--body-text-color-subdued); }
 .text-tokens button:hover, .text-tokens button:focus-visible, .text-tokens button[aria-pressed="true"] {
   outline: 2px solid #d97a1a; }
@@ -410,12 +411,15 @@ def tokens_html(trace: "TextTrace", num_given: int, color: str, chosen: int) -> 
         facts.append(f"entropy {token.entropy:.2f} bits")
         facts.append(f"probability {token.probability:.1%}")
         title = escape(", ".join(facts))
+        # what is heard begins with what is seen
+        label = escape(", ".join([visible(token.text), *facts]))
         given = ' class="text-given"' if token.number <= num_given else ""
         line_end = "<br>" if "\n" in token.text else ""
         parts.append(
-            f'<button type="button" data-number="{token.number}" title="{title}" aria-label="{title}" '
-            f'aria-pressed="{str(token.number == chosen).lower()}" style="--shade: {0.05 + 0.5 * share:.2f}"{given}>'
-            f'{escape(visible(token.text))}<small aria-hidden="true">{figure}</small></button>{line_end}'
+            f'<button type="button" data-number="{token.number}" title="{title}" aria-label="{label}" '
+            f'aria-pressed="{str(token.number == chosen).lower()}" style="--shade: {0.05 + 0.5 * share:.2f}"{given} '
+            # the figure is drawn, and no part of the name of the button
+            f'data-figure="{figure}">{escape(visible(token.text))}</button>{line_end}'
         )
     return f'{_legend(color, most)}<div class="text-tokens">{"".join(parts)}</div>'
 

@@ -11,7 +11,13 @@ CSS = """
 .app-head p { color: var(--body-text-color-subdued); margin: 0; }
 .verdict { min-height: 3.2rem; }
 .verdict p { margin: 0; }
-footer { opacity: 0.7; }
+footer button, footer a { color: var(--body-text-color-subdued) !important; opacity: 1 !important; }
+/* colors that can be read: WCAG asks for a contrast of 4.5 */
+.dark { --color-accent: #60a5fa; }
+.dark .prose a { color: #93c5fd; }
+pre, pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; overflow: visible !important; }
+.prose code, .block-info code, code { color: var(--body-text-color) !important; }
+.token { color: inherit !important; opacity: 1 !important; }
 .card table { display: block; overflow-x: auto; font-size: 0.85rem; border-collapse: collapse; }
 .card th, .card td { padding: 2px 8px; border: 1px solid var(--border-color-primary); white-space: nowrap; }
 .explanation { max-width: 640px; margin-top: 24px; }
@@ -40,7 +46,8 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_hover_dark="*primary_700",
+        color_accent="*primary_600",
         button_primary_text_color="white",
         button_primary_text_color_dark="white",
         block_border_width="0px",

@@ -232,7 +232,7 @@ def test_a_link_holds_puzzle_and_segment(chromium, app_url):
     expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in")
     board = page.locator("#sudoku-board")
     board.get_by_role("slider").fill("1")
-    board.get_by_role("button", name="Copy a link").click()
+    board.get_by_role("button", name="Copy link").click()
     expect(board.locator(".status")).to_contain_text("clipboard")
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.endswith("&step=1")

@@ -94,7 +94,7 @@ function saveGif() {
 
 function keeping(board) {
   const node = make("div", "choice");
-  node.appendChild(smallButton("Copy link", copyLink, "Copy a link to this puzzle and segment"));
+  node.appendChild(smallButton("Copy link", copyLink, "Copy link to this puzzle and segment"));
   node.appendChild(smallButton("Picture", () => drawn().toBlob((blob) => save(blob, "png")), "Save as a picture"));
   if (board.steps.length) {
     node.appendChild(smallButton("GIF", saveGif, "Save all segments as a GIF"));
