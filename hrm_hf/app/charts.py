@@ -189,8 +189,9 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
     left, right = min(xs), max(xs)
     low, high = min(ys), max(ys)
     if high - low < 1e-3 * abs(high) or high == low:
-        # a constant; its rounding errors would fill the chart
-        low, high = low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
+        # a constant; its rounding errors would fill the chart. What cannot be negative has no axis below 0
+        floor = 0.0 if low >= 0 and not log else -math.inf
+        low, high = max(low - (abs(low) * 0.1 or 0.5), floor), high + (abs(high) * 0.1 or 0.5)
     bottom = _HEIGHT - _BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:

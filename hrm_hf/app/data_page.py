@@ -273,7 +273,16 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     shown = [*place, *filters, page, member]
     back.click(turn(-1), shown, [rows_html, page], **private)
     onward.click(turn(1), shown, [rows_html, page], **private)
-    gr.on([page.input, member.input], show, shown, [rows_html, page], trigger_mode="always_last", **private)
+    # while a number is being typed it stays what it is; it is put right when the reader leaves the field
+    gr.on(
+        [page.input, member.input],
+        lambda *chosen: show(*chosen)[0],
+        shown,
+        rows_html,
+        trigger_mode="always_last",
+        **private,
+    )
+    page.blur(lambda *chosen: show(*chosen)[1], shown, page, **private)
 
 
 # --- input

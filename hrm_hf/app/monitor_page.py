@@ -256,7 +256,8 @@ def status_html(runs: list[RunLog], any_there: bool, now: float | None = None) -
     cards = []
     for index, run in enumerate(runs):
         state, done = run.state(now), max(run.last_step, 0)
-        parts = [f"step {done:,}" + (f" of {run.max_steps:,}" if run.max_steps else "")]
+        # a run that was resumed with another recipe may be beyond what that asks for
+        parts = [f"step {done:,}" + (f" of {run.max_steps:,}" if run.max_steps and done <= run.max_steps else "")]
         parts.append(f"{run.last_minutes:.1f} min of training")
         if state != "finished":
             parts.append(f"last line {_ago(now - run.changed)}")

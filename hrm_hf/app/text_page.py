@@ -123,7 +123,8 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 text = checked_prompt(prompt) + written.text
                 note = progress_note(written, time.monotonic() - start)
                 if trace is None:
-                    yield text, note, *[gr.skip()] * 5
+                    # what is colored is always the text that is shown, also if the reader stops it now
+                    yield text, note, gr.skip(), _NOTHING_YET, "", "", None
                     continue
                 # the first new token is what a reader looks for
                 num_given = written.num_prompt - 1
@@ -209,7 +210,6 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 label="Prompt",
                 lines=3,
                 max_lines=12,
-                max_length=_MAX_CHARACTERS,
                 placeholder="Some text to continue",
                 elem_id="text-prompt",
             )

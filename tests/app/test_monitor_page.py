@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 
 import pytest
@@ -249,6 +250,18 @@ def test_charts_with_one_point_no_point_and_a_constant():
     assert "<circle" in line_chart("a", [Line("one", [3], [5])], "step", log=True)
     assert "nan" not in line_chart("a", [Line("flat", [1, 2], [0.0, 0.0]), Line("bad", [1], [math.nan])], "step")
     assert "no values yet" in line_chart("a", [Line("below", [1, 2], [-1.0, 0.0])], "step", log=True)
+
+
+def test_a_single_evaluation_has_no_axis_below_zero():
+    chart = line_chart("Accuracy", [Line("exact", [100.0], [0.0])], "step")
+    ticks = [float(text) for text in re.findall(r">(-?[\d.]+)</text>", chart)]
+    assert 0.0 in ticks and min(ticks) >= 0
+
+
+def test_steps_beyond_the_recipe_are_not_so_many_of_fewer(tmp_path):
+    write_run(tmp_path / "runs" / "resumed", [train_line(454)], max_steps=60)
+    status = status_html([RunLogs(tmp_path / "runs").read("resumed")], True)
+    assert "step 454" in status and "of 60" not in status
 
 
 def test_histograms_count_every_value():
