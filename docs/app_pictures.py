@@ -15,28 +15,21 @@ from hrm_hf.app.main import launch
 
 
 IMAGES = Path(__file__).resolve().parent / "images"
-PUZZLE = (
-    "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3.."  # AI Escargot, Inkala 2006
-)
 
 
 def draw_sudoku(page: Page, picture: Path):
-    """The first page: one segment before the end."""
-    page.locator("#sudoku-difficulty").get_by_text("hard").click()
-    text = page.locator("#sudoku-text textarea, #sudoku-text input").first
-    text.fill(PUZZLE)
-    text.press("Enter")
-    expect(page.locator("#sudoku-board .cell.given")).to_have_count(81 - PUZZLE.count("."))
-    text.fill("")
+    """The first page, AI Escargot: one segment before the end."""
+    expect(page.locator("#sudoku-board .cell.given")).to_have_count(23)
     page.get_by_role("button", name="Solve", exact=True).first.click()
     expect(page.locator("#sudoku-verdict")).to_contain_text("Solved in", timeout=60_000)
+    page.get_by_text("See inside").first.click()
     draw_replay(page, "#sudoku-board", 1, picture)
 
 
 def draw_maze(page: Page, picture: Path):
     """The page of mazes: the maze that it opens with, solved."""
     page.get_by_role("tab", name="Maze", exact=True).click()
-    expect(page.locator("#maze-board .cell")).to_have_count(256)
+    expect(page.locator("#maze-board .cell.c-wall").first).to_be_visible(timeout=60_000)
     page.locator("#maze-solve").click()
     expect(page.locator("#maze-verdict")).to_contain_text("Solved in", timeout=60_000)
     draw_replay(page, "#maze-board", 0, picture)
