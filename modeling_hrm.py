@@ -1329,7 +1329,7 @@ class HRMSolving(HRMHalting):
         check_depth(self.config.halt_max_steps if max_segments is None else max_segments, halt_threshold)
         if input_ids.dim() != 2 or input_ids.shape[0] == 0:
             raise ValueError(
-                f"input_ids has the shape {tuple(input_ids.shape)}; wanted (puzzles, tokens) with at least one puzzle."
+                f"input_ids has the shape {tuple(input_ids.shape)}; expected (puzzles, tokens), at least one puzzle."
             )
         if puzzle_identifiers is None:
             puzzle_identifiers = torch.zeros(input_ids.shape[0], dtype=torch.long, device=input_ids.device)

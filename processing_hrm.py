@@ -1651,9 +1651,9 @@ class HRMGridProcessor(ProcessorMixin):
         shape = {1: f"({self.seq_len},)", 2: f"(boards, {self.seq_len})"}[ndim]
         lengths = [self.seq_len] if self.canvas_sides is None else [side * side for side in self.canvas_sides]
         if tokens.ndim != ndim or tokens.shape[-1] not in lengths:
-            raise ValueError(f"{name} has the shape {tokens.shape}; wanted {shape}.")
+            raise ValueError(f"{name} has the shape {tokens.shape}; expected {shape}.")
         if tokens.dtype.kind not in "iu":
-            raise TypeError(f"{name} has the type {tokens.dtype}; wanted integers.")
+            raise TypeError(f"{name} has the type {tokens.dtype}; expected integers.")
         tokens = tokens.astype(np.int64).reshape(-1, tokens.shape[-1])
         tokens = np.where(tokens == IGNORE_INDEX, PAD_TOKEN, tokens)
         outside = (tokens < 0) | (tokens >= self.vocab_size)

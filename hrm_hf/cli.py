@@ -192,7 +192,7 @@ def solve(
     ] = None,
     notation: Annotated[
         Literal["1-G", "0-F", "A-P"] | None,
-        typer.Option(help="Digits of 16x16 Sudoku; by default told by the symbols of each puzzle."),
+        typer.Option(help="Digits of 16x16 Sudoku; by default inferred from the symbols of each puzzle."),
     ] = None,
     plugin: Plugin = None,
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
@@ -261,7 +261,7 @@ def _puzzles_of(
 ) -> list["PuzzleText"]:
     """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these.
 
-    Without the processor of a model they are told by their symbols.
+    Without the processor of a model the kind is inferred from the symbols.
     """
     from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import decode_text, read_puzzles
@@ -603,7 +603,7 @@ def explore(
     picture: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .pdf.")],
     split: Annotated[str, typer.Option(help="Split to look at.")] = "train",
     row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; repeat for more.")] = None,
-    member: Annotated[int, typer.Option(help="ARC: augmentation of the task; 0 is the task as it is.")] = 0,
+    member: Annotated[int, typer.Option(help="ARC: augmentation of the task; 0 is the original task.")] = 0,
     model: Annotated[str | None, typer.Option(help="Also draw what this model predicts.")] = None,
     max_segments: MaxSegments = None,
 ):
@@ -973,7 +973,7 @@ def space(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write the folder of a Hugging Face Space with the app: to upload as it is, or to run here.
+    """Write the folder of a Hugging Face Space with the app, ready to upload or to run here.
 
     Example: hrm-hf space --out space
     """

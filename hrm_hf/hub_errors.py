@@ -46,7 +46,7 @@ def check_repo_name(name: str, kind: str) -> None:
         is_good = False
     if not is_good:
         raise ValueError(
-            f"{name!r} is no name of a {kind} on the Hub; wanted is OWNER/NAME, as in me/sudoku-9x9, of letters, "
+            f"{name!r} is not the name of a {kind} on the Hub; expected OWNER/NAME, as in me/sudoku-9x9, of letters, "
             "digits, '-', '_' and '.'."
         )
 

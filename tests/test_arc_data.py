@@ -140,16 +140,16 @@ BAD_TASKS = {
         broken(lambda t: t["train"][0].update(input=grid(31, 2, 0))),
         "train pair 1, input is 31x2; a grid has at most 30x30 cells",
     ),
-    "no grid": (broken(lambda t: t["train"][0].update(input=[1, 2])), r"input is \[1, 2\]; wanted is a list of rows"),
-    "empty grid": (broken(lambda t: t["train"][0].update(input=[[]])), "wanted is a list of rows"),
+    "no grid": (broken(lambda t: t["train"][0].update(input=[1, 2])), r"input is \[1, 2\]; expected a list of rows"),
+    "empty grid": (broken(lambda t: t["train"][0].update(input=[[]])), "expected a list of rows"),
     "no input": (broken(lambda t: t["train"][0].pop("input")), 'train pair 1 has no "input"'),
     "no solution": (
         broken(lambda t: t["test"][0].pop("output")),
         r'test pair 1 has no "output"; solutions are read from \*_solutions.json',
     ),
-    "no pair": (broken(lambda t: t["train"].__setitem__(0, 3)), "train pair 1 is 3; wanted is"),
-    "no test": (broken(lambda t: t.pop("test")), '"test" is null; wanted is a list of pairs'),
-    "no demonstration": (broken(lambda t: t.update(train=[])), r'"train" is \[\]; wanted is a list of pairs'),
+    "no pair": (broken(lambda t: t["train"].__setitem__(0, 3)), "train pair 1 is 3; expected"),
+    "no test": (broken(lambda t: t.pop("test")), '"test" is null; expected a list of pairs'),
+    "no demonstration": (broken(lambda t: t.update(train=[])), r'"train" is \[\]; expected a list of pairs'),
 }
 
 

@@ -388,7 +388,7 @@ def no_square(folder):
         (last_layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight, .*qkv_proj.weight; it is no whole"),
         (extra, "has mtp_head.weight, which the original HRM .* does not have"),
         (other_shape, r"lm_head.weight has the shape \(6, 31\) .* ask for \(6, 32\)"),
-        (other_dimensions, "embed_tokens.embedding_weight in .* has 1 dimensions; wanted are 2"),
+        (other_dimensions, "embed_tokens.embedding_weight in .* has 1 dimensions; expected 2"),
         (
             trm,
             "all_config.yaml is of HRM, but .* has one network, L_level, as TRM; give the files of one and the same",

@@ -219,8 +219,8 @@ def test_damaged_weights_and_missing_shards_do_not_go(hub, push, folder):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["sudoku"], "'sudoku' is no name of a model on the Hub; wanted is OWNER/NAME"),
-        (["me/my sudoku", "--dry-run"], "'me/my sudoku' is no name of a model"),
+        (["sudoku"], "'sudoku' is not the name of a model on the Hub; expected OWNER/NAME"),
+        (["me/my sudoku", "--dry-run"], "'me/my sudoku' is not the name of a model"),
         (["me/sudoku", "--commit-message", " "], "The commit message is empty"),
     ],
 )

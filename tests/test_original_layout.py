@@ -306,7 +306,7 @@ SPOILED = {
     ),
     "names": (
         lambda d: change_json(d / "identifiers.json", lambda names: names.__setitem__(5, "zebra")),
-        "train, group 0 has puzzles of a, zebra; wanted are all augmentations of one ARC task",
+        "train, group 0 has puzzles of a, zebra; expected all augmentations of one ARC task",
     ),
     "few names": (
         lambda d: change_json(d / "identifiers.json", lambda names: names.pop()),
@@ -321,11 +321,11 @@ SPOILED = {
     ),
     "shape": (
         lambda d: change_array(d / "test/all__labels.npy", lambda a: a[:-1]),
-        r"all__labels.npy has the shape \(43, 900\); wanted is \(44, 900\)",
+        r"all__labels.npy has the shape \(43, 900\); expected \(44, 900\)",
     ),
     "type": (
         lambda d: change_array(d / "test/all__inputs.npy", lambda a: a / 2),
-        "all__inputs.npy has the type float64; wanted are integers",
+        "all__inputs.npy has the type float64; expected integers",
     ),
     "indices": (
         lambda d: change_array(d / "test/all__group_indices.npy", lambda a: a + 1),
@@ -341,7 +341,7 @@ SPOILED = {
     ),
     "entries": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.pop("seq_len")),
-        "dataset.json lacks entries; wanted are vocab_size, seq_len",
+        "dataset.json lacks entries; expected vocab_size, seq_len",
     ),
     "not JSON": (lambda d: (d / "train/dataset.json").write_text("{"), "dataset.json is not JSON"),
     "unlike splits": (

@@ -37,7 +37,7 @@ def said(capsys, argv: list[str]) -> str:
         (b"[" * 5000, "is not a recipe: maximum recursion depth"),
         (b"a: \xff", "is not a recipe: 'utf-8' codec can't decode byte 0xff"),
         (b"seed: 2026-13-45", "is not a recipe: month must be in 1..12"),
-        (b"- dataset", "is not a recipe; wanted is"),
+        (b"- dataset", "is not a recipe; expected"),
     ],
 )
 def test_a_recipe_that_cannot_be_read(tmp_path, capsys, text, sentence):

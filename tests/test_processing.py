@@ -344,13 +344,13 @@ def test_pretty_sudoku_shows_boxes_and_brackets_clues():
 def test_bad_tokens_are_refused(sudoku):
     with pytest.raises(ValueError, match="token id 11; the sudoku vocabulary is 0-10"):
         sudoku.decode([11] * 81)
-    with pytest.raises(ValueError, match=r"shape \(80,\); wanted \(81,\)"):
+    with pytest.raises(ValueError, match=r"shape \(80,\); expected \(81,\)"):
         sudoku.decode([1] * 80)
-    with pytest.raises(ValueError, match=r"shape \(81,\); wanted \(boards, 81\)"):
+    with pytest.raises(ValueError, match=r"shape \(81,\); expected \(boards, 81\)"):
         sudoku.batch_decode([1] * 81)
     with pytest.raises(ValueError, match="rows of unequal length; each must have 81 ids"):
         sudoku.batch_decode([[1] * 81, [1] * 80])
-    with pytest.raises(TypeError, match="float32; wanted integers"):
+    with pytest.raises(TypeError, match="float32; expected integers"):
         sudoku.decode(torch.ones(81))
     with pytest.raises(ValueError, match="format='html' is not allowed"):
         sudoku.decode([1] * 81, format="html")

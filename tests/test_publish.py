@@ -139,7 +139,7 @@ def test_builders_have_the_options_of_a_push_besides_their_own(builds):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"push_to_hub": "sudoku"}, "'sudoku' is no name of a data set on the Hub; wanted is OWNER/NAME"),
+        ({"push_to_hub": "sudoku"}, "'sudoku' is not the name of a data set on the Hub; expected OWNER/NAME"),
         ({"push_to_hub": "me/my sudoku"}, "'me/my sudoku' is no name"),
         ({"push_to_hub": "datasets/me/sudoku"}, "'datasets/me/sudoku' is no name"),
         ({"push_to_hub": ""}, "'' is no name"),
@@ -252,7 +252,7 @@ def test_scripts_report_errors_in_one_sentence(hub, tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     for name, words, message in (
         ("push.py", ["out", "me/two"], "push.py: out is no finished data set folder"),
-        ("build_maze.py", ["out", "--push-to-hub", "mazes"], "build_maze.py: 'mazes' is no name of a data set"),
+        ("build_maze.py", ["out", "--push-to-hub", "mazes"], "build_maze.py: 'mazes' is not the name of a data set"),
         ("build_text.py", ["out", "--input", "x", "--private"], "build_text.py: --private is for a push"),
     ):
         code, printed = run(name, *words)

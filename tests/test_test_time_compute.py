@@ -398,7 +398,7 @@ def test_accuracy_against_compute_comes_from_one_run():
     low, high = points[1]["exact_ci95"]
     assert low < 1 / 3 < high
     assert [point.max_samples for point in compute_curve(HAND_MADE, LABELS, budgets=[3])] == [3]
-    with pytest.raises(ValueError, match=r"labels have the shape \(3,\); wanted \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"labels have the shape \(3,\); expected \(3, 1\)"):
         compute_curve(HAND_MADE, LABELS[:, 0])
 
 

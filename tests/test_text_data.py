@@ -177,7 +177,7 @@ def test_a_template_makes_one_text_of_several_columns(tmp_path):
         ("{question", "a broken brace"),
         ("{question.__class__}", "no 'question.__class__'"),
         ("{reply}", "no 'reply'; give --text-column, one of question, answer"),
-        ("{id}", "id = 1, a int; wanted is text"),
+        ("{id}", "id = 1, a int; expected text"),
     ):
         with pytest.raises(ValueError, match=message):
             texts(tmp_path / "rows.jsonl", template=template)
@@ -589,7 +589,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"inputs": ["./nowhere.txt"]}, "There is no file, folder or glob match ./nowhere.txt"),
         ({}, {"inputs": ["no/where"]}, "There is no file or folder no/where, and no data set of this name on the Hub"),
         ({}, {"inputs": ["*.text"]}, r"The glob \*.text matches no file"),
-        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty holds no text; wanted are files that end"),
+        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty holds no text; expected files that end"),
         ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "holds text files .a.txt. and a data set"),
         ({"a.txt": b"ab\xff"}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xff at byte offset 2; convert"),
         ({"a.txt": "aé".encode()[:2]}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xc3 at byte offset 1;"),
@@ -603,7 +603,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
             {"inputs": ["a.jsonl"]},
             "line 1, has no 'text'; give --text-column, one of body",
         ),
-        ({"a.jsonl": b'{"text": 7}'}, {"inputs": ["a.jsonl"]}, "line 1, has text = 7, a int; wanted is text"),
+        ({"a.jsonl": b'{"text": 7}'}, {"inputs": ["a.jsonl"]}, "line 1, has text = 7, a int; expected text"),
         ({"a.jsonl": b'{"text": "\\ud83c"}'}, {"inputs": ["a.jsonl"]}, "line 1, holds .* which is no character"),
     ],
 )
@@ -625,7 +625,7 @@ def test_bad_data_sets_are_refused(tmp_path, corpus):
     datasets.Dataset.from_dict({"body": ["x", None]}).to_parquet(tmp_path / "set/train.parquet")
     with pytest.raises(ValueError, match="has no column 'text'; give --text-column, one of body"):
         build(tmp_path / "out", tmp_path / "set")
-    with pytest.raises(ValueError, match="row 1, has body = None, a NoneType; wanted is text"):
+    with pytest.raises(ValueError, match="row 1, has body = None, a NoneType; expected text"):
         build(tmp_path / "out", tmp_path / "set", text_column="body")
     with pytest.raises(ValueError, match="cannot be opened as a data set: Bad split: valid"):
         build(tmp_path / "out", tmp_path / "set", train_split="valid")

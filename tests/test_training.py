@@ -514,7 +514,7 @@ def test_a_recipe_extends_another(tmp_path):
             FileNotFoundError,
             "extends nowhere.yaml, but there is no file",
         ),
-        ("seed: 1", "extends: 3", ValueError, "child.yaml has extends: 3, but wanted is the name of another recipe"),
+        ("seed: 1", "extends: 3", ValueError, "child.yaml has extends: 3, but expected is the name of another recipe"),
         (
             "extends: child.yaml",
             "extends: parent.yaml",

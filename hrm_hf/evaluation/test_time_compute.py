@@ -369,7 +369,7 @@ def compute_curve(samples: Samples, labels: torch.Tensor, budgets: Sequence[int]
     """
     num_puzzles, num_samples, num_tokens = samples.predictions.shape
     if labels.shape != (num_puzzles, num_tokens):
-        raise ValueError(f"The labels have the shape {tuple(labels.shape)}; wanted {(num_puzzles, num_tokens)}.")
+        raise ValueError(f"The labels have the shape {tuple(labels.shape)}; expected {(num_puzzles, num_tokens)}.")
     if budgets is None:
         budgets = [*(1 << power for power in range((num_samples - 1).bit_length())), num_samples]
     points = []

@@ -53,7 +53,7 @@ class OnnxGridModel(HRMSolving):
             )
         self.manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if self.manifest.get("kind") != "grid":
-            raise ValueError(f"{folder} holds a model of kind {self.manifest.get('kind')!r}; wanted 'grid'.")
+            raise ValueError(f"{folder} holds a model of kind {self.manifest.get('kind')!r}; expected 'grid'.")
         if precision not in self.manifest["files"]:
             raise ValueError(
                 f"{folder} has no graph of precision {precision!r}, but {', '.join(self.manifest['files'])}."

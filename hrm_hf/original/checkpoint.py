@@ -523,7 +523,7 @@ def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor], family: Family) -
     for name, tensor in tensors.items():
         wanted = 1 if name in ("H_init", "L_init", "q_head.bias") else 2
         if tensor.dim() != wanted:
-            raise ValueError(f"{name} in {path} has {tensor.dim()} dimensions; wanted are {wanted}.")
+            raise ValueError(f"{name} in {path} has {tensor.dim()} dimensions; expected {wanted}.")
     vocab_size, hidden_size = tensors["embed_tokens.embedding_weight"].shape
     puzzle_emb, positions = (tensors.get(name) for name in ("puzzle_emb.weights", "embed_pos.embedding_weight"))
     mixer = tensors.get("L_level.layers.0.mlp_t.gate_up_proj.weight")

@@ -82,7 +82,7 @@ def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMF
     for name in (checkpoint, "all_config.yaml", "dataset.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} has no file {name}; wanted is a folder with {checkpoint}, all_config.yaml and dataset.json."
+                f"{folder} has no file {name}; expected a folder with {checkpoint}, all_config.yaml and dataset.json."
             )
     original = read_checkpoint(folder / checkpoint)
     return original.model(original.dataset["seq_len"])

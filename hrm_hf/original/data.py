@@ -446,7 +446,7 @@ def _groups_by_task(split: OriginalSplit, plans_by_name: list[Plan]) -> dict[str
         tasks = {plans_by_name[identifier].task for identifier in split.puzzle_identifiers[start:end]}
         if len(tasks) != 1 or (sizes[start:end] != sizes[start]).any() or tasks & groups.keys():
             raise ValueError(
-                f"{split.path}, group {group} has puzzles of {', '.join(sorted(tasks)[:3])}; wanted are all "
+                f"{split.path}, group {group} has puzzles of {', '.join(sorted(tasks)[:3])}; expected all "
                 "augmentations of one ARC task, named <task>_t<symmetry>_<colors>, with equally many examples."
             )
         groups[tasks.pop()] = group

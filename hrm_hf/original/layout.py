@@ -156,7 +156,7 @@ def _read_split(folder: Path) -> OriginalSplit:
     metadata = _read_json(metadata_path)
     wanted = ("vocab_size", "seq_len", "num_puzzle_identifiers", "sets", *_SPECIAL_IDS)
     if not isinstance(metadata, dict) or not metadata.keys() >= set(wanted):
-        raise ValueError(f"{metadata_path} lacks entries; wanted are {', '.join(wanted)}.")
+        raise ValueError(f"{metadata_path} lacks entries; expected {', '.join(wanted)}.")
     for name in _SPECIAL_IDS:
         if metadata[name] != 0:
             raise ValueError(f"{metadata_path} has {name}={metadata[name]}; the original's data sets have 0.")
@@ -174,7 +174,7 @@ def _read_split(folder: Path) -> OriginalSplit:
         except (ValueError, EOFError) as error:
             raise ValueError(f"{path} is no array of numpy, or is cut off ({error}).") from error
         if arrays[name].dtype.kind not in "iu":
-            raise ValueError(f"{path} has the type {arrays[name].dtype}; wanted are integers.")
+            raise ValueError(f"{path} has the type {arrays[name].dtype}; expected integers.")
 
     num_puzzles = len(arrays["puzzle_identifiers"])
     for name, count, of in (
@@ -191,7 +191,7 @@ def _read_split(folder: Path) -> OriginalSplit:
         shape = (len(arrays["inputs"]), metadata["seq_len"])
         if arrays[side].shape != shape:
             raise ValueError(
-                f"{_array_path(folder, set_name, side)} has the shape {arrays[side].shape}; wanted is {shape}."
+                f"{_array_path(folder, set_name, side)} has the shape {arrays[side].shape}; expected {shape}."
             )
     sizes = {name: metadata[name] for name in ("vocab_size", "seq_len", "num_puzzle_identifiers")}
     return OriginalSplit(**sizes, **arrays, path=folder)

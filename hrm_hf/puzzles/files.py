@@ -200,7 +200,7 @@ def _csv_table(data: bytes, bad: dict[int, str]) -> pa.Table:
 def _json_table(data: bytes, kind: str) -> pa.Table:
     rows = json.loads(data) if kind == ".json" else [json.loads(line) for line in data.splitlines() if line.strip()]
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("wanted are objects, each a puzzle")
+        raise ValueError("expected objects, each a puzzle")
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: pa.array([_text_of(row.get(name)) for row in rows], pa.string()) for name in names})
 

@@ -156,7 +156,7 @@ class JsonLinesFile(TextFile):
     def _text_of_row(self, row: object, where: str) -> str:
         """The text of a row; raises a `ValueError` that starts with `where` if there is none."""
         if not isinstance(row, dict):
-            raise ValueError(f"{where} is {str(row)[:40]!r}; wanted is a JSON object.")
+            raise ValueError(f"{where} is {str(row)[:40]!r}; expected a JSON object.")
         text = self.template.text_of(row, where)
         try:
             text.encode()
@@ -173,7 +173,7 @@ class JsonFile(JsonLinesFile):
         """As [`JsonLinesFile.documents`], of an object of the array."""
         rows = _json_of("".join(self._pieces(advance)), str(self.path))
         if not isinstance(rows, list):
-            raise ValueError(f"{self.path} is no JSON array; wanted are objects in [ ], or .jsonl with one a line.")
+            raise ValueError(f"{self.path} is no JSON array; expected objects in [ ], or .jsonl with one a line.")
         for number, row in enumerate(rows):
             try:
                 text = self._text_of_row(row, f"{self.path}, object {number},")
@@ -458,7 +458,7 @@ def _files_of_folder(folder: Path, kinds: Sequence[str]) -> dict[Path, str]:
         )
     if not texts and not tables:
         raise FileNotFoundError(
-            f"The folder {folder} holds no text; wanted are files that end in {', '.join(endings)}, or a data set of "
+            f"The folder {folder} holds no text; expected files that end in {', '.join(endings)}, or a data set of "
             "Parquet files. Other endings of text files are given by --ending."
         )
     if 0 < len(texts) < len(files):
@@ -515,5 +515,5 @@ def _text_of(row: dict, column: str, where: str) -> str:
     if column not in row:
         raise ValueError(f"{where} has no {column!r}; give --text-column, one of {', '.join(row)}.")
     if not isinstance(row[column], str):
-        raise ValueError(f"{where} has {column} = {row[column]!r}, a {type(row[column]).__name__}; wanted is text.")
+        raise ValueError(f"{where} has {column} = {row[column]!r}, a {type(row[column]).__name__}; expected text.")
     return row[column]

@@ -411,10 +411,10 @@ def read_recipe(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} is not a recipe: {reason}; wanted is a YAML file in UTF-8 with one 'option: value' a line."
+            f"{path} is not a recipe: {reason}; expected a YAML file in UTF-8 with one 'option: value' a line."
         ) from error
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path} is not a recipe; wanted is a YAML file with one 'option: value' a line.")
+        raise ValueError(f"{path} is not a recipe; expected a YAML file with one 'option: value' a line.")
     base = _extended(path, recipe.pop("extends", None), extended_by)
     known = {
         option.name: option for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)
@@ -448,7 +448,7 @@ def _extended(path: Path, name: Any, extended_by: tuple[Path, ...]) -> dict[str,
     if name is None:
         return {}
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise ValueError(f"{path} has extends: {name!r}, but wanted is the name of another recipe file.")
+        raise ValueError(f"{path} has extends: {name!r}, but expected is the name of another recipe file.")
     base = path.parent / name
     if not base.is_file():
         raise FileNotFoundError(f"{path} extends {name}, but there is no file {base}; correct the name.")

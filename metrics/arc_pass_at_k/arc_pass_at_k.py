@@ -15,7 +15,7 @@ score needs the name of its rule.
 _INPUTS = """
 Args:
     predictions: a ranked list of grids for each test input, best first; a grid is a list of rows of colors, 0 to 9. A
-        list shorter than K is taken as it is, and an empty one solves nothing.
+        list shorter than K is scored as given, and an empty one solves nothing.
     references: the right grid of each test input.
     tasks: the name of the task that each test input belongs to.
     k (list of int): values of K. 1, 2, 10, 100 and 1000 by default; the competition allows 2 attempts.

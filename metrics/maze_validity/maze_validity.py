@@ -9,9 +9,9 @@ import evaluate
 
 
 _DESCRIPTION = """\
-Share of maze answers that leave the maze as it is and draw a path from S to G, without stray cells and in the fewest \
-steps up, down, left and right. It is judged by the rules, so no right answer is needed; where several paths are \
-shortest, any of them is right.
+Share of maze answers that leave the maze unchanged and draw a path from S to G, without stray cells and in the \
+fewest steps up, down, left and right. It is judged by the rules, so no right answer is needed; where several paths \
+are shortest, any of them is right.
 """
 
 _INPUTS = """

@@ -307,11 +307,11 @@ def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:
         raise ValueError(f"{file} has solutions only; give it together with its *_challenges.json, in one folder.")
     if not isinstance(data, dict) or not data or not all(isinstance(task, dict) for task in data.values()):
         raise ValueError(
-            f'{file} holds no ARC tasks; wanted is {{"train": [...], "test": [...]}} or {{"name": task, ...}}.'
+            f'{file} holds no ARC tasks; expected {{"train": [...], "test": [...]}} or {{"name": task, ...}}.'
         )
     answers = {} if solutions is None else _load_json(solutions)
     if not isinstance(answers, dict):
-        raise ValueError(f'{solutions} holds no solutions; wanted is {{"name": [grid, ...], ...}}.')
+        raise ValueError(f'{solutions} holds no solutions; expected {{"name": [grid, ...], ...}}.')
     return [_RawTask(f"{file}, task {name}", name, task, answers.get(name)) for name, task in data.items()]
 
 
@@ -338,7 +338,7 @@ def _parse_task(raw: _RawTask, source: str, role: Role) -> ArcTask:
             pairs[part] = ()
             continue
         if not isinstance(content, list) or not content:
-            raise ValueError(f'{raw.label}: "{part}" is {_short(content)}; wanted is a list of pairs.')
+            raise ValueError(f'{raw.label}: "{part}" is {_short(content)}; expected a list of pairs.')
         if part == "test" and raw.solutions is not None:
             content = _solved(content, raw)
         elif (
@@ -357,7 +357,7 @@ def _solved(tests: list, raw: _RawTask) -> list:
     """The test pairs of a task with their outputs put in."""
     if not isinstance(raw.solutions, list) or len(raw.solutions) != len(tests):
         raise ValueError(
-            f"{raw.label} has {len(tests)} test pairs and the solutions {_short(raw.solutions)}; wanted is a grid for "
+            f"{raw.label} has {len(tests)} test pairs and the solutions {_short(raw.solutions)}; expected a grid for "
             "each."
         )
     return [
@@ -368,7 +368,7 @@ def _solved(tests: list, raw: _RawTask) -> list:
 
 def _parse_pair(pair: Any, label: str) -> ArcPair:
     if not isinstance(pair, dict):
-        raise ValueError(f'{label} is {_short(pair)}; wanted is {{"input": grid, "output": grid}}.')
+        raise ValueError(f'{label} is {_short(pair)}; expected {{"input": grid, "output": grid}}.')
     for side in ("input", "output"):
         if side not in pair:
             advice = "; solutions are read from *_solutions.json beside *_challenges.json" if side == "output" else ""
@@ -424,7 +424,7 @@ def parse_grid(rows: Any, label: str) -> np.ndarray:
         ValueError: if it is no rectangle of colors of at most 30x30.
     """
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
-        raise ValueError(f"{label} is {_short(rows)}; wanted is a list of rows, each a list of colors.")
+        raise ValueError(f"{label} is {_short(rows)}; expected a list of rows, each a list of colors.")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise ValueError(

@@ -229,7 +229,7 @@ def _of_one_shape(boards: Boards, pad: bool, report: _Report, train: Boards) -> 
             continue
         report(
             boards.place(row),
-            f"a board of {shape[0]}x{shape[1]}, wanted are boards of one shape, and most are {wanted[0]}x{wanted[1]} "
+            f"a board of {shape[0]}x{shape[1]}, expected boards of one shape, and most are {wanted[0]}x{wanted[1]} "
             "(--pad takes several shapes)",
         )
     return _some(boards, kept)

@@ -384,7 +384,7 @@ def _check_shape(board: Rows, column: str, question: Rows):
     if _shape(board) != _shape(question):
         raise ValueError(
             f"the column {column!r} has a board of {_shape(board)} and the input one of {_shape(question)}, "
-            "wanted are boards of one shape"
+            "expected boards of one shape"
         )
 
 

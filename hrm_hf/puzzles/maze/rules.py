@@ -46,7 +46,7 @@ def maze_errors(mazes: np.ndarray, answers: np.ndarray, height: int, width: int)
         cell = int(changed[index].argmax())
         errors[index] = (
             f"an answer with {SYMBOLS[answers[index, cell]]!r} in row {cell // width + 1}, column {cell % width + 1}, "
-            f"where its maze has {SYMBOLS[mazes[index, cell]]!r}; wanted is the maze with floor replaced by o"
+            f"where its maze has {SYMBOLS[mazes[index, cell]]!r}; expected the maze with floor replaced by o"
         )
 
     fits = np.flatnonzero(errors == "")
