@@ -47,7 +47,7 @@ def bits_of(folder: Path, dataset: str) -> TextScores:
     """Scores of a saved model on the whole validation split, computed in float32."""
     model, _ = load_causal_lm(str(folder))
     if model.dtype != torch.float32:
-        raise ValueError(f"{folder} loads as {model.dtype}, but float32 is wanted; look at its config.json.")
+        raise ValueError(f"{folder} loads as {model.dtype}, but float32 is expected; look at its config.json.")
     blocks = load_text_blocks(dataset, "validation")
     return evaluate_blocks(model, blocks, Accelerator(cpu=True), batch_size=4)
 

@@ -74,7 +74,7 @@ def pairs_of(name: str, generator: Callable, side: int, num: int, seed: int) -> 
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder to write a file a task into")
+    parser.add_argument("out", type=Path, help="folder to write one file per task into")
     parser.add_argument("--num", type=int, default=256, help="pairs of a task, if so many can be had")
     parser.add_argument("--seed", type=int, default=0, help="of the generators")
     args = parser.parse_args()

@@ -166,7 +166,7 @@ def rows_of(task: str, num: int, seed: int) -> list[Row]:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder to write a file a task into")
+    parser.add_argument("out", type=Path, help="folder to write one file per task into")
     parser.add_argument("--task", action="append", choices=sorted(TASKS), help="by default all; repeat it for more")
     parser.add_argument("--num", type=int, default=3000, help="rows of a task, if it has so many")
     parser.add_argument("--seed", type=int, default=0, help="of the generators")

@@ -140,7 +140,7 @@ def load_weights(model: PreTrainedModel, name: str, identifiers: Mapping[str, in
         found, wanted = ("none" if key not in these else tuple(these[key].shape) for these in (weights, own))
         if found != wanted:
             raise ValueError(
-                f"The weights of {name} do not fit the recipe: of {key} it has {found}, and {wanted} is wanted; give "
+                f"The weights of {name} do not fit the recipe: of {key} it has {found}, expected {wanted}; give "
                 "the options of the model that its config.json has."
             )
     model.load_state_dict(weights)
@@ -182,7 +182,7 @@ def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
         key, stored, wanted = min(loading["mismatched_keys"])
         raise ValueError(
             f"The weights of {name} do not fit its config.json: {key} has the shape {tuple(stored)}, but "
-            f"{tuple(wanted)} is wanted; take both files from the same save_pretrained."
+            f"{tuple(wanted)} is expected; take both files from the same save_pretrained."
         )
     if loading["missing_keys"]:
         raise ValueError(

@@ -276,7 +276,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         (
             [(f"{a}{b}/{a}{a}", f"{b}{a}/{a}{a}") for a in "123456" for b in "123456"][:20] + [("12/3", "12/3")],
             {},
-            r"row 21: the column 'input' has rows of \[2, 1\] cells, wanted are rows of equally many",
+            r"row 21: the column 'input' has rows of \[2, 1\] cells, expected rows of equally many",
         ),
         (
             [(f"{a},{b},{a}", f"{b},{a},{a}") for a in "12" for b in "345"] + [("1,,3", "1,2,3")],
@@ -286,17 +286,17 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         (
             with_row(sequences()[2][0], "0000"),
             {},
-            r"row 6: the input of row 3 with another output, wanted is one output for an input",
+            r"row 6: the input of row 3 with another output, expected one output for an input",
         ),
         (
             [(f"{n}, {n + 1}", f"{n + 1}, {n}") for n in range(300)],
             {},
-            r"row \d+: the cell '\d+' is the symbol number 256, wanted are at most 255 different ones",
+            r"row \d+: the cell '\d+' is the symbol number 256, expected at most 255 different ones",
         ),
         (sequences(3), {"test": "0.9"}, "the other splits take 4 of them; give a table with more rows"),
         (sequences(), {"test": "1.5"}, "--test 1.5 is not allowed; it must be above 0 and below 1, or a table"),
         (sequences(), {"input_column": "in"}, "has no column 'in', it has input, output; give --input-column one of"),
-        (sequences(), {"height": 3}, "row 1: the column 'input' has 4 cells, wanted are 3 x columns"),
+        (sequences(), {"height": 3}, "row 1: the column 'input' has 4 cells, expected 3 x columns"),
         ([], {}, "has no rows|is not a CSV file"),
     ],
 )
@@ -319,8 +319,8 @@ def test_a_missing_table_is_named(built):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        ("0000", "row 3: the mask asks for nothing, wanted is a 1 for at least one cell"),
-        ("0x10", "row 3: the mask has 'x', wanted is 1 for a cell that is asked for"),
+        ("0000", "row 3: the mask asks for nothing, expected a 1 for at least one cell"),
+        ("0x10", "row 3: the mask has 'x', expected 1 for a cell that is asked for"),
         ("011", "row 3: the column 'mask' has a board of 1x3 and the input one of 1x4"),
     ],
 )

@@ -64,7 +64,7 @@ def test_ways_do_not_lead_around_the_border():
     [
         (MAZE, ANSWER, ""),
         (OPEN_MAZE, joined("S #  /oo # / ooo#/###G "), ""),
-        (MAZE.replace("G", " "), ANSWER, "a maze with 0 cells G, wanted is one"),
+        (MAZE.replace("G", " "), ANSWER, "a maze with 0 cells G, expected one"),
         (MAZE.replace("#", "S", 1), ANSWER, "a maze with 2 cells S"),
         (ANSWER, ANSWER, "a maze with cells o"),
         (MAZE, ANSWER.replace("#", " ", 1), "' ' in row 1, column 3, where its maze has '#'"),
@@ -73,7 +73,7 @@ def test_ways_do_not_lead_around_the_border():
         ("S#G", "S#G", "a maze without a way from S to G"),
         (MAZE, MAZE, "an answer whose path does not lead from S to G"),
         (MAZE, ANSWER.replace("S ", "So"), "an answer with 1 cells o beside the way"),
-        (joined("S G/   /   "), joined("S G/ooo/   "), "path takes 4 steps, wanted are the fewest, 2"),
+        (joined("S G/   /   "), joined("S G/ooo/   "), "path takes 4 steps, expected the fewest, 2"),
     ],
 )
 def test_what_is_wrong_is_said(maze, answer, message):
@@ -378,8 +378,8 @@ def test_without_the_hub_there_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("question", "answer", "message"),
     [
-        (MAZE[1:], ANSWER, "line 3: a board of 19 cells, wanted are 20"),
-        (MAZE.replace("#", "x", 1), ANSWER, "line 3: the character 'x', wanted are # .wall., space"),
+        (MAZE[1:], ANSWER, "line 3: a board of 19 cells, expected 20"),
+        (MAZE.replace("#", "x", 1), ANSWER, "line 3: the character 'x', expected # .wall., space"),
         (MAZE, ANSWER[:-1], "line 3: a board of 19 cells"),
         (MAZE, ANSWER.replace("#", " ", 1), "line 3: an answer with ' ' in row 1, column 3"),
         (MAZE, MAZE, "line 3: an answer whose path does not lead from S to G"),

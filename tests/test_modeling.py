@@ -467,7 +467,7 @@ def test_solve_runs_in_bfloat16_and_under_autocast(small_model, batch):
         ({"halt_threshold": 1.5}, "halt_threshold=1.5.*0 to 1"),
         ({"input_ids": torch.zeros(2, 15, dtype=torch.long)}, "15 cells.*16"),
         ({"input_ids": torch.zeros(0, 16, dtype=torch.long)}, "at least one puzzle"),
-        ({"input_ids": torch.zeros(16, dtype=torch.long)}, "wanted \\(puzzles, tokens\\)"),
+        ({"input_ids": torch.zeros(16, dtype=torch.long)}, "expected \\(puzzles, tokens\\)"),
         ({"input_ids": torch.full((1, 16), 6)}, "input_ids has the value 6.*0 to 5"),
         ({"puzzle_identifiers": torch.tensor([3])}, "puzzle_identifiers has the value 3.*0 to 2"),
         ({"puzzle_identifiers": torch.tensor([-1])}, "puzzle_identifiers has the value -1"),

@@ -329,7 +329,7 @@ SPOILED = {
     ),
     "indices": (
         lambda d: change_array(d / "test/all__group_indices.npy", lambda a: a + 1),
-        "all__group_indices.npy does not fit: wanted is the start of each group, from 0 on, and at the end 22",
+        "all__group_indices.npy does not fit: expected the start of each group, from 0 on, and at the end 22",
     ),
     "padding": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.update(pad_id=3)),
@@ -384,7 +384,7 @@ def test_rows_that_are_no_solved_puzzles_are_refused(sudoku, maze, tmp_path):
         export_original(folder, tmp_path / name)
         path = tmp_path / name / "test/all__labels.npy"
         change_array(path, lambda array: array.__setitem__(slice(2, 3), array[1]))
-        with pytest.raises(ValueError, match=f"test, row 2 is none of the {name} with their answer: "):
+        with pytest.raises(ValueError, match=f"test, row 2 is not one of the {name} with their answer: "):
             import_original(tmp_path / name, tmp_path / "back")
         change_array(path, lambda array: array.__setitem__((1, 4), 0))
         with pytest.raises(ValueError, match=f"test, row 1 of the labels: the token 0; {name} have tokens from 1"):

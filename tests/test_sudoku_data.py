@@ -284,8 +284,8 @@ def test_blank_cells_may_be_dots_zeros_or_underscores(csv_file):
 @pytest.mark.parametrize(
     ("question", "answer", "message"),
     [
-        (EASY[:-1], EASY_ANSWER, "line 3: a board of 80 cells, wanted are 81"),
-        (EASY.replace("5", "x", 1), EASY_ANSWER, "line 3: the character 'x', wanted are 1 to 9"),
+        (EASY[:-1], EASY_ANSWER, "line 3: a board of 80 cells, expected 81"),
+        (EASY.replace("5", "x", 1), EASY_ANSWER, "line 3: the character 'x', expected 1 to 9"),
         (EASY, EASY_ANSWER[:-1] + ".", "line 3: an answer with blank cells"),
         (EASY, EASY_ANSWER.translate(str.maketrans("12", "21")), "line 3: an answer that changes a clue"),
         ("." * 81, "1" * 81, "line 3: an answer with a digit twice"),
@@ -304,10 +304,10 @@ def test_bad_rows_are_named_or_left_out(csv_file, capsys, question, answer, mess
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (("b", EASY, EASY_ANSWER), "line 3: a row of 3 columns, wanted are 4"),
-        (("b", EASY, EASY_ANSWER, 0, "more"), "line 3: a row of 5 columns, wanted are 4"),
-        (("b", EASY, EASY_ANSWER, "hard"), "line 3: the rating 'hard', wanted is a number"),
-        (("b", EASY, EASY_ANSWER, ""), "line 3: the rating '', wanted is a number"),
+        (("b", EASY, EASY_ANSWER), "line 3: a row of 3 columns, expected 4"),
+        (("b", EASY, EASY_ANSWER, 0, "more"), "line 3: a row of 5 columns, expected 4"),
+        (("b", EASY, EASY_ANSWER, "hard"), "line 3: the rating 'hard', expected a number"),
+        (("b", EASY, EASY_ANSWER, ""), "line 3: the rating '', expected a number"),
     ],
 )
 def test_rows_that_are_no_puzzle_at_all_are_named_or_left_out(csv_file, capsys, bad, message):

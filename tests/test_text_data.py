@@ -154,7 +154,7 @@ def test_arrays_of_json_and_parquet_files_have_a_document_a_row(tmp_path):
         (source,) = find_sources([str(tmp_path / name)])
         assert source.fingerprints()[0].endswith(name)
     (tmp_path / "object.json").write_text('{"text": "one"}')
-    with pytest.raises(ValueError, match="object.json is no JSON array"):
+    with pytest.raises(ValueError, match="object.json is not a JSON array"):
         texts(tmp_path / "object.json")
     (tmp_path / "rows.parquet").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="rows.parquet is not a Parquet file"):
@@ -597,7 +597,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({"a.txt.gz": gzip.compress(b"abc" * 99)[:-9]}, {"inputs": ["a.txt.gz"]}, "a.txt.gz is not a whole .gz file"),
         ({"a.txt.xz": b"no xz"}, {"inputs": ["a.txt.xz"]}, "a.txt.xz is not a whole .xz file"),
         ({"a.jsonl": b'{"text": "x"}\n{"tex'}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 2, is not JSON"),
-        ({"a.jsonl": b"[1]"}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 1, is .* wanted is a JSON object"),
+        ({"a.jsonl": b"[1]"}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 1, is .* expected a JSON object"),
         (
             {"a.jsonl": b'{"body": "x"}'},
             {"inputs": ["a.jsonl"]},

@@ -15,7 +15,7 @@ def stop_or_note(error: ValueError, on_error: OnError, errors: list[str]):
     """Raise an error with what can be done about it, or note it as one of what is left out.
 
     Args:
-        error: says where the input is bad and what is wanted.
+        error: says where the input is bad and what is expected.
         on_error: `"stop"` raises, `"skip"` notes.
         errors: the notes.
     """

@@ -369,7 +369,7 @@ def _board_lines(split: OriginalSplit, rows: np.ndarray, processor: HRMGridProce
     bad = np.flatnonzero(errors != "")
     if len(bad):
         raise ValueError(
-            f"{split.path}, row {rows[bad[0]]} is none of the {kind.plural} with their answer: {errors[bad[0]]}."
+            f"{split.path}, row {rows[bad[0]]} is not one of the {kind.plural} with their answer: {errors[bad[0]]}."
         )
     return processor.batch_decode(boards[0]), processor.batch_decode(boards[1])
 

@@ -184,7 +184,7 @@ def _read_split(folder: Path) -> OriginalSplit:
         indices, end = arrays[name], len(arrays["inputs"]) if of == "puzzle" else num_puzzles
         if len(indices) != count + 1 or indices[0] != 0 or indices[-1] != end or (np.diff(indices) < 1).any():
             raise ValueError(
-                f"{_array_path(folder, set_name, name)} does not fit: wanted is the start of each {of}, from 0 on, "
+                f"{_array_path(folder, set_name, name)} does not fit: expected the start of each {of}, from 0 on, "
                 f"and at the end {end}."
             )
     for side in ("inputs", "labels"):

@@ -234,9 +234,7 @@ def parse_lines(lines: list[str], cells: int, numbers: dict[str, int], wanted: s
     boards = np.zeros((len(lines), cells), dtype=np.uint8)
     errors = np.full(len(lines), "", dtype=object)
     lengths = np.array([len(line) for line in lines])
-    errors[lengths != cells] = [
-        f"a board of {length} cells, wanted are {cells}" for length in lengths[lengths != cells]
-    ]
+    errors[lengths != cells] = [f"a board of {length} cells, expected {cells}" for length in lengths[lengths != cells]]
     fits = np.flatnonzero(lengths == cells)
 
     # number of each character code; 255 is not allowed
@@ -248,7 +246,7 @@ def parse_lines(lines: list[str], cells: int, numbers: dict[str, int], wanted: s
     illegal = (boards == 255).any(1)
     for row in np.flatnonzero(illegal):
         symbol = lines[row][int((boards[row] == 255).argmax())]
-        errors[row] = f"the character {symbol!r}, wanted are {wanted}"
+        errors[row] = f"the character {symbol!r}, expected {wanted}"
     boards[illegal] = 0
     return boards, errors
 

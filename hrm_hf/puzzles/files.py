@@ -115,7 +115,7 @@ def read_rows(path: Path, columns: Columns, on_error: OnError, report: Callable[
 
     is_number = pc.match_substring_regex(texts["rating"], r"^\s*-?[0-9]{1,9}(\.[0-9]{1,9})?\s*$")
     for row in np.flatnonzero(~is_number.to_numpy()):
-        bad[int(lines[row])] = f"the rating {texts['rating'][int(row)].as_py()!r}, wanted is a number"
+        bad[int(lines[row])] = f"the rating {texts['rating'][int(row)].as_py()!r}, expected a number"
     if bad:
         report(*min(bad.items()), len(bad), len(table) + len(bad) - int((~is_number.to_numpy()).sum()))
     texts, lines = texts.filter(is_number), lines[is_number.to_numpy()]
@@ -174,7 +174,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _csv_table(data: bytes, bad: dict[int, str]) -> pa.Table:
     def note(row: pyarrow.csv.InvalidRow) -> str:
-        bad[row.number] = f"a row of {row.actual_columns} columns, wanted are {row.expected_columns}"
+        bad[row.number] = f"a row of {row.actual_columns} columns, expected {row.expected_columns}"
         return "skip"
 
     # before rows are read, because pyarrow only prints that one of another number of columns is no UTF-8

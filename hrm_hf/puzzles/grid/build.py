@@ -255,7 +255,7 @@ def _without_repeats(boards: Boards, report: _Report) -> tuple[Boards, int]:
         else:
             report(
                 boards.place(row),
-                f"the input of row {boards.numbers[earlier]} with another output, wanted is one output for an input",
+                f"the input of row {boards.numbers[earlier]} with another output, expected one output for an input",
             )
     return boards[kept], repeated
 
@@ -294,7 +294,7 @@ def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, kind
             symbols.setdefault(cell)
             if len(symbols) > MAX_SYMBOLS:
                 raise ValueError(
-                    f"{train.place(row)}: the cell {cell!r} is the symbol number {len(symbols)}, wanted are at most "
+                    f"{train.place(row)}: the cell {cell!r} is the symbol number {len(symbols)}, expected at most "
                     f"{MAX_SYMBOLS} different ones; say by --cells what a cell is, or give grids of fewer symbols."
                 )
     _check_words(train, symbols)

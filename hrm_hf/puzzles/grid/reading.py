@@ -305,7 +305,7 @@ def _whole_board(
 ) -> Rows:
     """The cells of a value, a rectangle without empty cells; `empty` allows those."""
     if value is None or (isinstance(value, str) and value.strip("\r\n") == ""):
-        raise ValueError(f"the column {column!r} is empty, wanted is a board")
+        raise ValueError(f"the column {column!r} is empty, expected a board")
     rows = read(value)
     if (height or width) and len(rows) == 1:
         cells = len(rows[0])
@@ -313,17 +313,17 @@ def _whole_board(
         columns_wanted = width or max(1, cells // rows_wanted)
         if rows_wanted * columns_wanted != cells:
             raise ValueError(
-                f"the column {column!r} has {cells} cells, wanted are {height or 'rows'} x {width or 'columns'}"
+                f"the column {column!r} has {cells} cells, expected {height or 'rows'} x {width or 'columns'}"
             )
         rows = [rows[0][start : start + columns_wanted] for start in range(0, cells, columns_wanted)]
     widths = [len(row) for row in rows]
     if not rows or 0 in widths or len(set(widths)) > 1:
         raise ValueError(
-            f"the column {column!r} has rows of {widths} cells, wanted are rows of equally many, and at least one"
+            f"the column {column!r} has rows of {widths} cells, expected rows of equally many, and at least one"
         )
     if any(given and given != found for given, found in ((height, len(rows)), (width, widths[0]))):
         raise ValueError(
-            f"the column {column!r} has a board of {_shape(rows)}, wanted are {height or 'any number of'} rows and "
+            f"the column {column!r} has a board of {_shape(rows)}, expected {height or 'any number of'} rows and "
             f"{width or 'any number of'} columns"
         )
     if not empty:
@@ -331,7 +331,7 @@ def _whole_board(
             if "" in row:
                 raise ValueError(
                     f"the column {column!r} has an empty cell in row {number}, column {row.index('') + 1} of its "
-                    "board, wanted is a symbol in every cell"
+                    "board, expected a symbol in every cell"
                 )
     return rows
 
@@ -346,11 +346,11 @@ def _mask(value: Any, column: str, question: Rows, height: int | None, width: in
     symbols = {cell for row in mask for cell in row}
     if not symbols <= {"0", "1"}:
         raise ValueError(
-            f"the mask has {', '.join(map(repr, sorted(symbols - {'0', '1'})[:3]))}, wanted is 1 for a cell that is "
+            f"the mask has {', '.join(map(repr, sorted(symbols - {'0', '1'})[:3]))}, expected 1 for a cell that is "
             "asked for and 0 for another"
         )
     if "1" not in symbols:
-        raise ValueError("the mask asks for nothing, wanted is a 1 for at least one cell")
+        raise ValueError("the mask asks for nothing, expected a 1 for at least one cell")
     return mask
 
 

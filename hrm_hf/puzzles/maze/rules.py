@@ -39,7 +39,7 @@ def maze_errors(mazes: np.ndarray, answers: np.ndarray, height: int, width: int)
     for cell in (START, GOAL):
         counts = (mazes == cell).sum(1)
         for index in np.flatnonzero((errors == "") & (counts != 1)):
-            errors[index] = f"a maze with {counts[index]} cells {SYMBOLS[cell]}, wanted is one"
+            errors[index] = f"a maze with {counts[index]} cells {SYMBOLS[cell]}, expected one"
     errors[(errors == "") & (mazes == PATH).any(1)] = "a maze with cells o, which belong in its answer"
     changed = (answers != mazes) & ~((answers == PATH) & (mazes == FLOOR))
     for index in np.flatnonzero((errors == "") & changed.any(1)):
@@ -60,5 +60,5 @@ def maze_errors(mazes: np.ndarray, answers: np.ndarray, height: int, width: int)
         elif stray_cells:
             errors[index] = f"an answer with {stray_cells} cells o beside the way from S to G"
         elif drawn_steps > steps:
-            errors[index] = f"an answer whose path takes {drawn_steps} steps, wanted are the fewest, {steps}"
+            errors[index] = f"an answer whose path takes {drawn_steps} steps, expected the fewest, {steps}"
     return errors

@@ -354,7 +354,7 @@ def parse_puzzles(
     if size not in BOX_SHAPES or size * size != cells:
         boards = np.zeros((len(questions), cells), dtype=np.uint8)
         wanted = ", ".join(str(known**2) for known in BOX_SHAPES)
-        return boards, boards, np.full(len(questions), f"a board of {cells} cells, wanted are {wanted}", dtype=object)
+        return boards, boards, np.full(len(questions), f"a board of {cells} cells, expected {wanted}", dtype=object)
     if size == 16:
         questions, answers = in_own_notation(questions, answers)
     digits = {symbol: digit for digit, symbol in enumerate(SYMBOLS[: size + 1])} | dict.fromkeys("0_-*", 0)
