@@ -7,6 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 MAX_REQUEST_BYTES = 1_000_000
+# whose texts and results are kept; of more, those that were longest away are forgotten, and of all after an hour
+MAX_SESSIONS = 200
+SESSION_SECONDS = 3600
 # cells that a request may have a model think about, those of a board counted for each segment and copy: 16 segments on
 # 8 copies of a 30x30 maze are 115,200, and are stopped by the time limit where they take too long
 MAX_CELLS_THOUGHT = 130_000

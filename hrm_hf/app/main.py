@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from hrm_hf.app import data_page, monitor_page, puzzles_page, text_page
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.endpoints import add_endpoint, model_slots
-from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, RequestLimits
+from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, MAX_SESSIONS, RequestLimits
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.theme import CSS, HEAD, make_theme
 from hrm_hf.puzzles.registry import kinds
@@ -57,7 +57,7 @@ def build_app(settings: AppSettings) -> gr.Blocks:
         """
         return shelf.describe(model)
 
-    with gr.Blocks(title="Hierarchical Reasoning Model", analytics_enabled=False) as app:
+    with gr.Blocks(title="Hierarchical Reasoning Model", analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Markdown(_HEAD, elem_classes="app-head")
         with gr.Tabs():
             for name, page in _PAGES:
@@ -98,6 +98,7 @@ def launch(
         ssr_mode=False,
         allowed_paths=[],
         max_file_size=MAX_REQUEST_BYTES,
+        state_session_capacity=MAX_SESSIONS,
         footer_links=["api", "settings"],
         enable_monitoring=False,
         app_kwargs={"middleware": [Middleware(RequestLimits)], "exception_handlers": BAD_REQUESTS},

@@ -25,7 +25,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """A number from a page or a client as an integer.
 
     Raises:
-        ValueError: if it is none within the bounds.
+        ValueError: if it is not a whole number within the bounds.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or value != value or not least <= value <= most or value != int(value):
@@ -37,7 +37,7 @@ def checked_difficulty(value: Any) -> str:
     """A difficulty from a page or a client.
 
     Raises:
-        ValueError: if it is none of `DIFFICULTIES`.
+        ValueError: if it is not one of `DIFFICULTIES`.
     """
     if not isinstance(value, str) or value not in DIFFICULTIES:
         raise ValueError(
@@ -75,8 +75,8 @@ class PuzzleDesk:
         Args:
             model: one of `models`.
             puzzle: as a line or as drawn, in any form that `hrm-hf solve` takes.
-            max_segments: most segments of thinking.
-            copies: symmetric copies of the puzzle to ask at most, until an answer keeps the rules.
+            max_segments: maximum number of segments of thinking.
+            copies: maximum number of symmetric copies of the puzzle to ask, until an answer keeps the rules.
             early_stop: let the halting head stop the thinking.
 
         Returns:
@@ -89,7 +89,7 @@ class PuzzleDesk:
             step of `cells`, `halt` and `title` alone, without `sure`.
 
         Raises:
-            ValueError: if the model or a number is not allowed, the puzzle is none, or it is none for this model.
+            ValueError: if the model or a number is not allowed, the text is not a puzzle, or not one for this model.
             TimeoutError: if it takes too long.
         """
         max_segments = whole_number("max_segments", max_segments, 1, MAX_SEGMENTS)
@@ -126,7 +126,7 @@ class PuzzleDesk:
             )
         return {
             "puzzle": result.puzzle,
-            # where the exact search has told the outcome, the board stays as it is
+            # where the exact search has found the outcome, the board stays unchanged
             "answer": result.best or result.puzzle,
             "solved": result.solved,
             "outcome": result.outcome,
@@ -169,7 +169,7 @@ def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
         processor: of the model that it is for.
 
     Raises:
-        ValueError: if there is none or more than one, or it is none for this processor.
+        ValueError: if the text holds no puzzle or several, or one that this processor does not take.
     """
     from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import read_puzzles

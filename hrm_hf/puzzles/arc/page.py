@@ -9,6 +9,7 @@ from hrm_hf.app.board import gallery, make_board
 from hrm_hf.app.context import AppSettings, sentences
 from hrm_hf.app.controls import model_picker
 from hrm_hf.app.endpoints import add_endpoint, model_slots
+from hrm_hf.app.limits import SESSION_SECONDS
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.page_events import when_looked_at
 from hrm_hf.app.solving import MAX_SEGMENTS
@@ -88,7 +89,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             return tests(desk.arc_task(data_set, task), answers, with_truth)
 
     data_sets = desk.arc_data_sets()
-    result = gr.State(None)
+    result = gr.State(None, time_to_live=SESSION_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("#### Demonstrations")

@@ -86,7 +86,7 @@ def build_grid(
     symmetries: Annotated[
         Symmetries,
         typer.Option(
-            help="What leaves the task as it is: boards turned and mirrored, symbols of answers exchanged. Training "
+            help="What leaves the task unchanged: boards turned and mirrored, symbols of answers exchanged. Training "
             "draws such copies, and no two splits have copies of one input."
         ),
     ] = "none",
@@ -99,7 +99,7 @@ def build_grid(
 ) -> dict[str, int]:
     """Build a data set of your own task: a grid in, a grid of the same shape out.
 
-    A board is a text (a character or a word a cell, a row a line or rows between slashes), a list of cells or a list
+    A board is a text (one character or word per cell; rows on lines or between slashes), a list of cells or a list
     of rows; a sequence is a board of one row. The card of the folder says how large boards are and what a cell can be,
     and training, evaluation and solving go by that.
 

@@ -88,7 +88,7 @@ def build_maze(
     Every answer is a shortest path, in generated mazes the only one. No maze of one split is equal, up to the 8
     symmetries of the square, to one of another: of a pair the one in the test split stays. The symmetries themselves
     (the original's aug) are drawn while training. A data set that the same command has made of the same files is left
-    as it is.
+    unchanged.
 
     Returns:
         Number of mazes by split.

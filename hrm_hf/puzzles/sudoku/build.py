@@ -116,7 +116,7 @@ def build_sudoku(
 
     Every puzzle has exactly one solution. No puzzle of one split is equal, up to the symmetries of Sudoku, to one of
     another: of a pair the one in the test split stays. The symmetries themselves are drawn while training. A
-    data set that the same command has made of the same files is left as it is.
+    data set that the same command has made of the same files is left unchanged.
 
     With `hard` the generator makes its puzzles harder by exchanging clues (`hrm_hf.puzzles.sudoku.hard`): ratings of
     15 and more, 40 on average, where random puzzles have 2. No two splits then have a solution in common either.
