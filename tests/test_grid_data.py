@@ -272,7 +272,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
             r"mine\.csv, row 6: the column 'output' has a board of 1x3 and the input one of",
         ),
         (with_row("12345", "12345"), {}, r"row 6: a board of 1x5, expected boards of one shape, and most are 1x4"),
-        (with_row("1234", ""), {}, r"row 6: the column 'output' is empty, wanted is a board"),
+        (with_row("1234", ""), {}, r"row 6: the column 'output' is empty, expected a board"),
         (
             [(f"{a}{b}/{a}{a}", f"{b}{a}/{a}{a}") for a in "123456" for b in "123456"][:20] + [("12/3", "12/3")],
             {},

@@ -140,9 +140,9 @@ def test_builders_have_the_options_of_a_push_besides_their_own(builds):
     ("options", "message"),
     [
         ({"push_to_hub": "sudoku"}, "'sudoku' is not the name of a data set on the Hub; expected OWNER/NAME"),
-        ({"push_to_hub": "me/my sudoku"}, "'me/my sudoku' is no name"),
-        ({"push_to_hub": "datasets/me/sudoku"}, "'datasets/me/sudoku' is no name"),
-        ({"push_to_hub": ""}, "'' is no name"),
+        ({"push_to_hub": "me/my sudoku"}, "'me/my sudoku' is not the name"),
+        ({"push_to_hub": "datasets/me/sudoku"}, "'datasets/me/sudoku' is not the name"),
+        ({"push_to_hub": ""}, "'' is not the name"),
         ({"push_to_hub": "me/sudoku", "commit_message": " "}, "The commit message is empty; give one"),
         ({"private": True}, "--private is for a push; give --push-to-hub OWNER/NAME"),
         ({"commit_message": "First"}, "--commit-message is for a push; give --push-to-hub OWNER/NAME"),

@@ -11,6 +11,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 18, 10, 26
+_LETTER = 11  # height of the letter at the end of a line
 COLORS = 6  # classes hrm-c0 to hrm-c5 below
 
 # pages that draw charts add this to their own
@@ -207,6 +208,7 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
     for tick in _ticks(left, right, wanted=4):
         x = _LEFT + (0.5 if right == left else (tick - left) / (right - left)) * (_WIDTH - _LEFT - _RIGHT)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{number(tick)}</text>')
+    letters: list[tuple[float, float]] = []
     for line, points in drawn:
         color = f"hrm-c{line.color % COLORS}"
         path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in points)
@@ -222,6 +224,10 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
             ]
         if line.letter:
             x, y = place(*points[-1])
+            # lines that end beside each other have their letters one below the other
+            while any(abs(x - other_x) < _LETTER and abs(y - other_y) < _LETTER for other_x, other_y in letters):
+                y += _LETTER
+            letters.append((x, y))
             parts.append(
                 f'<text class="hrm-letter {color}" x="{x + 4:.1f}" y="{y + 4:.1f}">{escape(line.letter)}</text>'
             )

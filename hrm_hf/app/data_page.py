@@ -368,7 +368,9 @@ def _row_html(opened: OpenSplit, row: int, member: int) -> str:
     content = opened.content(row, member)
     if "text" in content:
         text = content["text"]
-        return f'<pre tabindex="0">{escape(text[:_MAX_TEXT])}{"..." * (len(text) > _MAX_TEXT)}</pre>'
+        cut = f"<p>The first {_MAX_TEXT:,} of {len(text):,} characters.</p>"
+        rest = cut if len(text) > _MAX_TEXT else ""
+        return f'<pre tabindex="0">{escape(text[:_MAX_TEXT])}</pre>{rest}'
     picture = base64.b64encode(opened.picture(row, member)).decode()
     alternative = escape(opened.alternative(row, member))
     return f'<div tabindex="0"><img src="data:image/png;base64,{picture}" alt="{alternative}"></div>'

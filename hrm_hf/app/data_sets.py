@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hrm_hf.app.others_files import folders_with, named, read_beginning
+from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning
 
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class DataShelf:
 
     def card(self, name: str) -> str:
         """The beginning of a data card as Markdown, without its metadata and pictures."""
-        text = read_beginning(self._folder(name) / "README.md")
+        text = read_beginning(self._folder(name) / "README.md", self.root)
         if text.startswith("---"):
             text = text.partition("\n---")[2]
         lines = [line for line in text.splitlines() if not line.startswith("![")]
@@ -314,7 +314,13 @@ class DataShelf:
         from hrm_hf.data.folder import is_dataset_folder
 
         found = folders_with(self.root, "README.md", _LEVELS)
-        return {name: folder for name, folder in found if is_dataset_folder(folder)}
+        return {
+            name: folder
+            for name, folder in found
+            if is_dataset_folder(folder)
+            and holds_its_own(folder, self.root)
+            and holds_its_own(folder / "data", self.root)
+        }
 
 
 def _splits_of_card(folder: Path) -> dict[str, list[str]]:

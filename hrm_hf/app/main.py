@@ -18,7 +18,7 @@ _PAGES = (("Puzzles", puzzles_page), ("Text", text_page), ("Training", monitor_p
 _CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS))
 _HEAD = """# Hierarchical Reasoning Model
 
-A small recurrent network that thinks again until it believes its answer. Press *Solve* and watch it.
+A small recurrent network that thinks again until it believes its answer.
 """
 _API = """Everything on these pages can be called from a program. *Use via API* at the foot of the page lists all
 endpoints with their arguments; this solves a Sudoku:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_hf.app.context import AppSettings
-from hrm_hf.app.others_files import folders_with, named, read_beginning, read_json_object
+from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning, read_json_object
 
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class ModelShelf:
             task: name of a kind of puzzle; by default all. What a model of the Hub is for is not known before
                 it is loaded, so those are always named.
         """
-        local = {name: read_json_object(folder / "processor_config.json") for name, folder in self._folders().items()}
+        local = {
+            name: read_json_object(folder / "processor_config.json", folder)
+            for name, folder in self._folders().items()
+        }
         names = [
             name
             for name, settings in local.items()
@@ -88,16 +91,18 @@ class ModelShelf:
         folder = self._folders().get(name)
         if folder is None:
             return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is fetched when it is first used."
-        facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
-        card = folder / "README.md"
-        excerpt = _excerpt(read_beginning(card)) or "It has no card."
+        with named(folder, name):
+            facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
+        excerpt = _excerpt(read_beginning(folder / "README.md", folder)) or "It has no card."
         return f"{' · '.join(facts)}\n\n{excerpt}"
 
     def _folders(self) -> dict[str, Path]:
         """Folders of models by name: those with a configuration and weights."""
         found = {f"shipped/{config.parent.name}": config.parent for config in sorted(_SHIPPED.glob("*/config.json"))}
-        for name, folder in folders_with(self._settings.models_root, "config.json", _LEVELS):
-            found.setdefault(name, folder)
+        root = self._settings.models_root
+        for name, folder in folders_with(root, "config.json", _LEVELS):
+            if holds_its_own(folder, root) and read_json_object(folder / "config.json", root):
+                found.setdefault(name, folder)
         return {name: folder for name, folder in found.items() if any(folder.glob("*.safetensors"))}
 
     def _check_offered(self, name: str, offered: list[str] | set[str]) -> None:
@@ -143,10 +148,10 @@ def _on_device(loaded: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def _task(folder: Path) -> str:
-    processor = read_json_object(folder / "processor_config.json")
+    processor = read_json_object(folder / "processor_config.json", folder)
     if processor:
         return f"{processor.get('task')} {processor.get('height')}x{processor.get('width')}"
-    return f"text ({read_json_object(folder / 'config.json').get('model_type')})"
+    return f"text ({read_json_object(folder / 'config.json', folder).get('model_type')})"
 
 
 def _num_parameters(folder: Path) -> int:

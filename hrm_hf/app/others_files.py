@@ -14,8 +14,18 @@ _MAX_CHARACTERS = 1_000_000
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
-def open_regular(path: Path) -> Any:
-    """A regular file for reading bytes. A pipe, which would wait for a writer, or a device is an `OSError`."""
+def open_regular(path: Path, root: Path) -> Any:
+    """A regular file for reading bytes.
+
+    Args:
+        path: the file.
+        root: folder that it must be in.
+
+    Raises:
+        OSError: for a pipe, which would wait for a writer, a device, or a link that leads out of the root.
+    """
+    if not is_inside(path, root):
+        raise OSError(f"{path.name} is linked in from elsewhere.")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -23,19 +33,36 @@ def open_regular(path: Path) -> Any:
     return os.fdopen(descriptor, "rb")
 
 
-def read_beginning(path: Path, characters: int = _MAX_CHARACTERS) -> str:
-    """The beginning of a text; empty if it cannot be read."""
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path, with all links followed, is below a folder."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def holds_its_own(folder: Path, root: Path) -> bool:
+    """Whether everything in a folder is a folder or a regular file, and no link leads out of the root."""
     try:
-        with open_regular(path) as file:
+        with os.scandir(folder) as entries:
+            return all(
+                (entry.is_dir() or entry.is_file()) and (not entry.is_symlink() or is_inside(Path(entry.path), root))
+                for entry in entries
+            )
+    except OSError:
+        return False
+
+
+def read_beginning(path: Path, root: Path, characters: int = _MAX_CHARACTERS) -> str:
+    """The beginning of a text below a root; empty if it cannot be read."""
+    try:
+        with open_regular(path, root) as file:
             return file.read(4 * characters).decode("utf-8", errors="replace")[:characters]
     except OSError:
         return ""
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one if the file is not there, is being written, or holds something else."""
+def read_json_object(path: Path, root: Path) -> dict[str, Any]:
+    """A JSON object below a root; an empty one if the file cannot be read, is half written or is something else."""
     try:
-        value = json.loads(read_beginning(path))
+        value = json.loads(read_beginning(path, root))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -46,10 +73,6 @@ def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path
 
     What a symbolic link brings in from outside of the root is left out.
     """
-    inside = root.resolve()
-
-    def is_inside(path: Path) -> bool:
-        return path.resolve().is_relative_to(inside)
 
     def search(folder: Path, name: str, level: int) -> Iterator[tuple[str, Path]]:
         try:
@@ -59,10 +82,10 @@ def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path
             return
         for entry in found:
             path, below = Path(entry.path), f"{name}{entry.name}"
-            if entry.is_symlink() and not is_inside(path):
+            if entry.is_symlink() and not is_inside(path, root):
                 continue
             wanted = os.path.join(entry.path, file)
-            if os.path.lexists(wanted) and (not os.path.islink(wanted) or is_inside(path / file)):
+            if os.path.lexists(wanted) and (not os.path.islink(wanted) or is_inside(path / file, root)):
                 yield below, path
             if level > 1:
                 yield from search(path, f"{below}/", level - 1)
@@ -100,5 +123,5 @@ def card_html(markdown: str) -> str:
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     parser.validateLink = lambda link: bool(_SAFE_LINK.match(link.strip()))
-    # an empty line in a block of code would end the block for the parser of Markdown that the page has, too
-    return re.sub(r"\n(?=\n)", "\n&#8203;", parser.render(markdown))
+    # a blank line in a block of code would end the block for the parser of Markdown that the page has, too
+    return "\n".join(line if line.strip() else "&#8203;" for line in parser.render(markdown).rstrip().splitlines())

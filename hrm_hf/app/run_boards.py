@@ -93,7 +93,7 @@ def _cells(line: Any, width: Any) -> list[list[str]] | None:
     if line.startswith("["):
         try:
             rows = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not rows or not all(isinstance(row, list) and len(row) == len(rows[0]) and row for row in rows):
             return None

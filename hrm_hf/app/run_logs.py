@@ -32,6 +32,8 @@ _MAX_BYTES = 16_000_000  # of a log, at one reading
 _MAX_LINE = 4_000_000
 _MAX_SHOWN = 12  # samples or boards of an evaluation
 _MAX_RECIPE = 20_000
+_MAX_NUMBER = 1e15  # larger ones are not of a run of ours
+_SCAN_SECONDS = 2  # for which a list of folders is taken to hold
 _QUIET_SECONDS = 180  # a run that is silent for longer is taken to have stopped
 
 
@@ -124,10 +126,10 @@ class RunLog:
     @property
     def max_steps(self) -> int | None:
         """Steps that the recipe asks for; where it counts epochs, those it took, `None` before it is over."""
-        wanted = self.options.get("max_steps")
-        if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0:
-            return wanted
-        return self.result.get("steps") if self.result is not None else None
+        for value in (self.options.get("max_steps"), (self.result or {}).get("steps")):
+            if isinstance(value, int) and (number := _number(value)) is not None and number > 0:
+                return int(number)
+        return None
 
     def state(self, now: float | None = None) -> Literal["finished", "running", "starting", "stopped"]:
         """Whether the run is over, at work, or silent for so long that it must have been stopped."""
@@ -152,9 +154,12 @@ class RunLogs:
         self.root = Path(root)
         self._lock = threading.Lock()
         self._readers: OrderedDict[str, _Reader] = OrderedDict()
+        self._found: dict[str, Path] = {}
+        self._scanned = -math.inf
 
     def names(self) -> list[str]:
         """The runs, that which was written to last first."""
+        self._scanned = -math.inf
         return sorted(self._folders(), key=self._last_written, reverse=True)
 
     def read(self, name: str) -> RunLog:
@@ -167,14 +172,18 @@ class RunLogs:
         if folder is None:
             raise ValueError(f"There is no run {str(name)[:80]!r} here; choose one of the list.")
         with self._lock:
-            reader = self._readers.setdefault(name, _Reader(name, folder))
+            reader = self._readers.setdefault(name, _Reader(name, folder, self.root))
             self._readers.move_to_end(name)
             if len(self._readers) > _MAX_RUNS_KEPT:
                 self._readers.popitem(last=False)
             return reader.read()
 
     def _folders(self) -> dict[str, Path]:
-        return dict(folders_with(self.root, "recipe.yaml", _LEVELS))
+        """The run folders by name; those of the last scan, if that was just now."""
+        if time.monotonic() - self._scanned > _SCAN_SECONDS:
+            self._found = dict(folders_with(self.root, "recipe.yaml", _LEVELS))
+            self._scanned = time.monotonic()
+        return self._found
 
     def _last_written(self, name: str) -> float:
         return max((_changed(self.root / name / file) for file in ("log.jsonl", "recipe.yaml")), default=0.0)
@@ -183,8 +192,8 @@ class RunLogs:
 class _Reader:
     """Follows the files of one run."""
 
-    def __init__(self, name: str, folder: Path):
-        self.folder = folder
+    def __init__(self, name: str, folder: Path, root: Path):
+        self.folder, self.root = folder, root
         self.run = RunLog(name)
         self._stamps: dict[str, float] = {}
         self._forget()
@@ -205,7 +214,7 @@ class _Reader:
 
     def _read_log(self):
         try:
-            log = open_regular(self.folder / "log.jsonl")
+            log = open_regular(self.folder / "log.jsonl", self.root)
         except OSError:
             if self._offset:
                 self._forget()
@@ -259,7 +268,7 @@ class _Reader:
 
     def _read_recipe(self):
         if self._is_new("recipe.yaml"):
-            text = read_beginning(self.folder / "recipe.yaml", _MAX_RECIPE)
+            text = read_beginning(self.folder / "recipe.yaml", self.root, _MAX_RECIPE)
             self.run.recipe = text
             try:
                 options = yaml.safe_load(text)
@@ -276,7 +285,7 @@ class _Reader:
             self.run.result = None
             self._stamps.pop("result.json", None)
         elif self._is_new("result.json"):
-            self.run.result = read_json_object(self.folder / "result.json") or None
+            self.run.result = read_json_object(self.folder / "result.json", self.root) or None
 
     def _is_new(self, file: str) -> bool:
         stamp = _changed(self.folder / file)
@@ -299,7 +308,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value) if math.isfinite(value) else None
+        return float(value) if abs(value) <= _MAX_NUMBER else None
     except OverflowError:
         return None
 

@@ -161,9 +161,9 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         can_halt = can_adapt(model.config)
         return (
             depth_sentence(model.config),
-            gr.update(choices=list(_DEPTHS) if can_halt else ["fixed"], value="fixed", interactive=can_halt),
-            gr.update(value=trained_depth(model.config), interactive=model.config.model_type == "hrm"),
-            gr.update(interactive=can_halt),
+            gr.update(choices=list(_DEPTHS) if can_halt else ["fixed"], value="fixed", visible=can_halt),
+            gr.update(value=trained_depth(model.config), visible=model.config.model_type == "hrm"),
+            gr.update(visible=can_halt),
         )
 
     def generate_text(

@@ -173,7 +173,7 @@ class JsonFile(JsonLinesFile):
         """As [`JsonLinesFile.documents`], of an object of the array."""
         rows = _json_of("".join(self._pieces(advance)), str(self.path))
         if not isinstance(rows, list):
-            raise ValueError(f"{self.path} is no JSON array; expected objects in [ ], or .jsonl with one a line.")
+            raise ValueError(f"{self.path} is not a JSON array; expected objects in [ ], or .jsonl with one per line.")
         for number, row in enumerate(rows):
             try:
                 text = self._text_of_row(row, f"{self.path}, object {number},")

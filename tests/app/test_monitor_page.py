@@ -18,8 +18,10 @@ from served_pages import (
     write_run,
 )
 
+from hrm_hf.app import run_logs
 from hrm_hf.app.charts import Line, histogram, line_chart
 from hrm_hf.app.monitor_page import charts_html, evaluation_html, recipes_html, status_html
+from hrm_hf.app.others_files import folders_with
 from hrm_hf.app.run_boards import board_svg
 from hrm_hf.app.run_logs import RunLogs, thinned
 
@@ -150,10 +152,33 @@ def test_a_damaged_run_is_no_matter_of_the_others(tmp_path):
         )
     write_run(tmp_path / "outside", [train_line(10)])
     (runs / "linked").symlink_to(tmp_path / "outside")
+    (runs / "yaml" / "result.json").unlink()
+    (runs / "yaml" / "result.json").symlink_to(tmp_path / "outside" / "log.jsonl")
+    (runs / "good" / "result.json").write_text('{"steps": [1]}')
     logs = RunLogs(runs)
     assert sorted(logs.names()) == ["deep", "good", "pipe", "yaml"]
     assert [logs.read(name).last_step for name in ("deep", "good", "pipe", "yaml")] == [20, 10, -1, 10]
     assert logs.read("yaml").options == {} and logs.read("deep").result is None
+    assert logs.read("yaml").result is None
+    assert status_html([logs.read(name) for name in logs.names()], True)
+    assert board_svg({"prediction": "[" * 5_000})
+
+
+def test_ten_thousand_runs_are_listed_and_read_without_a_scan_for_each(tmp_path, monkeypatch):
+    for number in range(300):
+        write_run(tmp_path / f"run{number}", [train_line(10)])
+    scans = []
+    monkeypatch.setattr(run_logs, "folders_with", lambda *where: scans.append(1) or folders_with(*where))
+    logs = RunLogs(tmp_path)
+    for name in logs.names():
+        logs.read(name)
+    assert len(scans) <= 3
+
+
+def test_letters_of_lines_that_end_together_are_apart():
+    chart = line_chart("Loss", [Line(str(n), [0, 1], [0, 1 + n / 1000], letter="abc"[n]) for n in range(3)], "step")
+    heights = sorted(float(y) for y in re.findall(r'class="hrm-letter [^>]* y="([\d.]+)"', chart))
+    assert len(heights) == 3 and min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 10
 
 
 def test_curves_name_training_and_evaluation_cells_and_puzzles(run):

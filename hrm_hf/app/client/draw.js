@@ -74,8 +74,6 @@ function paint(board, cells, step) {
     if (board.kind === "arc") cell.classList.add("c-" + symbol);
     if (board.kind === "maze") cell.classList.add("c-" + MAZE_NAMES[symbol].split(" ")[0]);
     cell.style.setProperty("--sure", isFilled && now.sure ? now.sure[index].toFixed(2) : 1);
-    const doubt = now.sure && isOpen(board, index) ? 1 - now.sure[index] : 0;
-    cell.style.setProperty("--doubt", doubt.toFixed(2));
     let text = board.kind === "sudoku" ? symbol.replace(".", "") : /[SG]/.test(symbol) ? symbol : "";
     if (pencil) text = pencil;
     if (cell.textContent !== text) cell.textContent = text;

@@ -209,6 +209,8 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     random_button.click(new_puzzle, [model, difficulty], **to_board, **slots)
     clear_button.click(clear, model, **to_board)
     names.input(famous, [model, names], **to_board)
+    others = [example_button.click, random_button.click, clear_button.click, difficulty.input]
+    gr.on(others, lambda: "", None, names, queue=False, **quick)
     # an Enter that comes while the line before is read is not lost; "always_last" would lose it after an error
     text.submit(take_text, [model, text], trigger_mode="multiple", **to_board)
     text.blur(take_text, [model, text], **to_board).then(lambda: "", None, text, **quick)
