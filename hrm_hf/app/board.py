@@ -21,7 +21,7 @@ Its value is plain JSON, which the pages of the kinds make:
 The scripts of client/ draw it and let it be edited; what comes back from a page is checked here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,15 @@ def puzzle_on(board: Any) -> str:
     return given
 
 
-def pasted_on(board: Any) -> str | None:
-    """The text that the reader has just pasted on a board, or `None`.
+def as_seen(board: Any, read: Callable[[str], dict[str, Any]]) -> Any:
+    """The board as its reader sees it: the puzzle of a text that was just pasted, or the board itself.
 
     Args:
         board: value of the component, as a page sent it.
+        read: makes a board of a text.
     """
     text = board.get("pasted") if isinstance(board, dict) else None
-    return text if isinstance(text, str) else None
+    return read(text) if isinstance(text, str) else board
 
 
 def own_on(board: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from hrm_hf.app.board import make_board, own_on, pasted_on, puzzle_on
+from hrm_hf.app.board import as_seen, make_board, own_on, puzzle_on
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
@@ -84,9 +84,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return board_of(model, one_puzzle(text, HRMGridProcessor.for_sudoku(size_of(model))))
 
     def on_board(model: str | None, shown: dict) -> dict[str, Any]:
-        """The board as the reader sees it: what was pasted may not have been answered yet."""
-        text = pasted_on(shown)
-        return shown if text is None else read(model, text)
+        return as_seen(shown, lambda text: read(model, text))
 
     @with_verdict
     def take_text(model: str | None, text: str) -> tuple[dict, str]:
