@@ -10,6 +10,8 @@ from hrm_hf.utils.time_limit import TimeLimit
 
 
 _MAX_SENTENCE = 500  # characters
+# errors that the library words for its user
+USER_ERRORS = (ValueError, TypeError, FileNotFoundError, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class Deadline:
         return state
 
 
+def sentence_of(error: Exception) -> str:
+    """An error as a page shows it: as HTML, because it may quote what the user wrote."""
+    return html.escape(str(error)[:_MAX_SENTENCE], quote=False)
+
+
 @contextmanager
 def sentences() -> Iterator[None]:
     """Errors that the library words for its user appear as such on the page, not as "Error".
@@ -77,6 +84,5 @@ def sentences() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, TypeError, FileNotFoundError, TimeoutError) as error:
-        # the page shows it as HTML, and it may quote what the user wrote
-        raise gr.Error(html.escape(str(error)[:_MAX_SENTENCE], quote=False), print_exception=False) from error
+    except USER_ERRORS as error:
+        raise gr.Error(sentence_of(error), print_exception=False) from error

@@ -1,6 +1,5 @@
 """Errors of events as sentences that stand where the verdict stands, and stay until the board changes."""
 
-import html
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -8,14 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-
-_MAX_SENTENCE = 500  # characters
+from hrm_hf.app.context import USER_ERRORS, sentence_of
 
 
 def said(error: Exception) -> str:
     """An error that the library words for its user, as Markdown; it may quote what the user wrote."""
-    sentence = html.escape(str(error)[:_MAX_SENTENCE], quote=False)
-    return "**Not possible.** " + re.sub(r"([\\\\`*_\[\]#|!~])", r"\\\1", sentence)
+    return "**Not possible.** " + re.sub(r"([\\\\`*_\[\]#|!~])", r"\\\1", sentence_of(error))
 
 
 def with_verdict(function: Callable, others: int = 0) -> Callable:
@@ -30,7 +27,7 @@ def with_verdict(function: Callable, others: int = 0) -> Callable:
     def answer(*arguments: Any, **named: Any) -> tuple[Any, ...]:
         try:
             return function(*arguments, **named)
-        except (ValueError, TypeError, FileNotFoundError, TimeoutError) as error:
+        except USER_ERRORS as error:
             return gr.skip(), said(error), *[gr.skip()] * others
 
     return answer
