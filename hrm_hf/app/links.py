@@ -1,5 +1,6 @@
 """Links that hold a puzzle: `?kind=sudoku&puzzle=...&model=...&step=3`, as the board's *Copy link* makes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -27,7 +28,11 @@ class PuzzleLink:
 
 def link_of(request: gr.Request) -> PuzzleLink | None:
     """The link that a page was opened by, or `None` if it holds no puzzle."""
-    asked = request.query_params if request is not None else {}
+    return link_in(request.query_params if request is not None else {})
+
+
+def link_in(asked: Mapping[str, str]) -> PuzzleLink | None:
+    """The link of the query of an address, or `None` if it holds no puzzle."""
     kind, puzzle = asked.get("kind"), asked.get("puzzle")
     if not kind or not puzzle:
         return None

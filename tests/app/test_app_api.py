@@ -1,13 +1,17 @@
 """The app as programs use it: endpoints of puzzles and models, and what it refuses."""
 
+import html
 import http.client
+import io
 import json
 import os
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import replace
 
+import PIL.Image
 import pytest
 import torch
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
@@ -313,16 +317,44 @@ def test_what_visitors_leave_behind_expires(app_settings):
 
     from hrm_hf.app.main import build_app
 
-    app = build_app(app_settings)
+    app = build_app(app_settings, ModelShelf(app_settings))
     states = [block for block in app.blocks.values() if isinstance(block, gradio.State)]
     # flags of a page are small; texts and results are not
-    assert len([state for state in states if state.time_to_live == SESSION_SECONDS]) == 2
+    assert len([state for state in states if state.time_to_live == SESSION_SECONDS]) == 3
     assert app.delete_cache
 
 
-def test_a_link_to_the_app_has_a_title(app_url):
-    with urllib.request.urlopen(app_url) as answer:
-        assert b'property="og:title"' in answer.read()
+def test_a_link_to_the_app_has_a_title_and_a_picture_of_its_puzzle(app_url):
+    def tags(query: str) -> dict[str, list[str]]:
+        with urllib.request.urlopen(app_url + query) as answer:
+            page = answer.read().decode()
+        assert int(answer.headers["content-length"]) == len(page.encode())
+        found: dict[str, list[str]] = {}
+        for name, content in re.findall(
+            r'<meta\s+(?:property|name)="((?:og|twitter):[^"]*)"\s+content="([^"]*)"', page
+        ):
+            found.setdefault(name, []).append(html.unescape(content))
+        return found
+
+    def picture(address: str) -> PIL.Image.Image:
+        with urllib.request.urlopen(address) as answer:
+            assert answer.headers["content-type"] == "image/png"
+            return PIL.Image.open(io.BytesIO(answer.read()))
+
+    plain, linked = tags(""), tags(f"?kind=sudoku&puzzle={PUZZLE}&step=2&model=%22%3E%3Cscript%3E")
+    assert plain["og:title"] == ["Watch a small network think"]
+    # whole addresses, as other sites need them, one each
+    (of_app,), (of_puzzle,) = plain["og:image"], linked["og:image"]
+    assert of_app == f"{app_url}preview.png" and of_puzzle.startswith(f"{of_app}?kind=sudoku&puzzle=")
+    assert picture(of_app).size == picture(of_puzzle).size == (1200, 630)
+    assert picture(of_app).tobytes() != picture(of_puzzle).tobytes()
+    for nonsense in ("kind=sudoku&puzzle=%00", "kind=no&puzzle=1", "kind=maze&puzzle=" + "#" * 5000):
+        link = f"{app_url}preview.png?{nonsense}"
+        if len(nonsense) > 5000:  # too long to be a puzzle: the picture of the app
+            assert picture(link).size == (1200, 630)
+        else:
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(link)
 
 
 def test_the_cost_of_a_request_is_bounded(app_settings):

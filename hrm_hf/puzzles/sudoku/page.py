@@ -11,6 +11,7 @@ from hrm_hf.app.board import as_seen, make_board, own_on, puzzle_on
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
+from hrm_hf.app.limits import SESSION_SECONDS
 from hrm_hf.app.links import link_of
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, one_puzzle, verdict_text
@@ -88,8 +89,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
     @with_verdict
     def take_text(model: str | None, text: str) -> tuple[dict, str]:
-        # passing through the empty box with Tab changes nothing
         return (read(model, text), "") if text.strip() else (gr.skip(), gr.skip())
+
+    def entered(model: str | None, text: str) -> tuple[dict, str, str]:
+        return *take_text(model, text), text
+
+    def left(model: str | None, text: str, taken: str) -> tuple[dict, str, str]:
+        """The box was left: passing through it with Tab or a click changes nothing."""
+        return (gr.skip(), gr.skip(), gr.skip()) if text == taken else entered(model, text)
 
     @with_verdict
     def edited(model: str | None, shown: dict) -> tuple[dict, str]:
@@ -193,6 +200,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 max_lines=1,
                 elem_id="sudoku-text",
             )
+            taken = gr.State("", time_to_live=SESSION_SECONDS)  # the text that the board was last made of
             segments, copies, early_stop = thinking_controls(
                 MAX_COPIES, "If an answer breaks the rules, relabeled and permuted copies of the puzzle are tried."
             )
@@ -209,9 +217,10 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     names.input(famous, [model, names], **to_board)
     others = [example_button.click, random_button.click, clear_button.click, difficulty.input]
     gr.on(others, lambda: "", None, names, queue=False, **quick)
+    text_events = {"outputs": [board, verdict, taken], "trigger_mode": "multiple", **quick}
     # an Enter that comes while the line before is read is not lost; "always_last" would lose it after an error
-    text.submit(take_text, [model, text], trigger_mode="multiple", **to_board)
-    text.blur(take_text, [model, text], **to_board).then(lambda: "", None, text, **quick)
+    text.submit(entered, [model, text], **text_events)
+    text.blur(left, [model, text, taken], **text_events)
     model.input(fit, [model, board, difficulty], **to_board)
     model.change(lambda name: gr.Dropdown(visible=size_of(name) == 9), model, names, **quick)
     solve_button.click(solve, **asked, api_visibility="private", show_progress_on=verdict, **slots)
