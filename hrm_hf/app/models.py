@@ -4,6 +4,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,13 @@ class ModelShelf:
         """
         from hrm_hf.checkpoints import load_checkpoint
 
-        return self._get(name, "grid", self.grid_models(), lambda where: _on_device(load_checkpoint(where)))
+        return self._get(name, "grid", self.grid_models(), lambda where: self._on_device(load_checkpoint(where)))
 
     def load_text(self, name: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
         """A causal language model and its tokenizer; place and errors as of `load_grid`."""
         from hrm_hf.checkpoints import load_causal_lm
 
-        return self._get(name, "text", self.text_models(), lambda where: _on_device(load_causal_lm(where)))
+        return self._get(name, "text", self.text_models(), lambda where: self._on_device(load_causal_lm(where)))
 
     def grid_processor(self, name: str) -> "HRMGridProcessor":
         """The processor of a model alone, which is quick; errors as of `load_grid`."""
@@ -129,6 +130,13 @@ class ModelShelf:
                     self._loaded.popitem(last=False)
             return loaded
 
+    def _on_device(self, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
+        model, processing = loaded
+        device = _device()
+        if device == "cpu":
+            _share_cores(self._settings.max_concurrency)
+        return model.to(device), processing
+
     def _loaded_before(self, name: str, kind: str) -> Any | None:
         with self._lock:
             if (name, kind) in self._loaded:
@@ -142,9 +150,16 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _on_device(loaded: tuple[Any, Any]) -> tuple[Any, Any]:
-    model, processing = loaded
-    return model.to(_device()), processing
+@cache
+def _share_cores(requests: int) -> None:
+    """Give each of the requests that are worked on at a time its own cores.
+
+    Two requests with two threads each on two cores take ten times as long as with one: the threads of a product wait
+    for each other, busily, while the other request has the core.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // requests))
 
 
 def _task(folder: Path) -> str:
