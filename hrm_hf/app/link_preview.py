@@ -180,8 +180,10 @@ def _address(scope: Scope) -> str:
 
 
 def _link(scope: Scope) -> PuzzleLink | None:
-    """The link that was asked for; a puzzle that is too long is none."""
+    """The link that was asked for, if it holds a puzzle of a possible length."""
     asked = parse_qs(scope["query_string"].decode("latin-1"))
     link = link_in({name: values[-1] for name, values in asked.items()})
+    if link is None or not 0 < len(link.puzzle) <= MAX_CHARACTERS:
+        return None
     # the picture is of the puzzle alone
-    return None if link is None or len(link.puzzle) > MAX_CHARACTERS else replace(link, step=0)
+    return replace(link, step=0)

@@ -5,7 +5,7 @@ import threading
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hrm_hf.app import data_page, monitor_page, puzzles_page, text_page
+from hrm_hf.app import data_page, models_page, monitor_page, puzzles_page, text_page
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, MAX_SESSIONS, RequestLimits
@@ -15,8 +15,14 @@ from hrm_hf.app.theme import CSS, HEAD, make_theme
 from hrm_hf.puzzles.registry import kinds
 
 
-_PAGES = (("Puzzles", puzzles_page), ("Text", text_page), ("Training", monitor_page), ("Data", data_page))
-_CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS))
+_PAGES = (
+    ("Puzzles", puzzles_page),
+    ("Text", text_page),
+    ("Models", models_page),
+    ("Training", monitor_page),
+    ("Data", data_page),
+)
+_CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS, models_page.CSS))
 _HEAD = """# Hierarchical Reasoning Model
 
 A small recurrent network that thinks again until it believes its answer.

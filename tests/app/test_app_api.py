@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +21,7 @@ from gradio_client.exceptions import AppError
 from hrm_hf.app.context import Deadline
 from hrm_hf.app.limits import SESSION_SECONDS, check_cost
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.models_page import models_html
 from hrm_hf.app.others_files import card_html
 from hrm_hf.app.solving import PuzzleDesk, verdict_text
 from hrm_hf.evaluation.trace import trace_thinking
@@ -193,7 +195,7 @@ def test_models_are_named_by_task_and_described(app_client):
     models = app_client.predict(api_name="/models")
     assert (models["sudoku"], models["maze"], models["arc"]) == ([SUDOKU], ["maze"], ["arc"])
     card = app_client.predict(model="maze", api_name="/describe_model")
-    assert "maze 6x6" in card and "parameters" in card and "A card" in card and "license" not in card
+    assert "Mazes of 6x6" in card and "parameters" in card and "A card" in card and "license" not in card
 
 
 def test_shipped_models_come_first_and_models_of_the_hub_last(app_settings, tmp_path, monkeypatch):
@@ -205,6 +207,24 @@ def test_shipped_models_come_first_and_models_of_the_hub_last(app_settings, tmp_
     assert shelf.grid_models("maze") == ["shipped/best", "maze", "owner/name"]
     assert shelf.load_grid("shipped/best")[1].task == "maze"
     assert "huggingface.co/owner/name" in shelf.describe("owner/name")
+
+
+def test_the_table_of_models_tells_what_they_reach(app_settings, tmp_path, monkeypatch):
+    import shutil
+
+    metric = "{type: exact_accuracy, value: 0.9394, name: Exact, args: {n: 10000, max_segments: 16}}"
+    results = f"[{{dataset: {{name: '<b>hard'}}, metrics: [{metric}]}}]"
+    shutil.copytree(app_settings.models_root / "maze", tmp_path / "<i>own")
+    (tmp_path / "<i>own" / "README.md").write_text(f"---\nmodel-index:\n- {{name: x, results: {results}}}\n---\n")
+    monkeypatch.setattr("hrm_hf.app.models._SHIPPED", tmp_path / "none")
+    facts = ModelShelf(replace(app_settings, models_root=tmp_path, hub_models=("owner/name",))).facts()
+    own = next(each for each in facts if each.kind == "maze")
+    assert own.results == ("Exact: 93.9% on <b>hard (n 10,000, max segments 16)",)
+    assert own.purpose == "Mazes of 6x6"
+    table = models_html(facts)
+    assert "&lt;i&gt;own" in table and "on &lt;b&gt;hard" in table and "<i>" not in table and "<b>" not in table
+    assert '?kind=maze&amp;model=%3Ci%3Eown">Try it' in table and table.count("Try it</a>") == 1
+    assert "owner/name" in table and "on the Hub" in table
 
 
 def test_few_models_stay_loaded(app_settings, monkeypatch):
@@ -242,6 +262,7 @@ def test_a_damaged_folder_is_no_matter_of_the_others(app_settings, tmp_path):
         ("numbers", "processor_config.json", '{"task": 1e999, "height": 1e999}'),
         ("text", "config.json", "no JSON"),
         ("card", "README.md", "---\n{ no: [yaml\n---\n# Card"),
+        ("brackets", "README.md", f"---\nmodel-index: {'[' * 20_000}\n---\n# Card"),
     ):
         shutil.copytree(app_settings.models_root / "maze", tmp_path / "models" / name)
         (tmp_path / "models" / name / file).write_text(content)
@@ -259,7 +280,13 @@ def test_a_damaged_folder_is_no_matter_of_the_others(app_settings, tmp_path):
     (tmp_path / "models" / "good").symlink_to(tmp_path / "models" / "card")
     shelf = ModelShelf(replace(app_settings, models_root=tmp_path / "models"))
     offered = [name for name in shelf.grid_models("maze") if not name.startswith("shipped/")]
-    assert offered == ["card", "good", "weights"]
+    assert offered == ["brackets", "card", "good", "weights"]
+    start = time.process_time()
+    facts = {each.name: each for each in shelf.facts() if each.kind == "maze"}
+    # PyYAML takes seconds for brackets in brackets
+    assert time.process_time() - start < 1
+    assert facts["card"].results == () and facts["card"].num_parameters > 0
+    assert facts["weights"].fault and str(tmp_path) not in facts["weights"].fault
     for name in ("card", "good"):
         assert "parameters" in shelf.describe(name) and shelf.load_grid(name)
     for look in (shelf.describe, shelf.load_grid):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import pytest
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
@@ -159,6 +160,31 @@ def test_a_maze_is_drawn_by_mouse_and_keyboard_and_its_path_appears(page, screen
     page.screenshot(path=screenshots / "maze.png", full_page=True)
 
 
+def test_what_a_reader_does_while_the_page_opens_stays(chromium, app_url, monkeypatch):
+    from hrm_hf.puzzles.maze import page as maze_page
+    from hrm_hf.puzzles.maze.examples import random_maze
+
+    random_maze(MAZE_SIDE, MAZE_SIDE)  # is compiled when it is first called
+    link_of, asked, acted = maze_page.link_of, threading.Event(), threading.Event()
+
+    def slow(request):
+        asked.set()
+        acted.wait(60)
+        return link_of(request)
+
+    monkeypatch.setattr(maze_page, "link_of", slow)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(app_url)
+    page.get_by_role("tab", name="Maze").click()
+    assert asked.wait(30)
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    page.wait_for_timeout(1000)
+    acted.set()
+    page.wait_for_timeout(2000)
+    expect(page.locator("#maze-board .cell.c-wall")).to_have_count(0)
+    page.close()
+
+
 def test_a_finger_scrolls_unless_a_tool_is_chosen(chromium, app_url):
     context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
     page = context.new_page()
@@ -274,7 +300,17 @@ def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):
 
 def test_the_model_picker_tells_what_a_model_is(page):
     page.get_by_role("button", name="About this model").first.click()
-    expect(page.get_by_text("sudoku 4x4").first).to_be_visible()
+    expect(page.get_by_text("Sudoku 4x4").first).to_be_visible()
+
+
+def test_a_model_of_the_table_is_tried(page, screenshots):
+    page.get_by_role("tab", name="Models", exact=True).click()
+    expect(page.locator("#models")).to_contain_text("Mazes of 6x6")
+    page.screenshot(path=screenshots / "models.png", full_page=True)
+    page.locator("#models tr", has_text="Mazes").get_by_role("link", name="Try it").click()
+    expect(page.locator("#maze-board .cell.c-start")).to_have_count(1)
+    page.locator("#maze-solve").click()
+    expect(page.locator("#maze-verdict")).to_contain_text("olved in")
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1200, "dark")])

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from hrm_hf.app.board import as_seen, make_board, puzzle_on
 from hrm_hf.app.context import AppSettings
@@ -13,6 +12,7 @@ from hrm_hf.app.controls import model_picker, thinking_controls
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.links import PuzzleLink, link_of
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.page_events import open_unless
 from hrm_hf.app.solving import DIFFICULTIES, PuzzleDesk, one_puzzle, verdict_text
 from hrm_hf.app.verdicts import with_verdict
 from hrm_hf.puzzles.maze.examples import random_maze
@@ -101,7 +101,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
     @with_verdict
     def linked(model: str | None, link: PuzzleLink) -> tuple[dict, str]:
-        board = read(model, link.puzzle)
+        board = read(model, link.puzzle or first_maze(*shape_of(model)))
         if link.step == 0:
             return board, _HELP
         result = desk.solve_puzzle(model, board["given"])
@@ -135,7 +135,8 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     to_board = {"outputs": [board, verdict], **quick}
     slots = model_slots(settings)
-    Context.root_block.load(open_page, model, [model, board, verdict], **quick, **slots)
+    acts = [board.input, random_button.click, clear_button.click, difficulty.input, model.input, solve_button.click]
+    open_unless(open_page, model, [model, board, verdict], acts, **quick, **slots)
     board.input(edited, [model, board], **to_board)
     random_button.click(new_maze, [model, difficulty], **to_board, **slots)
     difficulty.input(new_maze, [model, difficulty], **to_board, **slots)

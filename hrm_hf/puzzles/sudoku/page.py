@@ -5,7 +5,6 @@ from itertools import cycle
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from hrm_hf.app.board import as_seen, make_board, own_on, puzzle_on
 from hrm_hf.app.context import AppSettings
@@ -14,6 +13,7 @@ from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.limits import SESSION_SECONDS
 from hrm_hf.app.links import link_of
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.page_events import open_unless
 from hrm_hf.app.solving import DIFFICULTIES, MAX_CHARACTERS, MAX_COPIES, PuzzleDesk, one_puzzle, verdict_text
 from hrm_hf.app.verdicts import with_verdict
 from hrm_hf.puzzles.registry import kind_of
@@ -161,7 +161,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
         @with_verdict
         def open_board() -> tuple[dict, str]:
-            board = read(model, link.puzzle)
+            board = read(model, link.puzzle or example_puzzle(size_of(model)))
             if link.step == 0 or not model:
                 return board, _HELP
             result = desk.solve_puzzle(model, board["given"])
@@ -225,7 +225,8 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     model.change(lambda name: gr.Dropdown(visible=size_of(name) == 9), model, names, **quick)
     solve_button.click(solve, **asked, api_visibility="private", show_progress_on=verdict, **slots)
     hint_button.click(hint, **asked, api_visibility="private", show_progress_on=verdict, **slots)
-    Context.root_block.load(open_link, None, [model, board, verdict], **quick, **slots)
+    acts = [board.input, *others, names.input, text.submit, model.input, solve_button.click, hint_button.click]
+    open_unless(open_link, None, [model, board, verdict], acts, **quick, **slots)
     add_endpoint(random_sudoku, slots)
 
 
