@@ -161,18 +161,18 @@ def test_a_maze_is_drawn_by_mouse_and_keyboard_and_its_path_appears(page, screen
 
 
 def test_what_a_reader_does_while_the_page_opens_stays(chromium, app_url, monkeypatch):
-    from hrm_hf.puzzles.maze import page as maze_page
+    from hrm_hf.app import board_events
     from hrm_hf.puzzles.maze.examples import random_maze
 
     random_maze(MAZE_SIDE, MAZE_SIDE)  # is compiled when it is first called
-    link_of, asked, acted = maze_page.link_of, threading.Event(), threading.Event()
+    link_of, asked, acted = board_events.link_of, threading.Event(), threading.Event()
 
     def slow(request):
         asked.set()
         acted.wait(60)
         return link_of(request)
 
-    monkeypatch.setattr(maze_page, "link_of", slow)
+    monkeypatch.setattr(board_events, "link_of", slow)
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
     page.goto(app_url)
     page.get_by_role("tab", name="Maze").click()
@@ -301,6 +301,70 @@ def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):
 def test_the_model_picker_tells_what_a_model_is(page):
     page.get_by_role("button", name="About this model").first.click()
     expect(page.get_by_text("Sudoku 4x4").first).to_be_visible()
+
+
+def test_a_reader_races_the_model_at_sudoku(page, screenshots):
+    board, verdict = page.locator("#sudoku-board"), page.locator("#sudoku-verdict")
+    paste(page, "sudoku-board", PUZZLE)
+    expect(board.locator(".cell.given")).to_have_count(16 - PUZZLE.count("."))
+    page.locator("#sudoku-race").click()
+    expect(verdict).to_contain_text("Race.")
+    expect(board.get_by_role("timer")).to_contain_text(re.compile(r"Your time: 0:0\d\. The model took \d segment"))
+    assert board.locator(".filled").count() == 0  # no answer is shown
+    page.screenshot(path=screenshots / "race.png", full_page=True)
+    for index, digit in enumerate(ANSWER):
+        if PUZZLE[index] == ".":
+            board.locator(".cell").nth(index).click()
+            page.keyboard.press(digit)
+    expect(board.locator(".status")).to_contain_text(re.compile(r"Solved by you in \d:\d\d\. The model took \d seg"))
+    expect(board.get_by_role("timer")).to_be_empty()
+    # a full board is no race
+    paste(page, "sudoku-board", ANSWER)
+    expect(board.locator(".cell.given")).to_have_count(16)
+    page.locator("#sudoku-race").click()
+    expect(verdict).to_contain_text("No race.")
+
+
+def test_a_reader_draws_the_path_of_a_maze(page, screenshots):
+    page.get_by_role("tab", name="Maze").click()
+    board, status = page.locator("#maze-board"), page.locator("#maze-board .status")
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    board.get_by_role("button", name="My path").click()
+    cell = board.locator(".cell")
+
+    def drag(*indexes: int):
+        for number, index in enumerate(indexes):
+            box = cell.nth(index).bounding_box()
+            page.mouse.move(box["x"] + 8, box["y"] + 8, steps=4)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+    last = MAZE_SIDE * MAZE_SIDE - 1
+    down = [row * MAZE_SIDE for row in range(1, MAZE_SIDE)]
+    drag(*down)
+    drag(*range(down[-1] + 1, last))
+    expect(status).to_contain_text("Solved by you in")
+    page.screenshot(path=screenshots / "maze_path.png", full_page=True)
+    # one cell too many, by the keyboard
+    cell.nth(1).focus()
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Erase 1 cell beside it")
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Solved by you")
+    # a detour, and no longer straight down
+    for key in ("o", "ArrowDown", "o", "ArrowDown", "o"):
+        page.keyboard.press(key)
+    cell.nth(MAZE_SIDE).focus()
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Your path takes 12 steps; there is one of 10.")
+    board.get_by_role("button", name="Undo").click()
+    # a wall on the path ends it there
+    board.get_by_role("button", name="Wall").click()
+    before = board.locator(".cell.own").count()
+    cell.nth(down[-1]).click()
+    expect(board.locator(".cell.own")).to_have_count(before - 1)
 
 
 def test_a_model_of_the_table_is_tried(page, screenshots):
