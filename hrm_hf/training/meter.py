@@ -1,7 +1,7 @@
 """What training did, in numbers: sums on the device, means for the log, and the clock."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -54,8 +54,16 @@ class Meter:
             state[name].to(device) for name in ("sums", "common", "skipped_in_a_row")
         )
 
+    def has_steps(self) -> bool:
+        """Whether steps have been taken or skipped since the last reading; waits for the device."""
+        return bool(self.common[:2].sum() > 0)
+
+    def forget_names(self):
+        """Let the next step say anew what there are sums of; called after a reading."""
+        self.names = []
+
     def read(self, minutes: float) -> dict[str, float]:
-        """The record of the steps since the last reading, at this minute of training.
+        """The record of the steps since the last reading, at this minute of training without compilation.
 
         It has `skipped_steps`, `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the
         mean norm of the gradient before clipping, and what the task makes of its sums.
@@ -79,19 +87,47 @@ class Meter:
 
 
 class TrainingClock:
-    """Time spent training: evaluation is not counted."""
+    """Where the time of a run goes, in minutes.
+
+    Those of training are the ones that `max_minutes` limits. They include compilation, which is counted apart as well,
+    and neither evaluations nor checkpoints, for which the clock is stopped.
+
+    Attributes:
+        compile_minutes: minutes of training that went into compiling (`CompileWatch` says which).
+        evaluation_minutes: minutes that evaluations took.
+        other_minutes: minutes that checkpoints took.
+    """
 
     def __init__(self, max_minutes: float | None = None):
         self.max_minutes = max_minutes
         self.start = time.perf_counter()
+        self.compile_minutes = self.evaluation_minutes = self.other_minutes = 0.0
 
-    def go_on_from(self, minutes: float):
-        """Count these minutes of training as spent."""
-        self.start -= 60 * minutes
+    def state(self) -> dict[str, float]:
+        """The minutes so far."""
+        names = ("compile_minutes", "evaluation_minutes", "other_minutes")
+        return {"minutes": self.minutes()} | {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, float]):
+        """Count on from a `state`."""
+        self.start = time.perf_counter() - 60 * state["minutes"]
+        self.compile_minutes = state["compile_minutes"]
+        self.evaluation_minutes, self.other_minutes = state["evaluation_minutes"], state["other_minutes"]
 
     def minutes(self) -> float:
-        """Minutes of training so far."""
+        """Minutes of training so far, compilation included."""
         return (time.perf_counter() - self.start) / 60
+
+    def record(self) -> dict[str, float]:
+        """What a line of log.jsonl says of the time: `minutes` of training, the `compile_minutes` among them, and
+        beside them `evaluation_minutes` and `total_minutes`, which are all since the first step, of all jobs."""
+        minutes = self.minutes()
+        return {
+            "minutes": minutes,
+            "compile_minutes": self.compile_minutes,
+            "evaluation_minutes": self.evaluation_minutes,
+            "total_minutes": minutes + self.evaluation_minutes + self.other_minutes,
+        }
 
     def is_over(self, accelerator: Accelerator) -> bool:
         """Whether `max_minutes` are spent; the same answer on every process, or they would wait for each other."""
@@ -104,8 +140,13 @@ class TrainingClock:
         return votes.item() > 0
 
     @contextmanager
-    def paused(self):
-        """Stop the clock for the duration of the block."""
+    def paused(self, evaluates: bool = False) -> Iterator[None]:
+        """Stop the clock for the duration of the block, which is an evaluation or something else."""
         before = time.perf_counter()
         yield
-        self.start += time.perf_counter() - before
+        seconds = time.perf_counter() - before
+        self.start += seconds
+        if evaluates:
+            self.evaluation_minutes += seconds / 60
+        else:
+            self.other_minutes += seconds / 60
