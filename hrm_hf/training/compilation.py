@@ -11,11 +11,11 @@ from hrm_hf.training.meter import TrainingClock
 from hrm_hf.utils.cuda_graph import GraphedCall
 
 
-# shapes that are compiled of one block before it runs uncompiled; torch's own limit is 8
-_MOST_SHAPES = 64
+# pieces of code that are compiled of one block before it runs uncompiled; torch's own limit is 8
+_MOST_PIECES = 64
 
 
-def compile_blocks(model: nn.Module, several_shapes: bool = False):
+def compile_blocks(model: nn.Module, several_shapes: bool = False, grows: bool = False):
     """Let torch.compile fuse what is inside of each Transformer block.
 
     All blocks are compiled as one piece of code for steps with and one for steps without gradient, which takes seconds
@@ -25,9 +25,10 @@ def compile_blocks(model: nn.Module, several_shapes: bool = False):
         model: any model of transformers.
         several_shapes: whether batches have a few shapes: each then has code of its own, instead of slower code for
             all of them.
+        grows: whether cycles change during training: a block that has read their number is compiled anew for another.
     """
-    if several_shapes:
-        torch._dynamo.config.recompile_limit = max(_MOST_SHAPES, torch._dynamo.config.recompile_limit)
+    if several_shapes or grows:
+        torch._dynamo.config.recompile_limit = max(_MOST_PIECES, torch._dynamo.config.recompile_limit)
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):  # the Transformer blocks of any model
             module.compile(dynamic=False if several_shapes else None)
@@ -75,6 +76,7 @@ class CompileWatch:
         if prepares or self._pieces_compiled() != pieces:
             self._wait()
             self.clock.compile_minutes += self.clock.minutes() - minutes
+            self.clock.compile_steps += 1
 
     def _wait(self):
         if self.device.type == "cuda":

@@ -257,7 +257,7 @@ def _build_run(
 
         use_fused_kernels(model)
     if train_args.compile:
-        compile_blocks(model, task.several_shapes)
+        compile_blocks(model, task.several_shapes, grows=len(train_args.stages()) > 0)
     # SignSGD sums the sparse gradient over the processes itself
     sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
@@ -384,8 +384,7 @@ def run_loop(run: Run) -> dict:
     def read_meter(step: int) -> dict:
         """A record of the steps since the last one."""
         record = {"step": step} | clock.record() | {"lr": args.learning_rate * factor}
-        record |= meter.read(record["minutes"] - record["compile_minutes"])
-        return record | {"memory_gb": peak_memory_gb(accelerator.device)}
+        return record | meter.read(clock) | {"memory_gb": peak_memory_gb(accelerator.device)}
 
     def change_depth(step: int, values: dict[str, Value]) -> list[dict]:
         """Let fields of the config have other values from a step on, which comes next; gives what is to be logged."""
@@ -396,7 +395,7 @@ def run_loop(run: Run) -> dict:
         set_config(run.model, values)
         if run.model.config.halt_max_steps != segments:
             task.segments_changed()
-        # a recorded step has the old values in it; code of compiled blocks knows none of them
+        # a recorded step has the old values in it
         if graphed is not None:
             graphed.forget()
         said = ", ".join(f"{name} {value}" for name, value in values.items())

@@ -8,6 +8,10 @@ import torch
 from accelerate import Accelerator
 
 
+# of the state of a clock
+_OF_READING = ("minutes", "compile_minutes", "compile_steps")
+
+
 class Meter:
     """Sums of the steps between two readings; the device is waited for only when they are read.
 
@@ -24,7 +28,7 @@ class Meter:
         self.sums = torch.zeros(0, device=accelerator.device)
         self.common = torch.zeros(3, device=accelerator.device)
         self.skipped_in_a_row = torch.zeros((), device=accelerator.device)
-        self.minutes_at_last_reading = 0.0
+        self.last_reading = dict.fromkeys(_OF_READING, 0.0)  # what the clock said
 
     def add(self, sums: dict[str, torch.Tensor], gradient_norm: torch.Tensor, found_inf: torch.Tensor):
         """Count one step, given as scalar tensors on the device; one that was skipped as that alone."""
@@ -44,12 +48,12 @@ class Meter:
             "sums": self.sums,
             "common": self.common,
             "skipped_in_a_row": self.skipped_in_a_row,
-            "minutes": self.minutes_at_last_reading,
+            "last_reading": self.last_reading,
         }
 
     def restore(self, state: dict, device: torch.device):
         """Go on counting from a `state`."""
-        self.names, self.minutes_at_last_reading = state["names"], state["minutes"]
+        self.names, self.last_reading = state["names"], state["last_reading"]
         self.sums, self.common, self.skipped_in_a_row = (
             state[name].to(device) for name in ("sums", "common", "skipped_in_a_row")
         )
@@ -62,11 +66,12 @@ class Meter:
         """Let the next step say anew what there are sums of; called after a reading."""
         self.names = []
 
-    def read(self, minutes: float) -> dict[str, float]:
-        """The record of the steps since the last reading, at this minute of training without compilation.
+    def read(self, clock: "TrainingClock") -> dict[str, float]:
+        """The record of the steps since the last reading, by the clock of the run.
 
-        It has `skipped_steps`, `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the
-        mean norm of the gradient before clipping, and what the task makes of its sums.
+        Speeds in it are those of the steps that did not go into compiling, if there were any. It has `skipped_steps`,
+        `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the mean norm of the gradient
+        before clipping, and what the task makes of its sums.
         """
         taken, skipped, norms, in_a_row = torch.cat((self.common, self.skipped_in_a_row.view(1))).tolist()
         record = {
@@ -74,15 +79,18 @@ class Meter:
             "skipped_share": skipped / max(taken + skipped, 1),
             "skipped_in_a_row": int(in_a_row),
         }
-        seconds = 60 * (minutes - self.minutes_at_last_reading)
+        reading = {name: value for name, value in clock.state().items() if name in _OF_READING}
+        minutes, compile_minutes, compile_steps = (reading[name] - self.last_reading[name] for name in _OF_READING)
+        if compile_steps < taken + skipped:
+            minutes = (minutes - compile_minutes) / (1 - compile_steps / (taken + skipped))
         if taken > 0:
             totals = self.accelerator.reduce(self.sums.clone(), reduction="sum").tolist()
             record["grad_norm"] = norms / taken
-            record |= self.means(dict(zip(self.names, totals, strict=True)), max(seconds, 1e-9))
+            record |= self.means(dict(zip(self.names, totals, strict=True)), max(60 * minutes, 1e-9))
         # in place, because a recorded step writes into these very tensors
         self.sums.zero_()
         self.common.zero_()
-        self.minutes_at_last_reading = minutes
+        self.last_reading = reading
         return record
 
 
@@ -93,7 +101,8 @@ class TrainingClock:
     and neither evaluations nor checkpoints, for which the clock is stopped.
 
     Attributes:
-        compile_minutes: minutes of training that went into compiling (`CompileWatch` says which).
+        compile_minutes, compile_steps: minutes and steps of training that went into compiling (`CompileWatch` says
+            which).
         evaluation_minutes: minutes that evaluations took.
         other_minutes: minutes that checkpoints took.
     """
@@ -102,16 +111,17 @@ class TrainingClock:
         self.max_minutes = max_minutes
         self.start = time.perf_counter()
         self.compile_minutes = self.evaluation_minutes = self.other_minutes = 0.0
+        self.compile_steps = 0
 
     def state(self) -> dict[str, float]:
-        """The minutes so far."""
-        names = ("compile_minutes", "evaluation_minutes", "other_minutes")
+        """What has been counted so far."""
+        names = ("compile_minutes", "compile_steps", "evaluation_minutes", "other_minutes")
         return {"minutes": self.minutes()} | {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, float]):
         """Count on from a `state`."""
         self.start = time.perf_counter() - 60 * state["minutes"]
-        self.compile_minutes = state["compile_minutes"]
+        self.compile_minutes, self.compile_steps = state["compile_minutes"], state["compile_steps"]
         self.evaluation_minutes, self.other_minutes = state["evaluation_minutes"], state["other_minutes"]
 
     def minutes(self) -> float:
