@@ -432,7 +432,7 @@ def test_the_clock_tells_apart_where_the_time_goes():
     with clock.paused():
         time.sleep(0.01)
     graphed = Recorder(lambda batch: time.sleep(0.03))
-    watch = CompileWatch(clock, torch.device("cpu"), False, graphed, has_kernels=False)
+    watch = CompileWatch(clock, False, graphed, has_kernels=False)
     for _ in range(3):
         with watch.step({}):
             graphed({})
@@ -467,7 +467,7 @@ def test_speeds_are_of_the_steps_that_do_not_compile():
 
 def test_the_first_steps_of_kernels_count_as_compilation_for_every_shape():
     clock = TrainingClock()
-    watch = CompileWatch(clock, torch.device("cpu"), False, None, has_kernels=True)
+    watch = CompileWatch(clock, False, None, has_kernels=True)
     counted = []
     for size in (2, 2, 3, 2, 3):
         before = clock.compile_minutes

@@ -43,22 +43,13 @@ class CompileWatch:
 
     Args:
         clock: of the run.
-        device: that trains.
         compiles: whether torch.compile is used.
         graphed: the step, if it is recorded.
         has_kernels: whether Triton compiles kernels of ours.
     """
 
-    def __init__(
-        self,
-        clock: TrainingClock,
-        device: torch.device,
-        compiles: bool,
-        graphed: GraphedCall | None,
-        has_kernels: bool,
-    ):
-        self.clock, self.device = clock, device
-        self.compiles, self.graphed, self.has_kernels = compiles, graphed, has_kernels
+    def __init__(self, clock: TrainingClock, compiles: bool, graphed: GraphedCall | None, has_kernels: bool):
+        self.clock, self.compiles, self.graphed, self.has_kernels = clock, compiles, graphed, has_kernels
         self.shapes_seen: set[tuple[torch.Size, ...]] = set()
 
     @contextmanager
@@ -69,18 +60,14 @@ class CompileWatch:
             self.has_kernels and shapes not in self.shapes_seen
         )
         if prepares:
-            self._wait()  # for steps before this one
+            self.clock.wait()  # for steps before this one
         minutes, pieces = self.clock.minutes(), self._pieces_compiled()
         yield
         self.shapes_seen.add(shapes)
         if prepares or self._pieces_compiled() != pieces:
-            self._wait()
+            self.clock.wait()
             self.clock.compile_minutes += self.clock.minutes() - minutes
             self.clock.compile_steps += 1
-
-    def _wait(self):
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def _pieces_compiled(self) -> int:
         """How many pieces of code torch.compile has made in this process, if it is used."""

@@ -338,7 +338,7 @@ def train(run: Run) -> dict:
 def run_loop(run: Run) -> dict:
     """The loop itself; what it returns and raises is said at `train`."""
     args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
-    meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes)
+    meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes, accelerator.device)
     best = Best(*task.best)
 
     task.start(args, run.model)
@@ -367,7 +367,7 @@ def run_loop(run: Run) -> dict:
         args.gradient_accumulation_steps,
     )
     graphed = GraphedCall(take_step, prepare=take_step.drop_gradients) if args.cuda_graph else None
-    watch_compilation = CompileWatch(clock, accelerator.device, args.compile, graphed, args.fused_kernels)
+    watch_compilation = CompileWatch(clock, args.compile, graphed, args.fused_kernels)
     saved_at = clock.minutes()
 
     def share_over() -> float | None:
@@ -383,8 +383,9 @@ def run_loop(run: Run) -> dict:
 
     def read_meter(step: int) -> dict:
         """A record of the steps since the last one."""
+        sums = meter.read(clock)  # waits for the device
         record = {"step": step} | clock.record() | {"lr": args.learning_rate * factor}
-        return record | meter.read(clock) | {"memory_gb": peak_memory_gb(accelerator.device)}
+        return record | sums | {"memory_gb": peak_memory_gb(accelerator.device)}
 
     def change_depth(step: int, values: dict[str, Value]) -> list[dict]:
         """Let fields of the config have other values from a step on, which comes next; gives what is to be logged."""

@@ -100,6 +100,11 @@ class TrainingClock:
     Those of training are the ones that `max_minutes` limits. They include compilation, which is counted apart as well,
     and neither evaluations nor checkpoints, for which the clock is stopped.
 
+    Args:
+        max_minutes: of training.
+        device: that trains; one that works on while the program does something else is waited for where the time of
+            something ends and that of something else begins.
+
     Attributes:
         compile_minutes, compile_steps: minutes and steps of training that went into compiling (`CompileWatch` says
             which).
@@ -107,8 +112,8 @@ class TrainingClock:
         other_minutes: minutes that checkpoints took.
     """
 
-    def __init__(self, max_minutes: float | None = None):
-        self.max_minutes = max_minutes
+    def __init__(self, max_minutes: float | None = None, device: torch.device | None = None):
+        self.max_minutes, self.device = max_minutes, device
         self.start = time.perf_counter()
         self.compile_minutes = self.evaluation_minutes = self.other_minutes = 0.0
         self.compile_steps = 0
@@ -149,11 +154,18 @@ class TrainingClock:
         votes = accelerator.reduce(torch.tensor(float(is_over), device=accelerator.device), reduction="sum")
         return votes.item() > 0
 
+    def wait(self):
+        """Wait for what the device has still to do."""
+        if self.device is not None and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     @contextmanager
     def paused(self, evaluates: bool = False) -> Iterator[None]:
         """Stop the clock for the duration of the block, which is an evaluation or something else."""
+        self.wait()
         before = time.perf_counter()
         yield
+        self.wait()
         seconds = time.perf_counter() - before
         self.start += seconds
         if evaluates:
