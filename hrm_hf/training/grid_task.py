@@ -65,7 +65,7 @@ class GridTask(Task):
     def start(self, args: TrainArguments, model: HRMForGridTask):
         # a part of a batch has carries of its own
         size = args.batches_in_work * args.gradient_accumulation_steps
-        self.carries = CarryPool(size, args.staggered_start, model.config.halt_max_steps)
+        self.carries = CarryPool(size, args.staggered_start, model.config)
         self.used: list[HRMCarry] = []  # in this step, to be put back at its end
 
     def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> HRMGridTaskOutput:
@@ -77,6 +77,9 @@ class GridTask(Task):
         for carry in self.used:
             self.carries.put(carry, found_inf)
         self.used = []
+
+    def segments_changed(self):
+        self.carries.stagger_anew()
 
     def state(self) -> dict:
         return self.carries.state()
