@@ -4,10 +4,10 @@
     python -m benchmarks.sudoku_clues --model runs/mine/model --puzzles data/sudoku-9x9-hard
     python -m benchmarks.sudoku_clues --filled 79 --filled 80 --filled 81 --number 50 --no-record
 
-A board of a line is a puzzle with at most as many clues, and random further cells of its solution up to the number of
-the line. The puzzles are those of a CSV file or of the test split of a data set, in their order; by default the list of
-benchmarks.seventeen_clues and then hard ones of the generator. Each board is solved in a single pass, and has one
-solution, so that it is solved if every cell is right.
+A board of a line is a puzzle with at most as many clues, and random further cells of its solution up to the number
+of the line. The puzzles are those of a CSV file or of the test split of a data set, in their order; by default the
+list of benchmarks.seventeen_clues and then hard ones of the generator. Each board is solved in a single pass, and has
+one solution, so that it is solved if every cell is right.
 """
 
 from pathlib import Path
