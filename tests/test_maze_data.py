@@ -258,6 +258,17 @@ def test_no_two_mixed_mazes_are_equal_wherever_they_stand():
     assert len(seen) == 120
 
 
+def test_fingerprint_of_mazes_anywhere_is_kept_by_moves_and_symmetries():
+    made = generate_mixed(40, ["scattered"], 4, 4, board=(4, 4), progress=False).mazes.reshape(-1, 4, 4)
+    boards = np.full((2, 40, 7, 7), WALL, dtype=np.uint8)
+    boards[0, :, :4, :4] = made
+    boards[1, :, 2:6, 3:7] = np.rot90(made, axes=(1, 2))
+    boards = boards.reshape(2, 40, 49)
+    marks, moved = (fingerprint(part, 7, 7, anywhere=True) for part in boards)
+    assert np.array_equal(marks, moved) and len(np.unique(marks)) == 40
+    assert not np.isin(*(fingerprint(part, 7, 7) for part in boards)).any()
+
+
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
@@ -266,10 +277,10 @@ def test_no_two_mixed_mazes_are_equal_wherever_they_stand():
         ({"kinds": []}, "kind=none is not allowed; give some of walls, scattered"),
         ({"kinds": ["caves"]}, "kind=caves is not allowed; give some of walls, scattered"),
         ({"kinds": ["open", "open"]}, "kind=open open is not allowed; .* each once"),
-        ({"height": 1}, "height=1 is not allowed on a board of 1x8; it must be from 2 to 1"),
-        ({"board": (8, 7)}, "width=8 is not allowed on a board of 8x7; it must be from 2 to 7"),
-        ({"smallest_side": 9}, "smallest_side=9 is not allowed for mazes of up to 8x8; it must be from 2 to 8"),
-        ({"num": 99, "height": 2, "width": 2}, "Only . mazes turned up, not 99: 500 of the kind open in a row"),
+        ({"height": 2}, "height=2 is not allowed; mazes of a kind have at least 3 of them"),
+        ({"board": (8, 7)}, "width=8 does not fit on a board of 8x7; give less"),
+        ({"smallest_side": 9}, "smallest_side=9 is not allowed for mazes of up to 8x8; it must be from 3 to 8"),
+        ({"num": 999, "height": 3, "width": 3}, "Only .* mazes turned up, not 999: 500 of the kind open in a row"),
     ],
 )
 def test_impossible_wishes_for_kinds_are_refused(wish, message):

@@ -237,9 +237,7 @@ def generated_mazes(
     mazes, answers, steps = (np.concatenate(parts) for parts in zip(*made, strict=True))
     turns = np.argsort(np.concatenate([np.arange(share) for share in shares]), kind="stable")
     mazes, answers, steps = mazes[turns], answers[turns], steps[turns]
-    errors = maze_errors(mazes, answers, height, width)
-    if (errors != "").any():
-        raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")
+    check_made(mazes, answers, height, width)
     return Puzzles(mazes, answers, steps, np.full(num, f"generated-{height}x{width}", dtype=object))
 
 
@@ -254,10 +252,15 @@ def mixed_mazes(
 ) -> Puzzles:
     """Mazes of [`~hrm_hf.puzzles.maze.mixed.generate_mixed`], with their kind in the source and steps as rating."""
     made = generate_mixed(num, kinds, height, width, smallest_side, seed=seed, num_threads=num_threads)
-    errors = maze_errors(made.mazes, made.answers, height, width)
+    check_made(made.mazes, made.answers, height, width)
+    return Puzzles(made.mazes, made.answers, made.steps, "generated-" + made.kinds)
+
+
+def check_made(mazes: np.ndarray, answers: np.ndarray, height: int, width: int):
+    """Raise a `RuntimeError` if an answer of a generator is wrong; all are `(mazes, height * width)`."""
+    errors = maze_errors(mazes, answers, height, width)
     if (errors != "").any():
         raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")
-    return Puzzles(made.mazes, made.answers, made.steps, "generated-" + made.kinds)
 
 
 def read_maze_csv(
@@ -340,8 +343,9 @@ def making_of_kinds(kinds: list[str], smallest_side: int | None, height: int, wi
     """Lines of the card on how mazes of several kinds were made."""
     lines = [
         f"Generated (`hrm_hf.puzzles.maze.mixed`, which explains the kinds), in turn: {', '.join(kinds)}.",
-        "S is a random cell, and the steps to G are spread evenly up to those of the farthest cell; in `walls` the",
-        "least steps are, up to what is hard for the size, and a few more walls leave just one shortest path.",
+        "S is a random cell, and the steps to G are spread evenly from 1 to those of the farthest cell. In `walls` it",
+        "is the fewest steps that are spread evenly, up to those that are hard for the size, and a few more walls",
+        "leave just one shortest path.",
     ]
     if smallest_side is not None:
         lines += [

@@ -28,6 +28,8 @@ from hrm_hf.utils.parallel import in_order
 
 KINDS_OF_MAZE = ("walls", "scattered", "perfect", "rooms", "open", "lines")
 
+# on less, corridors between walls have no room
+_LEAST_SIDE = 3
 _CHUNK = 64  # mazes that a thread makes at a time
 # fields of random walls in a row without one path that is long enough, before other steps are drawn
 _FIELDS, _CALLS = 256, 40
@@ -67,7 +69,7 @@ def generate_mixed(
     Args:
         num: how many.
         kinds: kinds, each once.
-        height, width: rows and columns of the largest mazes, at least 2.
+        height, width: rows and columns of the largest mazes, at least 3.
         smallest_side: fewest rows and columns; half of the mazes have both drawn evenly from there, the others are as
             large as can be, and by default all are.
         board: rows and columns of the boards that the mazes stand on; by default those of the largest mazes.
@@ -139,15 +141,14 @@ def _check(num, kinds, height, width, smallest_side, board_height, board_width, 
             f"kind={' '.join(kinds) or 'none'} is not allowed; give some of {', '.join(KINDS_OF_MAZE)}, each once."
         )
     for name, side, largest in (("height", height, board_height), ("width", width, board_width)):
-        if not 2 <= side <= largest:
-            raise ValueError(
-                f"{name}={side} is not allowed on a board of {board_height}x{board_width}; it must be from 2 to "
-                f"{largest}."
-            )
-    if smallest_side is not None and not 2 <= smallest_side <= min(height, width):
+        if side < _LEAST_SIDE:
+            raise ValueError(f"{name}={side} is not allowed; mazes of a kind have at least {_LEAST_SIDE} of them.")
+        if side > largest:
+            raise ValueError(f"{name}={side} does not fit on a board of {board_height}x{board_width}; give less.")
+    if smallest_side is not None and not _LEAST_SIDE <= smallest_side <= min(height, width):
         raise ValueError(
-            f"smallest_side={smallest_side} is not allowed for mazes of up to {height}x{width}; it must be from 2 to "
-            f"{min(height, width)}."
+            f"smallest_side={smallest_side} is not allowed for mazes of up to {height}x{width}; it must be from "
+            f"{_LEAST_SIDE} to {min(height, width)}."
         )
 
 
