@@ -118,11 +118,13 @@ def main(
             raise typer.BadParameter(f"{path} is a model for {processor.task}; give one for mazes.")
         network = network.to(accelerator.device)
         board = processor.height, processor.width
-        own = sizes or sorted({*SIZES, board}, key=lambda shape: shape[0] * shape[1])
+        wanted = sizes or sorted({*SIZES, board}, key=lambda shape: shape[0] * shape[1])
+        own = [shape for shape in wanted if shape[0] <= board[0] and shape[1] <= board[1]]
+        for shape in wanted:
+            if shape not in own:
+                print(f"| {name} | all | {shape[0]}x{shape[1]} | 0: larger than its boards | | | | | | |")
         for each_kind in kind or KINDS_OF_MAZE:
             for shape in own:
-                if shape[0] > board[0] or shape[1] > board[1]:
-                    continue
                 found = measure_kind(network, processor, accelerator, each_kind, shape, number, seed, batch_size)
                 low, high = found["ci95"]
                 print(
