@@ -100,6 +100,13 @@ class DataArguments:
         default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
     )
     augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
+    filled_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "Sudoku: share of the visits of training puzzles that come with further cells of the solution, "
+            "evenly from none of them to all."
+        },
+    )
     sample_prompts: list[str] = field(
         default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}
     )
@@ -111,7 +118,10 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         _check_range(self, "max_train_rows max_eval_rows sample_tokens", 1)
         _check_range(self, "eval_augmentations num_workers", 0)
-        _check_range(self, "arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
+        _check_range(self, "filled_share arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
+        if self.filled_share > 0 and (self.task == "text" or self.arc_canvases):
+            other = "text" if self.task == "text" else "ARC on canvases"
+            raise ValueError(f"filled_share={self.filled_share} is for Sudoku, not for {other}; leave it out.")
 
 
 @dataclass
