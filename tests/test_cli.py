@@ -106,7 +106,7 @@ def test_steps_are_shown_on_request(hrm_hf, model_folder):
         ([PUZZLE, "--halt-threshold", "2"], "halt_threshold=2"),
         ([], "no puzzle to solve; give one"),
         (["-"], "no puzzle to solve; give one"),
-        (["some/model", PUZZLE], "some/model is no puzzle; .* hrm-hf solve PUZZLE --model some/model$"),
+        (["some/model", PUZZLE], "some/model is not a puzzle; .* hrm-hf solve PUZZLE --model some/model$"),
     ],
 )
 def test_bad_puzzles_are_one_sentence(hrm_hf, model_folder, arguments, sentence):
@@ -271,7 +271,7 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
 @pytest.mark.parametrize(
     ("command", "options", "sentence"),
     [
-        ("evaluate", ["--curve", "curve.xyz"], "curve.xyz has no form that is known by its name; end it in .png"),
+        ("evaluate", ["--curve", "curve.xyz"], "The name of the file curve.xyz has an unknown ending; use .png"),
         ("evaluate", ["--curve", "curve"], "curve has no form"),
         ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet into"),
         ("evaluate", ["--predictions", "."], ". is a folder"),

@@ -448,7 +448,7 @@ def test_folders_in_use_stay_as_they_are(hrm_hf, checkpoint, tmp_path):
     (tmp_path / "mine/notes.txt").write_text("mine")
     for command in (["convert", checkpoint, "--task", "sudoku"], ["export", tmp_path / "model"]):
         code, _, err = hrm_hf(*command, "--out", tmp_path / "mine", "--overwrite")
-        assert code == 1 and "mine is there and is no " in err
+        assert code == 1 and "mine exists and is not a " in err
         assert hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))[0] == 0
         code, _, err = hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))
         assert code == 1 and "folder already; give another --out, or --overwrite" in err

@@ -257,7 +257,7 @@ def test_what_is_not_there_is_said(folders, name, arguments, message):
 
 def test_a_folder_of_other_files_is_no_data_set(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n1,2,3,4\n")
-    with pytest.raises(ValueError, match="is no data set that can be opened"):
+    with pytest.raises(ValueError, match="cannot be opened as a data set"):
         explore(str(tmp_path))
 
 

@@ -120,7 +120,7 @@ def test_every_library_is_understood_when_the_disk_is_full(tmp_path, write_file)
             # the link, as pyarrow removes what it could not write
             (partial / "file.npy").symlink_to(FULL)
             write_file(partial / "file.npy")
-    assert "make room or give an output directory on another disk" in str(caught.value)
+    assert "free some space or give an output directory on another disk" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not any((tmp_path / "deeper").iterdir())
     assert FULL.is_char_device()

@@ -189,9 +189,9 @@ def test_weights_that_can_run_code_do_not_go(hub, push, folder, name):
     ("name", "sentence"),
     [
         ("README.md", "has no card README.md; `hrm-hf card RUN_FOLDER` writes"),
-        ("config.json", "has no config.json, so it holds no complete grid model"),
-        ("processor_config.json", "has no processor_config.json, so it holds no complete grid model"),
-        ("model.safetensors", "has no model.safetensors, so it holds no complete grid model"),
+        ("config.json", "has no config.json, so it is not a complete grid model"),
+        ("processor_config.json", "has no processor_config.json, so it is not a complete grid model"),
+        ("model.safetensors", "has no model.safetensors, so it is not a complete grid model"),
         ("modeling_hrm.py", "has no modeling_hrm.py, which its config.json names"),
         ("processing_hrm.py", "has no processing_hrm.py, which its processor_config.json names"),
         ("pipeline_hrm.py", "has no pipeline_hrm.py, which its config.json names"),
@@ -232,25 +232,25 @@ def test_bad_wishes_are_one_sentence(hub, push, folder, arguments, sentence):
 def test_what_should_be_private_does_not_get_public(hub, push, folder):
     hub.repos["me/sudoku"] = {"private": False, "files": {}, "commits": []}
     code, _, err = push(folder, "me/sudoku", "--private")
-    assert code == 1 and "me/sudoku is on the Hub already and is public" in err and err.count("\n") == 1
+    assert code == 1 and "me/sudoku is already on the Hub and is public" in err and err.count("\n") == 1
     assert hub.repos["me/sudoku"]["files"] == {}
 
 
 def test_without_a_token_nobody_is_asked(hub, push, folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     code, _, err = push(folder, "me/sudoku")
-    assert code == 1 and "There is no token to push to me/sudoku with; log in with `hf auth login`" in err
+    assert code == 1 and "There is no token to push to me/sudoku; log in with `hf auth login`" in err
     assert hub.asked == []
 
 
 @pytest.mark.parametrize(
     ("token", "repo", "sentence"),
     [
-        ("hf_wrong", "me/sudoku", r"does not take a push to me/sudoku \(401\): .* log in with `hf auth login`"),
+        ("hf_wrong", "me/sudoku", r"does not accept a push to me/sudoku \(401\): .* log in with `hf auth login`"),
         (
             TOKEN,
             "you/sudoku",
-            r"does not take a push to you/sudoku \(403\): You don't have the rights .* ask the owner",
+            r"does not accept a push to you/sudoku \(403\): You don't have the rights .* ask the owner",
         ),
     ],
 )
@@ -265,8 +265,8 @@ def test_a_token_that_may_not_write_is_said(hub, push, folder, monkeypatch, toke
     ("status", "sentence"),
     [
         (404, r"\(404\): No answer today; there is no such repository, owner or revision; check the name"),
-        (500, r"\(500\): No answer today; it has trouble of its own; try again later"),
-        (418, r"\(418\): No answer today; mend that and try again"),
+        (500, r"\(500\): No answer today; the Hub has an error; try again later"),
+        (418, r"\(418\): No answer today; fix that and try again"),
     ],
 )
 def test_what_the_hub_answers_is_said(hub, push, folder, status, sentence):
@@ -282,7 +282,7 @@ def test_a_push_that_fails_half_way_leaves_nothing(hub, push, folder, what):
     code, _, err = push(folder, "me/sudoku")
     # after the progress of the upload
     sentence = (
-        "hrm-hf: The Hub does not take a push to me/sudoku (400): The repository is full; mend that and try again."
+        "hrm-hf: The Hub does not accept a push to me/sudoku (400): The repository is full; fix that and try again."
     )
     assert code == 1 and err.endswith(f"{sentence}\n")
     assert hub.repos["me/sudoku"]["files"] == {}
@@ -292,10 +292,10 @@ def test_a_hub_out_of_reach_and_offline_mode_are_said(push, folder, monkeypatch)
     reach(monkeypatch, "http://127.0.0.1:9")
     code, _, err = push(folder, "me/sudoku")
     assert code == 1 and err.count("\n") == 1
-    assert "The Hub cannot be reached at http://127.0.0.1:9 to take a push to me/sudoku" in err
+    assert "The Hub cannot be reached at http://127.0.0.1:9 to accept a push to me/sudoku" in err
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     code, _, err = push(folder, "me/sudoku")
-    assert code == 1 and "HF_HUB_OFFLINE is set, so nobody asks the Hub to take a push to me/sudoku" in err
+    assert code == 1 and "HF_HUB_OFFLINE is set, so the Hub is not asked to accept a push to me/sudoku" in err
 
 
 def test_errors_that_are_not_of_the_hub_pass():

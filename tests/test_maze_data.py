@@ -272,9 +272,9 @@ def test_the_same_command_reuses_what_is_there(folder, capsys):
     options = TO_BUILD | {"num_train": 60, "num_validation": 5, "num_test": 10, "seed": 2}
     written = (folder / "README.md").stat().st_mtime_ns
     assert build_maze(folder, **options) == {"train": 60, "validation": 5, "test": 10}
-    assert "m8 is there already, made by this command" in capsys.readouterr().out
+    assert "m8 was already made by this command" in capsys.readouterr().out
     assert (folder / "README.md").stat().st_mtime_ns == written
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_maze(folder, **(options | {"seed": 3}))
     build_maze(folder, **options, overwrite=True)
     assert (folder / "README.md").stat().st_mtime_ns > written
@@ -343,7 +343,7 @@ def test_csv_files_become_a_folder_without_leaks(tmp_path, csv_file):
 
     # a file of another content is another source, though its name is the same
     csv_file("test.csv", *test[:3])
-    with pytest.raises(FileExistsError, match="is a data set already"):
+    with pytest.raises(FileExistsError, match="is already a data set"):
         build_maze(tmp_path / "out", source="csv", **files)
 
 
@@ -371,7 +371,7 @@ def test_the_hub_is_read_like_files(tmp_path, csv_file, monkeypatch):
 
 
 def test_without_the_hub_there_is_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train.csv and test.csv of the data set a/b cannot be fetched"):
+    with pytest.raises(FileNotFoundError, match="train.csv and test.csv of the data set a/b cannot be downloaded"):
         build_maze(tmp_path / "out", source="hub", hub_name="a/b")
 
 
@@ -463,7 +463,7 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, monkeypatch,
     assert (tmp_path / "out/data/train-00000-of-00001.parquet").is_file()
     code, output = run(*sizes, "--seed", "1")
     assert code == 1
-    assert output.err.splitlines()[-1].startswith("build_maze.py: out is a data set already")
+    assert output.err.splitlines()[-1].startswith("build_maze.py: out is already a data set")
 
 
 def test_the_number_of_threads_changes_nothing():

@@ -163,7 +163,7 @@ def test_a_data_set_folder_that_is_a_whole_tree_is_refused_at_once(tmp_path, cap
             (tree / f"{number}" / f"{file}.csv").touch()
     path = recipe(tmp_path, dataset=tree / "0" / "..")
     capsys.readouterr()
-    assert "is no data set folder, which has README.md and data/" in said(capsys, [path])
+    assert "is not a data set folder (with README.md and data/)" in said(capsys, [path])
 
 
 # --- the layer itself

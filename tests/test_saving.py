@@ -213,7 +213,7 @@ def test_a_damaged_weights_file_is_named(saved, tmp_path):
 def test_a_json_file_of_another_form_is_one_sentence(saved, tmp_path, file, text, reason):
     folder = copy_of(saved, tmp_path)
     (folder / file).write_text(text)
-    with pytest.raises(ValueError, match=f"A JSON file of .*copy has not the form .*{reason}"):
+    with pytest.raises(ValueError, match=f"A JSON file of .*copy does not have the form .*{reason}"):
         load_checkpoint(str(folder))
 
 

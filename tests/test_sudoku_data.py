@@ -222,12 +222,12 @@ def test_existing_folders_are_not_replaced_unasked(tmp_path):
     options = {"size": 4, "clues": 8, "num_train": 5, "num_test": 5}
     counts = build_sudoku(tmp_path / "s4", **options)
     assert build_sudoku(tmp_path / "s4", **options) == counts  # the same command: there is nothing to do
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_sudoku(tmp_path / "s4", **(options | {"seed": 1}))
     assert build_sudoku(tmp_path / "s4", **(options | {"num_train": 6}), overwrite=True)["train"] == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="is no data set folder"):
+    with pytest.raises(FileExistsError, match="is not a data set folder"):
         build_sudoku(tmp_path / "mine", **options, overwrite=True)
     assert (tmp_path / "mine/thesis.txt").is_file()
 
@@ -323,7 +323,7 @@ def test_rows_that_are_no_puzzle_at_all_are_named_or_left_out(csv_file, capsys, 
 
 def test_files_without_a_good_row_are_refused(csv_file):
     for row in (("b", EASY[1:], EASY_ANSWER, 0), ("b", EASY, EASY_ANSWER, "hard")):
-        with pytest.raises(ValueError, match="p.csv has no good row to go on with; the first bad one is line 2: "):
+        with pytest.raises(ValueError, match="p.csv has no good rows; the first bad one is line 2: "):
             read_sudoku_csv(csv_file("p.csv", row), on_error="skip")
 
 
@@ -480,7 +480,7 @@ def test_script_runs_from_anywhere_and_reports_errors_in_one_sentence(tmp_path):
     command += ["--seed", "1"]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert process.returncode == 1
-    assert "build_sudoku.py: out is a data set already" in process.stderr
+    assert "build_sudoku.py: out is already a data set" in process.stderr
     assert "Traceback" not in process.stderr
 
 

@@ -475,7 +475,7 @@ def test_command_names_no_folder_of_the_machine(tmp_path, corpus, monkeypatch):
 def test_existing_folders_are_not_replaced_unasked(tmp_path, corpus):
     options = {"document_separator": SEPARATOR, "validation_share": 0.3}
     build(tmp_path / "out", corpus, **options)
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build(tmp_path / "out", corpus, **options, seed=1)
     build(tmp_path / "out", corpus, **(options | {"block_size": 16}), overwrite=True)
     assert load_text_blocks(tmp_path / "out", "train").block_size == 16
@@ -497,7 +497,7 @@ def test_the_same_command_finds_its_data_set_again(tmp_path, corpus, bpe, capsys
         bpe_tokenizer(DOCUMENTS, 300).save_pretrained(tmp_path / "tok")
     else:
         corpus.write_bytes(corpus.read_bytes() + b"!")
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build(tmp_path / "out", corpus, **options)
 
 
@@ -524,7 +524,7 @@ def test_unknown_tokens_are_counted(tmp_path, corpus, bpe, capsys):
     options = {"train_bpe": None, "document_separator": SEPARATOR, "validation_share": 0.3}
     statistics = build(tmp_path / "out", corpus, tokenizer=str(tmp_path / "tok"), **options)
     assert 0 < statistics["train"].unknown_tokens < statistics["train"].tokens
-    assert "tokens are [UNK], from which the text cannot be restored" in capsys.readouterr().out
+    assert "tokens are [UNK], which loses text" in capsys.readouterr().out
     assert "are not comparable" in (tmp_path / "out/README.md").read_text()
     assert sum(counts.num_bytes for counts in statistics.values()) == sum(len(text.encode()) for text in DOCUMENTS)
 
@@ -576,8 +576,8 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"train_bpe": 100}, "train_bpe=100 is not allowed; it must be at least 260"),
         ({}, {"train_bpe": 8192}, "too small for a vocabulary of 8192; it gives .* at most --train-bpe"),
         ({}, {"block_size": 100_000}, r"training split has [\d,]+ tokens .* less than one block of 100000"),
-        ({}, {"tokenizer": "mistral-v0.1"}, "Give one of --tokenizer NAME and --train-bpe SIZE"),
-        ({}, {"train_bpe": None}, "Give one of --tokenizer NAME and --train-bpe SIZE"),
+        ({}, {"tokenizer": "mistral-v0.1"}, "Give either --tokenizer NAME or --train-bpe SIZE"),
+        ({}, {"train_bpe": None}, "Give either --tokenizer NAME or --train-bpe SIZE"),
         ({}, {"train_bpe": None, "tokenizer": "no/such"}, "There is no tokenizer 'no/such'"),
         ({}, {"document_separator": ""}, "The document separator is empty"),
         ({}, {"document_separator": r"\x"}, "has a broken escape"),
@@ -653,7 +653,7 @@ def test_readers_say_what_is_missing(tmp_path, corpus):
     for read in (lambda name: load_text_blocks(name, "train"), load_text_tokenizer):
         with pytest.raises(FileNotFoundError, match="There is no data set folder ./nowhere; build one with"):
             read("./nowhere")
-        with pytest.raises(FileNotFoundError, match="no data set folder no/where, and a data set of this name"):
+        with pytest.raises(FileNotFoundError, match="no data set folder no/where, and no data set of this name"):
             read("no/where")
     (tmp_path / "sudoku/data").mkdir(parents=True)
     pq.write_table(pa.table({"question": ["1"]}), tmp_path / "sudoku/data/train-00000-of-00001.parquet")
@@ -677,4 +677,4 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, corpus, monk
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(script, run_name="__main__")
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("build_text.py: out is a data set already")
+    assert capsys.readouterr().err.startswith("build_text.py: out is already a data set")
