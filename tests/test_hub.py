@@ -182,7 +182,7 @@ def test_weights_that_can_run_code_do_not_go(hub, push, folder, name):
     (folder / name).write_bytes(b"")
     code, _, err = push(folder, "me/sudoku")
     assert code == 1 and err.count("\n") == 1 and hub.asked == []
-    assert f"has {name}: formats that can run code when they are loaded, and only safetensors are pushed" in err
+    assert f"has {name}: such formats can run code when they are loaded, and only safetensors are pushed" in err
 
 
 @pytest.mark.parametrize(

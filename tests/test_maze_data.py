@@ -420,7 +420,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
         ({"num_validation": -1}, "num_validation=-1 is not allowed"),
-        ({"source": "csv", "train_csv": file, "test_csv": file}, "All 4 puzzles of the split 'train' equal"),
+        ({"source": "csv", "train_csv": file, "test_csv": file}, "All 4 puzzles of the split 'train' are also"),
         ({"source": "csv", "train_csv": file, "test_csv": file, "num_validation": 4}, "leaves nothing to train on"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):

@@ -158,7 +158,7 @@ def test_bad_wishes_are_refused_before_anything_is_built(hub, tmp_path, options,
 
 def test_without_a_token_nothing_is_built(hub, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(PermissionError, match="no token to push to me/sudoku with; log in with `hf auth login`, or"):
+    with pytest.raises(PermissionError, match="no token to push to me/sudoku; log in with `hf auth login`, or"):
         build_sudoku(tmp_path / "out", **SUDOKU, push_to_hub="me/sudoku")
     assert not any(tmp_path.iterdir())
 

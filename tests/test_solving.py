@@ -105,7 +105,7 @@ def test_a_valid_puzzle_that_the_model_fails_gets_all_copies_and_no_board(solve)
     result = json.loads(out)
     assert code == 2
     assert (result["outcome"], result["answer"], result["copies"]) == ("not solved", None, 3)
-    assert "in the best answer of the model" in result["reason"]
+    assert "in the model's best answer" in result["reason"]
 
 
 def test_a_sudoku_with_two_solutions_is_always_named_so(shipped):

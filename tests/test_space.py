@@ -91,7 +91,7 @@ def test_only_a_space_is_replaced_and_only_on_request(hrm_hf, folder, tmp_path):
     assert code == 1 and "--overwrite" in err
     (tmp_path / "mine.txt").write_text("mine")
     code, _, err = hrm_hf("space", "--out", tmp_path, "--overwrite")
-    assert code == 1 and "no Space" in err and (tmp_path / "mine.txt").is_file()
+    assert code == 1 and "not a Space" in err and (tmp_path / "mine.txt").is_file()
     (folder / "old").write_text("old")
     code, out, _ = hrm_hf("space", "--out", folder, "--overwrite", "--json")
     files = json.loads(out)["files"]

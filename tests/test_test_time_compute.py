@@ -470,7 +470,7 @@ def test_what_cannot_be_drawn_is_refused(processor, options, message):
 
 def test_no_puzzle_is_refused():
     puzzles = {"input_ids": torch.zeros(0, 16, dtype=torch.long), "puzzle_identifiers": torch.zeros(0).long()}
-    with pytest.raises(ValueError, match="There is no puzzle to solve"):
+    with pytest.raises(ValueError, match="There are no puzzles to solve"):
         draw(Stub(lambda board: board), puzzles, 1)
 
 

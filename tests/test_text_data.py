@@ -131,7 +131,7 @@ def test_compressed_files_are_read_and_named_if_they_are_broken(tmp_path, ending
     assert texts(tmp_path) == ["\n".join(DOCUMENTS)]
     if ending:
         path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(ValueError, match=rf"a.txt{ending} is not a whole {ending} file"):
+        with pytest.raises(ValueError, match=rf"a.txt{ending} is a damaged {ending} file"):
             texts(path)
 
 
@@ -160,7 +160,7 @@ def test_arrays_of_json_and_parquet_files_have_a_document_a_row(tmp_path):
     with pytest.raises(ValueError, match="rows.parquet is not a Parquet file"):
         texts(tmp_path / "rows.parquet")
     (tmp_path / "rows.csv").write_text("text\none\n")
-    with pytest.raises(ValueError, match="rows.csv is no plain text"):
+    with pytest.raises(ValueError, match="rows.csv is not plain text"):
         texts(tmp_path / "rows.csv")
 
 
@@ -226,7 +226,7 @@ def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "notes.md").write_text("b")
     find_sources([str(tmp_path)])
-    assert "1 files are no text" in capsys.readouterr().out
+    assert "1 files are not text" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1 << 20])
@@ -574,7 +574,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"num_proc": 0}, "num_proc=0 is not allowed"),
         ({}, {"validation_share": 0.0}, "validation_share=0.0 is not allowed"),
         ({}, {"train_bpe": 100}, "train_bpe=100 is not allowed; it must be at least 260"),
-        ({}, {"train_bpe": 8192}, "too small for a vocabulary of 8192; it gives .* at most --train-bpe"),
+        ({}, {"train_bpe": 8192}, "too small for a vocabulary of 8192 tokens, it only gives .* at most --train-bpe"),
         ({}, {"block_size": 100_000}, r"training split has [\d,]+ tokens .* less than one block of 100000"),
         ({}, {"tokenizer": "mistral-v0.1"}, "Give either --tokenizer NAME or --train-bpe SIZE"),
         ({}, {"train_bpe": None}, "Give either --tokenizer NAME or --train-bpe SIZE"),
@@ -589,13 +589,13 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"inputs": ["./nowhere.txt"]}, "There is no file, folder or glob match ./nowhere.txt"),
         ({}, {"inputs": ["no/where"]}, "There is no file or folder no/where, and no data set of this name on the Hub"),
         ({}, {"inputs": ["*.text"]}, r"The glob \*.text matches no file"),
-        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty holds no text; expected files that end"),
-        ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "holds text files .a.txt. and a data set"),
+        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty contains no text; expected files that end"),
+        ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "contains text files .a.txt. and a data set"),
         ({"a.txt": b"ab\xff"}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xff at byte offset 2; convert"),
         ({"a.txt": "aé".encode()[:2]}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xc3 at byte offset 1;"),
         ({"a.txt.xz": lzma.compress(b"\xfe")}, {"inputs": ["a.txt.xz"]}, r"0xfe at byte offset \(uncompressed\) 0"),
-        ({"a.txt.gz": gzip.compress(b"abc" * 99)[:-9]}, {"inputs": ["a.txt.gz"]}, "a.txt.gz is not a whole .gz file"),
-        ({"a.txt.xz": b"no xz"}, {"inputs": ["a.txt.xz"]}, "a.txt.xz is not a whole .xz file"),
+        ({"a.txt.gz": gzip.compress(b"abc" * 99)[:-9]}, {"inputs": ["a.txt.gz"]}, "a.txt.gz is a damaged .gz file"),
+        ({"a.txt.xz": b"no xz"}, {"inputs": ["a.txt.xz"]}, "a.txt.xz is a damaged .xz file"),
         ({"a.jsonl": b'{"text": "x"}\n{"tex'}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 2, is not JSON"),
         ({"a.jsonl": b"[1]"}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 1, is .* expected a JSON object"),
         (
@@ -604,7 +604,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
             "line 1, has no 'text'; give --text-column, one of body",
         ),
         ({"a.jsonl": b'{"text": 7}'}, {"inputs": ["a.jsonl"]}, "line 1, has text = 7, a int; expected text"),
-        ({"a.jsonl": b'{"text": "\\ud83c"}'}, {"inputs": ["a.jsonl"]}, "line 1, holds .* which is no character"),
+        ({"a.jsonl": b'{"text": "\\ud83c"}'}, {"inputs": ["a.jsonl"]}, "line 1, contains .* which is not a character"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(tmp_path, corpus, monkeypatch, files, options, message):
