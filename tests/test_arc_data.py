@@ -138,7 +138,7 @@ BAD_TASKS = {
     "true": (broken(lambda t: t["train"][0]["input"][0].__setitem__(0, True)), "row 1, column 1 is true"),
     "too large": (
         broken(lambda t: t["train"][0].update(input=grid(31, 2, 0))),
-        "train pair 1, input is 31x2; a grid has at most 30x30 cells",
+        "train pair 1, input is 31x2; expected at most 30x30 cells",
     ),
     "no grid": (broken(lambda t: t["train"][0].update(input=[1, 2])), r"input is \[1, 2\]; expected a list of rows"),
     "empty grid": (broken(lambda t: t["train"][0].update(input=[[]])), "expected a list of rows"),
@@ -166,8 +166,8 @@ def test_bad_tasks_are_named_or_left_out(write, content, message):
 def test_bad_files_are_named_or_left_out(write, tmp_path):
     for name, content, message in (
         ("a.json", "{", "a.json is not JSON"),
-        ("b.json", [1], "b.json holds no ARC tasks"),
-        ("c_solutions.json", {"x": [[[1]]]}, "c_solutions.json has solutions only"),
+        ("b.json", [1], "b.json has no ARC tasks"),
+        ("c_solutions.json", {"x": [[[1]]]}, "c_solutions.json has only solutions"),
     ):
         with pytest.raises(ValueError, match=f"{message}.*--on-error skip"):
             read_tasks(training=[write(name, content)])
@@ -534,7 +534,7 @@ def test_a_model_needs_an_embedding_for_every_identifier_and_a_processor_its_nam
 def test_folders_of_another_kind_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no data set folder .*build_arc.py"):
         load_arc(tmp_path / "nowhere", "train")
-    with pytest.raises(ValueError, match="none of ARC tasks"):
+    with pytest.raises(ValueError, match="does not have ARC tasks"):
         load_arc(tmp_path, "train")
     with pytest.raises(ValueError, match="no split 'validation'"):
         load_arc(folder, "validation")
@@ -551,7 +551,7 @@ def test_damaged_folders_and_offsets_without_room_are_refused(folder, tmp_path):
         ("symmetry", 8, "symmetries over 7; build the data set again"),
         ("colors", "01234567890", "colors that are not ten digits"),
         ("task", 0, "The plans of the split 'train' are not sorted by task"),
-        ("identifier", None, "has no column identifier, it has task, symmetry, colors"),
+        ("identifier", None, "has no column identifier, only task, symmetry, colors"),
     ):
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         rows = pq.read_table(path).to_pylist()
@@ -701,7 +701,7 @@ def test_tasks_of_a_data_set_on_the_hub(write, tmp_path, monkeypatch):
     assert {task.name for task in collection.tasks} >= set(TRAINING)
     assert {task.source for task in collection.tasks} == {"tasks"}
     assert asked == [("owner/tasks", {"repo_type": "dataset", "allow_patterns": "*.json"})]
-    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and .* cannot be fetched: 404"):
+    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and no .* can be downloaded from the Hub: 404"):
         read_tasks(training=[Path("nobody/nothing")])
     for name in ("nowhere", "owner/tasks.json", "./owner/tasks/more", "/owner/tasks"):
         with pytest.raises(FileNotFoundError, match="There is no file or folder .*give ARC tasks as JSON"):

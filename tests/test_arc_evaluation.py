@@ -411,5 +411,5 @@ def test_a_picture_shows_the_first_two_attempts(tmp_path):
     assert path.parent == tmp_path / "pictures" and path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="There are 1 answers for 2 test inputs of a/1"):
         draw_answers(one, answers[:1])
-    with pytest.raises(ValueError, match="answers for the task a/1, which is none of the 0 given"):
+    with pytest.raises(ValueError, match="answers for the task a/1, which is not among the 0 given"):
         write_pictures(tmp_path, [], answers)

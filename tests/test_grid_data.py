@@ -276,7 +276,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         (
             [(f"{a}{b}/{a}{a}", f"{b}{a}/{a}{a}") for a in "123456" for b in "123456"][:20] + [("12/3", "12/3")],
             {},
-            r"row 21: the column 'input' has rows of \[2, 1\] cells, expected rows of equally many",
+            r"row 21: the column 'input' has rows of \[2, 1\] cells, expected rows of the same length",
         ),
         (
             [(f"{a},{b},{a}", f"{b},{a},{a}") for a in "12" for b in "345"] + [("1,,3", "1,2,3")],
@@ -295,7 +295,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         ),
         (sequences(3), {"test": "0.9"}, "the other splits take 4 of them; give a table with more rows"),
         (sequences(), {"test": "1.5"}, "--test 1.5 is not allowed; it must be above 0 and below 1, or a table"),
-        (sequences(), {"input_column": "in"}, "has no column 'in', it has input, output; give --input-column one of"),
+        (sequences(), {"input_column": "in"}, "has no column 'in', only input, output; give one of these as --input-column"),
         (sequences(), {"height": 3}, "row 1: the column 'input' has 4 cells, expected 3 x columns"),
         ([], {}, "has no rows|is not a CSV file"),
     ],
@@ -307,19 +307,19 @@ def test_a_bad_table_is_one_sentence_with_file_and_row(rows, options, message, w
 
 
 def test_missing_columns_are_named(write, built):
-    with pytest.raises(ValueError, match="has no column input and output, it has a, b; name them by --input-column"):
+    with pytest.raises(ValueError, match="has no column input and output, only a, b; name them with --input-column"):
         built(write(sequences(), header=("a", "b")))
 
 
 def test_a_missing_table_is_named(built):
-    with pytest.raises(FileNotFoundError, match=r"There is no file no\.csv; give one that is there"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file no\.csv; give an existing file"):
         built("no.csv")
 
 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        ("0000", "row 3: the mask asks for nothing, expected a 1 for at least one cell"),
+        ("0000", "row 3: the mask is all 0, expected a 1 for at least one cell"),
         ("0x10", "row 3: the mask has 'x', expected 1 for a cell that is asked for"),
         ("011", "row 3: the column 'mask' has a board of 1x3 and the input one of 1x4"),
     ],

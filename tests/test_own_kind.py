@@ -137,7 +137,7 @@ def test_evaluation_takes_a_table_of_the_same_symbols_alone(inverted_bits, hrm_h
     assert hrm_hf("evaluate", inverted_bits[1], tmp_path / "same")[0] == 0
     code, _, err = hrm_hf("evaluate", inverted_bits[1], tmp_path / "other")
     assert code == 1
-    assert "has the symbol 'a', and the model knows only 0 1" in err
+    assert "has the symbol 'a', but the model only knows 0 1" in err
 
 
 # --- a kind of one's own

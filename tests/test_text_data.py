@@ -657,7 +657,7 @@ def test_readers_say_what_is_missing(tmp_path, corpus):
             read("no/where")
     (tmp_path / "sudoku/data").mkdir(parents=True)
     pq.write_table(pa.table({"question": ["1"]}), tmp_path / "sudoku/data/train-00000-of-00001.parquet")
-    with pytest.raises(ValueError, match="has no column input_ids and num_bytes, it has question"):
+    with pytest.raises(ValueError, match="has no column input_ids and num_bytes, only question"):
         load_text_blocks(tmp_path / "sudoku", "train")
     with pytest.raises(FileNotFoundError, match="has no tokenizer/tokenizer.json; build it with"):
         load_text_tokenizer(tmp_path / "sudoku")

@@ -208,7 +208,7 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
         ({"eval_augmentations": 3}, "eval_augmentations=3 is for ARC"),
         (
             {"init_from": str(SHIPPED_SUDOKU)},
-            "do not fit the recipe: of lm_head.weight it has (11, 256), expected (6, 32)",
+            "do not fit the recipe: for lm_head.weight it has (11, 256), expected (6, 32)",
         ),
     ],
 )
