@@ -145,7 +145,7 @@ def test_the_published_width_is_exported_with_the_published_factor(tmp_path):
     arch = layout.original_arch(original_model(6, 16, hidden_size=512, intermediate_size=1536, num_attention_heads=8))
     assert (arch["expansion"], arch["forward_dtype"], arch["num_heads"]) == (4.0, "bfloat16", 8)
     assert layout.original_arch(original_model(6, 16, intermediate_size=768))["expansion"] == 25.0
-    with pytest.raises(ValueError, match="intermediate_size=200, but the original knows multiples of 256"):
+    with pytest.raises(ValueError, match="intermediate_size=200, but the original only has multiples of 256"):
         layout.original_arch(original_model(6, 16, intermediate_size=200))
 
 
@@ -385,9 +385,9 @@ def no_square(folder):
     ("spoil", "sentence"),
     [
         (missing, "lacks L_level.layers.0.mlp.down_proj.weight, q_head.bias;"),
-        (last_layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight, .*qkv_proj.weight; it is no whole"),
+        (last_layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight, .*qkv_proj.weight; it is not a full"),
         (extra, "has mtp_head.weight, which the original HRM .* does not have"),
-        (other_shape, r"lm_head.weight has the shape \(6, 31\) .* ask for \(6, 32\)"),
+        (other_shape, r"lm_head.weight has the shape \(6, 31\) .* require \(6, 32\)"),
         (other_dimensions, "embed_tokens.embedding_weight in .* has 1 dimensions; expected 2"),
         (
             trm,
@@ -523,7 +523,7 @@ def test_a_repository_of_the_authors_needs_no_task(hrm_hf, hub, tmp_path):
 def test_what_the_hub_says_is_one_sentence(hrm_hf, hub, tmp_path, status):
     hub.answers_all_with = status
     code, _, err = hrm_hf("convert", f"me/original-{status}", "--task", "sudoku", "--out", tmp_path / "model")
-    assert code == 1 and f"The Hub does not give me/original-{status} ({status})" in err and err.count("\n") == 1
+    assert code == 1 and f"The Hub does not provide me/original-{status} ({status})" in err and err.count("\n") == 1
     assert not any(tmp_path.iterdir())
 
 
@@ -531,7 +531,7 @@ def test_a_hub_out_of_reach_is_one_sentence(hrm_hf, tmp_path, monkeypatch):
     reach(monkeypatch, "http://127.0.0.1:9")
     code, _, err = hrm_hf("convert", "me/nobody", "--task", "sudoku", "--out", tmp_path / "model")
     assert code == 1 and err.count("\n") == 1
-    assert "The Hub cannot be reached at http://127.0.0.1:9 to give me/nobody" in err
+    assert "The Hub cannot be reached at http://127.0.0.1:9 to provide me/nobody" in err
 
 
 def test_names_of_an_exported_state_dict_are_the_originals():

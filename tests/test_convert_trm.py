@@ -265,7 +265,7 @@ def too_short_a_prefix(folder):
         (hier6_tensors, "step_0 is the TRM variant trm_hier6"),
         (singlez_tensors, "step_0 is the TRM variant trm_singlez"),
         (hrm_yaml, "all_config.yaml is for HRM, but .* has one network, L_level, as TRM"),
-        (average_alone, r"lacks H_init, L_init, puzzle_emb.weights, .* buffers: it is an average .*\(EMA\) alone"),
+        (average_alone, r"lacks H_init, L_init, puzzle_emb.weights, .* buffers: it has only an average .*\(EMA\)"),
         (few_rows, "says num_puzzle_identifiers 7, but the tensors of the checkpoint have 1"),
         (layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight; it is not a full checkpoint of the original TRM"),
         (mixed_layers, "has L_level.layers.0.self_attn.*, which the original TRM .* does not have"),
@@ -289,7 +289,7 @@ def test_an_average_alone_is_named_without_all_config_too(checkpoint, hrm_hf, tm
 
 
 def test_widths_of_two_factors_are_not_exported(tmp_path):
-    with pytest.raises(ValueError, match="intermediate_size=256, 1024 over positions, but the original knows"):
+    with pytest.raises(ValueError, match="intermediate_size=256, 1024 over positions, but the original only has"):
         trm_folder(
             tmp_path / "original", **MLP, token_mixer_intermediate_size=1024, hidden_size=64, puzzle_emb_ndim=64
         )

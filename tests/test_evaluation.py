@@ -131,9 +131,9 @@ def test_no_puzzle_is_an_error(stub_and_puzzles):
     stub, puzzles = stub_and_puzzles
     none = {name: tensor[:0] for name, tensor in puzzles.items()}
     for function in (evaluate_grid, solve_puzzles, segment_curve):
-        with pytest.raises(ValueError, match="no puzzle to evaluate on"):
+        with pytest.raises(ValueError, match="no puzzles to evaluate on"):
             function(stub, none, Accelerator(cpu=True))
-    with pytest.raises(ValueError, match="no puzzle to score"):
+    with pytest.raises(ValueError, match="no puzzles to score"):
         score(SolvedPuzzles(*(torch.zeros(0),) * 4), 4)
 
 

@@ -298,11 +298,11 @@ def change_json(path: Path, change):
 SPOILED = {
     "pixel": (
         lambda d: change_array(d / "train/all__inputs.npy", lambda a: a.__setitem__((57, 899), 5)),
-        "train, row 57 of the inputs is not what the puzzle b_t",
+        "train, row 57 of the inputs is not the puzzle b_t",
     ),
     "label": (
         lambda d: change_array(d / "test/all__labels.npy", lambda a: a.__setitem__((9, 0), 1)),
-        "test, row 9 of the labels is not what the puzzle c_t",
+        "test, row 9 of the labels is not the puzzle c_t",
     ),
     "names": (
         lambda d: change_json(d / "identifiers.json", lambda names: names.__setitem__(5, "zebra")),
@@ -333,7 +333,7 @@ SPOILED = {
     ),
     "padding": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.update(pad_id=3)),
-        "dataset.json has pad_id=3; the original's data sets have 0",
+        "dataset.json has pad_id=3; data sets of the original have 0",
     ),
     "sets": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.update(sets=["a", "b"])),
@@ -346,7 +346,7 @@ SPOILED = {
     "not JSON": (lambda d: (d / "train/dataset.json").write_text("{"), "dataset.json is not JSON"),
     "unlike splits": (
         lambda d: change_json(d / "test/dataset.json", lambda content: content.update(vocab_size=13)),
-        "test/dataset.json has vocab_size=13, and that of train has 12",
+        "test/dataset.json has vocab_size=13, but that of train has 12",
     ),
 }
 

@@ -159,7 +159,7 @@ def test_a_maze_without_a_way_is_called_so_at_once(hrm_hf, monkeypatch):
     code, out, _ = hrm_hf("solve", "--json", stdin="\n".join(rows))
     result = json.loads(out)
     assert code == 2 and (result["outcome"], result["copies"]) == ("no solution", 0)
-    assert "no way from S to G" in result["reason"]
+    assert "no path from S to G" in result["reason"]
 
 
 def test_several_shortest_paths_are_said():
@@ -293,7 +293,7 @@ def test_steps_are_those_of_the_puzzle_that_they_belong_to(shipped):
     for result in (first, second):
         assert len(result.steps) == result.segments
         assert result.steps[-1] == result.answer
-    with pytest.raises(ValueError, match="num_samples=2; ask for 1"):
+    with pytest.raises(ValueError, match="num_samples=2; use 1"):
         solve_checked(*shipped, HARD, num_samples=2, keep_steps=True)
 
 
@@ -318,7 +318,7 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
         code, _, err = hrm_hf("solve", *mazes)
         assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
     code, _, err = hrm_hf("solve", HARD, maze)
-    assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of one kind" in err
+    assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of only one kind" in err
 
 
 def test_the_shipped_maze_models_solve(hrm_hf):

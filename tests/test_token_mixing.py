@@ -54,7 +54,7 @@ def test_every_cell_sees_every_other(small_model, batch, norm_position):
 def test_a_mixer_takes_its_own_length_and_no_mask(small_model, batch):
     model = small_model(**MIXER)
     ids = batch["input_ids"]
-    with pytest.raises(ValueError, match=r"has \d+ positions, prefix included, but this model mixes exactly \d+"):
+    with pytest.raises(ValueError, match=r"has \d+ positions with the prefix, but this model mixes exactly \d+"):
         logits_of(model, ids[:, :-1])
     with pytest.raises(ValueError, match="attention_mask is for models with attention"):
         model(input_ids=ids, attention_mask=torch.zeros_like(ids))
