@@ -1238,9 +1238,7 @@ def check_ids(name: str, ids: torch.LongTensor, num_rows: int):
         return
     outside = ids[(ids < 0) | (ids >= num_rows)]
     if outside.numel() > 0:
-        raise ValueError(
-            f"{name} has the value {outside[0].item()}, but this model only knows 0 to {num_rows - 1}."
-        )
+        raise ValueError(f"{name} has the value {outside[0].item()}, but this model only knows 0 to {num_rows - 1}.")
 
 
 def check_depth(max_segments: int, halt_threshold: float | None):

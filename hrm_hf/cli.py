@@ -926,9 +926,7 @@ def push(
     private: Annotated[
         bool, typer.Option("--private", help="Make the model private; by default the owner's setting applies.")
     ] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch to push to; created if it does not exist.")
-    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to; created if it does not exist.")] = None,
     commit_message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be uploaded, without contacting the Hub.")

@@ -138,7 +138,5 @@ def _in_one_sentence(error: Exception, action: str) -> OSError:
             f"The Hub does not {action} (404):{reason} there is no such repository, owner or revision; check the name."
         )
     if status >= 500:
-        return ConnectionError(
-            f"The Hub does not {action} ({status}):{reason} the Hub has an error; try again later."
-        )
+        return ConnectionError(f"The Hub does not {action} ({status}):{reason} the Hub has an error; try again later.")
     return OSError(f"The Hub does not {action} ({status}):{reason} fix that and try again.")

@@ -701,7 +701,7 @@ def test_tasks_of_a_data_set_on_the_hub(write, tmp_path, monkeypatch):
     assert {task.name for task in collection.tasks} >= set(TRAINING)
     assert {task.source for task in collection.tasks} == {"tasks"}
     assert asked == [("owner/tasks", {"repo_type": "dataset", "allow_patterns": "*.json"})]
-    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and no .* can be downloaded from the Hub: 404"):
+    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and no .* from the Hub: 404"):
         read_tasks(training=[Path("nobody/nothing")])
     for name in ("nowhere", "owner/tasks.json", "./owner/tasks/more", "/owner/tasks"):
         with pytest.raises(FileNotFoundError, match="There is no file or folder .*give ARC tasks as JSON"):

@@ -267,7 +267,7 @@ def too_short_a_prefix(folder):
         (hrm_yaml, "all_config.yaml is for HRM, but .* has one network, L_level, as TRM"),
         (average_alone, r"lacks H_init, L_init, puzzle_emb.weights, .* buffers: it has only an average .*\(EMA\)"),
         (few_rows, "says num_puzzle_identifiers 7, but the tensors of the checkpoint have 1"),
-        (layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight; it is not a full checkpoint of the original TRM"),
+        (layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight; it is not a full checkpoint of the original"),
         (mixed_layers, "has L_level.layers.0.self_attn.*, which the original TRM .* does not have"),
         (other_mixing, "says mlp_t True, but the tensors of the checkpoint have False"),
         (too_short_a_prefix, "puzzle_emb_len=-1 is not allowed"),

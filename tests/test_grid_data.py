@@ -295,7 +295,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         ),
         (sequences(3), {"test": "0.9"}, "the other splits take 4 of them; give a table with more rows"),
         (sequences(), {"test": "1.5"}, "--test 1.5 is not allowed; it must be above 0 and below 1, or a table"),
-        (sequences(), {"input_column": "in"}, "has no column 'in', only input, output; give one of these as --input-column"),
+        (sequences(), {"input_column": "in"}, "has no column 'in', only input, output; give one of these as --input"),
         (sequences(), {"height": 3}, "row 1: the column 'input' has 4 cells, expected 3 x columns"),
         ([], {}, "has no rows|is not a CSV file"),
     ],
@@ -334,7 +334,7 @@ def test_a_mask_that_cannot_be_is_refused(mask, message, write, built):
 def test_a_symbol_that_only_the_test_split_has_is_refused_or_left_out(write, built):
     test = write(with_row("12x4", "124x", rows=sequences(60)[50:]), name="test.csv")
     train = write(sequences(40))
-    with pytest.raises(ValueError, match=r"test\.csv, row 6: the symbol 'x' in the test split is not in any training row"):
+    with pytest.raises(ValueError, match=r"test\.csv, row 6: the symbol 'x' in the test split is not in any"):
         built(train, test=str(test))
     rows = load_dataset(str(built(train, test=str(test), on_error="skip")), split="test")
     assert len(rows) == 10

@@ -362,9 +362,7 @@ def test_spoiled_directories_are_refused_in_one_sentence(arrays, tmp_path, spoil
 def test_data_of_an_unknown_kind_is_refused(arrays, tmp_path):
     for split in ("train", "test"):
         change_json(arrays / split / "dataset.json", lambda content: content.update(vocab_size=13))
-    with pytest.raises(
-        ValueError, match="has 900 tokens of a vocabulary of 13, unlike Sudoku, square mazes and ARC"
-    ):
+    with pytest.raises(ValueError, match="has 900 tokens of a vocabulary of 13, unlike Sudoku, square mazes and ARC"):
         import_original(arrays, tmp_path / "back")
 
 

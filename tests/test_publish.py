@@ -207,7 +207,7 @@ def test_only_finished_data_sets_are_pushed(hub, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/README.md").write_text("mine")
     for folder in (tmp_path / "nowhere", tmp_path / "notes"):
-        with pytest.raises(FileNotFoundError, match="is not a finished data set folder \(with README.md and data/\)"):
+        with pytest.raises(FileNotFoundError, match=r"is not a finished data set folder \(with README.md and data/\)"):
             push_dataset(folder, "me/sudoku")
     build_sudoku(tmp_path / "out", **SUDOKU)
     (tmp_path / "out/data/test-00000-of-00001.parquet").write_bytes(b"PAR1")

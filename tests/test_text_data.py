@@ -589,7 +589,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"inputs": ["./nowhere.txt"]}, "There is no file, folder or glob match ./nowhere.txt"),
         ({}, {"inputs": ["no/where"]}, "There is no file or folder no/where, and no data set of this name on the Hub"),
         ({}, {"inputs": ["*.text"]}, r"The glob \*.text matches no file"),
-        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty contains no text; expected files that end"),
+        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty contains no text; expected files that"),
         ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "contains text files .a.txt. and a data set"),
         ({"a.txt": b"ab\xff"}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xff at byte offset 2; convert"),
         ({"a.txt": "aé".encode()[:2]}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xc3 at byte offset 1;"),

@@ -616,9 +616,7 @@ def _with_settings(
     missing = [_option(name) for name, value in merged.items() if value is None]
     if missing:
         where = "there is no all_config.yaml next to it" if arch is None else "all_config.yaml lacks the rest"
-        raise ValueError(
-            f"The tensors of {path} do not tell everything, and {where}; give {' and '.join(missing)}."
-        )
+        raise ValueError(f"The tensors of {path} do not tell everything, and {where}; give {' and '.join(missing)}.")
     return (arch or {}) | merged
 
 

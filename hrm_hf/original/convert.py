@@ -151,9 +151,7 @@ def convert(
         license = "apache-2.0" if checkpoint in OFFICIAL else None
         exceptions = []
         if original.has_lean_halting:
-            exceptions.append(
-                "The halting head of TRM has a second output, which is never used and is left out here."
-            )
+            exceptions.append("The halting head of TRM has a second output, which is never used and is left out here.")
         if dropped:
             exceptions.append(
                 f"The {dropped:,} puzzle embeddings are left out; identifier 0 (no particular puzzle) is kept."

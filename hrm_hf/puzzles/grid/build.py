@@ -92,9 +92,7 @@ def build_grid(
             "draws such copies, and no two splits have copies of the same input."
         ),
     ] = "none",
-    kind: Annotated[
-        str, typer.Option(help="Name of your own kind of puzzle, if a plugin has its rules.")
-    ] = "grid",
+    kind: Annotated[str, typer.Option(help="Name of your own kind of puzzle, if a plugin has its rules.")] = "grid",
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Seed for the choice of rows for a split.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
