@@ -1,4 +1,4 @@
-"""The app under load: how fast it starts and solves, and what 50 clients at a time do to it.
+"""The app under load: how fast it starts and solves, alone and with 50 clients at a time.
 
     make demo && python -m benchmarks.app_load
 
@@ -27,7 +27,7 @@ from hrm_hf.app.context import AppSettings
 from hrm_hf.puzzles.sudoku.examples import EXAMPLES
 
 
-# in which the app compiles in the background what later visitors need
+# time for the app to compile models in the background
 _WARM_UP_SECONDS = 20
 
 
@@ -53,7 +53,7 @@ def served(models: str) -> Iterator[tuple[str, int, float]]:
 
 
 def answers(url: str) -> bool:
-    """Whether a page can be had."""
+    """Whether a page can be loaded."""
     try:
         with urllib.request.urlopen(url, timeout=30):
             return True
@@ -66,11 +66,11 @@ def memory_mb(process_id: int) -> float:
     for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"The process {process_id} is no longer there.")
+    raise RuntimeError(f"The process {process_id} no longer exists.")
 
 
 def solve(client: Client, model: str, puzzle: str) -> tuple[float, bool]:
-    """Seconds that an answer took, and whether it is right."""
+    """Seconds until an answer, and whether it is right."""
     start = time.perf_counter()
     result = client.predict(model=model, puzzle=puzzle, api_name="/solve_puzzle")
     return time.perf_counter() - start, result["solved"]
@@ -80,10 +80,10 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=str(ROOT / "runs" / "demo"), help="folder of models")
-    parser.add_argument("--model", default="model", help="name in it of a 6x6 Sudoku model")
+    parser.add_argument("--model", default="model", help="name of a 6x6 Sudoku model in the folder")
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--puzzles", type=int, default=4, help="of each client, one after the other")
-    parser.add_argument("--rounds", type=int, default=3, help="memory is noted after each")
+    parser.add_argument("--puzzles", type=int, default=4, help="puzzles per client, one after another")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; memory is measured after each")
     args = parser.parse_args()
     puzzles = [puzzle for kind in EXAMPLES[6].values() for puzzle in kind]
 
@@ -103,7 +103,7 @@ def main():
                 for turn in range(args.puzzles):
                     try:
                         done.append(solve(clients[number], args.model, puzzles[(number + turn) % len(puzzles)]))
-                    # whatever a client gets instead of an answer is counted
+                    # count whatever a client gets instead of an answer
                     except Exception as error:
                         done.append(error)
                 return done

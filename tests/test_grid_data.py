@@ -352,7 +352,7 @@ def test_a_folder_whose_card_was_changed_is_refused(write, built):
     folder = built(write(sequences()))
     card = folder / "README.md"
     card.write_text(card.read_text().replace("  width: 4", "  width: four"))
-    with pytest.raises(ValueError, match="The card of .* says of its grids what cannot be.*width='four'"):
+    with pytest.raises(ValueError, match="The card of .* has an invalid entry about its grids.*width='four'"):
         open_puzzles(str(folder), "train")
 
 

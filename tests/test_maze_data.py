@@ -407,7 +407,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
     file = csv_file("a.csv", *maze_rows(4, seed=0))
     with pytest.raises(ValueError, match="has 4 puzzles, but 5 were asked for"):
         read_maze_csv(file, 5)
-    with pytest.raises(ValueError, match="has no column answer, it has source, question"):
+    with pytest.raises(ValueError, match="has no column answer, only source, question"):
         read_maze_csv(csv_file("b.csv", ("a", MAZE), header="source,question"))
     with pytest.raises(
         ValueError, match="c.csv: The mazes have 20 cells, which is no square; give --height or --width"

@@ -154,7 +154,7 @@ def test_the_curve_has_the_points_of_the_log(run):
     exact, cells = right.lines[1], right.lines[2]
     assert exact.get_xydata().tolist() == [[line["step"], 100 * line["eval_exact_accuracy"]] for line in evaluations]
     assert cells.get_xydata().tolist() == [[line["step"], 100 * line["eval_cell_accuracy"]] for line in evaluations]
-    assert "exactly solved, test, 2 segments at most" in exact.get_label()
+    assert "exactly solved, test, at most 2 segments" in exact.get_label()
 
 
 def test_every_word_of_the_template_is_given(run, monkeypatch):
@@ -204,13 +204,13 @@ def test_text_runs_have_cards_too(hrm_hf, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda run: (run / "result.json").unlink(), "has no result.json, so it is no finished training run"),
-        (lambda run: (run / "recipe.yaml").unlink(), "has no recipe.yaml, so it is no finished training run"),
+        (lambda run: (run / "result.json").unlink(), "has no result.json, so it is not a finished training run"),
+        (lambda run: (run / "recipe.yaml").unlink(), "has no recipe.yaml, so it is not a finished training run"),
         (lambda run: (run / "test.json").write_text("{"), "test.json is not JSON"),
-        (lambda run: (run / "test.json").write_text("[]"), "test.json holds no object but a list"),
+        (lambda run: (run / "test.json").write_text("[]"), "test.json is not a JSON object but a list"),
         (
             lambda run: (run / "test.json").write_text("{}"),
-            "test.json has no exact_accuracy, cell_accuracy, n; it was",
+            "test.json has no exact_accuracy, cell_accuracy, n, so it was",
         ),
         (lambda run: (run / "log.jsonl").write_text('{"step": 1}\n{"ste'), "line 2 of .*log.jsonl is not JSON"),
         (lambda run: (run / "recipe.yaml").write_text("["), "recipe.yaml is not YAML"),

@@ -227,8 +227,8 @@ def test_a_model_of_a_kind_that_is_not_known_asks_for_its_plug_in(own_puzzles):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import no_such_module", r"The plug-in .*own\.py does not import \(ModuleNotFoundError: No module named"),
-        ("x = 1", r"The plug-in .*own\.py registers no kind of puzzle"),
+        ("import no_such_module", r"The plugin .*own\.py cannot be imported \(ModuleNotFoundError: No module named"),
+        ("x = 1", r"The plugin .*own\.py registers no kind of puzzle"),
     ],
 )
 def test_a_plug_in_that_does_not_import_is_one_sentence(code, message, tmp_path):

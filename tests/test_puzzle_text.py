@@ -104,8 +104,8 @@ def test_what_is_left_out_is_named():
         ("-" * 81, "no puzzle"),
         ("Grid 01", "no puzzle .*Grid 01"),
         ('{"solved": true}', "no 'puzzle'"),
-        ('{"puzzle": ', "no whole JSON object"),
-        ("[[1, 2], [3]]", "a board that is none"),
+        ('{"puzzle": ', "not a valid JSON object"),
+        ("[[1, 2], [3]]", "an invalid board"),
     ],
 )
 def test_what_looks_like_a_puzzle_and_is_none_is_refused(text, message):

@@ -344,7 +344,7 @@ def test_the_card_counts_rows_left_out(tmp_path, csv_file):
 def test_bad_files_are_refused(csv_file):
     with pytest.raises(FileNotFoundError, match="no CSV file nowhere.csv"):
         read_sudoku_csv(Path("nowhere.csv"))
-    with pytest.raises(ValueError, match="has no column answer, it has source.*--answer-column"):
+    with pytest.raises(ValueError, match="has no column answer, only source.*--answer-column"):
         read_sudoku_csv(csv_file("a.csv", ("a", EASY), header="source,question"))
     with pytest.raises(ValueError, match="is not a CSV file of puzzles"):
         read_sudoku_csv(csv_file("b.csv", header=""))
@@ -361,11 +361,11 @@ def test_columns_of_others_are_known_by_their_names(csv_file):
         # a file without ratings is rated
         assert puzzles.ratings.tolist() == solve(boards(EASY), 9)[2].tolist()
     file = csv_file("p.csv", (1, EASY, EASY_ANSWER, 7), header="id,start,end,hardness")
-    with pytest.raises(ValueError, match="no column question and answer, it has id, start.*--question-column"):
+    with pytest.raises(ValueError, match="no column question and answer, only id, start.*--question-column"):
         read_sudoku_csv(file)
     puzzles = read_sudoku_csv(file, columns=Columns("start", "end", "hardness"))
     assert format_boards(puzzles.answers) == [EASY_ANSWER] and puzzles.ratings.tolist() == [7]
-    with pytest.raises(ValueError, match="has no column 'stop', it has id.*--answer-column"):
+    with pytest.raises(ValueError, match="has no column 'stop', only id.*--answer-column"):
         read_sudoku_csv(file, columns=Columns("start", "stop"))
     with pytest.raises(ValueError, match="has no ratings to choose puzzles by"):
         read_sudoku_csv(csv_file("q.csv", (EASY, EASY_ANSWER), header="puzzle,solution"), min_rating=1)
