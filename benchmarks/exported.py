@@ -113,13 +113,9 @@ def main():
     parser.add_argument("folder", type=Path, help="folder written by hrm-hf export --format onnx")
     parser.add_argument("--csv", type=Path, help="puzzles; generated ones by default")
     parser.add_argument("--puzzles", type=int, default=100)
-    parser.add_argument(
-        "--by", action="append", choices=RUNNERS, help="runtime to measure; repeat for several; by default all"
-    )
+    parser.add_argument("--by", action="append", choices=RUNNERS, help="runtime; repeat for several; by default all")
     parser.add_argument("--record", default="exported", help="name of the record (default: exported)")
-    parser.add_argument(
-        "--way", action="append", choices=WAYS, help="way to solve; repeat for several; by default both"
-    )
+    parser.add_argument("--way", action="append", choices=WAYS, help="repeat for several; by default both")
     args = parser.parse_args()
     torch.set_num_threads(1)
     puzzles = read_puzzles(args.csv, args.puzzles)

@@ -91,9 +91,7 @@ def prepare_for_gpu(model: HRMForGridTask, setting: str):
 def main(
     dataset: Annotated[Path | None, typer.Option(help="Data set folder; its test split is solved.")] = None,
     published: Annotated[bool, typer.Option(help="Also measure the published shape.")] = False,
-    batch_size: Annotated[
-        list[int] | None, typer.Option(help="Batch sizes; by default 1, 64 and 2048, on a CPU 1 and 64.")
-    ] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(help="By default 1, 64 and 2048; on a CPU 1 and 64.")] = None,
     repeats: Annotated[int, typer.Option(help="Number of timed batches; on a GPU, of rounds of 4 batches.")] = 4,
     setting: Annotated[list[str] | None, typer.Option(help="On a GPU 'compiled' or 'fused'; both by default.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,

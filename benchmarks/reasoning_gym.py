@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with the files of dataset_scripts/reasoning_gym_grids.py")
     parser.add_argument(
-        "--task", action="append", choices=TASKS, help="task to measure again; by default all without a record"
+        "--task", action="append", choices=TASKS, help="measure again; by default all without a record"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the runs")
     args = parser.parse_args()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.seventeen_clues            # two minutes on two cores; equal seeds find equal puzzles
 
-Such puzzles cannot be generated in reasonable time; most known ones were found near others. So were those in this list: it
-starts with the first 19 of Gordon Royle's collection (Minimum Sudoku, University of Western Australia,
+Such puzzles cannot be generated in reasonable time; most known ones were found near others. So were those in this
+list: it starts with the first 19 of Gordon Royle's collection (Minimum Sudoku, University of Western Australia,
 https://school.maths.uwa.edu.au/~gordon/sudokumin.php), removes one or two clues of a puzzle and adds as many. A puzzle
 that has one solution by exact search and equals no other up to symmetry is kept, and the search goes on from it.
 """
