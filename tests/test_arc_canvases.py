@@ -230,7 +230,7 @@ def test_visits_of_a_task_take_generated_pairs_that_fit_by_their_share(with_gene
 
 
 def test_data_without_generated_pairs_and_folders_without_them_are_named(arc_folder, tmp_path):
-    with pytest.raises(ValueError, match="has no generated pairs; build it again by build_arc.py with --generated"):
+    with pytest.raises(ValueError, match="has no generated pairs; build it again with build_arc.py --generated"):
         load_canvases(arc_folder, SIDES, with_generated=True)
     task = tmp_path / "task.json"
     pairs = [{"input": first.tolist(), "output": second.tolist()} for first, second in TURN.train]
@@ -484,7 +484,7 @@ def test_an_unknown_task_is_refused_and_sources_are_told_apart():
     other = make_task("other", list(TURN.train), list(TURN.test), source="t")
     canvases = ArcCanvases([TURN, other], (5,))
     processor = HRMGridProcessor.for_arc({"turn": 1}, [5])
-    with pytest.raises(ValueError, match="does not know 1 of the 2 puzzles .other"):
+    with pytest.raises(ValueError, match="does not know 1 of the 2 puzzles .for example other"):
         arc.vote(Knows(canvases), canvases.pairs("test"), processor, Accelerator(cpu=True))
     from hrm_hf.puzzles.arc.canvases import CanvasPairs
 

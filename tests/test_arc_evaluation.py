@@ -259,7 +259,7 @@ def test_puzzles_are_told_apart_by_name():
     vote(solve, puzzles, processor, Accelerator(cpu=True))
     assert asked == list(range(100, 108))
     lacking = HRMGridProcessor.for_arc({name: 100 + number for number, name in enumerate(names[1:])})
-    with pytest.raises(ValueError, match=r"^The model does not know 1 of the 8 puzzles \(a for one\)"):
+    with pytest.raises(ValueError, match=r"^The model does not know 1 of the 8 puzzles \(for example a\)"):
         vote(solve, puzzles, lacking, Accelerator(cpu=True))
 
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_scored_is_refused():
         vote(stub.solve, puzzles, HRMGridProcessor.for_maze(), accelerator)
     with pytest.raises(ValueError, match="num_augmentations=-1"):
         vote(stub.solve, puzzles, CANVAS, accelerator, num_augmentations=-1)
-    with pytest.raises(ValueError, match="There is no answer"):
+    with pytest.raises(ValueError, match="There are no answers"):
         score([])
 
 
@@ -391,7 +391,7 @@ def test_a_submission_has_two_attempts_for_every_test_input(tmp_path):
         "b": [{"attempt_1": [[0]], "attempt_2": [[0]]}],
     }
     assert [path.name for path in tmp_path.iterdir()] == ["submission.json"]
-    with pytest.raises(ValueError, match="There is no answer"):
+    with pytest.raises(ValueError, match="There are no answers"):
         submission([])
 
 

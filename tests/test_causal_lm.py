@@ -637,7 +637,7 @@ def test_early_stop_needs_a_halting_head(ids):
 
 @pytest.mark.parametrize("changes", [{"is_causal": False}, {"puzzle_emb_ndim": 32}])
 def test_a_configuration_that_is_not_for_text_is_refused(changes):
-    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is not allowed; a model of text"):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is not allowed; a text model"):
         HRMForCausalLM(HRMConfig(**(TEXT | changes)))
 
 

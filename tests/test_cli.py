@@ -1,4 +1,4 @@
-"""The command `hrm-hf` as a user calls it: what it prints, its exit codes, and errors in one sentence."""
+"""The command `hrm-hf` as a user calls it: output, exit codes, and errors in one sentence."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
 ROOT = Path(__file__).parent.parent
-PUZZLE = "12..34..2143432."  # what the model below has learned
+PUZZLE = "12..34..2143432."  # learned by the model below
 ANSWER = "1234341221434321"
 
 
@@ -71,7 +71,7 @@ def test_no_wrong_board_is_shown_as_an_answer(hrm_hf, model_folder):
     code, out, _ = hrm_hf(*arguments)
     _, board = out.split("solved (")
     assert code == 2 and "more than one solution: " in board
-    # the clue, and no digit beside it
+    # the clue, and no other digit
     assert board.count("[4]") == 1 and board.split("more than")[0].count(" . ") == 15
 
 
@@ -245,12 +245,12 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     code, out, _ = hrm_hf("evaluate", str(tmp_path / "model"), str(tmp_path / "arc"), "--max-segments", "1")
     assert code == 0 and json.loads(out)["n"] == 1
 
-    # identifiers of another data set are other puzzles: no score of mismatched embeddings
+    # identifiers of another data set are other puzzles: no scores from mismatched embeddings
     (tmp_path / "others.json").write_text(json.dumps({"other": {"train": pairs[:2], "test": pairs[2:]}}))
     build_arc(tmp_path / "other", evaluation=[tmp_path / "others.json"], num_aug=2)
     for command in ("evaluate", "evaluate-arc"):
         code, out, err = hrm_hf(command, str(tmp_path / "model"), str(tmp_path / "other"), "--max-segments", "1")
-        assert code == 1 and out == "" and "does not know 3 of the 3 puzzles (other" in err
+        assert code == 1 and out == "" and "does not know 3 of the 3 puzzles (for example other" in err
 
     # a test without outputs is for a submission
     (tmp_path / "x_challenges.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": [{"input": [[1]]}]}}))
@@ -289,7 +289,7 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
 )
 def test_what_would_lose_a_result_is_said_before_the_work(hrm_hf, tmp_path, monkeypatch, command, options, sentence):
     monkeypatch.chdir(tmp_path)
-    # there is no model and no data set, which nobody has looked for yet
+    # neither the model nor the data set exists, but this is checked later
     arguments = {"explore": ["./data"]}.get(command, ["./model", "./data"])
     code, out, err = hrm_hf(command, *arguments, *options)
     assert code == 1 and out == "" and sentence in err, err

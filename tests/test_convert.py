@@ -1,4 +1,4 @@
-"""Checkpoints of the original code as model folders and back: nothing changes, and what does not fit is refused."""
+"""Checkpoints of the original code as model folders and back: nothing changes, and bad input is refused."""
 
 import json
 import os
@@ -35,7 +35,7 @@ PREFIX = "_orig_mod.model.inner."
 
 
 def original_model(vocab_size: int, seq_len: int, **changes) -> HRMForGridTask:
-    """A small model of the original's kind, with initial states in bfloat16 as in the published checkpoints."""
+    """A small model like the original's, with initial states in bfloat16 as in the published checkpoints."""
     torch.manual_seed(0)
     options = {"hidden_size": 32, "intermediate_size": 256, "num_attention_heads": 2, "H_layers": 1, "L_layers": 2}
     options |= {"puzzle_emb_ndim": 32, "H_cycles": 3, "halt_max_steps": 4}
@@ -67,7 +67,7 @@ def logits_of(model: HRMForGridTask) -> torch.Tensor:
 
 
 def change(folder: Path, **tensors: torch.Tensor | None):
-    """Set tensors of a checkpoint by name, or take them away."""
+    """Set tensors of a checkpoint by name, or remove them."""
     state_dict = torch.load(folder / "step_0", weights_only=True)
     for name, tensor in tensors.items():
         state_dict.pop(PREFIX + name, None)
@@ -99,7 +99,7 @@ def test_golden_checkpoints_come_back_bit_for_bit(case, tmp_path):
     again = load_original(tmp_path)
     assert again.config.to_dict() == model.config.to_dict()
     assert torch.equal(logits_of(again), logits_of(model))
-    # all but the factor of the width, of which many give the same width
+    # all but the factor of the width, because many factors give the same width
     arch_before, arch_after = (
         yaml.safe_load((folder / "all_config.yaml").read_text())["arch"] for folder in (GOLDEN / case, tmp_path)
     )
@@ -256,7 +256,7 @@ def test_a_wrong_map_of_names_is_noticed_and_nothing_is_written(checkpoint, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 class MakesAFile:
@@ -280,7 +280,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_is_run(hrm_hf, checkpoint, tm
     assert f"contains more than tensors{call}; it is refused and nothing in it was run" in err
     assert err.count("\n") == 1 and "weights_only" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
-    # the trap is one
+    # the trap works
     pickle.loads(pickle.dumps(MakesAFile(tmp_path / "trapped")))
     assert (tmp_path / "trapped").is_dir()
 

@@ -1,4 +1,4 @@
-"""Checkpoints of TRM, in the layout of its code, as model folders and back; hybrids and mixed-up files are refused."""
+"""Checkpoints of TRM, in the layout of its code, as model folders and back; mixed formats and files are refused."""
 
 import json
 import re
@@ -194,7 +194,7 @@ def test_puzzle_embeddings_can_be_kept_in_half_precision(hrm_hf, arc, tmp_path):
 
 
 def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_path):
-    """They would score near zero, without a word."""
+    """Otherwise they would score near zero, without a warning."""
     from hrm_hf.puzzles.arc.build import build_arc
 
     pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
@@ -206,10 +206,10 @@ def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_pa
     model = original_model(12, 900, **TRM, num_puzzle_identifiers=9)
     save_checkpoint(tmp_path / "model", model, nameless)
     code, _, err = hrm_hf("evaluate-arc", tmp_path / "model", tmp_path / "data")
-    assert code == 1 and re.search("The model has 9 puzzle identifiers without names, and .* has 4,", err), err
+    assert code == 1 and re.search("The model has 9 puzzle identifiers without names, but .* has 4,", err), err
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 def hier6_yaml(folder):

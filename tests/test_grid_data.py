@@ -320,7 +320,7 @@ def test_a_missing_table_is_named(built):
     ("mask", "message"),
     [
         ("0000", "row 3: the mask is all 0, expected a 1 for at least one cell"),
-        ("0x10", "row 3: the mask has 'x', expected 1 for a cell that is asked for"),
+        ("0x10", "row 3: the mask has 'x', expected 1 for a cell to be filled in"),
         ("011", "row 3: the column 'mask' has a board of 1x3 and the input one of 1x4"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The original's directories of arrays: exported as the original writes them, and nothing is lost on the way."""
+"""The original's directories of arrays: exported as the original writes them, without loss."""
 
 import json
 import runpy
@@ -256,7 +256,7 @@ def test_fewer_augmentations_are_as_if_no_more_had_been_made(arc, tmp_path):
     import_original(tmp_path / "few", tmp_path / "back")
     export_original(tmp_path / "back", tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(tmp_path / "few")
-    # of a folder with fixed translations, too
+    # also from a folder with fixed translations
     export_original(tmp_path / "back", tmp_path / "one", num_aug=0)
     kept = np.concatenate([np.arange(size) + start for start, size in ((0, 4), (16, 5), (36, 2), (44, 3))])
     assert np.array_equal(read(tmp_path / "one", "train")["inputs"], read(tmp_path / "few", "train")["inputs"][kept])

@@ -1,4 +1,4 @@
-"""What `HRMGridProcessor` accepts, gives back, judges and refuses.
+"""What `HRMGridProcessor` accepts, returns, judges and refuses.
 
 python -m pytest tests/test_processing.py
 """
@@ -18,7 +18,7 @@ import processing_hrm
 from processing_hrm import HRMGridProcessor, Verdict
 
 
-# the Sudoku that Wikipedia explains the rules with
+# the example in Wikipedia's article on Sudoku
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
 
@@ -258,7 +258,7 @@ def test_all_test_inputs_of_a_task_get_its_identifier(named_arc):
 
 @pytest.mark.parametrize("identifier", ["ffffffff", 5, -1])
 def test_unknown_identifier_is_refused_because_it_would_score_zero(named_arc, identifier):
-    with pytest.raises(ValueError, match=r"knows only 5 identifiers .* scores 0 %"):
+    with pytest.raises(ValueError, match=r"only knows 5 identifiers .* scores 0 %"):
         named_arc(GRID, identifiers=identifier)
 
 
@@ -319,7 +319,7 @@ def test_tokens_that_are_no_cell_never_become_a_digit(sudoku, maze):
         # a row of 4 and a column of 4 tie, as do 2 x 2 and 1 x 4: the fewest rows win
         ([2, 2, 2, 2, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1], [[0, 0, 0, 0]]),
         ([2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [[0, 0, 0, 0]]),
-        # cells that come after a hole do not count
+        # cells after a hole do not count
         ([2, 2, 1, 2, 2, 2, 2, 2, 3, 3, 0, 0, 1, 1, 1, 1], [[0, 0], [0, 0], [1, 1]]),
     ],
 )
@@ -494,7 +494,7 @@ def test_check_batch_refuses_unequal_numbers_of_rows(sudoku):
             [*INTEGERS[:3], INTEGERS[3][:-1], *INTEGERS[4:]],
             r"row 4 has 8 cells; a 9x9 Sudoku has 9 in each row",
         ),
-        # as many cells as wanted, but not in rows of nine
+        # the expected number of cells, but not in rows of nine
         ("\n".join([PUZZLE[:10], PUZZLE[10:18], *rows_of(PUZZLE[18:])]), r"row 1 has 10 cells"),
         (
             [[10] + [0] * 8] + [[0] * 9] * 8,
@@ -686,7 +686,7 @@ print(processor(["." * 36])["input_ids"].tolist() == [[1] * 36])
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"}
-    # -P: the working directory is not importable, so the code can come from the saved folder only
+    # -P: the working directory is not importable, so the code can only come from the saved folder
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
         cwd=tmp_path,

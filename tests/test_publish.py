@@ -32,7 +32,7 @@ def hub(monkeypatch):
 
 @pytest.fixture(scope="module")
 def sudoku(tmp_path_factory):
-    """A data set folder that tests leave as it is."""
+    """A data set folder that tests do not change."""
     folder = tmp_path_factory.mktemp("sets") / "sudoku"
     build_sudoku(folder, **SUDOKU)
     return folder
@@ -42,7 +42,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# --- what arrives
+# --- uploads
 
 
 def test_every_file_arrives_with_flag_and_message(hub, sudoku, capsys):
@@ -133,7 +133,7 @@ def test_builders_have_the_options_of_a_push_besides_their_own(builds):
         assert "Returns:" in inspect.getdoc(builder)
 
 
-# --- what goes wrong
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_only_finished_data_sets_are_pushed(hub, tmp_path):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a script of dataset_scripts/: its exit code and what it printed."""
+    """Run a script of dataset_scripts/; gives its exit code and output."""
 
     def run_script(name: str, *words: str):
         script = str(ROOT / "dataset_scripts" / name)

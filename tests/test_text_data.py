@@ -1,4 +1,4 @@
-"""Text data: documents from files and data sets, tokenizers, blocks, and the folders that the builder writes."""
+"""Text data: documents from files and data sets, tokenizers, blocks, and the folders of the builder."""
 
 import bz2
 import gzip
@@ -28,11 +28,11 @@ from hrm_hf.text.tokenizers import bpe_tokenizer, mistral_tokenizer
 
 
 ROOT = Path(__file__).parent.parent
-# real English in 60 paragraphs; the rest is what tokenizers get wrong
+# 60 paragraphs of real English; the rest is hard for tokenizers
 PARAGRAPHS = [text for text in (ROOT / "LICENSE").read_text().strip().split("\n\n") if text.strip()]
 ODD = [
     " leading and trailing ",
-    "naïve – “quotes” ½ Ω 日本語 🎉🎉 é",  # one to four bytes a character, some of them no token of their own
+    "naïve – “quotes” ½ Ω 日本語 🎉🎉 é",  # one to four bytes per character, some of them without their own token
     "<|bos|> and </s> are <s> text <|eos|>",
     "▁ stands for a space in SentencePiece",
     "a  b   c\n\n\td\r\ne\x00",
@@ -62,7 +62,7 @@ def mistral():
 
 @pytest.fixture
 def pack(tmp_path):
-    """Packs documents with a tokenizer: rows as lists of ids, bytes of the rows, statistics."""
+    """Pack documents with a tokenizer: rows as lists of ids, bytes of the rows, statistics."""
 
     def make(documents: list[str], tokenizer, block_size: int = 8, drop_tail: bool = False, num_proc: int = 2):
         pairs = [("train", text) for text in documents]
@@ -291,7 +291,7 @@ def test_no_document_is_lost_or_in_both_splits(tmp_path, corpus):
     found = {}
     for split, counts in statistics.items():
         text = tokenizer.decode(load_text_blocks(tmp_path / "out", split).tokens)
-        # no document but one spells these tokens, and its place is known
+        # only one document has these tokens, and its place is known
         found[split] = text.count("<|eos|>")
         assert counts.num_bytes == load_text_blocks(tmp_path / "out", split).num_bytes.sum()
     assert sum(counts.documents for counts in statistics.values()) == len(DOCUMENTS)
@@ -379,7 +379,7 @@ def test_bytes_of_a_row_are_what_its_tokens_spell(bpe, mistral, pack):
         for token in row:
             piece = mistral.convert_ids_to_tokens(token)
             if token > 2:
-                # the space that SentencePiece puts before a document is no text
+                # the space that SentencePiece puts before a document is not text
                 spelled += (1 if piece.startswith("<0x") else len(piece)) - started
             started = token == mistral.bos_token_id
         assert size == spelled
@@ -530,7 +530,7 @@ def test_unknown_tokens_are_counted(tmp_path, corpus, bpe, capsys):
 
 
 def test_bad_files_and_lines_are_left_out_and_counted(tmp_path, corpus, capsys):
-    # the bad byte comes late, after text that would be taken if the file were read as it comes
+    # the bad byte comes late, after text that would be used if the file were read in pieces
     (tmp_path / "bad.txt").write_bytes(b"before" + SEPARATOR.encode() * 2_000_000 + b"\xff")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"abc" * 99)[:-9])
     (tmp_path / "rows.jsonl").write_text('{"text": "from a line"}\n{"tex\n{"text": 7}\n{"text": "the end"}\n')
