@@ -238,7 +238,7 @@ def test_data_without_generated_pairs_and_folders_without_them_are_named(arc_fol
     with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
         build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "nowhere")
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="has no file of a training task"):
+    with pytest.raises(ValueError, match="has no file for a training task"):
         build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "none")
 
 
