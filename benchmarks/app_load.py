@@ -2,17 +2,24 @@
 
     make demo && python -m benchmarks.app_load
 
-The server is a process of its own, started as a user starts it. The clients are threads of this process, each with its
-own connection; each sends its next puzzle when it has the answer to the last one.
+The server is a separate process, started as a user starts it. The clients are threads of this process, each with its
+own connection and session, like a browser; each sends its next puzzle when it has the answer to the last one. They
+speak plain HTTP, because gradio_client needs as much of the two cores as the server. Every round starts new sessions:
+`--rounds 10 --puzzles 20` makes 10,000 requests in 500 sessions.
 """
 
 import argparse
+import http.client
+import json
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +27,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from gradio_client import Client
 
 from benchmarks.records import ROOT, processor_name, write_records
 from hrm_hf.app.context import AppSettings
@@ -69,11 +75,43 @@ def memory_mb(process_id: int) -> float:
     raise RuntimeError(f"The process {process_id} no longer exists.")
 
 
-def solve(client: Client, model: str, puzzle: str) -> tuple[float, bool]:
-    """Seconds until an answer, and whether it is right."""
-    start = time.perf_counter()
-    result = client.predict(model=model, puzzle=puzzle, api_name="/solve_puzzle")
-    return time.perf_counter() - start, result["solved"]
+class Visitor:
+    """A session.
+
+    Args:
+        url: of the app.
+    """
+
+    def __init__(self, url: str):
+        address = urllib.parse.urlparse(url)
+        self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
+        self._session = uuid.uuid4().hex
+
+    def solve(self, model: str, puzzle: str) -> tuple[float, bool]:
+        """Seconds until an answer, and whether it is right.
+
+        Raises:
+            RuntimeError: if there is an error instead of an answer.
+        """
+        start = time.perf_counter()
+        asked = json.dumps({"data": [model, puzzle, 16, 1, True], "session_hash": self._session})
+        headers = {"Content-Type": "application/json"}
+        path = "/gradio_api/call/solve_puzzle"
+        event = json.loads(self._answer("POST", path, asked, headers))["event_id"]
+        *_, (kind, data) = re.findall(r"^event: (.*)\ndata: (.*)$", self._answer("GET", f"{path}/{event}"), re.M)
+        # the server closes idle connections after some seconds; the next request connects again
+        self._connection.close()
+        if kind != "complete":
+            raise RuntimeError(f"{kind}: {data}")
+        return time.perf_counter() - start, json.loads(data)[0]["solved"]
+
+    def _answer(self, *request) -> str:
+        self._connection.request(*request)
+        answer = self._connection.getresponse()
+        text = answer.read().decode()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {text}")
+        return text
 
 
 def main():
@@ -88,21 +126,20 @@ def main():
     puzzles = [puzzle for kind in EXAMPLES[6].values() for puzzle in kind]
 
     with served(args.models) as (url, process_id, start_seconds):
-        first = Client(url, verbose=False)
-        first_solve, _ = solve(first, args.model, puzzles[0])
+        first = Visitor(url)
+        first_solve, _ = first.solve(args.model, puzzles[0])
         time.sleep(_WARM_UP_SECONDS)
-        alone = [solve(first, args.model, puzzles[number % len(puzzles)])[0] for number in range(20)]
+        alone = [first.solve(args.model, puzzles[number % len(puzzles)])[0] for number in range(20)]
         memory = [memory_mb(process_id)]
         latencies, right, unanswered = [], 0, 0
         started = time.perf_counter()
         with ThreadPoolExecutor(args.clients) as pool:
-            clients = list(pool.map(lambda _: Client(url, verbose=False), range(args.clients)))
 
             def work(number: int) -> list[tuple[float, bool] | Exception]:
-                done = []
+                visitor, done = Visitor(url), []
                 for turn in range(args.puzzles):
                     try:
-                        done.append(solve(clients[number], args.model, puzzles[(number + turn) % len(puzzles)]))
+                        done.append(visitor.solve(args.model, puzzles[(number + turn) % len(puzzles)]))
                     # count whatever a client gets instead of an answer
                     except Exception as error:
                         done.append(error)
@@ -134,6 +171,7 @@ def main():
         "clients": args.clients,
         "max_concurrency": AppSettings.max_concurrency,
         "requests": args.clients * args.puzzles * args.rounds,
+        "sessions": args.clients * args.rounds,
         "unanswered": unanswered,
         "solved": right,
         "requests_per_s": round(len(latencies) / seconds, 1),

@@ -14,7 +14,8 @@ Its value is plain JSON, which the pages of the kinds make:
     model       name of the model, for links
     show        the step to show at first; by default all are played
     editable    whether the reader may change `given`, which drops the steps
-    own, notes  the reader's digits (as `given`) and candidates (a string for each cell), or null
+    own, notes  the reader's digits or path (as `given`, `.` for none) and candidates (a string for each cell), or null
+    rival       what the model took, in words, if the reader races it from now on; else null or not there
     pasted      text that the reader pasted, which the page is to read; else not there
     stamp       a number in every value that the reader made
 

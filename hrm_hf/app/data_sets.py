@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning
+from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning, split_card
 
 
 if TYPE_CHECKING:
@@ -256,10 +256,7 @@ class DataShelf:
             ValueError: if there is no such data set, or its card cannot be read.
         """
         folder = self._folder(name)
-        try:
-            named = _splits_of_card(folder)
-        except ValueError:
-            named = {}  # no card of ours
+        named = _splits_of_card(folder, self.root) or {}  # without a card of ours
         there = sorted({path.name.split("-")[0] for path in folder.glob("data/*.parquet")})
         if not there:
             raise ValueError(f"The data set {name} has no files data/*.parquet; build it again.")
@@ -267,9 +264,7 @@ class DataShelf:
 
     def card(self, name: str) -> str:
         """The beginning of a data card as Markdown, without its metadata and pictures."""
-        text = read_beginning(self._folder(name) / "README.md", self.root)
-        if text.startswith("---"):
-            text = text.partition("\n---")[2]
+        _, text = split_card(read_beginning(self._folder(name) / "README.md", self.root))
         lines = [line for line in text.splitlines() if not line.startswith("![")]
         text = "\n".join(lines).strip("- \n")
         return text if len(text) <= _CARD_CHARACTERS else text[:_CARD_CHARACTERS].rsplit("\n", 1)[0] + "\n\n..."
@@ -298,11 +293,7 @@ class DataShelf:
             return self._open[key]
 
     def _has_card(self, name: str) -> bool:
-        try:
-            _splits_of_card(self._folder(name))
-        except ValueError:
-            return False
-        return True
+        return _splits_of_card(self._folder(name), self.root) is not None
 
     def _folder(self, name: str) -> Path:
         folders = self._folders()
@@ -323,23 +314,17 @@ class DataShelf:
         }
 
 
-def _splits_of_card(folder: Path) -> dict[str, list[str]]:
-    """Splits by subset, as the card of a data set names them; none if it says nothing of them.
-
-    Raises:
-        ValueError: if the YAML of the card is damaged or of another form.
-    """
-    from hrm_hf.data.folder import card_metadata
-
-    configs = card_metadata(folder).get("configs") or []
+def _splits_of_card(folder: Path, root: Path) -> dict[str, list[str]] | None:
+    """Splits by subset, as the card of a data set names them; `None` if it is damaged or names none."""
+    metadata, _ = split_card(read_beginning(folder / "README.md", root))
     try:
-        return {
-            str(config["config_name"]): [str(files["split"]) for files in config["data_files"]] for config in configs
+        splits = {
+            str(config["config_name"]): [str(files["split"]) for files in config["data_files"]]
+            for config in metadata.get("configs") or []
         }
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"The configs of {folder / 'README.md'} have not the form that those of cards have."
-        ) from error
+    except (TypeError, KeyError, AttributeError):
+        return None
+    return splits or None
 
 
 def _open(folder: Path, name: str, subset: str, split: str) -> OpenSplit:

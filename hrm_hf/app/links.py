@@ -1,5 +1,6 @@
 """Links that hold a puzzle: `?kind=sudoku&puzzle=...&model=...&step=3`, as the board's *Copy link* makes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -14,7 +15,7 @@ class PuzzleLink:
 
     Attributes:
         kind: name of the kind of puzzle.
-        puzzle: text of the puzzle; not checked.
+        puzzle: text of the puzzle, empty for an example; not checked.
         model: name of a model; not checked.
         step: the segment to show, 0 for the puzzle alone.
     """
@@ -26,12 +27,14 @@ class PuzzleLink:
 
 
 def link_of(request: gr.Request) -> PuzzleLink | None:
-    """The link that a page was opened by, or `None` if it holds no puzzle."""
-    asked = request.query_params if request is not None else {}
-    kind, puzzle = asked.get("kind"), asked.get("puzzle")
-    if not kind or not puzzle:
+    """The link that a page was opened by, or `None` if it asks for nothing."""
+    return link_in(request.query_params if request is not None else {})
+
+
+def link_in(asked: Mapping[str, str]) -> PuzzleLink | None:
+    """The link of the query of an address, or `None` if it asks for nothing."""
+    kind, step = asked.get("kind"), asked.get("step", "0")
+    if not kind:
         return None
-    step = asked.get("step", "0")
-    return PuzzleLink(
-        kind, puzzle, asked.get("model", ""), min(int(step), _MAX_STEP) if step.isascii() and step.isdigit() else 0
-    )
+    step_number = min(int(step), _MAX_STEP) if step.isascii() and step.isdigit() else 0
+    return PuzzleLink(kind, asked.get("puzzle", ""), asked.get("model", ""), step_number)

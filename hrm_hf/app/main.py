@@ -5,17 +5,24 @@ import threading
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hrm_hf.app import data_page, monitor_page, puzzles_page, text_page
+from hrm_hf.app import data_page, models_page, monitor_page, puzzles_page, text_page
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.endpoints import add_endpoint, model_slots
 from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, MAX_SESSIONS, RequestLimits
+from hrm_hf.app.link_preview import LinkPreviews
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.theme import CSS, HEAD, make_theme
 from hrm_hf.puzzles.registry import kinds
 
 
-_PAGES = (("Puzzles", puzzles_page), ("Text", text_page), ("Training", monitor_page), ("Data", data_page))
-_CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS))
+_PAGES = (
+    ("Puzzles", puzzles_page),
+    ("Text", text_page),
+    ("Models", models_page),
+    ("Training", monitor_page),
+    ("Data", data_page),
+)
+_CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS, models_page.CSS))
 _HEAD = """# Hierarchical Reasoning Model
 
 A small recurrent network that thinks again until it believes its answer.
@@ -37,13 +44,13 @@ Answers are plain JSON: strings, numbers, lists. What is not allowed comes back 
 """
 
 
-def build_app(settings: AppSettings) -> gr.Blocks:
+def build_app(settings: AppSettings, shelf: ModelShelf) -> gr.Blocks:
     """The app with all its pages, not yet served.
 
     Args:
         settings: where things are and how much is allowed.
+        shelf: its models.
     """
-    shelf = ModelShelf(settings)
 
     def models() -> dict[str, list[str]]:
         """Names of the models that are here, by what they are for: the kinds of puzzles, and "text"."""
@@ -85,7 +92,8 @@ def launch(
         wait: do not return before the server is stopped.
         quiet: print no address.
     """
-    app = build_app(settings)
+    shelf = ModelShelf(settings)
+    app = build_app(settings, shelf)
     app.launch(
         server_name=host,
         server_port=port,
@@ -101,7 +109,10 @@ def launch(
         state_session_capacity=MAX_SESSIONS,
         footer_links=["api", "settings"],
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(RequestLimits)], "exception_handlers": BAD_REQUESTS},
+        app_kwargs={
+            "middleware": [Middleware(RequestLimits), Middleware(LinkPreviews, shelf=shelf)],
+            "exception_handlers": BAD_REQUESTS,
+        },
         prevent_thread_lock=True,
     )
     threading.Thread(target=warm_up, daemon=True).start()

@@ -4,11 +4,14 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_hf.app.context import AppSettings
-from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning, read_json_object
+from hrm_hf.app.context import USER_ERRORS, AppSettings
+from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning, read_json_object, split_card
+from hrm_hf.puzzles.registry import kinds
 
 
 if TYPE_CHECKING:
@@ -22,6 +25,28 @@ _SHIPPED = Path(__file__).parents[1] / "pretrained"
 _LEVELS = 3
 _MAX_LOADED = 6  # models and processors
 _CARD_CHARACTERS = 1500
+_MAX_RESULTS = 3  # of a card
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model without loading it.
+
+    Attributes:
+        name: in the list.
+        kind: name of its kind of puzzle, "text", or empty where it is not known.
+        purpose: in words.
+        num_parameters: of its weights, where they are here.
+        results: what its card says that it reaches, a short text per data set.
+        fault: a sentence, if its files are damaged.
+    """
+
+    name: str
+    kind: str
+    purpose: str
+    num_parameters: int | None
+    results: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 class ModelShelf:
@@ -47,11 +72,7 @@ class ModelShelf:
             name: read_json_object(folder / "processor_config.json", folder)
             for name, folder in self._folders().items()
         }
-        names = [
-            name
-            for name, settings in local.items()
-            if settings and task in (None, settings.get("kind") or settings.get("task"))
-        ]
+        names = [name for name, settings in local.items() if settings and task in (None, _kind_name(settings))]
         return [*names, *self._settings.hub_models]
 
     def text_models(self) -> list[str]:
@@ -67,13 +88,13 @@ class ModelShelf:
         """
         from hrm_hf.checkpoints import load_checkpoint
 
-        return self._get(name, "grid", self.grid_models(), lambda where: _on_device(load_checkpoint(where)))
+        return self._get(name, "grid", self.grid_models(), lambda where: self._on_device(load_checkpoint(where)))
 
     def load_text(self, name: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
         """A causal language model and its tokenizer; place and errors as of `load_grid`."""
         from hrm_hf.checkpoints import load_causal_lm
 
-        return self._get(name, "text", self.text_models(), lambda where: _on_device(load_causal_lm(where)))
+        return self._get(name, "text", self.text_models(), lambda where: self._on_device(load_causal_lm(where)))
 
     def grid_processor(self, name: str) -> "HRMGridProcessor":
         """The processor of a model alone, which is quick; errors as of `load_grid`."""
@@ -95,6 +116,13 @@ class ModelShelf:
             facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
         excerpt = _excerpt(read_beginning(folder / "README.md", folder)) or "It has no card."
         return f"{' · '.join(facts)}\n\n{excerpt}"
+
+    def facts(self) -> list[ModelFacts]:
+        """What is known of all models without loading them, those of a kind together."""
+        found = [_facts(name, folder) for name, folder in self._folders().items()]
+        found += [ModelFacts(name, "", "on the Hub", None) for name in self._settings.hub_models]
+        order = [kind.name for kind in kinds()]
+        return sorted(found, key=lambda facts: order.index(facts.kind) if facts.kind in order else len(order))
 
     def _folders(self) -> dict[str, Path]:
         """Folders of models by name: those with a configuration and weights."""
@@ -129,11 +157,23 @@ class ModelShelf:
                     self._loaded.popitem(last=False)
             return loaded
 
+    def _on_device(self, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
+        model, processing = loaded
+        device = _device()
+        if device == "cpu":
+            _share_cores(self._settings.max_concurrency)
+        return model.to(device), processing
+
     def _loaded_before(self, name: str, kind: str) -> Any | None:
         with self._lock:
             if (name, kind) in self._loaded:
                 self._loaded.move_to_end((name, kind))
             return self._loaded.get((name, kind))
+
+
+def _kind_name(processor: dict[str, Any]) -> str:
+    """Name of the kind of puzzle of the settings of a processor."""
+    return str(processor.get("kind") or processor.get("task"))
 
 
 def _device() -> str:
@@ -142,16 +182,37 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _on_device(loaded: tuple[Any, Any]) -> tuple[Any, Any]:
-    model, processing = loaded
-    return model.to(_device()), processing
+@cache
+def _share_cores(requests: int) -> None:
+    """Give each of the requests that are worked on at a time its own cores.
+
+    Two requests with two threads each on two cores take ten times as long as with one: the threads of a product wait
+    for each other, busily, while the other request has the core.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // requests))
+
+
+def _facts(name: str, folder: Path) -> ModelFacts:
+    processor = read_json_object(folder / "processor_config.json", folder)
+    kind = _kind_name(processor) if processor else "text"
+    try:
+        with named(folder, name):
+            return ModelFacts(name, kind, _task(folder), _num_parameters(folder), _results(folder))
+    except USER_ERRORS as error:
+        return ModelFacts(name, kind, "", None, fault=str(error))
 
 
 def _task(folder: Path) -> str:
     processor = read_json_object(folder / "processor_config.json", folder)
     if processor:
-        return f"{processor.get('task')} {processor.get('height')}x{processor.get('width')}"
-    return f"text ({read_json_object(folder / 'config.json', folder).get('model_type')})"
+        name, size = _kind_name(processor), f"{processor.get('height')}x{processor.get('width')}"
+        kind = next((kind for kind in kinds() if kind.name == name), None)
+        described = f"{name} {size}" if kind is None else kind.described(size)
+        return described[:1].upper() + described[1:]
+    model_type = read_json_object(folder / "config.json", folder).get("model_type")
+    return "Text" if model_type == "hrm" else f"Text ({model_type})"
 
 
 def _num_parameters(folder: Path) -> int:
@@ -169,9 +230,32 @@ def _num_parameters(folder: Path) -> int:
     return total
 
 
+def _results(folder: Path) -> tuple[str, ...]:
+    metadata, _ = split_card(read_beginning(folder / "README.md", folder))
+    try:
+        found = [
+            _result(result["metrics"][0], result["dataset"])
+            for model in metadata["model-index"]
+            for result in model["results"]
+        ]
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError):  # not of the form that cards have
+        return ()
+    return tuple(found[:_MAX_RESULTS])
+
+
+def _result(metric: dict[str, Any], dataset: dict[str, Any]) -> str:
+    """A metric of a card in words."""
+    value = float(metric["value"])
+    is_share = re.search(r"accuracy|pass@", str(metric["type"])) is not None
+    number = f"{value:.1%}" if is_share else f"{value:.4g}"
+    arguments = metric.get("args") or {}
+    counts = [f"{key.removeprefix('n_').replace('_', ' ')} {count:,}" for key, count in arguments.items()]
+    return f"{metric.get('name', metric['type'])}: {number} on {dataset['name']} ({', '.join(counts)})"
+
+
 def _excerpt(card: str) -> str:
     """The beginning of a model card, without its metadata, headings and pictures."""
-    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    _, text = split_card(card)
     text = re.sub(r"^#.*\n|!\[[^\]]*\]\([^)]*\)", "", text, flags=re.MULTILINE).strip()
     if len(text) <= _CARD_CHARACTERS:
         return text

@@ -9,8 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 
 _MAX_CHARACTERS = 1_000_000
+_MAX_YAML = 100_000  # characters
+# brackets in brackets: at some hundreds PyYAML takes seconds before it gives up
+_MAX_NESTING = 50
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
@@ -66,6 +71,27 @@ def read_json_object(path: Path, root: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def read_yaml_object(text: str) -> dict[str, Any]:
+    """An object of YAML; an empty one if it is damaged, or so large or nested that reading it would take seconds."""
+    depth, deepest = 0, 0
+    for sign in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if sign in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    if deepest > _MAX_NESTING or len(text) > _MAX_YAML:
+        return {}
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):  # a date or a number may be out of range
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def split_card(card: str) -> tuple[dict[str, Any], str]:
+    """The metadata at the beginning of a card, empty if there is none that can be read, and the text after it."""
+    parts = re.match(r"---\n(.*?)\n---\n?(.*)", card, flags=re.DOTALL)
+    return (read_yaml_object(parts[1]), parts[2]) if parts else ({}, card)
 
 
 def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path]]:

@@ -1,6 +1,6 @@
 """Events of whole pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,3 +16,14 @@ def when_looked_at(function: Callable, inputs: Any, outputs: Any, **options: Any
         tab.select(function, inputs, outputs, **options)
     else:
         gr.context.Context.root_block.load(function, inputs, outputs, **options)
+
+
+def open_unless(function: Callable, inputs: Any, outputs: Any, acts: Sequence[Callable], **options: Any) -> None:
+    """Call a function when the app is opened; what it gives is dropped if the reader has acted in the meantime.
+
+    Args:
+        function, inputs, outputs, options: of the event.
+        acts: events of the reader that change the same outputs.
+    """
+    opened = gr.context.Context.root_block.load(function, inputs, outputs, **options)
+    gr.on(list(acts), None, None, None, cancels=[opened], api_visibility="private", show_progress="hidden")

@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from hrm_hf.app.others_files import folders_with, open_regular, read_beginning, read_json_object
+from hrm_hf.app.others_files import folders_with, open_regular, read_beginning, read_json_object, read_yaml_object
 
 
 Axis = Literal["step", "minutes"]
@@ -270,11 +268,7 @@ class _Reader:
         if self._is_new("recipe.yaml"):
             text = read_beginning(self.folder / "recipe.yaml", self.root, _MAX_RECIPE)
             self.run.recipe = text
-            try:
-                options = yaml.safe_load(text)
-            except (yaml.YAMLError, RecursionError, ValueError):  # a date or a number may be out of range
-                options = None
-            self.run.options = options if isinstance(options, dict) else {}
+            self.run.options = read_yaml_object(text)
 
     def _read_result(self):
         # a run that goes on after its end leaves its old result until it ends again

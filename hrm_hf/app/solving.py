@@ -187,6 +187,18 @@ def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
     return processor.decode(processor(boards[0], check_rules=False)["input_ids"][0])
 
 
+def rival_of(result: dict[str, Any]) -> str | None:
+    """What a model took for a result of `PuzzleDesk.solve_puzzle`, in words, for readers who race it.
+
+    `None` where there is nothing to race: the model has no answer, or was not asked.
+    """
+    from hrm_hf.evaluation.checked_solving import effort_text
+
+    if not result["solved"] or result["segments"] == 0:
+        return None
+    return f"{effort_text(result['segments'], result['copies'])} and {result['seconds']:.2g} seconds"
+
+
 def verdict_text(result: dict[str, Any]) -> str:
     """What the page says of a result of `PuzzleDesk.solve_puzzle`, as Markdown."""
     from hrm_hf.evaluation.checked_solving import effort_text

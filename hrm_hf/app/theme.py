@@ -26,12 +26,8 @@ pre, pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; overf
 .note p { color: var(--body-text-color-subdued); font-size: 0.9rem; margin: 0; }
 """
 
-# what a link to the app shows elsewhere; and for the frame around the pages, which Gradio keeps CSS out of
-HEAD = """<meta property="og:type" content="website">
-<meta property="og:title" content="Hierarchical Reasoning Model: watch a small network think">
-<meta property="og:description" content="Sudoku, mazes and ARC, solved step by step in front of you.">
-<meta name="description" content="Sudoku, mazes and ARC, solved step by step by a small recurrent network.">
-<style>
+# for the frame around the pages, which Gradio keeps CSS out of
+HEAD = """<style>
 .gradio-container > .main.fillable { max-width: 1080px !important; }
 @media (max-width: 640px) { .gradio-container > .main.fillable { padding: 12px !important; } }
 </style>"""

@@ -46,7 +46,7 @@ def test_no_page_of_the_app_is_hard_to_use(chromium, app_url, axe, theme, width)
     page.locator("#sudoku-board .replay").wait_for()
     page.get_by_text("See inside").first.click()
     found = {"Sudoku": faults(page, axe)}
-    for name in ("Maze", "ARC", "Text", "Training", "Data", "API"):
+    for name in ("Maze", "ARC", "Text", "Models", "Training", "Data", "API"):
         # on a phone some pages are in a menu, whose button opens it
         page.get_by_role("tab", name=name, exact=True).first.dispatch_event("click")
         page.wait_for_timeout(700)

@@ -1,13 +1,18 @@
 """The app as programs use it: endpoints of puzzles and models, and what it refuses."""
 
+import html
 import http.client
+import io
 import json
 import os
+import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import replace
 
+import PIL.Image
 import pytest
 import torch
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
@@ -16,6 +21,7 @@ from gradio_client.exceptions import AppError
 from hrm_hf.app.context import Deadline
 from hrm_hf.app.limits import SESSION_SECONDS, check_cost
 from hrm_hf.app.models import ModelShelf
+from hrm_hf.app.models_page import models_html
 from hrm_hf.app.others_files import card_html
 from hrm_hf.app.solving import PuzzleDesk, verdict_text
 from hrm_hf.evaluation.trace import trace_thinking
@@ -189,7 +195,7 @@ def test_models_are_named_by_task_and_described(app_client):
     models = app_client.predict(api_name="/models")
     assert (models["sudoku"], models["maze"], models["arc"]) == ([SUDOKU], ["maze"], ["arc"])
     card = app_client.predict(model="maze", api_name="/describe_model")
-    assert "maze 6x6" in card and "parameters" in card and "A card" in card and "license" not in card
+    assert "Mazes of 6x6" in card and "parameters" in card and "A card" in card and "license" not in card
 
 
 def test_shipped_models_come_first_and_models_of_the_hub_last(app_settings, tmp_path, monkeypatch):
@@ -201,6 +207,24 @@ def test_shipped_models_come_first_and_models_of_the_hub_last(app_settings, tmp_
     assert shelf.grid_models("maze") == ["shipped/best", "maze", "owner/name"]
     assert shelf.load_grid("shipped/best")[1].task == "maze"
     assert "huggingface.co/owner/name" in shelf.describe("owner/name")
+
+
+def test_the_table_of_models_tells_what_they_reach(app_settings, tmp_path, monkeypatch):
+    import shutil
+
+    metric = "{type: exact_accuracy, value: 0.9394, name: Exact, args: {n: 10000, max_segments: 16}}"
+    results = f"[{{dataset: {{name: '<b>hard'}}, metrics: [{metric}]}}]"
+    shutil.copytree(app_settings.models_root / "maze", tmp_path / "<i>own")
+    (tmp_path / "<i>own" / "README.md").write_text(f"---\nmodel-index:\n- {{name: x, results: {results}}}\n---\n")
+    monkeypatch.setattr("hrm_hf.app.models._SHIPPED", tmp_path / "none")
+    facts = ModelShelf(replace(app_settings, models_root=tmp_path, hub_models=("owner/name",))).facts()
+    own = next(each for each in facts if each.kind == "maze")
+    assert own.results == ("Exact: 93.9% on <b>hard (n 10,000, max segments 16)",)
+    assert own.purpose == "Mazes of 6x6"
+    table = models_html(facts)
+    assert "&lt;i&gt;own" in table and "on &lt;b&gt;hard" in table and "<i>" not in table and "<b>" not in table
+    assert '?kind=maze&amp;model=%3Ci%3Eown">Try it' in table and table.count("Try it</a>") == 1
+    assert "owner/name" in table and "on the Hub" in table
 
 
 def test_few_models_stay_loaded(app_settings, monkeypatch):
@@ -238,6 +262,7 @@ def test_a_damaged_folder_is_no_matter_of_the_others(app_settings, tmp_path):
         ("numbers", "processor_config.json", '{"task": 1e999, "height": 1e999}'),
         ("text", "config.json", "no JSON"),
         ("card", "README.md", "---\n{ no: [yaml\n---\n# Card"),
+        ("brackets", "README.md", f"---\nmodel-index: {'[' * 20_000}\n---\n# Card"),
     ):
         shutil.copytree(app_settings.models_root / "maze", tmp_path / "models" / name)
         (tmp_path / "models" / name / file).write_text(content)
@@ -255,7 +280,13 @@ def test_a_damaged_folder_is_no_matter_of_the_others(app_settings, tmp_path):
     (tmp_path / "models" / "good").symlink_to(tmp_path / "models" / "card")
     shelf = ModelShelf(replace(app_settings, models_root=tmp_path / "models"))
     offered = [name for name in shelf.grid_models("maze") if not name.startswith("shipped/")]
-    assert offered == ["card", "good", "weights"]
+    assert offered == ["brackets", "card", "good", "weights"]
+    start = time.process_time()
+    facts = {each.name: each for each in shelf.facts() if each.kind == "maze"}
+    # PyYAML takes seconds for brackets in brackets
+    assert time.process_time() - start < 1
+    assert facts["card"].results == () and facts["card"].num_parameters > 0
+    assert facts["weights"].fault and str(tmp_path) not in facts["weights"].fault
     for name in ("card", "good"):
         assert "parameters" in shelf.describe(name) and shelf.load_grid(name)
     for look in (shelf.describe, shelf.load_grid):
@@ -313,16 +344,44 @@ def test_what_visitors_leave_behind_expires(app_settings):
 
     from hrm_hf.app.main import build_app
 
-    app = build_app(app_settings)
+    app = build_app(app_settings, ModelShelf(app_settings))
     states = [block for block in app.blocks.values() if isinstance(block, gradio.State)]
     # flags of a page are small; texts and results are not
-    assert len([state for state in states if state.time_to_live == SESSION_SECONDS]) == 2
+    assert len([state for state in states if state.time_to_live == SESSION_SECONDS]) == 3
     assert app.delete_cache
 
 
-def test_a_link_to_the_app_has_a_title(app_url):
-    with urllib.request.urlopen(app_url) as answer:
-        assert b'property="og:title"' in answer.read()
+def test_a_link_to_the_app_has_a_title_and_a_picture_of_its_puzzle(app_url):
+    def tags(query: str) -> dict[str, list[str]]:
+        with urllib.request.urlopen(app_url + query) as answer:
+            page = answer.read().decode()
+        assert int(answer.headers["content-length"]) == len(page.encode())
+        found: dict[str, list[str]] = {}
+        for name, content in re.findall(
+            r'<meta\s+(?:property|name)="((?:og|twitter):[^"]*)"\s+content="([^"]*)"', page
+        ):
+            found.setdefault(name, []).append(html.unescape(content))
+        return found
+
+    def picture(address: str) -> PIL.Image.Image:
+        with urllib.request.urlopen(address) as answer:
+            assert answer.headers["content-type"] == "image/png"
+            return PIL.Image.open(io.BytesIO(answer.read()))
+
+    plain, linked = tags(""), tags(f"?kind=sudoku&puzzle={PUZZLE}&step=2&model=%22%3E%3Cscript%3E")
+    assert plain["og:title"] == ["Watch a small network think"]
+    # whole addresses, as other sites need them, one each
+    (of_app,), (of_puzzle,) = plain["og:image"], linked["og:image"]
+    assert of_app == f"{app_url}preview.png" and of_puzzle.startswith(f"{of_app}?kind=sudoku&puzzle=")
+    assert picture(of_app).size == picture(of_puzzle).size == (1200, 630)
+    assert picture(of_app).tobytes() != picture(of_puzzle).tobytes()
+    for nonsense in ("kind=sudoku&puzzle=%00", "kind=no&puzzle=1", "kind=maze&puzzle=" + "#" * 5000):
+        link = f"{app_url}preview.png?{nonsense}"
+        if len(nonsense) > 5000:  # too long to be a puzzle: the picture of the app
+            assert picture(link).size == (1200, 630)
+        else:
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(link)
 
 
 def test_the_cost_of_a_request_is_bounded(app_settings):

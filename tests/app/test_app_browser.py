@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import pytest
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
@@ -159,6 +160,31 @@ def test_a_maze_is_drawn_by_mouse_and_keyboard_and_its_path_appears(page, screen
     page.screenshot(path=screenshots / "maze.png", full_page=True)
 
 
+def test_what_a_reader_does_while_the_page_opens_stays(chromium, app_url, monkeypatch):
+    from hrm_hf.app import board_events
+    from hrm_hf.puzzles.maze.examples import random_maze
+
+    random_maze(MAZE_SIDE, MAZE_SIDE)  # is compiled when it is first called
+    link_of, asked, acted = board_events.link_of, threading.Event(), threading.Event()
+
+    def slow(request):
+        asked.set()
+        acted.wait(60)
+        return link_of(request)
+
+    monkeypatch.setattr(board_events, "link_of", slow)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(app_url)
+    page.get_by_role("tab", name="Maze").click()
+    assert asked.wait(30)
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    page.wait_for_timeout(1000)
+    acted.set()
+    page.wait_for_timeout(2000)
+    expect(page.locator("#maze-board .cell.c-wall")).to_have_count(0)
+    page.close()
+
+
 def test_a_finger_scrolls_unless_a_tool_is_chosen(chromium, app_url):
     context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
     page = context.new_page()
@@ -274,7 +300,81 @@ def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):
 
 def test_the_model_picker_tells_what_a_model_is(page):
     page.get_by_role("button", name="About this model").first.click()
-    expect(page.get_by_text("sudoku 4x4").first).to_be_visible()
+    expect(page.get_by_text("Sudoku 4x4").first).to_be_visible()
+
+
+def test_a_reader_races_the_model_at_sudoku(page, screenshots):
+    board, verdict = page.locator("#sudoku-board"), page.locator("#sudoku-verdict")
+    paste(page, "sudoku-board", PUZZLE)
+    expect(board.locator(".cell.given")).to_have_count(16 - PUZZLE.count("."))
+    page.locator("#sudoku-race").click()
+    expect(verdict).to_contain_text("Race.")
+    expect(board.get_by_role("timer")).to_contain_text(re.compile(r"Your time: 0:0\d\. The model took \d segment"))
+    assert board.locator(".filled").count() == 0  # no answer is shown
+    page.screenshot(path=screenshots / "race.png", full_page=True)
+    for index, digit in enumerate(ANSWER):
+        if PUZZLE[index] == ".":
+            board.locator(".cell").nth(index).click()
+            page.keyboard.press(digit)
+    expect(board.locator(".status")).to_contain_text(re.compile(r"Solved by you in \d:\d\d\. The model took \d seg"))
+    expect(board.get_by_role("timer")).to_be_empty()
+    # a full board is no race
+    paste(page, "sudoku-board", ANSWER)
+    expect(board.locator(".cell.given")).to_have_count(16)
+    page.locator("#sudoku-race").click()
+    expect(verdict).to_contain_text("No race.")
+
+
+def test_a_reader_draws_the_path_of_a_maze(page, screenshots):
+    page.get_by_role("tab", name="Maze").click()
+    board, status = page.locator("#maze-board"), page.locator("#maze-board .status")
+    page.get_by_role("button", name="Clear").locator("visible=true").click()
+    expect(board.locator(".cell.c-wall")).to_have_count(0)
+    board.get_by_role("button", name="My path").click()
+    cell = board.locator(".cell")
+
+    def drag(*indexes: int):
+        for number, index in enumerate(indexes):
+            box = cell.nth(index).bounding_box()
+            page.mouse.move(box["x"] + 8, box["y"] + 8, steps=4)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+    last = MAZE_SIDE * MAZE_SIDE - 1
+    down = [row * MAZE_SIDE for row in range(1, MAZE_SIDE)]
+    drag(*down)
+    drag(*range(down[-1] + 1, last))
+    expect(status).to_contain_text("Solved by you in")
+    page.screenshot(path=screenshots / "maze_path.png", full_page=True)
+    # one cell too many, by the keyboard
+    cell.nth(1).focus()
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Erase 1 cell beside it")
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Solved by you")
+    # a detour, and no longer straight down
+    for key in ("o", "ArrowDown", "o", "ArrowDown", "o"):
+        page.keyboard.press(key)
+    cell.nth(MAZE_SIDE).focus()
+    page.keyboard.press("o")
+    expect(status).to_contain_text("Your path takes 12 steps; there is one of 10.")
+    board.get_by_role("button", name="Undo").click()
+    # a wall on the path ends it there
+    board.get_by_role("button", name="Wall").click()
+    before = board.locator(".cell.own").count()
+    cell.nth(down[-1]).click()
+    expect(board.locator(".cell.own")).to_have_count(before - 1)
+
+
+def test_a_model_of_the_table_is_tried(page, screenshots):
+    page.get_by_role("tab", name="Models", exact=True).click()
+    expect(page.locator("#models")).to_contain_text("Mazes of 6x6")
+    page.screenshot(path=screenshots / "models.png", full_page=True)
+    page.locator("#models tr", has_text="Mazes").get_by_role("link", name="Try it").click()
+    expect(page.locator("#maze-board .cell.c-start")).to_have_count(1)
+    page.locator("#maze-solve").click()
+    expect(page.locator("#maze-verdict")).to_contain_text("olved in")
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1200, "dark")])

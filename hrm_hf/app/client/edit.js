@@ -1,12 +1,14 @@
 // Changing a board: clues, the reader's own digits and notes, walls; undo and redo.
 
-const TOOLS = [["#", "Wall"], [" ", "Floor"], ["S", "Start"], ["G", "Goal"]];
+const PATH = "o";
+const TOOLS = [["#", "Wall"], [" ", "Floor"], ["S", "Start"], ["G", "Goal"], [PATH, "My path"]];
 const MODES = [["puzzle", "Puzzle"], ["own", "My digits"], ["notes", "Notes"]];
 
 let mode = "puzzle"; // what a digit becomes
 let tool = null; // what a finger or a mouse draws; without one a finger scrolls
 let past = [], future = []; // boards to go back and forth to
-let begun = null; // when the reader put the first own digit
+let begun = null; // when the reader put the first own digit, or the race began
+let clock = null; // shows the time of a race
 
 const kept = (board) => ({ given: board.given, own: board.own, notes: board.notes, steps: board.steps, copies: board.copies });
 const blanks = (board) => ".".repeat(board.rows * board.columns);
@@ -18,7 +20,7 @@ function change(changes) {
   future = [];
   const isSame = changes.given === undefined || changes.given === props.value.given;
   // the model's thinking is of one puzzle
-  if (!isSame) Object.assign(changes, { steps: [], copies: null });
+  if (!isSame) Object.assign(changes, { steps: [], copies: null, rival: null });
   replace(changes, !isSame);
 }
 
@@ -52,7 +54,7 @@ function goBack(from, to) {
 /** A digit, a wall or a note for a cell. */
 function put(index, symbol) {
   const board = props.value;
-  if (board.kind === "maze") return putInto("given", index, symbol);
+  if (board.kind === "maze") return symbol === PATH ? putPath(index) : putInto("given", index, symbol);
   if (mode === "puzzle") return putInto("given", index, symbol);
   if (!isOpen(board, index)) return say("This cell is a clue. Choose Puzzle to change clues.");
   if (mode === "own") {
@@ -84,13 +86,48 @@ function putInto(field, index, symbol) {
   change(changes);
 }
 
+/** A cell of a maze for the reader's path, or back out of it. */
+function putPath(index) {
+  const board = props.value;
+  if (!isOpen(board, index)) return say("The path goes over floor.");
+  begun = begun || Date.now();
+  putInto("own", index, board.own && board.own[index] === PATH ? "." : PATH);
+  judge();
+}
+
 /** Say so when the reader has solved the puzzle. */
 function judge() {
-  const board = props.value, cells = withOwn(board);
-  if (cells.includes(".") || conflicts(board, cells).size) return;
-  const seconds = Math.round((Date.now() - begun) / 1000);
-  const time = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
-  say("Solved by you in " + time + ". Press Solve to see how the model does.", true);
+  const board = props.value, found = judged(board);
+  if (!found) return;
+  if (!found.solves) return say(found.text);
+  const next = board.rival ? "The model took " + board.rival + "." : "Press Solve to see how the model does.";
+  const time = timeSince(begun);
+  if (board.rival) hand({ rival: null });
+  endRace();
+  say("Solved by you in " + time + ". " + next, true);
+}
+
+function timeSince(moment) {
+  const seconds = Math.round((Date.now() - moment) / 1000);
+  return Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
+}
+
+/** Show the reader's time against that of the model, while there is a race. */
+function race() {
+  endRace();
+  if (!props.value.rival) return;
+  showTime();
+  clock = setInterval(() => (host.isConnected && props.value.rival ? showTime() : endRace()), 1000);
+}
+
+function showTime() {
+  view.clock.textContent = "Your time: " + timeSince(begun) + ". The model took " + props.value.rival + ".";
+}
+
+function endRace() {
+  clearInterval(clock);
+  clock = null;
+  if (view && view.clock) view.clock.textContent = "";
 }
 
 function say(text, isGood = false) {
@@ -132,6 +169,7 @@ function key(event) {
   else if (board.kind === "sudoku" && symbol.length === 1 && digitsOf(board).includes(symbol)) next = symbol;
   else if (board.kind === "maze" && symbol === " ") next = board.given[current] === "#" ? " " : "#";
   else if (board.kind === "maze" && ["S", "G", "#"].includes(symbol)) next = symbol;
+  else if (board.kind === "maze" && symbol === "O") next = PATH;
   if (next === null) return;
   event.preventDefault();
   put(current, next);
@@ -194,13 +232,18 @@ function pad(board) {
 
 /** Draw walls by dragging: only at the end does it become one edit. A finger needs a tool, or it scrolls. */
 function drawing(node) {
-  let cells = null;
+  let cells = null; // of the maze, or of the reader's path
+  let erases = false; // a path that is begun on the path
   const at = (event) => {
     const under = document.elementFromPoint(event.clientX, event.clientY);
     return under && node.contains(under) && under.dataset.index !== undefined ? Number(under.dataset.index) : null;
   };
   const draw = (index) => {
     const symbol = tool || "#";
+    if (symbol === PATH) {
+      if (isOpen(props.value, index)) cells[index] = erases ? "." : PATH;
+      return paint({ ...props.value, own: cells.join(""), steps: [] }, view.cells, 0);
+    }
     if ("SG".includes(symbol)) cells = cells.map((other) => (other === symbol ? " " : other));
     cells[index] = symbol;
     paint({ ...props.value, given: cells.join(""), steps: [] }, view.cells, 0);
@@ -210,7 +253,8 @@ function drawing(node) {
     if (index === null || !props.value.editable || (event.pointerType === "touch" && tool === null)) return;
     event.preventDefault();
     focusCell(index);
-    cells = [...props.value.given];
+    cells = [...(tool === PATH ? props.value.own || blanks(props.value) : props.value.given)];
+    erases = cells[index] === PATH;
     draw(index);
   });
   node.addEventListener("pointermove", (event) => {
@@ -219,9 +263,17 @@ function drawing(node) {
   });
   const finish = () => {
     if (!cells) return;
-    const drawn = cells.join("");
+    const drawn = cells.join(""), { given, own } = props.value;
     cells = null;
-    if (drawn !== props.value.given) change({ given: drawn });
+    if (tool === PATH) {
+      begun = begun || Date.now();
+      change({ own: drawn });
+      return judge();
+    }
+    if (drawn === given) return;
+    // a wall on the path ends the path there
+    const left = own && [...own].map((symbol, index) => (drawn[index] === " " ? symbol : ".")).join("");
+    change({ given: drawn, own: left });
   };
   node.addEventListener("pointerup", finish);
   node.addEventListener("pointerleave", finish);

@@ -25,8 +25,12 @@ function build() {
   current = Math.min(current, board.rows * board.columns - 1);
   const { node, cells } = grid(board, true);
   host.appendChild(node);
-  view = { grid: node, cells, replay: null, status: null };
+  view = { grid: node, cells, replay: null, status: null, clock: null };
   node.addEventListener("keydown", key);
+  // a screen reader moves the focus by itself
+  node.addEventListener("focusin", (event) => {
+    if (event.target.dataset.index !== undefined) current = Number(event.target.dataset.index);
+  });
   node.addEventListener("paste", (event) => {
     event.preventDefault();
     // the server reads it, as the command and the text box do
@@ -45,6 +49,8 @@ function build() {
   }
   view.status = host.appendChild(make("p", "status"));
   view.status.setAttribute("role", "status");
+  view.clock = host.appendChild(make("p", "clock"));
+  view.clock.setAttribute("role", "timer");
   if (board.steps.length) {
     view.replay = replay(board);
     host.appendChild(view.replay.node);
@@ -53,6 +59,7 @@ function build() {
     host.appendChild(pad(board));
     if (!board.steps.length) host.appendChild(keeping(board));
   }
+  if (clock && board.rival) showTime();
   show(Math.min(shown, board.steps.length));
   if (hadFocus) focusCell(current);
 }
@@ -70,12 +77,16 @@ function take() {
     past.push(known);
     future = [];
   }
-  if (isNew && board.kind === "sudoku") {
-    mode = isBlank(board) ? "puzzle" : "own";
-    begun = null;
+  if (isNew) begun = null;
+  if (isNew && board.kind === "sudoku") mode = isBlank(board) ? "puzzle" : "own";
+  if (isEditable && board.rival) {
+    mode = "own";
+    tool = board.kind === "maze" ? PATH : tool;
+    begun = Date.now();
   }
   if (isEditable) known = kept(board);
   build();
+  if (isEditable) race();
   if (!board || !board.steps || !board.steps.length) return;
   if (board.show) show(Math.min(board.show, board.steps.length));
   else start(1);

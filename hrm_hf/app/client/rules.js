@@ -45,6 +45,42 @@ function withOwn(board) {
   return [...board.given].map((symbol, index) => (board.own && board.own[index] !== "." ? board.own[index] : symbol));
 }
 
+/** Steps of the shortest path of a maze over the cells that may be entered; Infinity if there is none. */
+function stepsOver(board, mayEnter) {
+  const start = board.given.indexOf("S"), goal = board.given.indexOf("G");
+  const steps = new Map([[start, 0]]);
+  const queue = start >= 0 && goal >= 0 ? [start] : [];
+  for (const cell of queue) {
+    if (cell === goal) return steps.get(cell);
+    const column = cell % board.columns;
+    const beside = [cell - board.columns, cell + board.columns];
+    if (column > 0) beside.push(cell - 1);
+    if (column < board.columns - 1) beside.push(cell + 1);
+    for (const next of beside) {
+      if (next < 0 || next >= board.given.length || steps.has(next) || !(next === goal || mayEnter(next))) continue;
+      steps.set(next, steps.get(cell) + 1);
+      queue.push(next);
+    }
+  }
+  return Infinity;
+}
+
+/** What is to say of what the reader has put in, and whether it solves the puzzle; null for nothing yet. */
+function judged(board) {
+  if (board.kind === "sudoku") {
+    const cells = withOwn(board);
+    return cells.includes(".") || conflicts(board, cells).size ? null : { solves: true };
+  }
+  const own = [...(board.own || "")];
+  const steps = stepsOver(board, (index) => own[index] === "o");
+  const fewest = stepsOver(board, (index) => board.given[index] !== "#");
+  if (steps === Infinity) return null;
+  if (steps > fewest) return { text: "Your path takes " + steps + " steps; there is one of " + fewest + "." };
+  const beside = own.filter((symbol) => symbol === "o").length - (fewest - 1);
+  if (beside) return { text: "Your path is as short as possible. Erase " + counted(beside, "cell", "cells") + " beside it." };
+  return { solves: true };
+}
+
 /** What a screen reader says of a cell. */
 function describe(board, index, symbol, notes) {
   let name = symbol === "." ? "empty" : symbol;
