@@ -1,4 +1,4 @@
-"""ARC data: tasks and their sources, leaks, augmentation plans, the folder, and pixels that are made when read."""
+"""ARC data: tasks and their sources, leaks, augmentation plans, the folder, and pixels made on reading."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def pair(seed: int, shape=(3, 4), output_shape=(2, 5)) -> dict:
 
 
 def task(seed: int, demonstrations: int = 2, tests: int = 1) -> dict:
-    """A task of random pairs, no two of which are alike; those of other seeds have other shapes."""
+    """A task of random, distinct pairs; other seeds give other shapes."""
     pairs = [pair(100 * seed + number, (3 + seed, 4), (2, 5 + number)) for number in range(demonstrations + tests)]
     return {"train": pairs[:demonstrations], "test": pairs[demonstrations:]}
 
@@ -55,7 +55,7 @@ EVALUATION = {"delta": task(4, tests=2), "epsilon": task(5, demonstrations=4)}
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a JSON file, of a nested path too."""
+    """Write a JSON file, with its folders."""
 
     def make(name: str, content) -> Path:
         path = tmp_path / name
@@ -192,7 +192,7 @@ def test_challenges_without_solutions_are_a_test_for_a_submission(write, tmp_pat
     batch = puzzles.batch(np.array([0, 0, 1]), np.array([0, 2, 1]), np.array([0, 1, 0]))
     assert ((batch["labels"] == -100).all(1)).tolist() == [True, True, False]
     assert (batch["input_ids"] > 1).any(1).all()
-    # what is trained on needs its output, and so does a task that tells only some
+    # training pairs need their outputs, and so does a task with only some of them
     with pytest.raises(ValueError, match='test pair 1 has no "output"'):
         read_tasks(training=[path])
     half = content | {"test": [{"input": grid(2, 2, 51)}, pair(3)]}
@@ -362,8 +362,8 @@ def test_augmentations_are_a_function_of_seed_and_name_and_fewer_are_the_first_o
     ("cells", "number"),
     [
         ([[0]], 1),
-        ([[1]], 9),  # one color that may be any
-        ([[1, 0]], 9 * 4),  # four ways to turn it
+        ([[1]], 9),  # one color that can be any
+        ([[1, 0]], 9 * 4),  # four orientations
         ([[1, 2], [0, 0]], 9 * 8 * 4),  # mirrored is recolored
     ],
 )
@@ -410,7 +410,7 @@ def test_test_pairs_of_evaluation_tasks_are_never_trained_on(folder):
     seen = {}
     for split in (train, test):
         batch = split.batch(*split.locate(np.arange(split.num_examples)))
-        # a training pair may equal no test pair, whatever the plans do to them
+        # no training pair may equal a test pair, under any plans
         seen[split.split] = {tuple(row.tolist()) for row in torch.cat((batch["input_ids"], batch["labels"]), 1)}
         assert len(seen[split.split]) == split.num_examples
     assert not seen["train"] & seen["test"]
@@ -445,7 +445,7 @@ def test_impossible_wishes_are_refused(write, tmp_path):
 
 
 def test_the_card_counts_tasks_and_files_left_out(write, tmp_path, capsys):
-    # a test whose outputs nobody tells is no fault of an evaluation task
+    # an evaluation task may have tests without outputs
     bad_tasks = {name: content["bad"] for name, (content, _) in BAD_TASKS.items() if name != "no solution"}
     paths = [write("e.json", EVALUATION), write("tasks.json", bad_tasks), write("broken.json", "{")]
     assert build_arc(tmp_path / "out", evaluation=paths, on_error="skip", num_aug=0)["tasks"] == len(EVALUATION)
@@ -627,9 +627,9 @@ def test_draws_depend_on_seed_and_number_alone(folder):
     whole = stream(puzzles, 240)
     assert_same(stream(puzzles, 7), whole)
     assert_same(stream(puzzles, 11, num_workers=2), whole)
-    # from the middle of an epoch on
+    # from the middle of an epoch
     assert_same(stream(puzzles, 16, first=100), {name: tensor[100:] for name, tensor in whole.items()})
-    # two processes that take the halves of every batch
+    # two processes that each take half of every batch
     halves = [stream(puzzles, 8, first=first, num_draws=num)["labels"] for first, num in ((0, 8), (8, 16))]
     assert torch.equal(torch.cat(halves), whole["labels"][:16])
     assert not torch.equal(stream(puzzles, 240, seed=4)["input_ids"], whole["input_ids"])
@@ -661,7 +661,7 @@ def test_translation_moves_both_grids_and_leaves_one_example_of_each_member_in_t
     in_corner = torch.tensor([corner == (0, 0) for corner in corners])
     for visit in visits.numbers.unique():
         assert in_corner[visits.numbers == visit].any()
-    # 5 members of 17 examples, and hardly one more by chance
+    # 5 members of 17 examples, and rarely one more by chance
     assert 5 / 17 <= in_corner.float().mean() < 5 / 17 + 0.02
     # any place where both grids fit
     tops = [top for (top, _), group in zip(corners, visits.groups.tolist(), strict=True) if group == 0]

@@ -1,4 +1,4 @@
-"""Grids of any kind: tables as people keep them, the folders that the builder writes, and what is refused."""
+"""Grids of any kind: common forms of tables, the folders of the builder, and refused input."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from processing_hrm import HRMGridProcessor
 
 
 def read_description(folder: str) -> GridDescription:
-    """What the card of a folder says."""
+    """The card of a folder."""
     _, entry = kind_of_dataset(folder, "train")
     return GridDescription.of_entry(entry)
 
@@ -32,7 +32,7 @@ def sequences(number: int = 40, length: int = 4) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a CSV file of rows under a header and gives its path."""
+    """Write a CSV file of rows with a header; gives its path."""
 
     def to_file(rows, header=("input", "output"), name="mine.csv") -> Path:
         path = tmp_path / name
@@ -45,7 +45,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def built(tmp_path):
-    """Builds a data set of a file and gives its folder."""
+    """Build a data set from a file; gives its folder."""
 
     def build(source, **options) -> Path:
         build_grid(str(source), output_dir=tmp_path / "built", overwrite=True, **options)
@@ -100,7 +100,7 @@ def test_a_board_is_read_in_every_form(form, tmp_path, built):
 
 
 def _with(path: Path, row: dict) -> Path:
-    """A file of JSON lines with rows more, in which every symbol comes often."""
+    """A JSON Lines file with more rows, in which every symbol is frequent."""
     lines = path.read_text().splitlines()
     swapped = [json.dumps(row).replace(a, "_").replace(b, a).replace("_", b) for a in "123" for b in "45"]
     path.write_text("\n".join([*lines, *swapped, *(line.replace("4", "3") for line in lines)]))
@@ -176,11 +176,11 @@ def test_the_same_command_has_nothing_to_do(write, tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
-# --- cells that are not asked for
+# --- masks
 
 
 def masked(number: int = 20) -> list[tuple[str, str, str]]:
-    """A number of ones to make, and the cells for them: the first cell is a clue."""
+    """A number of ones to write, and the cells for them: the first cell is a clue."""
     rows = []
     for place in range(number):
         bits = f"{place:06b}"
@@ -255,7 +255,7 @@ def test_no_copy_of_an_input_is_in_two_splits(write, built):
     assert seen[0].isdisjoint(seen[1])
 
 
-# --- what is refused
+# --- refused input
 
 
 def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:

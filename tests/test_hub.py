@@ -1,4 +1,4 @@
-"""Model folders on the Hub, against a stand-in on this machine: what goes, what does not, and loading it again."""
+"""Model folders on the Hub, against a local stand-in: uploads, refusals, and loading them again."""
 
 import json
 import os
@@ -24,7 +24,7 @@ NAMES = {
     *("README.md", "curve.png", "config.json", "processor_config.json", "model.safetensors"),
     *("configuration_hrm.py", "modeling_hrm.py", "processing_hrm.py", "pipeline_hrm.py"),
 }
-# run by a process that knows nothing of this repository, with empty caches
+# run by a process that cannot import this repository, with empty caches
 LOAD = """
 import json, sys, torch
 from transformers import AutoModel, AutoProcessor
@@ -64,7 +64,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def push(hrm_hf):
-    """Calls `hrm-hf push`; gives exit code, stdout and stderr."""
+    """Call `hrm-hf push`; gives exit code, stdout and stderr."""
     return lambda *arguments: hrm_hf("push", *arguments)
 
 
@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name in NAMES}
 
 
-# --- what goes
+# --- uploads
 
 
 def test_everything_of_a_model_arrives_in_one_commit(hub, push, folder):
@@ -151,7 +151,7 @@ def test_a_dry_run_lists_and_asks_nobody(hub, push, folder):
 def test_a_clean_process_loads_a_pinned_revision(hub, push, folder, sudoku_model, tmp_path):
     assert push(folder, "me/sudoku")[0] == 0
     pinned = f"{1:040x}"
-    # what comes later is of another size and has other code
+    # the later version has another size and other code
     hub.repos["me/sudoku"]["files"]["modeling_hrm.py"] = b"raise RuntimeError('the wrong revision')"
     hub.repos["me/sudoku"]["files"]["config.json"] = b"{}"
     (tmp_path / "load.py").write_text(LOAD)
@@ -174,7 +174,7 @@ def test_a_clean_process_loads_a_pinned_revision(hub, push, folder, sudoku_model
     assert not any("/resolve/main/" in path for _, path in hub.asked)
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.PT", "optimizer.pkl", "model.ckpt"])

@@ -1,4 +1,4 @@
-"""The one reader of puzzles: what people keep in files and paste, and what it refuses to guess."""
+"""The reader of puzzles: common notations in files and pasted text, and what it refuses to guess."""
 
 import json
 
@@ -136,7 +136,7 @@ def test_small_boards_on_lines_are_no_rows_of_a_large_one():
         ("+---+\n|S #|\n|G  |\n+---+", ["S #\nG  "]),
         # the command's own answer
         ("#####\n#SoG#\n#####\nsolved (1 segment)\n", ["#####\n#S G#\n#####"]),
-        # what is wrong with these is for the processor to say
+        # the processor reports the errors of these
         ("#####\n#   #\n#  G#\n#####", ["#####\n#   #\n#  G#\n#####"]),
         ("#####\n#Sx #\n#  G#\n#####", ["#####\n#Sx #\n#  G#\n#####"]),
     ],

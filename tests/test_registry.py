@@ -1,4 +1,4 @@
-"""Kinds of puzzles: where they are named, how they are told, and how one comes from outside of the package."""
+"""Kinds of puzzles: where they are named, how they are inferred, and how to add one from outside the package."""
 
 import ast
 import importlib.metadata
@@ -49,7 +49,7 @@ register(Corridors())
 
 @pytest.fixture
 def restored(monkeypatch):
-    """The registry as it was, after the test."""
+    """Restore the registry after the test."""
     monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
     monkeypatch.setattr(registry, "_plugins", set(registry._plugins))
 
@@ -63,7 +63,7 @@ def plugin(tmp_path, restored) -> Path:
 
 
 def corridors(folder: Path) -> str:
-    """A data set of the kind of the plug-in."""
+    """A data set of the plugin's kind."""
     question, answer = ["S  G", "G  S"] * 4, ["SooG", "GooS"] * 4
     table = pa.table({"question": question, "answer": answer})
     entry = {"hrm": {"kind": "corridor", "height": 1, "width": 4}}
@@ -75,7 +75,7 @@ def corridors(folder: Path) -> str:
 
 
 def test_no_file_outside_of_its_folder_names_a_kind():
-    # "grid" is also a format of boards, a kind of position embedding and what a recipe calls all puzzles
+    # "grid" is also a format of boards, a kind of position embedding and a recipe's word for all puzzles
     names = {kind.name for kind in registry.kinds()} - {"grid"}
     found = {}
     modules = [*ROOT.glob("*_hrm.py"), ROOT / "train_accelerate.py", *(ROOT / "hrm_hf").rglob("*.py")]
@@ -99,7 +99,7 @@ def test_listing_the_kinds_is_quick():
     assert done.stdout.strip() == "[]"
 
 
-# --- how a kind is told
+# --- how a kind is inferred
 
 
 def test_a_card_says_what_its_puzzles_are(tmp_path):
@@ -114,9 +114,9 @@ def test_a_card_says_what_its_puzzles_are(tmp_path):
         assert (registry.kind_of(processor), processor.height, processor.width) == (kind, height, width)
 
 
-# folders have names of their own, because `datasets` caches by the name and by the time of the files
+# folders have different names, because `datasets` caches by name and file time
 def test_the_card_is_believed_and_not_the_cells(tmp_path):
-    """Of a 4x4 Sudoku in a folder whose card says that it is a maze, the first cell is no cell of a maze."""
+    """Of a 4x4 Sudoku in a folder whose card says that it is a maze, the first cell is not a cell of a maze."""
     table = pa.table({"question": ["1..." * 4], "answer": ["1234" * 4]})
     entry = {"hrm": {"kind": "maze", "height": 4, "width": 4}}
     write_dataset_folder(tmp_path / "believed", {"train": table}, "# Odd\n", entry)
@@ -165,7 +165,7 @@ def test_cells_of_no_kind_are_one_sentence(tmp_path):
         open_puzzles(str(tmp_path / "no kind"), "train")
 
 
-# --- plug-ins
+# --- plugins
 
 
 def test_a_kind_of_a_plugin_is_trained_on_and_evaluated(tmp_path, plugin, hrm_hf):
@@ -185,7 +185,7 @@ def test_a_kind_of_a_plugin_is_trained_on_and_evaluated(tmp_path, plugin, hrm_hf
     code, out, _ = hrm_hf("evaluate", run / "model", dataset, "--plugin", plugin)
     assert code == 0 and json.loads(out)["n"] == 8
     code, out, _ = hrm_hf("solve", "S  G", "--model", run / "model", "--plugin", plugin, "--json")
-    # by the rules of the plug-in, not by those of mazes
+    # by the rules of the plugin, not those of mazes
     assert code == 0 and json.loads(out)["reason"] == "everything is allowed"
 
 

@@ -1,4 +1,4 @@
-"""The runner of transformers' generic tests, on tests of three lines each instead of transformers' own."""
+"""The runner of transformers' generic tests, on three-line tests instead of transformers' own."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ class GenerationTesterMixin:
 
 @pytest.fixture
 def suite(tmp_path):
-    """Runs the suite on a source that has so much of transformers' tests: exit code and output."""
+    """Run the suite on a source with some of transformers' tests; gives exit code and output."""
     (tmp_path / "parameterized.py").touch()  # transformers' own tests need it
 
     def run(files: dict[str, str]) -> tuple[int, str]:
