@@ -476,5 +476,5 @@ def test_a_disk_without_room_is_said_before_training(start, tmp_path, monkeypatc
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     code, _, err = start()
-    assert code == 1 and "0 MB free" in sentence(err) and "free some space" in sentence(err)
+    assert code == 1 and "0 MB free" in sentence(err) and "make room" in sentence(err)
     assert not (tmp_path / "run").exists()
