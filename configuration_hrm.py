@@ -1,8 +1,8 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
 """Configuration of the Hierarchical Reasoning Model (HRM, arXiv 2506.21734).
 
-One file, no sibling needed: it works as remote code on the Hub, as a plain module and inside the package.
-Every field of the original code is here under the name transformers uses for it, where there is one:
+A single file: it works as remote code on the Hub, as a plain module and inside the package.
+Every field of the original code is here, under the name that transformers uses for it, if any:
 
     original            here                          original            here
     seq_len             max_position_embeddings       num_heads           num_attention_heads
@@ -49,7 +49,7 @@ def swiglu_intermediate_size(hidden_size: int, expansion: float, multiple_of: in
 class HRMConfig(PreTrainedConfig):
     r"""
     Configuration of [`HRMModel`], [`HRMForGridTask`] and [`HRMForCausalLM`]. The defaults are the published 27 M
-    model for 9x9 Sudoku. Text wants `is_causal=True`, `puzzle_emb_ndim=0` and, to begin with, `token_loss="softmax"`.
+    model for 9x9 Sudoku. Text needs `is_causal=True`, `puzzle_emb_ndim=0` and, to start with, `token_loss="softmax"`.
 
     Args:
         vocab_size (`int`, defaults to 11):
@@ -59,113 +59,113 @@ class HRMConfig(PreTrainedConfig):
         hidden_size (`int`, defaults to 512):
             Width of both modules. A multiple of `num_attention_heads`.
         intermediate_size (`int`, defaults to 1536):
-            Width of the SwiGLU. `swiglu_intermediate_size` gives it for the original's `expansion`.
+            Width of the SwiGLU. `swiglu_intermediate_size` computes it from the original's `expansion`.
         num_attention_heads (`int`, defaults to 8):
             Heads of each attention layer.
         hidden_act (`str`, defaults to `"silu"`):
             Activation of the gate in the SwiGLU.
         token_mixer (`str`, defaults to `"attention"`):
-            What lets positions see each other: `"attention"`, or `"mlp"`, a SwiGLU over the positions of each channel
-            (as in MLP-Mixer and TRM's `mlp_t`), which needs sequences of exactly `max_position_embeddings` tokens.
+            How information is mixed between positions: `"attention"`, or `"mlp"`, a SwiGLU over the positions of each
+            channel (as in MLP-Mixer and TRM's `mlp_t`), which needs sequences of exactly `max_position_embeddings`
+            tokens.
         token_mixer_intermediate_size (`int`, *optional*):
-            Width of the SwiGLU over positions; by default that of the published expansion of 4, which is 512 for 97
+            Width of the SwiGLU over positions; by default for the published expansion of 4, which is 512 for 97
             positions.
         H_layers (`int`, defaults to 4), L_layers (`int`, defaults to 4):
             Transformer blocks in the slow (high-level) and in the fast (low-level) module.
         H_cycles (`int`, defaults to 2), L_cycles (`int`, defaults to 2):
-            In one segment the slow module is called `H_cycles` times, the fast one `L_cycles` times before each.
+            In one segment the slow module is called `H_cycles` times, and the fast one `L_cycles` times before each.
         share_modules (`bool`, defaults to `False`):
-            Whether one stack of `H_layers` blocks plays both modules, as in TRM (arXiv 2510.04871), which halves the
-            parameters and none of the operations. `L_layers` must then be equal to `H_layers`.
+            Whether one stack of `H_layers` blocks serves as both modules, as in TRM (arXiv 2510.04871), which halves
+            the parameters but not the operations. `L_layers` must then be equal to `H_layers`.
         gradient_depth (`str`, defaults to `"last_step"`):
-            What of a segment is differentiated: `"last_step"` is the last call of each module (one-step gradient of
-            the original), `"last_cycle"` all calls of the last H cycle, `"all_cycles"` every call (back-propagation
-            through the whole segment).
+            Which part of a segment is differentiated: `"last_step"` is the last call of each module (the one-step
+            gradient of the original), `"last_cycle"` all calls of the last H cycle, `"all_cycles"` every call
+            (back-propagation through the whole segment).
         norm_position (`str`, defaults to `"post"`):
-            Where a block normalises: `"post"`, after each residual sum (the original), or `"pre"`, before attention
+            Where a block normalizes: `"post"`, after each residual sum (the original), or `"pre"`, before attention
             and SwiGLU, with one more norm at the end of each module (as in transformers' HrmText).
         position_embedding_type (`str`, defaults to `"rope"`):
             `"rope"` (rotary, over prefix and tokens), `"rope_2d"` (rotary, half of each head by the row of a cell and
-            half by its column; half of the heads start out looking at the cell above, below, left or right),
+            half by its column; half of the heads initially attend to the cell above, below, left or right),
             `"learned"` (one trained vector per position), `"grid"` (trained vectors for row, column and block, at
             the input and in the queries and keys of every layer) or `"none"`.
         grid_shape (`list[int]`, *optional*):
             Rows and columns of the board, for `"grid"` and `"rope_2d"`; their product is `max_position_embeddings`.
-            With `"rope_2d"` a batch may have boards of another shape; with `learned_grid_positions` smaller ones only.
+            With `"rope_2d"` a batch may have boards of another shape; with `learned_grid_positions` only smaller ones.
         block_shape (`list[int]`, *optional*):
             Rows and columns of a block of the board (a Sudoku box), for `"grid"` positions; `None` for no blocks.
         learned_grid_positions (`bool`, defaults to `False`):
             Whether `"rope_2d"` also adds trained vectors for row and column to the tokens at the input.
         rope_2d_max_frequency (`float`, defaults to 2.5):
-            Fastest rotation of `"rope_2d"`, in radians per cell.
+            Highest frequency of `"rope_2d"`, in radians per cell.
         neighbor_score (`float`, defaults to 60.0):
-            With `"rope_2d"`, the attention score before the softmax that half of the heads start out giving the cell
-            above, below, left or right; 0 for no such start.
+            With `"rope_2d"`, the initial attention score, before the softmax, of half of the heads for the cell above,
+            below, left or right; 0 for none.
         rope_parameters (`dict`, *optional*):
-            Rotary embedding in the form of transformers; by default
+            Rotary embedding in the format of transformers; by default
             `{"rope_type": "default", "rope_theta": 10000.0}`, and 100.0 for `"rope_2d"`, since boards are short.
         rms_norm_eps (`float`, defaults to 1e-5):
             Epsilon of the weightless RMSNorm.
         hidden_dropout_prob (`float`, defaults to 0.0):
-            In training, the share of the outputs of attention and SwiGLU that are dropped before they are added to
-            the hidden states.
+            In training, the share of the outputs of attention and SwiGLU that is dropped before the residual sum.
         is_causal (`bool`, defaults to `False`):
             Whether a position sees only itself and earlier ones. `False` for grids, `True` for text.
         use_cache (`bool`, defaults to `True`):
-            Whether a causal model returns keys and values for the next call, when it is not training.
+            Whether a causal model returns keys and values for the next call, except in training.
         puzzle_emb_ndim (`int`, defaults to 512):
             Width of the puzzle embedding. 0 means no puzzle embedding.
         puzzle_emb_placement (`str`, defaults to `"prefix"`):
-            Where the puzzle embedding goes: `"prefix"`, in front of the tokens as `ceil(puzzle_emb_ndim /
-            hidden_size)` positions, as the original; or `"everywhere"`, added at every position, which needs
+            Where the puzzle embedding goes: `"prefix"`, before the tokens as `ceil(puzzle_emb_ndim / hidden_size)`
+            positions, as in the original; or `"everywhere"`, added at every position, which needs
             `puzzle_emb_ndim = hidden_size`.
         puzzle_emb_len (`int`, *optional*):
-            Prefix positions of the puzzle embedding, if they are more than it fills (16 in TRM): the rest is zero, so
-            that the model has room of its own to work in. By default as many as it fills.
+            Prefix positions of the puzzle embedding, if more than it fills (16 in TRM): the rest is zero, as working
+            space for the model. By default as many as it fills.
         condition_sizes (`list[int]`, *optional*):
-            Numbers of values of further conditions of a sequence, one entry per condition, for instance `[8, 2]` for a
+            Numbers of values of other conditions of a sequence, one entry per condition, for instance `[8, 2]` for a
             symmetry of the square and a flag. Each value has a trained vector that is added at every position.
         num_token_roles (`int`, defaults to 0):
-            Roles that a token may have in a puzzle, for instance the 10 original colors of an ARC task whose colors
-            are permuted. Each puzzle has a trained vector per role, which is added to the tokens that have it, and
-            each role a prefix position. Needs `puzzle_emb_placement="everywhere"`.
+            Number of roles that a token can have in a puzzle, for instance the 10 original colors of an ARC task with
+            permuted colors. Each puzzle has a trained vector per role, which is added to tokens with that role, and
+            each role has a prefix position. Needs `puzzle_emb_placement="everywhere"`.
         num_registers (`int`, defaults to 0):
             Trained prefix positions that belong to no puzzle.
         num_puzzle_identifiers (`int`, defaults to 1):
             Rows of the puzzle embedding. Identifier 0 is the blank one ("no particular puzzle").
         halt_max_steps (`int`, defaults to 16):
-            Most segments a sequence gets in training (adaptive computation time, ACT). For text: the segments of
-            every position, in training and, unless told otherwise, in generation; 1 means no halting head.
+            Maximum number of segments of a sequence in training (adaptive computation time, ACT). For text: the
+            segments of every position, in training and, by default, in generation; 1 means no halting head.
         halt_exploration_prob (`float`, defaults to 0.1):
-            In training, the probability with which a sequence gets a random minimum number of segments.
+            In training, the probability that a sequence gets a random minimum number of segments.
         halting (`str`, defaults to `"q_learning"`):
             `"q_learning"`: the original. Two outputs (halt, continue), halt when `q_halt > q_continue`; the target of
             `q_continue` is bootstrapped from one more forward pass. `"lean"`: one output, halt when its sigmoid is
-            above `halt_threshold`, no further forward pass.
+            above `halt_threshold`, no extra forward pass.
         halting_pooling (`str`, defaults to `"first"`):
-            What the halting head of a grid model reads: the `"first"` position of z_H, as the original, or the
-            `"mean"` of all positions. (A causal model has a halting value at every position, which reads that alone.)
+            What the halting head of a grid model reads: the `"first"` position of z_H, as in the original, or the
+            `"mean"` of all positions. (A causal model has a separate halting value at every position.)
         halt_threshold (`float`, defaults to 0.5):
-            Probability of being right above which `"lean"` halts; 0.5 is the same as `q_halt > 0`. More means more
-            segments and fewer wrong answers. `"q_learning"` has no use for it.
+            Probability of being right above which `"lean"` halts; 0.5 is the same as `q_halt > 0`. A higher value
+            means more segments and fewer wrong answers. `"q_learning"` does not use it.
         token_loss (`str`, defaults to `"stablemax"`):
             Cross entropy over `"stablemax"` or `"softmax"` probabilities.
         pad_loss_weight (`float`, defaults to 1.0):
-            Weight in the token loss of a grid model of cells whose label is `pad_token_id` (cells outside of the
-            grid, where they are labeled at all).
+            Weight in the token loss of a grid model for cells whose label is `pad_token_id` (cells outside the grid,
+            if they have labels).
         pad_token_id (`int`, *optional*, defaults to 0):
             Token id of padding.
         bos_token_id (`int`, *optional*), eos_token_id (`int` or `list[int]`, *optional*):
-            Token ids at the beginning and the end of a text.
+            Token ids at the start and the end of a text.
         tie_word_embeddings (`bool`, defaults to `False`):
             Whether the token head shares the weight of the token embedding.
 
     Raises:
-        ValueError: if a value is of the wrong type or outside what is allowed; the message names both.
+        ValueError: if a value has the wrong type or is not allowed; the message says what is allowed.
     """
 
     model_type = "hrm"
-    # of an output of either head, the predictions that Trainer hands to compute_metrics are the logits alone
+    # so that Trainer passes only the logits as predictions to compute_metrics
     keys_to_ignore_at_inference = (
         "carry state cache past_key_values segments q_halt_logits q_continue_logits target_q_continue lm_loss "
         "q_halt_loss q_continue_loss cell_accuracy exact_accuracy"
@@ -217,7 +217,7 @@ class HRMConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        # what follows from other fields cannot be set; a config.json may say it if it says the same
+        # derived fields cannot be set; a config.json may have them if they agree
         derived = {name: kwargs.pop(name) for name in _DERIVED if name in kwargs}
         for name in ("rope_parameters", "rope_scaling"):
             value = kwargs.get(name, getattr(self, name, None))
@@ -239,7 +239,7 @@ class HRMConfig(PreTrainedConfig):
         for name, value in derived.items():
             if value != getattr(self, name):
                 raise ValueError(
-                    f"HRMConfig: {name}={value!r} is not allowed; it follows from the other fields, by which it is "
+                    f"HRMConfig: {name}={value!r} is not allowed; it follows from the other fields and is "
                     f"{getattr(self, name)}, so leave it out or correct those."
                 )
 
@@ -250,12 +250,12 @@ class HRMConfig(PreTrainedConfig):
 
     @property
     def num_prefix_positions(self) -> int:
-        """Positions in front of the tokens (P in the paper's code): puzzle embedding, token roles, registers."""
+        """Positions before the tokens (P in the paper's code): puzzle embedding, token roles, registers."""
         return self.num_puzzle_positions + self.num_token_roles + self.num_registers
 
     @property
     def num_puzzle_positions(self) -> int:
-        """Prefix positions of the puzzle embedding, those that are zero included."""
+        """Prefix positions of the puzzle embedding, including those that are zero."""
         if self.puzzle_emb_placement != "prefix":
             return 0
         filled = math.ceil(self.puzzle_emb_ndim / self.hidden_size)
@@ -263,25 +263,25 @@ class HRMConfig(PreTrainedConfig):
 
     @property
     def calls_per_segment(self) -> int:
-        """Calls of a Transformer block in one segment, each with attention of its own."""
+        """Calls of a Transformer block in one segment, each with its own attention."""
         return self.H_cycles * (self.L_cycles * self.L_layers + self.H_layers)
 
     @property
     def num_hidden_layers(self) -> int:
-        """Calls of a Transformer block in one forward pass: what `output_hidden_states` and a cache have slots for.
+        """Calls of a Transformer block in one forward pass: the slots of `output_hidden_states` and of a cache.
 
-        A grid model runs one segment in a forward pass, a causal one all `halt_max_steps`.
+        A grid model runs one segment per forward pass, a causal one all `halt_max_steps`.
         """
         return self.calls_per_segment * (self.halt_max_steps if self.is_causal else 1)
 
     @num_hidden_layers.setter
     def num_hidden_layers(self, value: int):
-        """Of a causal model whole segments: `halt_max_steps` changes, as early-exit assistance wants it."""
+        """For a causal model, full segments: changes `halt_max_steps`, as early-exit assistance needs it."""
         segments, rest = divmod(value, self.calls_per_segment)
         if rest or segments < 1 or (segments > 1 and not self.is_causal):
             raise ValueError(
                 f"HRMConfig: num_hidden_layers={value} is not allowed; it counts the block calls of a forward pass, "
-                f"{self.calls_per_segment} in a segment, so it must be "
+                f"{self.calls_per_segment} per segment, so it must be "
                 + (f"a multiple of {self.calls_per_segment}." if self.is_causal else f"{self.calls_per_segment}.")
             )
         if self.is_causal:
@@ -342,8 +342,8 @@ class HRMConfig(PreTrainedConfig):
                 and self.puzzle_emb_len >= filled
                 and self.puzzle_emb_placement == "prefix"
             ),
-            f"None, or an integer of at least {filled}, which are the positions that puzzle_emb_ndim="
-            f"{self.puzzle_emb_ndim} fills, with puzzle_emb_placement='prefix'",
+            f"None, or an integer of at least {filled} (the positions that puzzle_emb_ndim={self.puzzle_emb_ndim} "
+            "fills), with puzzle_emb_placement='prefix'",
         )
         width = self.token_mixer_intermediate_size
         self._require(
@@ -356,14 +356,14 @@ class HRMConfig(PreTrainedConfig):
             self.token_mixer == "attention"
             or (not self.is_causal and self.position_embedding_type in ("learned", "grid", "none")),
             "'attention', except in a grid model (is_causal=False) with position_embedding_type 'learned', 'grid' or "
-            "'none', because rotary positions are those of attention",
+            "'none', because rotary positions need attention",
         )
         self._require(
             "num_token_roles",
             self.num_token_roles == 0 or self.puzzle_emb_placement == "everywhere",
             "0 unless puzzle_emb_placement is 'everywhere'",
         )
-        # not at the top: a configuration is read without torch, which activations need
+        # not at the top: a configuration can be read without torch, which activations need
         from transformers.activations import ACT2FN
 
         self._require(
@@ -378,13 +378,13 @@ class HRMConfig(PreTrainedConfig):
             and _is_number(rope.get("rope_theta"))
             and rope["rope_theta"] > 0
             and (rope["rope_type"] == "default" or "factor" in rope),
-            "a dictionary with a rope_type, a rope_theta above 0 and, for other types than 'default', a factor",
+            "a dictionary with a rope_type, a rope_theta above 0 and, for types other than 'default', a factor",
         )
         if self.share_modules:
             self._require(
                 "L_layers",
                 self.L_layers == self.H_layers,
-                f"equal to H_layers={self.H_layers}, because with share_modules=True both are one and the same blocks",
+                f"equal to H_layers={self.H_layers}, because with share_modules=True both are the same blocks",
             )
         if self.position_embedding_type == "rope":
             self._require(
@@ -403,7 +403,7 @@ class HRMConfig(PreTrainedConfig):
             self._require(
                 "rope_parameters",
                 self.rope_parameters["rope_type"] == "default",
-                "of the rope_type 'default', since boards do not grow",
+                "of rope_type 'default', since boards do not grow",
             )
         if self.position_embedding_type in ("grid", "rope_2d"):
             self._require(
@@ -426,7 +426,7 @@ class HRMConfig(PreTrainedConfig):
         self._require(
             "neighbor_score",
             _is_number(self.neighbor_score) and self.neighbor_score >= 0,
-            "a number of at least 0 (0: no head starts out looking at a neighbor)",
+            "a number of at least 0 (0: no head initially attends to a neighbor)",
         )
         self._require("rms_norm_eps", _is_number(self.rms_norm_eps) and self.rms_norm_eps > 0, "a positive number")
         self._require(
@@ -448,7 +448,7 @@ class HRMConfig(PreTrainedConfig):
             "share_modules is_causal use_cache tie_word_embeddings learned_grid_positions output_hidden_states"
         ).split():
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
-        self._require("return_dict", self.return_dict is True, "True, because outputs are read by their names")
+        self._require("return_dict", self.return_dict is True, "True, because outputs are read by name")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
             ids = value if name == "eos_token_id" and isinstance(value, list) else [value]
@@ -463,10 +463,10 @@ class HRMConfig(PreTrainedConfig):
             raise ValueError(f"HRMConfig: {name}={getattr(self, name)!r} is not allowed; it must be {wanted}.")
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs):
-        """As in transformers, and with the code of the pipelines that this configuration names."""
+        """As in transformers, with the code of the pipelines that this configuration names."""
         sources = {}
         for pipeline in (getattr(self, "custom_pipelines", None) or {}).values():
-            # as transformers writes it: `module.Class`, after `owner/name--` where it came from the Hub
+            # as transformers writes it: `module.Class`, after `owner/name--` if it came from the Hub
             repository, _, implementation = pipeline["impl"].rpartition("--")
             file = f"{implementation.split('.')[0]}.py"
             sources[file] = self._find_code(file)
@@ -474,7 +474,7 @@ class HRMConfig(PreTrainedConfig):
                 pipeline["impl"] = implementation
             elif not repository:
                 logger.warning(
-                    f"The configuration names {file}, which is neither beside {__file__} nor in "
+                    f"The configuration names {file}, which is neither next to {__file__} nor in "
                     f"{self.name_or_path or 'a model folder'}; copy it to {save_directory}, or its pipeline will not "
                     "load."
                 )
@@ -485,7 +485,7 @@ class HRMConfig(PreTrainedConfig):
                 shutil.copyfile(source, target)
 
     def _find_code(self, file: str) -> Path | None:
-        """A file of code beside this one, or where the model came from; `None` if it is in neither place."""
+        """A code file next to this one, or where the model came from; `None` if it is in neither place."""
         beside = Path(__file__).with_name(file)
         if beside.is_file() or not self.name_or_path:
             return beside if beside.is_file() else None
@@ -500,7 +500,7 @@ class HRMConfig(PreTrainedConfig):
         """As in transformers, but another model's configuration is an error instead of a warning.
 
         Raises:
-            ValueError: if `config_dict` has the `model_type` of another model, or a value that cannot be.
+            ValueError: if `config_dict` has the `model_type` of another model, or an impossible value.
         """
         model_type = config_dict.get("model_type", cls.model_type)
         if model_type != cls.model_type:
@@ -514,14 +514,14 @@ class HRMConfig(PreTrainedConfig):
             raise _bad_general_field(error) from error
 
 
-# what transformers raises for a general field (dtype, id2label, ...) of another type than it takes
+# raised by transformers for a general field (dtype, id2label, ...) of a wrong type
 _OF_GENERAL_FIELDS = (AttributeError, TypeError, IndexError, KeyError)
 
 
 def _bad_general_field(error: Exception) -> ValueError:
     return ValueError(
-        f"HRMConfig: the configuration has a field of a type that cannot be ({error}); correct it, or take the "
-        "config.json of save_pretrained."
+        f"HRMConfig: the configuration has a field of a wrong type ({error}); correct it, or use the config.json of "
+        "save_pretrained."
     )
 
 

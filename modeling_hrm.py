@@ -1,23 +1,23 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
 """PyTorch Hierarchical Reasoning Model (HRM, arXiv 2506.21734).
 
-Works as remote code on the Hub, as a plain module and inside the package; its only sibling is
-`configuration_hrm.py`. Read from top to bottom, in the order that data flows:
+Works as remote code on the Hub, as a plain module and inside the package; it only imports `configuration_hrm.py`. Read
+from top to bottom, in the order that data flows:
 
     norm, rotary positions, attention, SwiGLU, block, module (a stack of blocks), then
-    HRMModel         segments of the H/L recurrence, states in and states out, a cache for text
+    HRMModel         segments of the H/L recurrence, states in and out, a cache for text
     HRMSolving       `solve`: segments until the halting head says stop
     HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses
     HRMForCausalLM   token head and a halting value at every position, for text; `generate`
 
 Notable choices:
 - Attention goes through transformers' attention interface (`eager`, `sdpa`, `flash_attention_2`, `flex_attention`).
-- The dtype of the hidden states is the autocast dtype where autocast is on, else that of the weights; norms, rotary
-  angles, halting values and losses are computed in float32 in every case.
-- Gradients flow through the last call of each module only, or through the whole last H cycle
+- The dtype of the hidden states is the autocast dtype if autocast is on, otherwise that of the weights; norms, rotary
+  angles, halting values and losses are always computed in float32.
+- Gradients flow only through the last call of each module, or through the whole last H cycle
   (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles.
-- In text every block call of every segment has its own slot in a standard cache: segment * calls + call.
-- The initial states are fixed random vectors: buffers that are saved, never trained, and the same for every seed.
+- For text, every block call of every segment has its own slot in a standard cache: segment * calls + call.
+- The initial states are fixed random vectors: saved buffers that are never trained, the same for every seed.
 """
 
 import copy
@@ -49,7 +49,7 @@ from transformers.utils.output_capturing import capture_outputs
 try:
     from .configuration_hrm import HRMConfig
 except ImportError:
-    # inside a package (remote code) the sibling must be there, and its own import errors must be seen
+    # inside a package (remote code) the sibling must exist, and its own import errors must be visible
     if __package__:
         raise
     from configuration_hrm import HRMConfig
@@ -62,8 +62,8 @@ except ImportError:
 class HRMState:
     """States of the two modules between segments.
 
-    Like a cache, and unlike the outputs below, it is no `ModelOutput`: wrappers that cast or gather outputs (mixed
-    precision of Accelerate, for one) hand it on as it is.
+    Like a cache, and unlike the outputs below, it is not a `ModelOutput`: wrappers that cast or gather outputs (such
+    as mixed precision in Accelerate) pass it on unchanged.
 
     Args:
         z_H (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): the slow, high-level state.
@@ -75,7 +75,7 @@ class HRMState:
 
 
 # The name of the cache in arguments and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
-# Outputs inherit the field; every forward here takes both names.
+# Outputs inherit the field; every forward here accepts both names.
 CACHE_NAME = "cache" if any(field.name == "cache" for field in fields(BaseModelOutputWithPast)) else "past_key_values"
 
 
@@ -87,7 +87,7 @@ class HRMModelOutput(BaseModelOutputWithPast):
         last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H with its graph.
         cache (`Cache`, causal with `use_cache`): keys and values of every block call of every segment
             (`past_key_values` before transformers 5.24).
-        state ([`HRMState`]): both states, detached, to start the next segment from.
+        state ([`HRMState`]): both states, detached, to start the next segment.
         segment_hidden_states (`tuple(torch.FloatTensor)`): z_H after each segment, each with its own graph.
         segments (`torch.LongTensor` of shape `(batch, prefix + tokens)`, with `stop`): segments of each position.
         hidden_states (`tuple(torch.FloatTensor)`, with `output_hidden_states=True`): input of the first block call
@@ -103,16 +103,16 @@ class HRMModelOutput(BaseModelOutputWithPast):
 
 @dataclass
 class HRMCarry:
-    """What each sequence of a training batch takes along to the next segment (ACT). No `ModelOutput`, as its state.
+    """What each sequence of a training batch carries to the next segment (ACT). Not a `ModelOutput`, like its state.
 
     Args:
         state ([`HRMState`]): states after the last segment.
-        steps (`torch.IntTensor` of shape `(batch,)`): segments the sequence has had.
+        steps (`torch.IntTensor` of shape `(batch,)`): segments of the sequence so far.
         halted (`torch.BoolTensor` of shape `(batch,)`): whether the next segment starts a new sequence here.
-        input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the sequence in work.
+        input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the current sequence.
         puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`): its puzzle identifiers.
         labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): its labels.
-        conditions (`torch.LongTensor` of shape `(batch, conditions)`, *optional*): its further conditions.
+        conditions (`torch.LongTensor` of shape `(batch, conditions)`, *optional*): its other conditions.
         token_roles (`torch.LongTensor` of shape `(batch, vocab_size)`, *optional*): roles of the tokens in its puzzle.
     """
 
@@ -126,8 +126,8 @@ class HRMCarry:
     token_roles: torch.LongTensor | None = None
 
 
-# torch.export takes and returns them, and what was exported can be written; remote code may be loaded more than once,
-# so each class has a name of its own
+# so that torch.export accepts and returns them, and exports can be saved; remote code may be loaded more than once, so
+# each class has its own name
 for _type in (HRMState, HRMCarry):
     register_dataclass(_type, serialized_type_name=f"{_type.__module__}.{_type.__qualname__}")
     torch.serialization.add_safe_globals([_type])
@@ -142,15 +142,15 @@ class HRMGridTaskOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(batch, tokens, vocab_size)`): token scores.
         q_halt_logits (`torch.FloatTensor` of shape `(batch,)`): halting value in float32; its sigmoid estimates the
             probability that the prediction is exactly right.
-        q_continue_logits (`torch.FloatTensor` of shape `(batch,)`, with `halting="q_learning"`): value of going on.
+        q_continue_logits (`torch.FloatTensor` of shape `(batch,)`, with `halting="q_learning"`): value of continuing.
         target_q_continue (`torch.FloatTensor` of shape `(batch,)`, in training): bootstrapped target of the latter.
         lm_loss, q_halt_loss, q_continue_loss (`torch.FloatTensor` of shape `()`, with `labels`): parts of the loss,
             averaged over sequences.
-        cell_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): share of the labelled cells that are
+        cell_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): share of the labeled cells that are
             right.
-        exact_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): 1 where all labelled cells are right,
-            else 0.
-        carry ([`HRMCarry`]): to be given to the next call.
+        exact_accuracy (`torch.FloatTensor` of shape `(batch,)`, with `labels`): 1 if all labeled cells are right,
+            otherwise 0.
+        carry ([`HRMCarry`]): for the next call.
         hidden_states, attentions: as in [`HRMModelOutput`].
     """
 
@@ -175,14 +175,14 @@ class HRMSolveOutput(ModelOutput):
 
     Args:
         predictions (`torch.LongTensor` of shape `(batch, tokens)`): predicted token ids after the last segment.
-        segments (`torch.LongTensor` of shape `(batch,)`): segments each sequence got.
-        halted (`torch.BoolTensor` of shape `(batch,)`): whether the halting head stopped the sequence; `False` where
-            it was cut off at `max_segments`.
+        segments (`torch.LongTensor` of shape `(batch,)`): number of segments of each sequence.
+        halted (`torch.BoolTensor` of shape `(batch,)`): whether the halting head stopped the sequence; `False` if it
+            reached `max_segments`.
         halt_probabilities (`torch.FloatTensor` of shape `(batch,)`): sigmoid of the last halting value: how sure the
             model is that its prediction is right.
         prediction_history (`torch.LongTensor` of shape `(batch, segments, tokens)`, on request): prediction after
             each segment; rows that stopped earlier repeat their last one.
-        halt_probability_history (`torch.FloatTensor` of shape `(batch, segments)`, on request): likewise.
+        halt_probability_history (`torch.FloatTensor` of shape `(batch, segments)`, on request): the same for halting.
     """
 
     predictions: torch.LongTensor | None = None
@@ -195,12 +195,12 @@ class HRMSolveOutput(ModelOutput):
 
 @dataclass
 class HRMSegment:
-    """One segment of the puzzles in work, as `HRMForGridTask.segments` gives it.
+    """One segment of the unfinished puzzles, from `HRMForGridTask.segments`.
 
     Args:
         rows (`torch.LongTensor` of shape `(rows,)`): which puzzles of the batch they are.
-        start ([`HRMState`]): states that the segment started from.
-        state ([`HRMState`]): states that it ended with.
+        start ([`HRMState`]): states before the segment.
+        state ([`HRMState`]): states after it.
         logits (`torch.FloatTensor` of shape `(rows, tokens, vocab_size)`): token scores.
         q_halt (`torch.FloatTensor` of shape `(rows,)`): halting value in float32.
         stops (`torch.BoolTensor` of shape `(rows,)`): whether the halting head says stop.
@@ -216,18 +216,18 @@ class HRMSegment:
 
 @dataclass
 class HRMCausalLMOutput(CausalLMOutputWithPast):
-    """Output of [`HRMForCausalLM`], beside `loss`, `logits`, `cache`, `hidden_states` and `attentions`.
+    """Output of [`HRMForCausalLM`], in addition to `loss`, `logits`, `cache`, `hidden_states` and `attentions`.
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`, with `labels`): what to train on, the mean over all segments of the
+        loss (`torch.FloatTensor` of shape `()`, with `labels`): the training loss, the mean over all segments of the
             cross entropy and of half the halting losses. With one segment it is the cross entropy.
-        lm_loss (`torch.FloatTensor` of shape `()`, with `labels`): cross entropy of `logits`, in nats per token: what
-            perplexity is the exponential of.
+        lm_loss (`torch.FloatTensor` of shape `()`, with `labels`): cross entropy of `logits`, in nats per token; its
+            exponential is the perplexity.
         q_halt_loss, q_continue_loss (`torch.FloatTensor` of shape `()`, with `labels` and a halting head): means over
             tokens and segments.
         q_halt_logits (`torch.FloatTensor` of shape `(batch, tokens)`, with a halting head): halting value of each
-            position in float32; its sigmoid estimates the probability that the likeliest next token is the right one.
-        segments (`torch.LongTensor` of shape `(batch, tokens)`): thinking depth: segments that each position had.
+            position in float32; its sigmoid estimates the probability that the most likely next token is right.
+        segments (`torch.LongTensor` of shape `(batch, tokens)`): thinking depth: number of segments of each position.
     """
 
     lm_loss: torch.FloatTensor | None = None
@@ -256,7 +256,7 @@ class HRMRMSNorm(nn.Module):
         return f"eps={self.eps}"
 
 
-# row and column of all positions before the cells, on a board of a model whose prefix has no order
+# row and column of all positions before the cells, for a model whose prefix has no order
 _PREFIX_CELL = -4
 
 
@@ -282,10 +282,10 @@ class HRMRotaryEmbedding(nn.Module):
     @staticmethod
     def compute_default_rope_parameters(config: HRMConfig, **kwargs) -> tuple[torch.Tensor, float]:
         """
-        Inverse frequencies of shape `(head_dim / 2,)`, on a board `(head_dim / 4,)`, which rows and columns share, and
-        the scaling of attention (unused here: 1).
+        Inverse frequencies of shape `(head_dim / 2,)`, on a board `(head_dim / 4,)` for both rows and columns, and the
+        scaling of attention (unused here: 1).
         """
-        # fast on a board, so that a head can tell the next cell from this one
+        # high on a board, so that a head can tell adjacent cells apart
         is_board = config.position_embedding_type == "rope_2d"
         step, fastest = (4, config.rope_2d_max_frequency) if is_board else (2, 1.0)
         exponents = torch.arange(0, config.head_dim, step, dtype=torch.float) / config.head_dim
@@ -306,11 +306,11 @@ class HRMRotaryEmbedding(nn.Module):
 
 def grid_positions(config: HRMConfig, position_ids: torch.LongTensor, grid_shape: tuple[int, int]) -> torch.LongTensor:
     """Row and column of each position, `(batch or 1, positions, 2)`."""
-    # the prefix of a puzzle has negative numbers, which are cells of rows above the board
+    # the prefix of a puzzle has negative numbers: cells in rows above the board
     cells = position_ids - config.num_prefix_positions
     places = torch.stack((cells.div(grid_shape[1], rounding_mode="floor"), cells.remainder(grid_shape[1])), dim=-1)
     if config.num_token_roles + config.num_registers > 0:
-        # roles and registers have no order; all stand in one place that is no neighbor of a cell
+        # roles and registers have no order; all are at one place that is not next to any cell
         places = torch.where(cells.unsqueeze(-1) < 0, _PREFIX_CELL, places)
     return places
 
@@ -324,7 +324,7 @@ def rotate_half(x: torch.Tensor) -> torch.Tensor:
 def apply_rotary_pos_emb(
     query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotate `query` and `key` of shape `(batch, heads, positions, head_dim)` in float32; their dtype is kept."""
+    """Rotate `query` and `key` of shape `(batch, heads, positions, head_dim)` in float32, keeping their dtype."""
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     rotated_query = query.float() * cos + rotate_half(query.float()) * sin
     rotated_key = key.float() * cos + rotate_half(key.float()) * sin
@@ -341,7 +341,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention in plain PyTorch; the one implementation that returns its weights."""
+    """Attention in plain PyTorch; the only implementation that returns its weights."""
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -355,7 +355,7 @@ class HRMGridPositions(nn.Module):
 
     Args:
         config ([`HRMConfig`]): with `grid_shape` and `block_shape`.
-        for_attention (`bool`): two vectors for each cell, to be added to its query and its key, instead of one.
+        for_attention (`bool`): two vectors per cell, added to its query and its key, instead of one.
     """
 
     def __init__(self, config: HRMConfig, for_attention: bool):
@@ -373,9 +373,9 @@ class HRMGridPositions(nn.Module):
     @torch.no_grad()
     def init_parameters(self):
         """
-        At the input: as the token embeddings. In the attention: let heads start out looking at their own row, column
-        or block, in turn, and every last one anywhere. Query and key of a cell start with the same random vector in
-        the heads for the kind of unit, and with nothing in the other heads.
+        At the input: like the token embeddings. In the attention: heads initially attend to their own row, column or
+        block, in turn, and every last one anywhere. Query and key of a cell start with the same random vector in the
+        heads for this kind of unit, and with zeros in the other heads.
         """
         parameters = dict(self.named_parameters())
         for index, parameter in enumerate(parameters.values()):
@@ -400,10 +400,10 @@ class HRMGridPositions(nn.Module):
 
 
 class HRMNeighborBias(nn.Module):
-    """Trained biases of query and key on a board with rotary positions: what a head looks at wherever the cell is.
+    """Trained biases of query and key on a board with rotary positions: what a head attends to relative to its cell.
 
-    After the rotation the product of the two depends on the way from cell to cell alone, so heads of a board of any
-    size can look one cell up, down, left or right.
+    After the rotation their product depends only on the offset between two cells, so on a board of any size heads can
+    attend to the cell above, below, left or right.
     """
 
     _WAYS = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -416,9 +416,9 @@ class HRMNeighborBias(nn.Module):
     @torch.no_grad()
     def init_parameters(self):
         """
-        Let four of every eight heads start out looking at the cells above, below, left and right, in turn, and the
-        others anywhere. The faster half of the frequencies do that: a score is a sum of cosines of the way that is
-        left to the neighbor, and the slow ones would hardly tell it from the cells around it.
+        Four of every eight heads initially attend to the cells above, below, left and right, in turn, and the others
+        anywhere. Only the higher half of the frequencies is used: a score is a sum of cosines of the distance to the
+        neighbor, and low frequencies would hardly tell it from the cells around it.
         """
         frequencies, _ = HRMRotaryEmbedding.compute_default_rope_parameters(self.config)
         num_fast = (len(frequencies) + 1) // 2
@@ -434,18 +434,18 @@ class HRMNeighborBias(nn.Module):
         init.copy_(self.bias, vectors.flatten(1))
 
     def forward(self) -> torch.Tensor:
-        """The same for all cells: `(1, 2, hidden_size)`."""
+        """The biases, the same for all cells: `(1, 2, hidden_size)`."""
         return self.bias.unsqueeze(0)
 
 
 class HRMAttentionCall:
     """One call of an attention layer, for attention implementations that keep keys and values by `module.layer_idx`.
 
-    The same layer runs many times in a forward pass, each time with keys and values of its own. All but `layer_idx` is
-    that of the layer.
+    The same layer runs many times in a forward pass, each time with its own keys and values. Everything except
+    `layer_idx` comes from the layer.
 
     Args:
-        layer (`HRMAttention`): that is called.
+        layer (`HRMAttention`): to call.
         layer_idx (`int`): slot of the call.
     """
 
@@ -501,7 +501,7 @@ class HRMAttention(nn.Module):
         if isinstance(cache, Cache):
             key, value = cache.update(key, value, slot)
         elif cache is not None and CACHE_NAME == "cache":
-            # pages of continuous batching, which also tell the attention where it finds them
+            # pages of continuous batching, which also tell the attention where to find them
             key, value = cache.update(key, value, slot, kwargs)
         elif cache is not None:
             kwargs["cache"] = cache  # before transformers 5.24 the attention itself writes and reads the pages
@@ -522,9 +522,9 @@ class HRMAttention(nn.Module):
         return self.o_proj(attn_output.reshape(batch, length, hidden_size)), attn_weights
 
     def position_offsets(self, length: int) -> torch.Tensor:
-        """What is added to query, key and value of every position: `(length, 3, heads, head_dim)`.
+        """Offsets added to query, key and value of every position: `(length, 3, heads, head_dim)`.
 
-        0 for the value and, where cells have vectors of their own, in the prefix.
+        0 for the value and, if cells have their own vectors, in the prefix.
         """
         offsets = F.pad(self.positions().unflatten(-1, (-1, self.head_dim)), (0, 0, 0, 0, 0, 1))
         if isinstance(self.positions, HRMNeighborBias):
@@ -536,7 +536,7 @@ class HRMMLP(nn.Module):
     """SwiGLU with one matrix for gate and up projection, the gate first.
 
     Args:
-        width (`int`): of what comes in and goes out.
+        width (`int`): of input and output.
         intermediate_size (`int`): width in between.
         hidden_act (`str`): activation of the gate.
     """
@@ -553,7 +553,7 @@ class HRMMLP(nn.Module):
 
 
 class HRMTokenMixer(HRMMLP):
-    """SwiGLU over the positions of each channel, in place of attention (`mlp_t` of TRM, arXiv 2510.04871)."""
+    """SwiGLU over the positions of each channel, instead of attention (`mlp_t` of TRM, arXiv 2510.04871)."""
 
     def __init__(self, config: HRMConfig):
         num_positions = config.num_prefix_positions + config.max_position_embeddings
@@ -564,17 +564,17 @@ class HRMTokenMixer(HRMMLP):
         wanted, length = self.gate_up_proj.in_features, channels.shape[-1]
         if length != wanted:
             raise ValueError(
-                f"The sequence has {length} positions, prefix included, but this model mixes exactly {wanted} "
-                "(token_mixer='mlp'); give sequences of the length that it was made for."
+                f"The sequence has {length} positions with the prefix, but this model mixes exactly {wanted} "
+                "(token_mixer='mlp'); give sequences of the right length."
             )
         return super().forward(channels)
 
 
 class HRMBlock(GradientCheckpointingLayer):
-    """Transformer block with the norm after each residual sum (post-norm), or before what is added (pre-norm).
+    """Transformer block with the norm after each residual sum (post-norm), or before each sublayer (pre-norm).
 
-    With `token_mixer="mlp"` positions are mixed by a SwiGLU instead of attention; the norm of that half is over
-    positions, too.
+    With `token_mixer="mlp"` a SwiGLU mixes positions instead of attention; the norm of that half is also over
+    positions.
     """
 
     def __init__(self, config: HRMConfig, layer_idx: int):
@@ -611,11 +611,11 @@ class HRMBlock(GradientCheckpointingLayer):
         return self.add(self.mlp, hidden_states)
 
     def attend(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        """What attention gives, without its weights."""
+        """The output of attention, without its weights."""
         return self.self_attn(hidden_states, **kwargs)[0]
 
     def add(self, sublayer: Callable[..., torch.Tensor], hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        """`hidden_states` and what `sublayer` makes of them, normalized over the last dimension before or after."""
+        """The sum of `hidden_states` and the output of `sublayer`, with the norm over the last dimension."""
         if self.norm_position == "pre":
             return hidden_states + self.dropout(sublayer(self.norm(hidden_states), **kwargs))
         return self.norm(hidden_states + self.dropout(sublayer(hidden_states, **kwargs)))
@@ -625,12 +625,12 @@ class HRMBlock(GradientCheckpointingLayer):
 
 
 class HRMModule(nn.Module):
-    """One of the two recurrent modules: adds what is injected to its state, then runs its blocks."""
+    """One of the two recurrent modules: adds the injection to its state, then runs its blocks."""
 
     def __init__(self, config: HRMConfig, num_layers: int, first_layer_idx: int):
         super().__init__()
         self.layers = nn.ModuleList(HRMBlock(config, first_layer_idx + idx) for idx in range(num_layers))
-        # blocks that normalise what they read leave their sum to be normalised
+        # pre-norm blocks do not normalize their sum
         self.final_norm = HRMRMSNorm(config.rms_norm_eps) if config.norm_position == "pre" else nn.Identity()
 
     def forward(
@@ -647,12 +647,12 @@ class HRMModule(nn.Module):
 
 
 class HRMFrozenPositions:
-    """What a position that has stopped thinking contributes to the segments that it sits out.
+    """What a position that has stopped thinking contributes to later segments.
 
-    Its states stay as they were when it stopped. In every block call of a later segment, the positions after it see
-    the keys and values that it had in the same block call of its last segment. Both are functions of the positions
-    before it alone, whatever is computed together with it; so it makes no difference whether tokens come one by one
-    with a cache, in chunks, or all at once without one.
+    Its states do not change after it stops. In every block call of a later segment, the positions after it see the
+    keys and values from the same block call of its last segment. Both depend only on the positions before it, whatever
+    else is computed at the same time; so it makes no difference whether tokens come one by one with a cache, in
+    chunks, or all at once without a cache.
     """
 
     def __init__(self, batch_size: int, num_positions: int, device: torch.device):
@@ -661,14 +661,14 @@ class HRMFrozenPositions:
         self.keys_values: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # by block call of a segment
 
     def stop_at(self, stops: torch.BoolTensor):
-        """Stop at positions `(batch, positions)`; the others go on into one more segment."""
+        """Stop at positions `(batch, positions)`; the others run one more segment."""
         self.halted = self.halted | stops
         self.segments = self.segments + ~self.halted
 
     def keep_keys_values(
         self, call_idx: int, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`key` and `value` `(batch, heads, positions, head_dim)` with those of stopped positions as they were."""
+        """`key` and `value` `(batch, heads, positions, head_dim)`, unchanged at stopped positions."""
         if call_idx in self.keys_values:
             halted = self.halted[:, None, :, None]
             old_key, old_value = self.keys_values[call_idx]
@@ -682,7 +682,7 @@ class HRMFrozenPositions:
         return torch.where(halted, old.z_H, z_H), torch.where(halted, old.z_L, z_L)
 
     def fill(self, cache: Cache, first_slot: int, num_slots: int):
-        """Write the slots of the segments that all positions sit out."""
+        """Write the slots of segments after all positions have stopped."""
         for slot in range(first_slot, num_slots):
             cache.update(*self.keys_values[slot % len(self.keys_values)], slot)
 
@@ -691,16 +691,16 @@ class HRMPuzzleEmbedding(nn.Embedding):
     """One row per puzzle identifier, zero at first.
 
     A trainer that updates only the rows of the batch sets `sparse = True` (an attribute of `nn.Embedding`): the
-    gradient then holds those rows and nothing else.
+    gradient then has only those rows.
     """
 
 
 class HRMAddedEmbedding(nn.Embedding):
-    """Trained vectors that are added to hidden states as they are, unscaled.
+    """Trained vectors that are added to hidden states unscaled.
 
     Args:
         num_embeddings (`int`), embedding_dim (`int`): as in `nn.Embedding`.
-        std (`float`): of the first values. Token embeddings have unit variance after their scale.
+        std (`float`): of the initial values. Token embeddings have unit variance after scaling.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, std: float = 0.3):
@@ -709,10 +709,10 @@ class HRMAddedEmbedding(nn.Embedding):
 
 
 class HRMHaltingHead(nn.Linear):
-    """Halting values of states of z_H: (halt, continue), or halt alone with `halting="lean"`.
+    """Halting values of states of z_H: (halt, continue), or only halt with `halting="lean"`.
 
     Starts at -5 everywhere, so that early in training nothing halts before `halt_max_steps`. A plain linear layer that
-    others may wrap or replace (LoRA, quantization); [`HRMHalting`] says what its values mean.
+    can be wrapped or replaced (LoRA, quantization); [`HRMHalting`] says what its values mean.
     """
 
     def __init__(self, config: HRMConfig):
@@ -720,21 +720,21 @@ class HRMHaltingHead(nn.Linear):
 
 
 class HRMHalting:
-    """What a model with a halting head `q_head` does with its values."""
+    """How a model with a halting head `q_head` uses its values."""
 
     config: HRMConfig
     q_head: nn.Module | None
 
     def q_values(self, z_H: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """q_halt and, with Q-learning, q_continue in float32, of the shape of `z_H` without its last dimension."""
+        """q_halt and, with Q-learning, q_continue in float32, with the shape of `z_H` without its last dimension."""
         q_values = self.q_head(z_H).float()
         return q_values[..., 0], q_values[..., 1] if self.config.halting == "q_learning" else None
 
     def wants_to_halt(
         self, q_halt: torch.Tensor, q_continue: torch.Tensor | None, threshold: float | None = None
     ) -> torch.BoolTensor:
-        """The decision to halt, of the shape of `q_halt`: at a probability of at least `threshold`, if one is given,
-        else by the rule of training."""
+        """The decision to halt, with the shape of `q_halt`: at a probability of at least `threshold` if given,
+        otherwise by the rule of training."""
         if threshold is not None:
             return q_halt.sigmoid() >= threshold
         if q_continue is not None:
@@ -749,7 +749,7 @@ class HRMHalting:
         target_q_continue: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Binary cross entropies of q_halt with `is_right` (0 or 1) and of q_continue with its target, if it has
-        one; each of the shape of `q_halt`."""
+        one; each with the shape of `q_halt`."""
         q_halt_loss = F.binary_cross_entropy_with_logits(q_halt, is_right, reduction="none")
         if target_q_continue is None:
             return q_halt_loss, None
@@ -759,8 +759,8 @@ class HRMHalting:
     def target_q_continue(
         next_q_halt: torch.Tensor, next_q_continue: torch.Tensor, must_halt: torch.BoolTensor
     ) -> torch.Tensor:
-        """Q-learning target of q_continue: the best value the next segment sees (eq. 8 of the paper), which is that
-        of halting where it must halt there."""
+        """Q-learning target of q_continue: the best value in the next segment (eq. 8 of the paper), or the value of
+        halting if it must halt there."""
         return torch.where(must_halt, next_q_halt, torch.maximum(next_q_halt, next_q_continue)).sigmoid()
 
 
@@ -770,7 +770,7 @@ class HRMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["HRMBlock"]
-    # a device map that splits HRMModel has no place for its buffers: they stay on the CPU and are moved when used
+    # a device map that splits HRMModel has no place for its buffers: they stay on the CPU and are moved on use
     _no_placement_params = ["model.H_init", "model.L_init"]
     _skip_keys_device_placement = ["cache", "past_key_values"]
     _supports_flash_attn = True
@@ -790,7 +790,7 @@ class HRMPreTrainedModel(PreTrainedModel):
         elif isinstance(module, HRMPuzzleEmbedding):
             init.zeros_(module.weight)
         elif isinstance(module, (nn.Linear, nn.Embedding)):
-            # LeCun normal; for embeddings, whose output is scaled by sqrt(hidden_size), unit variance after the scale
+            # LeCun normal; for embeddings, whose output is scaled by sqrt(hidden_size), unit variance after scaling
             truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
         elif isinstance(module, HRMModel):
             module.init_states()
@@ -812,7 +812,7 @@ class HRMModel(HRMPreTrainedModel):
 
     def __init__(self, config: HRMConfig):
         super().__init__(config)
-        # the library changes that of the configuration for the time of a call that brings its own mask
+        # the library changes is_causal of the configuration during a call that brings its own mask
         self.is_causal = config.is_causal
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         if config.puzzle_emb_ndim > 0:
@@ -847,7 +847,7 @@ class HRMModel(HRMPreTrainedModel):
 
     @torch.no_grad()
     def init_states(self):
-        """Truncated normals of std 1. A seed of their own, because buffers are not expected to be random."""
+        """Truncated normals of std 1, with their own seeds, because buffers are not expected to be random."""
         for seed, buffer in enumerate((self.H_init, self.L_init)):
             values = torch.empty(buffer.shape, dtype=torch.float32, device="cpu")
             truncated_normal_(values, std=1.0, generator=torch.Generator().manual_seed(seed))
@@ -855,11 +855,11 @@ class HRMModel(HRMPreTrainedModel):
 
     @property
     def low_level_module(self) -> HRMModule:
-        """The network of L: with `share_modules` it is that of H."""
+        """The network of L; with `share_modules` it is that of H."""
         return self.H_module if self.config.share_modules else self.L_module
 
     def compute_dtype(self, device: torch.device) -> torch.dtype:
-        """Dtype of the hidden states: that of autocast where it is on, else that of the weights."""
+        """Dtype of the hidden states: that of autocast if it is on, otherwise that of the weights."""
         if device.type != "meta" and torch.is_autocast_enabled(device.type):
             return torch.get_autocast_dtype(device.type)
         return self.H_init.dtype
@@ -885,7 +885,7 @@ class HRMModel(HRMPreTrainedModel):
         conditions: torch.LongTensor | None = None,
         token_roles: torch.LongTensor | None = None,
     ) -> torch.Tensor:
-        """Prefix and tokens, with all that is added to them, at unit variance of the tokens.
+        """Prefix and tokens with all added vectors, with unit variance of the tokens.
 
         Returns:
             `torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`.
@@ -934,12 +934,12 @@ class HRMModel(HRMPreTrainedModel):
         conditions: torch.LongTensor | None,
         token_roles: torch.LongTensor | None,
     ) -> torch.Tensor:
-        """`embeddings` `(batch, tokens, hidden_size)` with roles, registers, grid positions and all that is added.
+        """`embeddings` `(batch, tokens, hidden_size)` with roles, registers, grid positions and other added vectors.
 
         Unchanged in a model without these.
 
         Raises:
-            ValueError: if conditions or roles are missing or out of place.
+            ValueError: if conditions or roles are missing or not expected.
         """
         config, dtype = self.config, embeddings.dtype
         for name, given, wanted in (
@@ -960,12 +960,12 @@ class HRMModel(HRMPreTrainedModel):
         prefix = []
         if token_roles is not None:
             if input_ids is None:
-                raise ValueError("A model with token roles looks at token ids; give input_ids, not inputs_embeds.")
+                raise ValueError("A model with token roles needs token ids; give input_ids, not inputs_embeds.")
             check_ids("token_roles", token_roles + 1, config.num_token_roles + 1)
             # the vector of each token of the vocabulary in each puzzle: (batch, vocab_size, hidden_size)
             rows = puzzle_identifiers.unsqueeze(1) * config.num_token_roles + token_roles.clamp(min=0)
             vectors = torch.where(token_roles.unsqueeze(-1) >= 0, self.role_embeddings(rows), 0.0).to(dtype)
-            # as a product with one-hot vectors, because the gradient of an index waits for equal entries
+            # as a product with one-hot vectors, because the gradient of an index is slow for equal entries
             embeddings = embeddings + F.one_hot(input_ids, config.vocab_size).to(dtype) @ vectors
             of_tokens = first_rows(self.embed_tokens, config.vocab_size, embeddings)
             tokens = of_tokens.to(dtype) * math.sqrt(config.hidden_size) + vectors
@@ -988,10 +988,10 @@ class HRMModel(HRMPreTrainedModel):
         return embeddings
 
     def shape_of_board(self, num_cells: int, grid_shape: tuple[int, int] | None) -> tuple[int, int]:
-        """Rows and columns of boards of so many cells: as given, that of the configuration, or a square.
+        """Rows and columns of boards with this many cells: as given, as in the configuration, or a square.
 
         Raises:
-            ValueError: if the board does not have so many cells, or is larger than the model was made for.
+            ValueError: if the board does not have this many cells, or is too large for the model.
         """
         largest = tuple(self.config.grid_shape)
         if grid_shape is None:
@@ -999,7 +999,7 @@ class HRMModel(HRMPreTrainedModel):
             grid_shape = largest if num_cells == math.prod(largest) else (side, side)
         if math.prod(grid_shape) != num_cells:
             raise ValueError(
-                f"The sequence has {num_cells} cells, which is no board of {grid_shape[0]}x{grid_shape[1]}; give "
+                f"The sequence has {num_cells} cells, which is not a board of {grid_shape[0]}x{grid_shape[1]}; give "
                 "grid_shape=(rows, columns)."
             )
         if self.config.learned_grid_positions and any(a > b for a, b in zip(grid_shape, largest, strict=True)):
@@ -1030,37 +1030,37 @@ class HRMModel(HRMPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> HRMModelOutput:
         r"""
-        One segment, or several in a row: each starts from the states that the one before it left, detached.
+        One segment, or several in a row: each starts from the detached states of the one before it.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
             puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): rows of the puzzle embedding;
                 0, the blank identifier, by default.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at;
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens that are masked out;
                 with a cache, of all tokens so far.
             position_ids (`torch.LongTensor` of shape `(batch, prefix + tokens)`, *optional*): positions for rotary
-                and learned embeddings; one after another by default.
-            cache (`Cache`, *optional*): of a causal model: keys and values of the tokens before.
+                and learned embeddings; consecutive by default.
+            cache (`Cache`, *optional*): for a causal model: keys and values of the tokens before.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
                 `input_ids`, unscaled token embeddings.
             use_cache (`bool`, *optional*): whether a causal model without puzzle prefix returns a cache; by default
-                `config.use_cache`, and in training never.
+                `config.use_cache`, but never in training.
             state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
-            num_segments (`int`, *optional*): segments to run; by default `config.halt_max_steps` of a causal model
+            num_segments (`int`, *optional*): segments to run; by default `config.halt_max_steps` for a causal model
                 and 1 otherwise.
-            stop (`Callable`, *optional*): from z_H `(batch, positions, hidden_size)` to the positions that stop
-                thinking, `(batch, positions)`. It must look at each position alone.
+            stop (`Callable`, *optional*): maps z_H `(batch, positions, hidden_size)` to the positions that stop
+                thinking, `(batch, positions)`. It must decide for each position separately.
             past_key_values (`Cache`, *optional*): the older name of `cache`.
             grid_shape (`tuple[int, int]`, *optional*): rows and columns of the boards of a `"rope_2d"` model; by
-                default as in the configuration, or a square where the number of cells is another.
-            conditions (`torch.LongTensor` of shape `(batch, len(condition_sizes))`): values of the further conditions,
-                of a model that has some.
+                default as in the configuration, or a square if the number of cells differs.
+            conditions (`torch.LongTensor` of shape `(batch, len(condition_sizes))`): values of the other conditions,
+                for a model that has some.
             token_roles (`torch.LongTensor` of shape `(batch, vocab_size)`): role of each token of the vocabulary in
-                its puzzle, -1 for none, of a model with `num_token_roles`.
+                its puzzle, -1 for none, for a model with `num_token_roles`.
 
         Raises:
-            ValueError: for a cache that has too few slots or is given to a model that cannot use it, ids outside of
-                the vocabulary, or sequences too long for learned positions.
+            ValueError: for a cache that has too few slots or is given to a model that cannot use it, ids outside the
+                vocabulary, or sequences too long for learned positions.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
@@ -1079,8 +1079,8 @@ class HRMModel(HRMPreTrainedModel):
             past_length = 0 if cache is None else cache.get_seq_length()
             if self.config.position_embedding_type == "learned" and length > self.config.max_position_embeddings:
                 raise ValueError(
-                    f"The sequence has {length} tokens, but the model has learned positions for "
-                    f"{self.config.max_position_embeddings} only; give shorter sequences or train a larger model."
+                    f"The sequence has {length} tokens, but the model only has learned positions for "
+                    f"{self.config.max_position_embeddings}; give shorter sequences or train a larger model."
                 )
             position_ids = torch.arange(num_positions, device=device).unsqueeze(0) + past_length
         is_board = self.config.position_embedding_type == "rope_2d"
@@ -1095,7 +1095,7 @@ class HRMModel(HRMPreTrainedModel):
         if attention_mask is not None and attention_mask.dim() == 2 and self.config.num_prefix_positions > 0:
             attention_mask = F.pad(attention_mask, (self.config.num_prefix_positions, 0), value=1)
         if cache is not None and not isinstance(cache, Cache):
-            mask = attention_mask  # continuous batching brings the mask, which tells its requests apart
+            mask = attention_mask  # continuous batching brings its own mask, which separates requests
         elif self.config.is_causal:
             mask = create_causal_mask(
                 config=self.config,
@@ -1109,7 +1109,7 @@ class HRMModel(HRMPreTrainedModel):
                 config=self.config, inputs_embeds=embeddings, attention_mask=attention_mask
             )
         else:
-            mask = None  # nothing to hide; the library would still make a mask while a CUDA graph is recorded
+            mask = None  # nothing to mask; the library would still make a mask while recording a CUDA graph
         position_embeddings = None
         if is_board:
             position_embeddings = self.rotary_emb(embeddings, grid_positions(self.config, position_ids, grid_shape))
@@ -1127,7 +1127,7 @@ class HRMModel(HRMPreTrainedModel):
             state = HRMState(z_H=z_H.detach(), z_L=z_L.detach())
             if frozen is not None and segment + 1 < num_segments:
                 frozen.stop_at(stop(z_H))
-                # to look waits for the device, which a compiled graph cannot do: it runs every segment
+                # this check waits for the device, which a compiled graph cannot do, so it runs every segment
                 if not torch.compiler.is_compiling() and frozen.halted.all():
                     if cache is not None:
                         calls = self.config.calls_per_segment
@@ -1146,9 +1146,9 @@ class HRMModel(HRMPreTrainedModel):
         """Raise a `ValueError` unless the cache suits this model and has a slot for every block call.
 
         Args:
-            cache: any of transformers, also that of continuous batching.
-            num_segments: that are to be run.
-            stops: whether positions may stop before.
+            cache: any from transformers, including that of continuous batching.
+            num_segments: to run.
+            stops: whether positions may stop early.
         """
         if not self.is_causal or self.config.num_prefix_positions > 0:
             raise ValueError(
@@ -1166,7 +1166,7 @@ class HRMModel(HRMPreTrainedModel):
             )
 
     def check_batched_depth(self, num_segments: int, stops: bool):
-        """Raise a `ValueError` for a thinking depth that continuous batching cannot do; arguments as `check_cache`."""
+        """Raise a `ValueError` for a thinking depth that continuous batching does not support; as `check_cache`."""
         if stops or num_segments != self.config.halt_max_steps:
             given = "early_stop or halt_threshold" if stops else f"max_segments={num_segments}"
             raise ValueError(
@@ -1185,7 +1185,7 @@ class HRMModel(HRMPreTrainedModel):
         depth, call_idx = self.config.gradient_depth, 0
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
-            injection = z_H + embeddings  # the same for all steps of L in this cycle
+            injection = z_H + embeddings  # the same for all L cycles of this H cycle
             for L_cycle in range(self.config.L_cycles):
                 is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
                 with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
@@ -1198,10 +1198,10 @@ class HRMModel(HRMPreTrainedModel):
 
 
 def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | None:
-    """The cache that was given under its name or under its older one.
+    """The cache, given by its name or its older name.
 
     Warns:
-        FutureWarning: for the older name where transformers has the newer one.
+        FutureWarning: for the older name if transformers has the newer one.
 
     Raises:
         ValueError: if two were given.
@@ -1216,14 +1216,14 @@ def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | Non
 
 
 def first_rows(embedding: nn.Module, num_rows: int, like: torch.Tensor) -> torch.Tensor:
-    """The first rows of an embedding, for a device: by a call, because a wrapper (LoRA) changes what that returns."""
+    """The first rows of an embedding, by a call, because a wrapper (LoRA) changes what it returns."""
     return embedding(torch.arange(num_rows, device=like.device))
 
 
 def gradient_if(wanted: bool) -> torch.set_grad_enabled:
-    """Context in which gradients are recorded if they are wanted here and were on around it."""
+    """Context in which gradients are recorded if wanted here and enabled outside."""
     if wanted and torch.is_autocast_cache_enabled() and not torch.compiler.is_compiling():
-        # autocast keeps the low-precision copies of weights it made without a graph; reused here, they would cut
+        # autocast caches low-precision copies of weights that it made without a graph; reused here, they would cut
         # the gradient of every weight
         torch.clear_autocast_cache()
     return torch.set_grad_enabled(wanted and torch.is_grad_enabled())
@@ -1232,19 +1232,17 @@ def gradient_if(wanted: bool) -> torch.set_grad_enabled:
 def check_ids(name: str, ids: torch.LongTensor, num_rows: int):
     """Raise a `ValueError` naming the first id outside `0 <= id < num_rows`.
 
-    Only where looking does not stall the device: on a GPU or under torch.compile the lookup itself reports it.
+    Only on the CPU, where checking does not stall: on a GPU or with torch.compile the lookup itself reports it.
     """
     if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
         return
     outside = ids[(ids < 0) | (ids >= num_rows)]
     if outside.numel() > 0:
-        raise ValueError(
-            f"{name} has the value {outside[0].item()}, but this model knows {num_rows} of them (0 to {num_rows - 1})."
-        )
+        raise ValueError(f"{name} has the value {outside[0].item()}, but this model only knows 0 to {num_rows - 1}.")
 
 
 def check_depth(max_segments: int, halt_threshold: float | None):
-    """Raise a `ValueError` for a thinking depth that cannot be."""
+    """Raise a `ValueError` for an impossible thinking depth."""
     if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
         raise ValueError(f"max_segments={max_segments!r} is not allowed; it must be an integer of at least 1.")
     if halt_threshold is not None and not 0 <= halt_threshold <= 1:
@@ -1266,7 +1264,7 @@ def stablemax_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor) -> t
         logits (`torch.FloatTensor` of shape `(..., vocab_size)`), labels (`torch.LongTensor` of shape `(...)`).
 
     Returns:
-        `torch.FloatTensor` of the shape of `labels`; 0 where the label is -100.
+        `torch.FloatTensor` with the shape of `labels`; 0 where the label is -100.
     """
     logits = logits.float()
     # the branch not taken must not divide by zero, or its gradient is NaN
@@ -1290,10 +1288,10 @@ TOKEN_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_e
 
 
 class HRMSolving(HRMHalting):
-    """Solving puzzles, whatever computes a segment: [`HRMForGridTask`], or a graph that was exported from one."""
+    """Solving puzzles; a segment is computed by [`HRMForGridTask`] or by a graph exported from it."""
 
     def first_state(self, input_ids: torch.LongTensor) -> HRMState:
-        """The states that puzzles `(batch, tokens)` start from, on their device."""
+        """The initial states for puzzles `(batch, tokens)`, on their device."""
         raise NotImplementedError
 
     def run_segment(
@@ -1304,11 +1302,11 @@ class HRMSolving(HRMHalting):
         raise NotImplementedError
 
     def check_inputs(self, inputs: dict[str, torch.Tensor], grid_shape: tuple[int, int] | None = None):
-        """Raise a `ValueError` for puzzles, `(batch, tokens)` at least one, that cannot be solved."""
+        """Raise a `ValueError` for puzzles `(batch, tokens)` that cannot be solved."""
         raise NotImplementedError
 
     def describe_non_finite(self) -> str:
-        """What to tell the user if values are not finite."""
+        """The message for values that are not finite."""
         raise NotImplementedError
 
     def check_puzzles(
@@ -1321,10 +1319,10 @@ class HRMSolving(HRMHalting):
         token_roles: torch.LongTensor | None = None,
         grid_shape: tuple[int, int] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """The inputs of a segment by name, identifiers among them, from arguments of `solve`.
+        """The inputs of a segment by name, including identifiers, from arguments of `solve`.
 
         Raises:
-            ValueError: for what `solve` cannot solve.
+            ValueError: for arguments that `solve` refuses.
         """
         check_depth(self.config.halt_max_steps if max_segments is None else max_segments, halt_threshold)
         if input_ids.dim() != 2 or input_ids.shape[0] == 0:
@@ -1368,7 +1366,7 @@ class HRMSolving(HRMHalting):
         perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None,
         grid_shape: tuple[int, int] | None,
     ) -> Iterator[HRMSegment]:
-        rows = torch.arange(len(inputs["input_ids"]), device=inputs["input_ids"].device)  # still in work
+        rows = torch.arange(len(inputs["input_ids"]), device=inputs["input_ids"].device)  # not yet finished
         state = self.first_state(inputs["input_ids"])
         for number in range(max_segments):
             start = state if perturb is None else perturb(state, rows, number)
@@ -1402,25 +1400,25 @@ class HRMSolving(HRMHalting):
         """
         Run segments until the halting head says stop or `max_segments` is reached.
 
-        Sequences that are finished leave the batch, so easy puzzles cost few segments.
+        Finished sequences leave the batch, so easy puzzles cost few segments.
 
         Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): puzzles, as the processor makes them.
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): puzzles from the processor.
             puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
             max_segments (`int`, *optional*): at least 1; `config.halt_max_steps` by default. May exceed it.
-            early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, as the original does.
+            early_stop (`bool`, defaults to `True`): `False` runs `max_segments` for all, like the original.
             halt_threshold (`float`, *optional*): a puzzle is finished when its halting probability is at least this;
-                by default by the rule of training.
+                by default the rule of training decides.
             return_history (`bool`, defaults to `False`): also return prediction and halting probability after each
                 segment.
-            perturb (`Callable`, *optional*): called before each segment with the states of the sequences in work,
+            perturb (`Callable`, *optional*): called before each segment with the states of the unfinished sequences,
                 their rows `(rows,)` in the batch and the number of the segment, from 0 on; returns the states to
-                start it from. For restarts and noise at test time.
+                start the segment with. For restarts and noise at test time.
             conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
 
         Raises:
             ValueError: for a wrong shape, an unknown token id or puzzle identifier, `max_segments` below 1, a
-                `halt_threshold` outside of 0 to 1, or weights that give values that are not finite.
+                `halt_threshold` outside 0 to 1, or weights that give values that are not finite.
         """
         found = self.segments(
             input_ids,
@@ -1459,9 +1457,9 @@ class HRMSolving(HRMHalting):
 
 
 class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
-    """HRM for puzzles on a grid: every cell of the input is answered by one token.
+    """HRM for puzzles on a grid: one token is predicted for every cell of the input.
 
-    In training each call is one ACT segment on a batch of sequences in work (the `carry`); `solve` runs segments
+    In training, each call is one ACT segment on a batch of unfinished sequences (the `carry`); `solve` runs segments
     until the halting head says stop.
     """
 
@@ -1482,7 +1480,7 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
         conditions: torch.LongTensor | None = None,
         token_roles: torch.LongTensor | None = None,
     ) -> HRMCarry:
-        """A carry of the shape of a batch in which every sequence has halted: the next call starts them all."""
+        """A carry with the shape of a batch in which every sequence has halted: the next call starts them all."""
         batch_size, length = input_ids.shape
         if puzzle_identifiers is None:
             puzzle_identifiers = torch.zeros(batch_size, dtype=torch.long, device=input_ids.device)
@@ -1498,7 +1496,7 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
         )
 
     def replace_halted(self, carry: HRMCarry, incoming: HRMCarry) -> HRMCarry:
-        """`carry` with every halted sequence replaced by the incoming one, at its initial state and zero steps."""
+        """`carry` with every halted sequence replaced by the incoming one, with initial states and zero steps."""
 
         def choose(new: torch.Tensor | None, old: torch.Tensor | None) -> torch.Tensor | None:
             if new is None:
@@ -1544,20 +1542,20 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
         One ACT segment.
 
         Args:
-            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the incoming puzzles. With a `carry`, only
-                the sequences that have halted take theirs.
+            input_ids (`torch.LongTensor` of shape `(batch, tokens)`): the incoming puzzles. With a `carry`, they only
+                replace halted sequences.
             puzzle_identifiers (`torch.LongTensor` of shape `(batch,)`, *optional*): 0, the blank one, by default.
             labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): right answers; -100 is ignored.
-            carry ([`HRMCarry`], *optional*): that of the previous call; without it all sequences are new.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens nobody may look at.
+            carry ([`HRMCarry`], *optional*): from the previous call; without it all sequences are new.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 0 at tokens that are masked out.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
-                `input_ids`; not with a `carry`, which holds token ids.
+                `input_ids`; not with a `carry`, which has token ids.
             num_items_in_batch (`int`, *optional*): sequences in the whole batch (all processes and accumulation
                 steps); the loss is the sum over sequences divided by it. The batch size by default.
             conditions, token_roles, grid_shape (*optional*): as in [`HRMModel`].
         """
         if inputs_embeds is not None and carry is not None:
-            raise ValueError("A carry holds token ids, so give input_ids instead of inputs_embeds with it.")
+            raise ValueError("A carry has token ids; give input_ids instead of inputs_embeds with it.")
         if inputs_embeds is None:
             incoming = self.initial_carry(input_ids, puzzle_identifiers, labels, conditions, token_roles)
             carry = incoming if carry is None else self.replace_halted(carry, incoming)
@@ -1613,7 +1611,7 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
         return result
 
     def draw_minimum_steps(self, q_halt: torch.Tensor) -> torch.Tensor:
-        """Exploration: with `halt_exploration_prob` a number of steps from 2..halt_max_steps, else 0. `(batch,)`."""
+        """Exploration: with `halt_exploration_prob` a number from 2..halt_max_steps, otherwise 0. `(batch,)`."""
         explores = torch.rand_like(q_halt) < self.config.halt_exploration_prob
         drawn = torch.randint_like(q_halt, low=2, high=self.config.halt_max_steps + 1)
         return torch.where(explores, drawn, 0)
@@ -1670,7 +1668,7 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
             input_ids.shape[1] != self.config.max_position_embeddings
         ):
             raise ValueError(
-                f"Each puzzle has {input_ids.shape[1]} cells, but this model was made for "
+                f"Each puzzle has {input_ids.shape[1]} cells, but this model is for "
                 f"{self.config.max_position_embeddings}; use the processor that was saved with it."
             )
         check_ids("input_ids", input_ids.cpu(), self.config.vocab_size)
@@ -1680,15 +1678,16 @@ class HRMForGridTask(HRMSolving, HRMPreTrainedModel):
         for name, tensor in self.state_dict().items():
             if not torch.isfinite(tensor).all():
                 return f"The weight {name} has values that are not finite: the checkpoint is damaged."
-        return "The model computes values that are not finite although its weights are; run it in float32 or bfloat16."
+        return "The model computes values that are not finite, but its weights are finite; use float32 or bfloat16."
 
 
 class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
-    """HRM for text: predicts the next token at every position, from the positions before alone.
+    """HRM for text: predicts the next token at every position, only from earlier positions.
 
     Each position thinks for `config.halt_max_steps` segments, in training with a loss after each of them (deep
-    supervision). With more than one there is a halting value at every position: `early_stop` then lets a position stop
-    as soon as it believes its likeliest next token; [`HRMFrozenPositions`] says what later positions see of it.
+    supervision). With more than one segment there is a halting value at every position: `early_stop` then lets a
+    position stop as soon as it is sure of its most likely next token; [`HRMFrozenPositions`] says what later positions
+    see of it.
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -1698,7 +1697,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         for name, wanted in {"is_causal": True, "puzzle_emb_ndim": 0}.items():
             if getattr(config, name) != wanted:
                 raise ValueError(
-                    f"HRMForCausalLM: {name}={getattr(config, name)} is not allowed; a model of text needs a "
+                    f"HRMForCausalLM: {name}={getattr(config, name)} is not allowed; a text model needs a "
                     f"configuration with {name}={wanted}."
                 )
         self.model = HRMModel(config)
@@ -1727,21 +1726,21 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, tokens)`): token ids.
             attention_mask (`torch.Tensor` of shape `(batch, all tokens so far)`, *optional*): 0 at padding.
-            position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): one after another by default.
-            cache (`Cache`, *optional*): keys and values of the tokens before. A cache is filled by calls that think
-                equally deep: the same `max_segments`, `early_stop` and `halt_threshold`.
+            position_ids (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): consecutive by default.
+            cache (`Cache`, *optional*): keys and values of the tokens before. All calls that use a cache need the same
+                thinking depth: `max_segments`, `early_stop` and `halt_threshold`.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, tokens, hidden_size)`, *optional*): instead of
                 `input_ids`.
             labels (`torch.LongTensor` of shape `(batch, tokens)`, *optional*): the tokens again; they are shifted
                 here. -100 is ignored.
             use_cache (`bool`, *optional*): whether to return a cache; by default as in the configuration.
-            logits_to_keep (`int` or `torch.Tensor`, defaults to 0): logits of the last so many positions only, or of
-                these positions; 0 for all. All are needed for `labels`.
+            logits_to_keep (`int` or `torch.Tensor`, defaults to 0): only compute logits of this many last positions,
+                or of these positions; 0 for all. All are needed for `labels`.
             max_segments (`int`, *optional*): thinking depth, `config.halt_max_steps` by default. May exceed it.
             early_stop (`bool`, *optional*): whether a position stops when its halting value says so; by default only
                 if a `halt_threshold` is given.
-            halt_threshold (`float`, *optional*): probability of being right at which a position stops; by default it
-                stops by the rule of training.
+            halt_threshold (`float`, *optional*): probability of being right at which a position stops; by default the
+                rule of training decides.
             past_key_values (`Cache`, *optional*): the older name of `cache`.
         """
         max_segments = self.config.halt_max_steps if max_segments is None else max_segments
@@ -1778,14 +1777,14 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         """Scores of the next token, `(batch, positions, vocab_size)`: their softmax is the model's distribution."""
         logits = self.lm_head(z_H)
         if self.config.token_loss == "stablemax":
-            # stablemax(x) = softmax(sign(x) * log(1 + |x|)), so loss and generation need no other case
+            # stablemax(x) = softmax(sign(x) * log(1 + |x|)), so loss and generation need no special case
             logits = logits.sign() * logits.abs().log1p()
         return logits
 
     def stopping_rule(
         self, max_segments: int, early_stop: bool | None, halt_threshold: float | None
     ) -> Callable[[torch.Tensor], torch.BoolTensor] | None:
-        """From z_H to the positions that stop, or `None` if all are to think for `max_segments`.
+        """A function from z_H to the positions that stop, or `None` if all think for `max_segments`.
 
         Raises:
             ValueError: for options that are out of range, contradict each other, or need a halting head.
@@ -1797,7 +1796,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
             return None
         if self.q_head is None:
             raise ValueError(
-                "This model has no halting head, because it was made with halt_max_steps=1; leave out early_stop and "
+                "This model has no halting head, because it has halt_max_steps=1; leave out early_stop and "
                 "halt_threshold, or train a model with halt_max_steps of at least 2."
             )
         return lambda z_H: self.wants_to_halt(*self.q_values(z_H), halt_threshold)
@@ -1860,7 +1859,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
             result.loss = result.loss + 0.5 * result.q_continue_loss
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
-        """As in transformers; the folder also loads with `AutoModel`, as the [`HRMModel`] in this one."""
+        """As in transformers; the folder also loads with `AutoModel`, as the [`HRMModel`] in this model."""
         auto_map = getattr(self.config, "auto_map", None) or {}
         self.config.auto_map = auto_map | {"AutoModel": f"{HRMModel.__module__.split('.')[-1]}.{HRMModel.__name__}"}
         super().save_pretrained(save_directory, *args, **kwargs)
@@ -1870,7 +1869,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
         As in transformers ([`~generation.GenerationMixin.generate`]), with the thinking depth as arguments:
         `max_segments`, `early_stop` and `halt_threshold` of `forward`.
 
-        The depth of each token is a function of the text before it, so one call on what was generated reports it:
+        The depth of each token depends only on the text before it, so one call on the generated text returns it:
         `model(sequences, halt_threshold=0.9).segments`.
 
         Raises:
@@ -1898,38 +1897,38 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
 
         Args:
             inputs (`list[list[int]]`): token ids of the prompts.
-            max_segments, early_stop, halt_threshold: as in `generate`, but no other depth than that of training.
+            max_segments, early_stop, halt_threshold: as in `generate`, but only the depth of training is allowed.
 
         Raises:
             ValueError: for another thinking depth, or a prompt that `generate` refuses.
         """
         depth = self.config.halt_max_steps if max_segments is None else max_segments
         stops = self.stopping_rule(depth, early_stop, halt_threshold) is not None
-        # the library drops what it does not know, and would go on with the depth of training
+        # the library ignores unknown arguments and would use the depth of training
         self.model.check_batched_depth(depth, stops)
         for prompt in inputs:
             self.check_prompt(torch.as_tensor(prompt, dtype=torch.long).unsqueeze(0))
         return super().generate_batch(inputs, *args, **kwargs)
 
     def check_prompt(self, prompt: torch.Tensor):
-        """Raise a `ValueError` for token ids `(batch, tokens)`, or embeddings, that no text can be continued from."""
+        """Raise a `ValueError` for token ids `(batch, tokens)`, or embeddings, that cannot be continued."""
         length, longest = prompt.shape[1], self.config.max_position_embeddings
         if length == 0:
-            raise ValueError("The prompt is empty: it has no token; give at least one, for instance the BOS token.")
+            raise ValueError("The prompt is empty; give at least one token, for instance the BOS token.")
         is_rope = self.config.position_embedding_type == "rope"
         may_be_longer = is_rope and self.config.rope_parameters["rope_type"] != "default"
         if length > longest and not may_be_longer:
             raise ValueError(
-                f"The prompt has {length} tokens, but the model was made for texts of at most {longest} "
+                f"The prompt has {length} tokens, but the model is for texts of at most {longest} "
                 f"(max_position_embeddings); give its last {longest - 1} tokens or fewer."
             )
         if prompt.dim() == 2:
             check_ids("input_ids", prompt.cpu(), self.config.vocab_size)
 
     def _prepare_cache_for_generation(self, generation_config, model_kwargs: dict, *args, **kwargs):
-        # The library makes a cache of config.num_hidden_layers slots, which is the depth of training. A shallow copy
-        # of the model with a deeper configuration makes it size the cache for the depth that is asked for; the model
-        # itself stays as it is for others that use it at the same time.
+        # The library makes a cache with config.num_hidden_layers slots, which is the depth of training. A shallow copy
+        # of the model with a deeper configuration makes the cache large enough for the requested depth; the model
+        # itself does not change for others that use it at the same time.
         model, depth = self, model_kwargs.get("max_segments")
         if depth is not None and depth > self.config.halt_max_steps:
             model = copy.copy(self)
@@ -1941,7 +1940,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
 
 
 # save_pretrained then writes `auto_map` and these files, so that the folder loads with trust_remote_code=True.
-# A grid model is what AutoModel gives back for its own checkpoint: it is the class that solves.
+# For the checkpoint of a grid model, AutoModel returns the grid model itself: it is the class that solves.
 HRMModel.register_for_auto_class("AutoModel")
 HRMForGridTask.register_for_auto_class("AutoModel")
 HRMForCausalLM.register_for_auto_class("AutoModelForCausalLM")

@@ -1,11 +1,11 @@
-"""The pipeline `grid-solving`: puzzles as people write them in, judged answers out.
+"""The pipeline `grid-solving`: puzzles in common notations in, checked answers out.
 
     from transformers import pipeline
 
     solver = pipeline("grid-solving", model=FOLDER, trust_remote_code=True)
     solver("613.2..4.36.4.125..2.143354..21.2..4")
 
-This file is remote code like those of the model: it needs nothing but transformers, and is saved with a grid model.
+This file is remote code like those of the model: it only needs transformers, and is saved with a grid model.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,27 +20,27 @@ class HRMGridSolvingPipeline(Pipeline):
     """
     Solves puzzles with an [`HRMForGridTask`] and its [`HRMGridProcessor`].
 
-    Call it with one puzzle or several, in any form that the processor takes. All are solved together: finished ones
-    leave the batch. A generator or a data set of transformers' pipelines (`KeyDataset`) is solved a batch at a time.
+    Call it with one puzzle or several, in any form that the processor accepts. All are solved together: finished ones
+    leave the batch. A generator or a data set of transformers' pipelines (`KeyDataset`) is solved batch by batch.
 
-    No model is asked about what an exact search tells at once: a maze without a way, a Sudoku without a solution or
-    with several, and a full one. An answer never changes a clue.
+    The model does not run if an exact search gives the outcome at once: for a maze without a path, a Sudoku without a
+    solution or with several, and a full Sudoku. An answer never changes a clue.
 
     Args:
-        max_segments (`int`, *optional*): most segments; as in training by default.
-        early_stop (`bool`, *optional*, defaults to `True`): let the halting head stop.
-        halt_threshold (`float`, *optional*): halting probability that stops; by default by the rule of training.
+        max_segments (`int`, *optional*): maximum number of segments; as in training by default.
+        early_stop (`bool`, *optional*, defaults to `True`): let the halting head decide when to stop.
+        halt_threshold (`float`, *optional*): halting probability that stops; by default the rule of training decides.
         identifiers (`str`, `int` or list, *optional*): names or numbers of ARC puzzles; one for all for a generator.
-        return_steps (`bool`, *optional*, defaults to `False`): also give the board after each segment.
-        batch_size (`int`, *optional*, defaults to 32): puzzles of a generator or data set that are solved at a time.
+        return_steps (`bool`, *optional*, defaults to `False`): also return the board after each segment.
+        batch_size (`int`, *optional*, defaults to 32): puzzles of a generator or data set to solve at a time.
 
     Returns:
-        For every puzzle a dictionary with `answer` (`None` unless it is solved), `solved` (`None` for ARC and
-        grids of one's own, which have no rules to judge by; `answer` is the prediction then), `outcome` (`"solved"`,
-        `"not solved"`, `"no solution"`, `"more than one solution"`; without rules `"answered"`, for ARC `None`),
-        `reason`, `segments` and `halt_probability` (0 and `None` where no model was asked); and `steps`, if they were
-        asked for. One string, dictionary or 2-D array gives a dictionary (an ARC task with several tests a list), a
-        generator or data set an iterator, everything else a list.
+        For every puzzle a dictionary with `answer` (`None` unless it is solved), `solved` (`None` for ARC and other
+        grids without rules; `answer` is then the prediction), `outcome` (`"solved"`, `"not solved"`, `"no solution"`,
+        `"more than one solution"`; without rules `"answered"`, for ARC `None`), `reason`, `segments` and
+        `halt_probability` (0 and `None` if the model did not run); and `steps`, if requested. One string, dictionary
+        or 2-D array gives a dictionary (an ARC task with several tests a list), a generator or data set an iterator,
+        everything else a list.
     """
 
     _load_processor = True
@@ -61,7 +61,7 @@ class HRMGridSolvingPipeline(Pipeline):
 
     def __call__(self, puzzles: Any, batch_size: int | None = None, **options) -> dict | list[dict] | Iterator[dict]:
         """Solve one puzzle or several; see the class."""
-        # transformers would run a list puzzle by puzzle, or pad, which boards do not need
+        # transformers would run a list puzzle by puzzle, or pad it, which boards do not need
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         parameters = (
             {**self._preprocess_params, **preprocess},
@@ -101,7 +101,7 @@ class HRMGridSolvingPipeline(Pipeline):
         return {"inputs": inputs, "checks": checks, "rows": rows, "solved": solved}
 
     def postprocess(self, outputs: dict[str, Any], return_steps: bool = False) -> list[dict[str, Any]]:
-        """Answers and what the rules say of them."""
+        """Answers, checked against the rules."""
         puzzles, solved = outputs["inputs"]["input_ids"].cpu(), outputs["solved"]
         given = self.processor.batch_decode(puzzles)
         results = []
@@ -116,9 +116,9 @@ class HRMGridSolvingPipeline(Pipeline):
         return results
 
     def _judged(self, puzzle: Any, solved: Any, row: int, return_steps: bool) -> dict[str, Any]:
-        """What became of a puzzle that the model was asked about as number `row`."""
+        """The result for a puzzle that the model solved as number `row`."""
         prediction = self.processor.keep_clues(puzzle, solved["predictions"][row].cpu())
-        is_solved, reason, outcome = None, "ARC has no rules to judge an answer by", None
+        is_solved, reason, outcome = None, "ARC has no rules to check an answer", None
         if self.processor.task == "grid":
             reason, outcome = "no rules tell whether it is right", "answered"
         if self.processor.has_rules:
@@ -142,7 +142,7 @@ class HRMGridSolvingPipeline(Pipeline):
 
 
 def _items_of(puzzles: Iterable) -> Iterator:
-    """The items of a generator or of a data set, which may only have numbered items."""
+    """The items of a generator or of a data set, which may only support indexing."""
     if hasattr(puzzles, "__iter__"):
         yield from puzzles
     else:

@@ -1,16 +1,15 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Processor of the Hierarchical Reasoning Model: from puzzles as people write them to token ids, and back.
+"""Processor of the Hierarchical Reasoning Model: from puzzles in common notations to token ids, and back.
 
-One file, no sibling needed: it works as remote code on the Hub, as a plain module and inside the package.
+A single file: it works as remote code on the Hub, as a plain module and inside the package.
 
     processor = HRMGridProcessor.for_sudoku(9)
     inputs = processor("53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79")
     board = processor.decode(model.solve(**inputs).predictions[0])
     processor.check(puzzle, board)      # Verdict(solved=..., reason=...)
 
-Read from top to bottom: helpers, then one codec per task (`_Sudoku`, `_Maze`, `_Arc`, `_Grid`), which holds
-everything about its task (tokens, parsing, drawing, rules), then `HRMGridProcessor`, which knows batches, identifiers
-and saving.
+Read from top to bottom: helpers, then one codec per task (`_Sudoku`, `_Maze`, `_Arc`, `_Grid`) with everything about
+it (tokens, parsing, drawing, rules), then `HRMGridProcessor` with batches, identifiers and saving.
 
 Token ids are those of the original code (github.com/sapientinc/HRM, dataset/build_*_dataset.py):
 
@@ -18,14 +17,14 @@ Token ids are those of the original code (github.com/sapientinc/HRM, dataset/bui
     maze     0 padding, then the characters "# SGo": 1 wall, 2 floor, 3 start, 4 goal, 5 path
     arc      0 padding, 1 end of grid (right and bottom border), 2 .. 11 the colors 0 .. 9
 
-and for grids of any kind, whose alphabet their data set gives:
+and for grids of any kind, whose alphabet is in their data set:
 
     grid     0 padding, then its symbols in their order
 
 Notable choices:
-- Text is turned into ids by one table look-up for the whole batch, and rules are checked on the whole batch.
+- Text becomes ids by one table look-up for the whole batch, and rules are checked for the whole batch.
 - Rows, columns and puzzles are counted from 1 in messages.
-- A token that says nothing about a cell is shown as such (`.` in Sudoku, `?` in a maze), never as some digit.
+- A token that does not fill a cell is shown as such (`.` in Sudoku, `?` in a maze), never as a digit.
 """
 
 import json
@@ -47,21 +46,21 @@ from transformers.processing_utils import ProcessorMixin
 PAD_TOKEN = 0
 IGNORE_INDEX = -100
 
-# digits of a 16x16 Sudoku, by the name of their notation; the first one is that of decoded boards
+# digits of a 16x16 Sudoku, by the name of their notation; decoded boards use the first one
 SUDOKU_NOTATIONS = {"1-G": "123456789ABCDEFG", "0-F": "0123456789ABCDEF", "A-P": "ABCDEFGHIJKLMNOP"}
-# what is a blank cell in all of them; 0 is one, too, but in 0-F
+# blank cells in all of them; 0 is also blank, except in 0-F
 _BLANKS = "._-*"
 
-# whitespace, the signs of a board drawn in ASCII, and Unicode box drawing; a dash may be a sign or a blank cell
+# whitespace, lines of a board drawn in ASCII, and Unicode box drawing; a dash may be a line or a blank cell
 _SIGNS = re.compile(r"[\s|+=\u2500-\u257f]+")
 _SIGNS_AND_DASHES = re.compile(r"[\s|+=\-\u2500-\u257f]+")
 _FRAME = re.compile(r"[\s|+=*\-\u2500-\u257f]*")
 # steps of an exact search times cells: a few seconds, of which hard 9x9 puzzles take a hundredth
 _MAX_STEPS = 400_000
 
-# symbols of a grid: token ids are kept as bytes where many answers are drawn
+# maximum number of symbols of a grid: token ids are stored as bytes when many answers are drawn
 MAX_SYMBOLS = 255
-# what stands between the cells of a grid that are written as words
+# separators of cells that are words
 _BETWEEN_WORDS = re.compile(r"\s*[,;]\s*|\s+")
 _LINE_BREAKS = re.compile(r"\r\n|\r|\n")
 
@@ -70,7 +69,7 @@ _COUNT_WORDS = dict(enumerate("two three four five six seven eight nine".split()
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer solves its puzzle, and the first rule that it breaks if not. As a bool: `solved`."""
+    """Whether an answer solves its puzzle, and if not, the first rule that it breaks. As a bool: `solved`."""
 
     solved: bool
     reason: str
@@ -81,7 +80,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ExactCheck:
-    """What exact search says of a puzzle, so that no model need be asked.
+    """Outcome of a puzzle from exact search, without running a model.
 
     Attributes:
         outcome: `"solved"` for a Sudoku without blank cells that breaks no rule, `"no solution"` or `"more than one
@@ -114,24 +113,24 @@ def _is_row_of_cells(value: Any) -> bool:
 
 
 def _as_array(value: Any) -> Any:
-    """A tensor, or a frame or series of pandas, as an array, anything else as it is."""
+    """A tensor, or a pandas frame or series, as an array; anything else unchanged."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         if value.layout != torch.strided:
             value = value.to_dense()
-        # numpy has no bfloat16, and float32 holds all of it
+        # numpy has no bfloat16, and float32 represents it exactly
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     return value.to_numpy() if type(value).__name__ in ("DataFrame", "Series") else value
 
 
 def _as_lists(value: Any) -> Any:
-    """A tensor, array or frame as (nested) lists, anything else as it is."""
+    """A tensor, array or frame as (nested) lists; anything else unchanged."""
     value = _as_array(value)
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _names(kind: str, count: int) -> list[str]:
-    """What messages call each of `count` boards."""
+    """Names of `count` boards, for messages."""
     if count == 1:
         return [f"The {kind}"]
     return [f"{kind.capitalize()} {number} of {count}" for number in range(1, count + 1)]
@@ -142,15 +141,15 @@ def _place(index: int, width: int) -> str:
 
 
 def sudoku_cells(line: str, reading: int) -> str:
-    """The cells of a line of a Sudoku as people draw it, without what separates them.
+    """The cells of a line of a drawn Sudoku, without separators.
 
     Args:
         line: of a board.
-        reading: what `-` and `*` are, 0 to 2: `-` is a sign of the drawing and `*` a blank cell, both are blank cells,
-            or both are signs. How many cells come out tells which reading fits.
+        reading: meaning of `-` and `*`, 0 to 2: `-` is part of the drawing and `*` a blank cell, both are blank cells,
+            or both are part of the drawing. The resulting number of cells tells which reading fits.
 
     Returns:
-        One character a cell; none for a line of the frame.
+        One character per cell; none for a line of the frame.
     """
     if reading > 0 and _FRAME.fullmatch(line) and (reading == 2 or "+" in line):
         return ""
@@ -158,9 +157,10 @@ def sudoku_cells(line: str, reading: int) -> str:
 
 
 def possible_notations(cells: str) -> list[str]:
-    """The notations of `SUDOKU_NOTATIONS` that the 256 cells of a 16x16 Sudoku can be in, told by their symbols.
+    """The notations of `SUDOKU_NOTATIONS` that fit the symbols of the 256 cells of a 16x16 Sudoku.
 
-    Not sure are boards that lack a symbol, as those of `1` to `F` without `0` and `G`, and those of few letters alone.
+    Ambiguous are boards that lack a symbol, such as those with `1` to `F` but neither `0` nor `G`, and those with only
+    a few letters.
     """
     symbols = set(cells.upper())
     has_blanks = not symbols.isdisjoint(_BLANKS)
@@ -172,29 +172,30 @@ def possible_notations(cells: str) -> list[str]:
         if has_blanks:
             return ["0-F"]  # nobody writes a blank cell in two ways
         if any(line.count("0") > 1 for line in lines):
-            found.remove("0-F")  # a blank cell, because a digit stands once in a row
+            found.remove("0-F")  # 0 is a blank cell, because a digit occurs once in a row
         elif all(cells.upper().count(digit) == 16 for digit in SUDOKU_NOTATIONS["0-F"]):
             return ["0-F"]  # a full board
     return found
 
 
 def grid_cells(board: Any, name: str, by_words: bool, ignored: str = "", slashes: bool = True) -> list[list[str]]:
-    """The rows of a grid as people write it.
+    """The rows of a grid in any common form.
 
     Args:
-        board: a text with a row a line, or on one line with `/` between the rows; a list of cells, which is one row; a
+        board: a text with one row per line, or on one line with `/` between rows; a list of cells, which is one row; a
             list of rows, each a list of cells or a text; or an array of one or two dimensions.
-        name: what messages call the board.
-        by_words: whether whitespace, commas and semicolons stand between the cells of a text, and a list of strings is
-            one of cells. Else every character of a text is a cell, and so a list of longer strings is one of rows.
-        ignored: characters of a text that are no cells, where it is not read by words.
-        slashes: whether `/` stands between rows.
+        name: of the board, for messages.
+        by_words: whether cells of a text are separated by whitespace, commas and semicolons, and a list of strings is
+            a list of cells. Otherwise every character of a text is a cell, and a list of longer strings is a list of
+            rows.
+        ignored: characters of a text that are not cells, if it is not read by words.
+        slashes: whether `/` separates rows.
 
     Returns:
-        The cells as strings; `""` for one that is empty. Rows may be of different length.
+        The cells as strings; `""` for an empty one. Rows may have different lengths.
 
     Raises:
-        TypeError, ValueError: if the board is no text, list or array, or a cell no text or integer.
+        TypeError, ValueError: if the board is not a text, list or array, or a cell is not a text or integer.
     """
     if isinstance(board, str):
         lines = _LINE_BREAKS.split(board.strip("\r\n"))
@@ -204,8 +205,8 @@ def grid_cells(board: Any, name: str, by_words: bool, ignored: str = "", slashes
     rows = _as_lists(board)
     if not _is_list(rows):
         raise TypeError(
-            f"{name}: {board!r} ({type(board).__name__}) is no grid; give a text, a list of cells, a list of rows or "
-            "an array."
+            f"{name}: {board!r} ({type(board).__name__}) is not a grid; give a text, a list of cells, a list of rows "
+            "or an array."
         )
     is_flat = not any(_is_list(row) for row in rows)
     if is_flat and not by_words and any(isinstance(row, str) and len(row) > 1 for row in rows):
@@ -230,7 +231,7 @@ def _cell(value: Any, name: str) -> str:
     """A cell of a list or an array as text."""
     if isinstance(value, str):
         return value
-    # of pandas, whose columns with gaps are of floats
+    # from pandas, where columns with missing values are floats
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, np.bool_, Integral)) or (isinstance(value, float) and value.is_integer()):
@@ -241,7 +242,7 @@ def _cell(value: Any, name: str) -> str:
 
 
 def _lookup_table(symbols: Mapping[str, int]) -> np.ndarray:
-    """Token ids (int64) of the ASCII characters 0 .. 127; -1 for those without one."""
+    """Token ids (int64) of the ASCII characters 0 .. 127; -1 for characters without one."""
     table = np.full(128, -1, dtype=np.int64)
     for symbol, token in symbols.items():
         table[ord(symbol)] = token
@@ -252,9 +253,9 @@ def _lookup_table(symbols: Mapping[str, int]) -> np.ndarray:
 
 
 class _Codec:
-    """What the tasks share: telling one board from several, and looking text up in a table.
+    """Shared by all tasks: telling one board from several, and looking text up in a table.
 
-    A subclass gives `vocab_size`, `board` (how messages call a board), `legal` (how they describe its cells),
+    A subclass sets `vocab_size`, `board` (name of a board in messages), `legal` (description of its cells in messages)
     and the methods that raise here. Token arrays are int64 of shape `(boards, height * width)`.
     """
 
@@ -262,9 +263,9 @@ class _Codec:
     board: str
     legal: str
     rows_may_be_text = True
-    # whether an answer can be judged without the expected one
+    # whether an answer can be checked without the expected one
     has_rules = True
-    # bool (seq_len,): cells whose labels count; all where it is `None`
+    # bool (seq_len,): cells whose labels count; `None` for all
     asked: np.ndarray | None = None
 
     def __init__(self, height: int, width: int):
@@ -274,7 +275,7 @@ class _Codec:
     # reading boards
 
     def split(self, boards: Any, kind: str) -> list:
-        """Tell one board from several. The rules stand in the docstring of `HRMGridProcessor.__call__`."""
+        """Tell one board from several; the rules are in the docstring of `HRMGridProcessor.__call__`."""
         if isinstance(boards, (str, Mapping)):
             return [boards]
         boards = _as_array(boards)
@@ -312,11 +313,11 @@ class _Codec:
         return boards
 
     def expand(self, item: Any, kind: str) -> list:
-        """The boards that one given item stands for."""
+        """The boards of one given item."""
         return [item]
 
     def encode(self, boards: list, names: list[str], draft: bool = False) -> np.ndarray:
-        """Token ids of boards. `draft` also takes what `decode` writes where a prediction is no board."""
+        """Token ids of boards. `draft` also accepts what `decode` writes for a prediction that is not a board."""
         lines = [self.line_of(board, name) for board, name in zip(boards, names, strict=True)]
         text = "".join(lines).encode("utf-32-le", errors="surrogatepass")
         codes = np.frombuffer(text, dtype="<u4").reshape(len(lines), self.seq_len)
@@ -330,14 +331,15 @@ class _Codec:
         return tokens
 
     def line_of(self, board: Any, name: str) -> str:
-        """One board as `height * width` characters, which may still be illegal ones."""
+        """One board as `height * width` characters, which may still be illegal."""
         raise NotImplementedError
 
     def check_rows(self, rows: Sequence, name: str) -> None:
         """Raise unless there are `height` rows of `width` cells."""
         if not _is_list(rows):
             raise TypeError(
-                f"{name}: {rows!r} ({type(rows).__name__}) is no board; give a string, a list of rows or a 2-D array."
+                f"{name}: {rows!r} ({type(rows).__name__}) is not a board; give a string, a list of rows or a 2-D "
+                "array."
             )
         if len(rows) != self.height:
             raise ValueError(f"{name}: it has {len(rows)} rows; {self.board} has {self.height}.")
@@ -350,40 +352,40 @@ class _Codec:
                 )
 
     def check_length(self, line: str, name: str) -> None:
-        """Raise unless the line has a character for each cell."""
+        """Raise unless the line has one character per cell."""
         if len(line) != self.seq_len:
             raise ValueError(f"{name}: it has {len(line)} cells; {self.board} has {self.seq_len} ({self.legal}).")
 
     # rules
 
     def check_puzzles(self, puzzles: np.ndarray, names: list[str]) -> None:
-        """Raise a ValueError for the first puzzle that cannot be one."""
+        """Raise a ValueError for the first impossible puzzle."""
 
     def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
-        """Raise a ValueError for the first answer that is none to its puzzle."""
+        """Raise a ValueError for the first answer that does not belong to its puzzle."""
 
     def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
-        """Judge each answer by the rules of the task."""
+        """Check each answer against the rules of the task."""
         raise NotImplementedError
 
     def exact_checks(self, puzzles: np.ndarray) -> list[ExactCheck | None]:
-        """What exact search says of puzzles; `None` where it says nothing."""
+        """Outcomes of puzzles from exact search; `None` for those to give to a model."""
         return [None] * len(puzzles)
 
     def remarks(self, puzzles: np.ndarray) -> list[str | None]:
-        """What exact search has to say of puzzles that are ones to ask a model."""
+        """Remarks from exact search about puzzles to give to a model."""
         return [None] * len(puzzles)
 
     def keep_clues(self, puzzles: torch.Tensor, predictions: torch.Tensor) -> torch.Tensor:
-        """Predictions with the cells put back that an answer may not change."""
+        """Predictions with the cells restored that an answer may not change."""
         return predictions
 
     def without_spare_clues(self, puzzles: np.ndarray) -> np.ndarray:
-        """Puzzles with fewer clues and the same one solution, where so few cells are open that no model knows such."""
+        """Nearly full puzzles, which no model was trained on, with fewer clues and the same single solution."""
         return puzzles
 
     def refuse_truth(self, truths: np.ndarray | None) -> None:
-        """Raise if an expected answer was given to a task that is judged by its rules."""
+        """Raise if an expected answer was given for a task with rules."""
         if truths is not None:
             raise ValueError(f"{self.board.capitalize()} is checked by its rules; leave out truth.")
 
@@ -403,7 +405,7 @@ class _Codec:
 
 
 class _Sudoku(_Codec):
-    """Sudoku of 4, 6, 9 or 16 digits. 16 is written in one of `SUDOKU_NOTATIONS`."""
+    """Sudoku with 4, 6, 9 or 16 digits; 16 are written in one of `SUDOKU_NOTATIONS`."""
 
     BLANK = 1
     BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
@@ -414,7 +416,7 @@ class _Sudoku(_Codec):
         self.vocab_size = size + 2
         self.notation = notation
         digits = SUDOKU_NOTATIONS[notation or "1-G"][:size]
-        self.symbols = ".." + digits  # indexed by token id: padding and blank both say that the cell is open
+        self.symbols = ".." + digits  # indexed by token id; padding and blank both mean that the cell is open
         self.board = f"a {size}x{size} Sudoku"
         blanks = "." + _BLANKS[1:] if notation == "0-F" else ".0" + _BLANKS[1:]
         kinds = f"a digit 1-{digits[-1]}"
@@ -449,7 +451,7 @@ class _Sudoku(_Codec):
             if len(rows) == self.height and all(len(row) == self.width for row in rows):
                 return "".join(rows)
             readings.append(rows)
-        # the reading that is nearest to a board says what is wrong
+        # the reading that is closest to a board gives the message
         rows = min(readings, key=lambda rows: abs(sum(map(len, rows)) - self.seq_len))
         if len(rows) > 1:
             self.check_rows(rows, name)
@@ -457,16 +459,16 @@ class _Sudoku(_Codec):
         return "".join(rows)
 
     def _in_own_notation(self, line: str, name: str) -> str:
-        """A line of 16x16 cells with the digits of `1-G`, whatever notation it is in."""
+        """A line of 16x16 cells with the digits of `1-G`, converted from any notation."""
         if self.height != 16 or self.notation is not None:
             return line
         notations = possible_notations(line)
         if len(notations) > 1 and not set(line.upper()) <= set(self.symbols):
             raise ValueError(
                 f"{name}: its symbols fit the notations {' and '.join(notations)} of 16x16 Sudoku; say which one it "
-                "is by the option notation."
+                "is with the option notation."
             )
-        # what fits none has an illegal character; what decoding writes is its own notation
+        # a line that fits none has an illegal character; decoding writes 1-G
         if not notations or "1-G" in notations:
             return line
         digits = SUDOKU_NOTATIONS[notations[0]]
@@ -548,7 +550,7 @@ class _Sudoku(_Codec):
         return thinned
 
     def _count_solutions(self, puzzles: np.ndarray) -> list[int | None]:
-        """Solutions of puzzles that break no rule, 2 for more than one; `None` where `_MAX_STEPS` do not tell."""
+        """Number of solutions of valid puzzles, 2 for more than one; `None` if undecided after `_MAX_STEPS`."""
         units, peers = self._geometry
         return [self._count_solutions_of(puzzle, units, peers) for puzzle in puzzles.tolist()]
 
@@ -562,7 +564,7 @@ class _Sudoku(_Codec):
         return self.units.tolist(), [sorted(cells - {cell}) for cell, cells in enumerate(peers)]
 
     def _count_solutions_of(self, puzzle: list[int], units: list[list[int]], peers: list[list[int]]) -> int | None:
-        """Depth-first search; the digits that a cell can have are the bits of its mask."""
+        """Depth-first search; the bits of a mask are the possible digits of a cell."""
         full = (1 << self.height) - 1
         masks = [1 << (token - self.BLANK - 1) if token > self.BLANK else full for token in puzzle]
         clues = [cell for cell, token in enumerate(puzzle) if token > self.BLANK]
@@ -586,7 +588,7 @@ class _Sudoku(_Codec):
 
     @staticmethod
     def _choices(masks: list[int], units: list[list[int]]) -> list[tuple[int, int]]:
-        """The cells and bits to try at a place where little is open: a cell, or a digit in a unit; none if all is."""
+        """Cells and bits to try where few choices are left, in a cell or a unit; none if all cells are set."""
         open_cells = [(mask.bit_count(), cell) for cell, mask in enumerate(masks) if mask & (mask - 1)]
         if not open_cells:
             return []
@@ -606,7 +608,7 @@ class _Sudoku(_Codec):
 
     @staticmethod
     def _settle(masks: list[int], settled: list[int], units: list[list[int]], peers: list[list[int]]) -> bool:
-        """Fill in what follows from cells that are `settled`: naked and hidden singles; whether no rule is broken."""
+        """Fill in what follows from `settled` cells (naked and hidden singles); returns whether no rule is broken."""
         while True:
             while settled:
                 cell = settled.pop()
@@ -641,7 +643,7 @@ class _Sudoku(_Codec):
                 return True
 
     def _broken_units(self, tokens: np.ndarray) -> np.ndarray:
-        """Which rows, columns and boxes hold a digit twice: bool of shape (boards, 3 * size)."""
+        """Which rows, columns and boxes have a digit twice: bool of shape (boards, 3 * size)."""
         cells = np.sort(tokens.astype(np.int8)[:, self.units], axis=-1)
         return ((cells[..., 1:] == cells[..., :-1]) & (cells[..., 1:] > self.BLANK)).any(-1)
 
@@ -697,10 +699,10 @@ class _Sudoku(_Codec):
 
 
 class _Maze(_Codec):
-    """Mazes with steps up, down, left and right. The answer has the cells between S and G drawn as `o`."""
+    """Mazes with steps up, down, left and right. In the answer, the path cells between S and G are `o`."""
 
     WALL, FLOOR, START, GOAL, PATH = range(1, 6)
-    symbols = "?# SGo"  # indexed by token id; a predicted padding is no cell of a maze
+    symbols = "?# SGo"  # indexed by token id; predicted padding is not a cell of a maze
     vocab_size = 6
     legal = "a cell is one of # (wall), space (floor), S (start), G (goal) and, in an answer, o (path)"
 
@@ -711,7 +713,7 @@ class _Maze(_Codec):
 
     def line_of(self, board: Any, name: str) -> str:
         if isinstance(board, str):
-            # a space is floor, so nothing but line breaks separates rows
+            # a space is floor, so only line breaks separate rows
             rows = [row for row in re.split(r"[\r\n]+", board) if row]
             if len(rows) > 1:
                 self.check_rows(rows, name)
@@ -767,7 +769,7 @@ class _Maze(_Codec):
         for puzzle in puzzles:
             start, goal = int((puzzle == self.START).argmax()), int((puzzle == self.GOAL).argmax())
             way = self._shortest_way(puzzle != self.WALL, start, goal)
-            found.append(ExactCheck("no solution", "this maze has no way from S to G") if way is None else None)
+            found.append(ExactCheck("no solution", "this maze has no path from S to G") if way is None else None)
         return found
 
     def remarks(self, puzzles: np.ndarray) -> list[str | None]:
@@ -790,9 +792,9 @@ class _Maze(_Codec):
         return ways.get(goal, 0) > 1
 
     def _beside(self, cell: int) -> list[int]:
-        """The cells that a step leads to."""
+        """The cells one step away."""
         column = cell % self.width
-        # the cells left of the first column and right of the last are on another row
+        # indices left of the first column and right of the last are in another row
         beside = ([cell - 1] if column else []) + ([cell + 1] if column < self.width - 1 else [])
         return beside + [other for other in (cell - self.width, cell + self.width) if 0 <= other < self.seq_len]
 
@@ -811,7 +813,7 @@ class _Maze(_Codec):
         start, goal = int((puzzle == self.START).argmax()), int((puzzle == self.GOAL).argmax())
         shortest = self._shortest_way(puzzle != self.WALL, start, goal)
         if shortest is None:
-            return Verdict(False, "this maze has no way from S to G")
+            return Verdict(False, "this maze has no path from S to G")
         drawn = (answer == self.PATH) | (answer == self.START) | (answer == self.GOAL)
         way = self._shortest_way(drawn, start, goal)
         if way is None:
@@ -823,15 +825,14 @@ class _Maze(_Codec):
         if drawn.any():
             return Verdict(
                 False,
-                f"{_place(int(drawn.argmax()), self.width)} is path beside the way from S to G (such cells: "
-                f"{int(drawn.sum())})",
+                f"{_place(int(drawn.argmax()), self.width)} is a stray path cell (stray cells: {int(drawn.sum())})",
             )
         if len(way) > len(shortest):
             return Verdict(False, f"the path takes {len(way) - 1} steps, the shortest {len(shortest) - 1}")
         return Verdict(True, f"the path leads from S to G in the fewest steps ({len(way) - 1})")
 
     def _shortest_way(self, passable: np.ndarray, start: int, goal: int) -> list[int] | None:
-        """Cells from start to goal, both included, by breadth-first search; None if there is no way."""
+        """Cells from start to goal, both included, by breadth-first search; None if there is no path."""
         unvisited = set(np.flatnonzero(passable).tolist()) - {start}
         previous = {start: start}
         queue = deque([start])
@@ -865,10 +866,10 @@ def arc_canvas_side(
     inputs: Sequence[tuple[int, int]],
     sides: Sequence[int],
 ) -> int:
-    """The smallest square canvas that holds what is known of an ARC task, with a row and a column to spare.
+    """The smallest square canvas for the known grids of an ARC task, with one spare row and column.
 
-    Where a demonstration has an output larger than its input, outputs of test pairs are expected to be larger by the
-    same factor. The outputs of test pairs themselves are never looked at.
+    If a demonstration has an output larger than its input, outputs of test pairs are expected to be larger by the same
+    factor. The outputs of test pairs themselves are never used.
 
     Args:
         demonstrations: shapes (rows, columns) of input and output of each.
@@ -887,8 +888,8 @@ def arc_canvas_side(
     fitting = [side for side in sides if side > largest]
     if not fitting:
         raise ValueError(
-            f"The task needs a canvas of {largest + 1} cells a side, and the largest of this model has {max(sides)}; "
-            "give smaller grids, or a model made for larger ones."
+            f"The task needs a canvas of {largest + 1} cells per side, but the largest of this model has "
+            f"{max(sides)}; give smaller grids, or a model for larger ones."
         )
     return min(fitting)
 
@@ -896,8 +897,8 @@ def arc_canvas_side(
 class _Arc(_Codec):
     """ARC grids of colors 0 .. 9 in the top left corner of a canvas.
 
-    With `sides` the canvas is as large as the boards that are encoded together need, and has no border drawn: padding
-    itself tells where a grid ends.
+    With `sides` the canvas is as large as needed for the boards that are encoded together, without a border: padding
+    tells where a grid ends.
     """
 
     END_OF_GRID = 1
@@ -963,15 +964,17 @@ class _Arc(_Codec):
         for canvas, board, name in zip(canvases, boards, names, strict=True):
             rows = _as_lists(board)
             if draft and _is_list(rows) and len(rows) == 0:
-                continue  # a prediction without any grid
+                continue  # a prediction without a grid
             self._check_grid(rows, name)
             height, width = len(rows), len(rows[0])
             canvas[:height, :width] = np.asarray(rows) + self.FIRST_COLOR
             if side is not None:
                 if max(height, width) >= side:
-                    raise ValueError(f"{name}: the grid is {height}x{width}; its canvas holds {side - 1}x{side - 1}.")
+                    raise ValueError(
+                        f"{name}: the grid is {height}x{width}; its canvas has room for {side - 1}x{side - 1}."
+                    )
                 continue
-            # build_arc_dataset.py: the border is drawn where the canvas has room for it
+            # build_arc_dataset.py: the border is drawn if the canvas has room for it
             if height < self.height:
                 canvas[height, :width] = self.END_OF_GRID
             if width < self.width:
@@ -981,14 +984,15 @@ class _Arc(_Codec):
     def _check_grid(self, rows: Any, name: str) -> None:
         if not _is_list(rows) or not all(_is_list(row) for row in rows):
             raise TypeError(
-                f"{name}: {str(rows)[:40]!r} is no grid; give a list of rows, and rows as lists of colors."
+                f"{name}: {str(rows)[:40]!r} is not a grid; give a list of rows, and rows as lists of colors."
             )
         if len(rows) == 0 or len(rows[0]) == 0:
             raise ValueError(f"{name}: the grid is empty; give at least one row with one cell.")
         for number, row in enumerate(rows, start=1):
             if len(row) != len(rows[0]):
                 raise ValueError(
-                    f"{name}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be equal."
+                    f"{name}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be "
+                    "equally long."
                 )
             for column, cell in enumerate(row, start=1):
                 if not _is_int(cell) or not 0 <= cell <= 9:
@@ -996,12 +1000,13 @@ class _Arc(_Codec):
                     raise error(f"{name}: the cell in row {number}, column {column} is {cell!r}; {self.legal}.")
         if len(rows) > self.height or len(rows[0]) > self.width:
             raise ValueError(
-                f"{name}: the grid is {len(rows)}x{len(rows[0])}; the canvas holds at most {self.height}x{self.width}."
+                f"{name}: the grid is {len(rows)}x{len(rows[0])}; the canvas has room for at most "
+                f"{self.height}x{self.width}."
             )
 
     def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
         if truths is None:
-            raise ValueError("An ARC answer has no rules to be checked by; give the expected grid as truth.")
+            raise ValueError("ARC has no rules to check an answer; give the expected grid as truth.")
         return [
             self._judge(self.crop(answer), self.crop(truth)) for answer, truth in zip(answers, truths, strict=True)
         ]
@@ -1009,7 +1014,7 @@ class _Arc(_Codec):
     @staticmethod
     def _judge(answer: np.ndarray, truth: np.ndarray) -> Verdict:
         if answer.size == 0:
-            return Verdict(False, "the prediction holds no grid")
+            return Verdict(False, "the prediction has no grid")
         if answer.shape != truth.shape:
             size, expected = "x".join(map(str, answer.shape)), "x".join(map(str, truth.shape))
             return Verdict(False, f"the grid is {size}, expected {expected}")
@@ -1024,10 +1029,10 @@ class _Arc(_Codec):
         return Verdict(True, "the grid equals the expected one")
 
     def crop(self, tokens: np.ndarray) -> np.ndarray:
-        """The largest rectangle from the top left corner that has colors only, as colors 0 .. 9.
+        """The largest rectangle from the top left corner that has only colors, as colors 0 .. 9.
 
-        The rule of the original's evaluation (arc_eval.ipynb): of equally large ones that with the fewest
-        rows. Shape (rows, columns), or (0, 0) if the corner itself is no color.
+        The rule of the original's evaluation (arc_eval.ipynb): of equally large ones, the one with the fewest rows.
+        Shape (rows, columns), or (0, 0) if the corner itself is not a color.
         """
         shape = (self.height, self.width) if self.sides is None else (math.isqrt(tokens.size),) * 2
         canvas = tokens.reshape(shape)
@@ -1051,7 +1056,7 @@ class _Arc(_Codec):
 class _Grid(_Codec):
     """Grids of any kind: symbols of an alphabet in, symbols of the same alphabet out, and no rules.
 
-    Smaller boards stand in the top left corner, with padding to the right and below.
+    Smaller boards are in the top left corner, with padding at the right and below.
     """
 
     has_rules = False
@@ -1061,7 +1066,7 @@ class _Grid(_Codec):
         self.alphabet, self.smaller_boards = symbols, smaller_boards
         self.vocab_size = len(symbols) + 1
         self.by_words = any(len(symbol) > 1 for symbol in symbols)
-        # indexed by token id; a predicted padding is no cell
+        # indexed by token id; predicted padding is not a cell
         self.symbols = [next(mark for mark in ("?", "\ufffd", "") if mark not in symbols), *symbols]
         self.tokens = {symbol: token for token, symbol in enumerate(symbols, start=1)}
         self.ignored = "".join({" ", "\t", ",", ";"} - set(symbols))
@@ -1087,7 +1092,7 @@ class _Grid(_Codec):
             is_flat = not any(_is_list(part) or isinstance(part, Mapping) for part in boards)
             if is_flat and self.seq_len > 1:
                 texts = [part for part in boards if isinstance(part, str)]
-                # a symbol is no board where boards have more cells, so these are the cells of one
+                # a symbol is not a board if boards have more cells, so these are the cells of one board
                 if not texts or (not self.smaller_boards and all(part in self.tokens for part in texts)):
                     return [boards]
             cells = [cell for row in boards if _is_list(row) for cell in row]
@@ -1119,7 +1124,7 @@ class _Grid(_Codec):
                 board = json.loads(board)
             except json.JSONDecodeError as error:
                 raise ValueError(
-                    f"{name}: {board[:40]!r} is not JSON ({error}); give a list of rows, or a row a line."
+                    f"{name}: {board[:40]!r} is not JSON ({error}); give a list of rows, or one row per line."
                 ) from error
         rows = grid_cells(board, name, self.by_words, self.ignored, slashes="/" not in self.tokens)
         if len(rows) == 1 and self.height > 1 and len(rows[0]) == self.seq_len:
@@ -1130,9 +1135,9 @@ class _Grid(_Codec):
             self.check_rows(rows, name)
         widths = [len(row) for row in rows]
         if len(rows) > self.height or max(widths, default=0) > self.width:
-            raise ValueError(f"{name}: it has {len(rows)}x{max(widths)} cells; {self.board} is what the model takes.")
+            raise ValueError(f"{name}: it has {len(rows)}x{max(widths)} cells; the model takes {self.board}.")
         if not rows or 0 in widths or len(set(widths)) > 1:
-            raise ValueError(f"{name}: its rows have {widths} cells; all must have equally many, and at least one.")
+            raise ValueError(f"{name}: its rows have {widths} cells; all must have the same number, at least one.")
         return rows
 
     def check_labels(self, puzzles: np.ndarray, answers: np.ndarray, names: list[str]) -> None:
@@ -1140,11 +1145,13 @@ class _Grid(_Codec):
         if differs.any():
             row = int(differs.argmax())
             shapes = ["{}x{}".format(*self._shape(tokens)) for tokens in (answers[row], puzzles[row])]
-            raise ValueError(f"{names[row]}: it has {shapes[0]} cells and its puzzle {shapes[1]}; both must be equal.")
+            raise ValueError(
+                f"{names[row]}: it has {shapes[0]} cells, but its puzzle {shapes[1]}; both must be equal."
+            )
 
     def verdicts(self, puzzles: np.ndarray, answers: np.ndarray, truths: np.ndarray | None) -> list[Verdict]:
         if truths is None:
-            raise ValueError("The answer of a grid has no rules to be checked by; give the expected one as truth.")
+            raise ValueError("Grids have no rules to check an answer; give the expected one as truth.")
         counted = truths != PAD_TOKEN if self.asked is None else (truths != PAD_TOKEN) & self.asked
         return [self._judge(*parts) for parts in zip(answers, truths, counted & (answers != truths), strict=True)]
 
@@ -1193,42 +1200,41 @@ class _Grid(_Codec):
 
 class HRMGridProcessor(ProcessorMixin):
     r"""
-    Turns puzzles as people write them into the input of [`HRMForGridTask`], and predictions back into boards.
+    Turns puzzles in common notations into the input of [`HRMForGridTask`], and predictions back into boards.
 
-    `for_sudoku`, `for_maze` and `for_arc` make one with the sizes of the published models, `for_grid` one for a task
-    of your own; a checkpoint has its own: `AutoProcessor.from_pretrained(folder, trust_remote_code=True)`.
+    `for_sudoku`, `for_maze` and `for_arc` make one with the sizes of the published models, `for_grid` one for your own
+    puzzles; a checkpoint has its own: `AutoProcessor.from_pretrained(folder, trust_remote_code=True)`.
 
     Args:
         task (`str`): `"sudoku"`, `"maze"`, `"arc"` or `"grid"`.
         height (`int`), width (`int`):
-            Rows and columns of a board; for `"arc"` of the canvas that grids are put on. Sudoku: 4, 6, 9 or
-            16, both.
+            Rows and columns of a board; for `"arc"` of the canvas for grids. Sudoku: both 4, 6, 9 or 16.
         box_height (`int`, *optional*), box_width (`int`, *optional*):
-            Rows and columns of a Sudoku box, given both or not at all; 2x2, 2x3, 3x3, 4x4 by default.
+            Rows and columns of a Sudoku box, both or neither; 2x2, 2x3, 3x3, 4x4 by default.
         puzzle_identifiers (`dict[str, int]`, *optional*):
             Names of the puzzles that the model has an embedding for, with their identifiers, from 1 on. 0 is
             the blank identifier, "no particular puzzle"; it may be named `"<blank>"`.
         notation (`str`, *optional*):
-            Digits of a 16x16 Sudoku, in what is read and what is written: `"1-G"`, `"0-F"` or `"A-P"`. By default
-            that of a puzzle is told by its symbols, and `"1-G"` is written.
+            Digits of a 16x16 Sudoku for reading and writing: `"1-G"`, `"0-F"` or `"A-P"`. By default it is inferred
+            from the symbols of a puzzle, and `"1-G"` is written.
         canvas_sides (`list[int]`, *optional*):
-            ARC: sides of the square canvases of a model that takes boards of several sizes, ascending; the largest is
-            `height` and `width`. Then `__call__` also gives the conditions of the model: symmetry 0, colors as given.
+            ARC: sides of the square canvases of a model for boards of several sizes, ascending; the largest is
+            `height` and `width`. Then `__call__` also returns the conditions of the model: symmetry 0, original
+            colors.
         token_roles (`bool`, defaults to `False`):
             ARC on canvases: whether the model is told the original color of each color.
         symbols (`list[str]`, *optional*):
             Grid: what a cell can be, in the order of the token ids from 1 on; characters or words, at most 255.
         answer_mask (`str`, *optional*):
-            Grid: a `1` for each cell that is asked for and a `0` for the others, row by row. The others are read as
-            they are, have no labels, and stand in an answer as in the question. All are asked for by default.
+            Grid: a `1` for each cell to be filled in and a `0` for the others, row by row. The others are read, have
+            no labels, and are copied from the question to an answer. By default all are to be filled in.
         smaller_boards (`bool`, defaults to `False`):
             Grid: whether boards may have fewer rows and columns than `height` and `width`.
         kind (`str`, *optional*):
-            What the package `hrm_hf` calls the kind of these puzzles, where that is not `task`: its rules and
-            symmetries are those of a plug-in there.
+            Kind of these puzzles in the package `hrm_hf`, if it is not `task`: a plugin has its rules and symmetries.
 
     Raises:
-        ValueError, TypeError: if a value is not allowed; the message names it and what is.
+        ValueError, TypeError: if a value is not allowed; the message says what is.
     """
 
     def __init__(
@@ -1256,7 +1262,7 @@ class HRMGridProcessor(ProcessorMixin):
         if notation is not None and ((task, height) != ("sudoku", 16) or notation not in SUDOKU_NOTATIONS):
             raise ValueError(
                 f"HRMGridProcessor: notation={notation!r} is not allowed for task={task!r} and height={height}; it is "
-                f"for 16x16 Sudoku alone, one of {', '.join(SUDOKU_NOTATIONS)}."
+                f"only for 16x16 Sudoku, one of {', '.join(SUDOKU_NOTATIONS)}."
             )
         if task == "sudoku":
             box_height, box_width = _sudoku_boxes(height, width, box_height, box_width)
@@ -1283,7 +1289,7 @@ class HRMGridProcessor(ProcessorMixin):
                 "leave them out."
             )
         self.task, self.kind = task, kind
-        # plain integers, because those of numpy cannot be saved as JSON
+        # plain integers, because numpy integers cannot be saved as JSON
         self.height, self.width = int(height), int(width)
         self.box_height, self.box_width = box_height, box_width
         self.notation = notation
@@ -1295,8 +1301,8 @@ class HRMGridProcessor(ProcessorMixin):
             or (height, width) != (canvas_sides[-1],) * 2
         ):
             raise ValueError(
-                f"HRMGridProcessor: canvas_sides={canvas_sides!r} is not allowed; it must be for task='arc' and a "
-                f"list of sides in ascending order, of which the last is height={height} and width={width}."
+                f"HRMGridProcessor: canvas_sides={canvas_sides!r} is not allowed; it is for task='arc' and must be a "
+                f"list of sides in ascending order, with height={height} and width={width} as the last."
             )
         self.canvas_sides = None if canvas_sides is None else [int(side) for side in canvas_sides]
         self.token_roles = bool(token_roles)
@@ -1306,12 +1312,12 @@ class HRMGridProcessor(ProcessorMixin):
 
     @classmethod
     def for_sudoku(cls, size: int = 9) -> "HRMGridProcessor":
-        """Processor of Sudoku with `size` digits: 4, 6, 9 or 16. Raises ValueError for other sizes."""
+        """Processor for Sudoku with `size` digits: 4, 6, 9 or 16. Raises ValueError for other sizes."""
         return cls("sudoku", size, size)
 
     @classmethod
     def for_maze(cls, height: int = 30, width: int = 30) -> "HRMGridProcessor":
-        """Processor of mazes of one size; 30x30 are those of Maze-Hard."""
+        """Processor for mazes of one size; Maze-Hard has 30x30."""
         return cls("maze", height, width)
 
     @classmethod
@@ -1321,7 +1327,7 @@ class HRMGridProcessor(ProcessorMixin):
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
     ) -> "HRMGridProcessor":
-        """Processor of ARC grids up to 30x30; arguments as in the class."""
+        """Processor for ARC grids up to 30x30; arguments as in the class."""
         side = 30 if canvas_sides is None else max(canvas_sides)
         options = {} if canvas_sides is None else {"canvas_sides": canvas_sides, "token_roles": token_roles}
         return cls("arc", side, side, puzzle_identifiers=puzzle_identifiers, **options)
@@ -1336,7 +1342,7 @@ class HRMGridProcessor(ProcessorMixin):
         smaller_boards: bool = False,
         kind: str | None = None,
     ) -> "HRMGridProcessor":
-        """Processor of a task of your own, from a grid to a grid of the same shape; arguments as in the class."""
+        """Processor for your own puzzles, from a grid to a grid of the same shape; arguments as in the class."""
         return cls(
             "grid",
             height,
@@ -1348,7 +1354,7 @@ class HRMGridProcessor(ProcessorMixin):
         )
 
     def in_notation(self, notation: str) -> "HRMGridProcessor":
-        """The processor of the same 16x16 Sudoku that reads and writes a notation of its digits; see the class."""
+        """A processor for the same 16x16 Sudoku that reads and writes another notation; see the class."""
         return type(self)(
             self.task,
             self.height,
@@ -1376,17 +1382,17 @@ class HRMGridProcessor(ProcessorMixin):
 
     @property
     def has_rules(self) -> bool:
-        """Whether rules tell if an answer is right. ARC and grids of one's own have only the expected answer."""
+        """Whether rules tell if an answer is right. ARC and other grids only have the expected answer."""
         return self._codec.has_rules
 
     @property
     def num_puzzle_identifiers(self) -> int:
-        """Identifiers that the model knows, the blank one included: `num_puzzle_identifiers` of the model."""
+        """Number of identifiers with the blank one: `num_puzzle_identifiers` of the model."""
         return self._num_puzzle_identifiers
 
     @property
     def model_input_names(self) -> list[str]:
-        """Names of what calling the processor gives."""
+        """Names of the tensors that `__call__` returns."""
         of_canvases = [] if self.canvas_sides is None else ["conditions", *(["token_roles"] * self.token_roles)]
         return ["input_ids", "puzzle_identifiers", "labels", *of_canvases]
 
@@ -1404,35 +1410,35 @@ class HRMGridProcessor(ProcessorMixin):
         Forms of a puzzle:
 
         - Sudoku: a string of digits with `.`, `0`, `_`, `-` or `*` for a blank cell. Whitespace, `|`, `+`, `=` and
-          box drawing are separators, and so are `-` and `*` where that makes a whole board, so a printed board may
-          be given as it is; if the cells stand on several lines, these must be the rows. Or a list of rows
-          (integers, `None`, `""` or one character a cell; a row may be a string), or a 2-D array or tensor of
-          integers with 0 for blank. 16x16: `1`-`9`, then `A`-`G`, in either case; or the digits `0`-`F` or `A`-`P`,
-          where the symbols of the board tell so.
-        - Maze: a string of the characters `# SGo`, with or without line breaks. Spaces are floor, and nothing
-          else is. Or a list of rows, each a string or a list of characters, or a 2-D array of characters.
+          box drawing are separators, and so are `-` and `*` if that gives a full board, so a printed board can be
+          given unchanged; if the cells are on several lines, these must be the rows. Or a list of rows (integers,
+          `None`, `""` or one character per cell; a row may be a string), or a 2-D array or tensor of integers with 0
+          for blank. 16x16: `1`-`9`, then `A`-`G`, in either case; or the digits `0`-`F` or `A`-`P`, if the symbols of
+          the board tell so.
+        - Maze: a string of the characters `# SGo`, with or without line breaks. Only spaces are floor. Or a list of
+          rows, each a string or a list of characters, or a 2-D array of characters.
         - ARC: a list of rows of integers 0-9, a 2-D array or tensor, a pair `{"input": grid, ...}`, a task
           `{"train": [...], "test": [...]}`, which stands for the inputs of all its test pairs, or a JSON
           string of these.
-        - Grid: a text with a row a line, or on one line with `/` between rows. Cells are characters, or words with
-          whitespace or commas between them where a symbol has more than one character. Or a list of cells, a list of
+        - Grid: a text with one row per line, or on one line with `/` between rows. Cells are characters, or words
+          separated by whitespace or commas if a symbol has more than one character. Or a list of cells, a list of
           rows, a 2-D array or tensor, or JSON of these.
 
         One puzzle or several? A string or a dictionary is one; a 2-D array is one, a 3-D array several. A
-        list of strings is several, except when it has `height` strings of `width` characters each: then these
+        list of strings is several, except if it has `height` strings of `width` characters each: then these
         are the rows of one (for ARC, where strings are JSON, it is always several). Any other list is one
         board if its first element is a row of cells (integers, `None` or strings of at most one character),
-        else several.
+        otherwise several.
 
         Args:
             puzzles: one puzzle or several.
-            answers (*optional*): as many answers, in the same forms. Of an ARC pair or task its outputs are
-                taken, so that `processor(task, answers=task)` makes labelled examples.
+            answers (*optional*): the same number of answers, in the same forms. From an ARC pair or task the
+                outputs are used, so that `processor(task, answers=task)` makes labeled examples.
             identifiers (*optional*): name or number of the puzzle for ARC, one for all or one for each given
-                puzzle. Only a processor without `puzzle_identifiers` does without: all are 0, the blank one.
+                puzzle. Only optional for a processor without `puzzle_identifiers`: all are 0, the blank one.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"`, `"np"`, or `None` for lists.
             check_rules (`bool`, defaults to `True`): refuse a puzzle that contradicts itself and an answer
-                that is none to its puzzle. (The form is checked in any case; whether a maze path is the
+                that does not belong to its puzzle. (The form is always checked; whether a maze path is the
                 shortest never.)
 
         Returns:
@@ -1441,13 +1447,13 @@ class HRMGridProcessor(ProcessorMixin):
 
         Raises:
             ValueError, TypeError: one sentence that names the first bad puzzle, the place in it and what is
-            wanted.
+            expected.
         """
         if return_tensors not in ("pt", "np", None):
             raise ValueError(f"return_tensors={return_tensors!r} is not allowed; it must be 'pt', 'np' or None.")
         boards, boards_per_item = self._boards(puzzles, "puzzle")
         names = _names("puzzle", len(boards))
-        # boards that are given together have one canvas
+        # boards that are given together have the same canvas
         canvas = {}
         if self.canvas_sides is not None:
             canvas["side"] = max(self._codec.side_for(item) for item in self._codec.split(puzzles, "puzzle"))
@@ -1463,13 +1469,13 @@ class HRMGridProcessor(ProcessorMixin):
             boards, _ = self._boards(answers, "answer")
             if len(boards) != len(input_ids):
                 raise ValueError(
-                    f"There are {len(boards)} answers for {len(input_ids)} puzzles; give one answer for each puzzle."
+                    f"There are {len(boards)} answers for {len(input_ids)} puzzles; give one answer per puzzle."
                 )
             names = _names("answer", len(boards))
             labels = self._codec.encode(boards, names, **canvas)
             if check_rules:
                 self._codec.check_labels(input_ids, labels, names)
-            # on canvases padding is predicted as well: it tells where the grid ends
+            # on canvases padding is also predicted: it tells where the grid ends
             data["labels"] = np.where(labels == PAD_TOKEN, IGNORE_INDEX, labels) if not canvas else labels
             if self._codec.asked is not None:
                 data["labels"] = np.where(self._codec.asked, data["labels"], IGNORE_INDEX)
@@ -1479,7 +1485,7 @@ class HRMGridProcessor(ProcessorMixin):
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _conditions(self, count: int) -> dict[str, np.ndarray]:
-        """What a model on canvases is told of boards as they are: no symmetry, and each color in its own role."""
+        """The conditions of original boards for a model on canvases: no symmetry, and each color in its own role."""
         conditions = {"conditions": np.tile(np.array([0, 1]), (count, 1))}
         if self.token_roles:
             roles = np.arange(self.vocab_size) - _Arc.FIRST_COLOR
@@ -1492,13 +1498,13 @@ class HRMGridProcessor(ProcessorMixin):
 
         Args:
             token_ids: integers, for instance one row of the predictions or of the labels.
-            format (`str`, defaults to `"line"`): `"line"` is a string that can be given as a puzzle again
+            format (`str`, defaults to `"line"`): `"line"` is a string that can be used as a puzzle again
                 (JSON for ARC), `"grid"` a list of rows (Sudoku: integers, 0 for open cells; maze: characters;
                 ARC: colors; grid: symbols), `"pretty"` a drawing.
 
         Returns:
-            The board. Where a prediction says nothing about a cell, Sudoku has `.` (0 in a grid) and a maze
-            `?`. An ARC grid is cropped at its end of grid, and is empty (`[]`) if the prediction holds none.
+            The board. If a prediction does not fill a cell, Sudoku has `.` (0 in a grid) and a maze `?`. An ARC grid
+            is cropped at its end of grid, and is empty (`[]`) if the prediction has none.
 
         Raises:
             ValueError, TypeError: for a wrong length, a token id outside the vocabulary or an unknown format.
@@ -1521,30 +1527,30 @@ class HRMGridProcessor(ProcessorMixin):
         Drawing of a board of several lines, with the boxes of a Sudoku.
 
         Args:
-            board: a puzzle or an answer in any form that the processor takes, or that `decode` gives.
-            given (*optional*): the puzzle; in a Sudoku the cells of its clues stand in brackets then. The
-                other tasks show by themselves what is new in an answer.
+            board: a puzzle or an answer in any form that the processor accepts, or from `decode`.
+            given (*optional*): the puzzle; then the clues of a Sudoku are in brackets. For other tasks the drawing
+                itself shows what is new in an answer.
 
         Raises:
-            ValueError, TypeError: as in `__call__`, the rules aside.
+            ValueError, TypeError: as in `__call__`, except for the rules.
         """
         given_tokens = None if given is None else self._one_board(given, "puzzle")[0]
         return self._codec.draw(self._one_board(board, "answer", draft=True)[0], given_tokens)
 
     def check(self, puzzle: Any, answer: Any, truth: Any = None) -> Verdict:
         """
-        Judge one answer.
+        Check one answer.
 
-        Sudoku: keeps every clue, is complete, has each digit once in each row, column and box. Maze: changes
-        floor to path only, and the path leads from S to G, without stray cells and in the fewest steps. ARC and
-        grid: equals `truth`.
+        Sudoku: keeps every clue, is complete, has each digit once in each row, column and box. Maze: only changes
+        floor to path, and the path leads from S to G, without stray cells and in the fewest steps. ARC and grid:
+        equals `truth`.
 
         Args:
-            puzzle, answer: in any form that the processor takes; `answer` also as `decode` gives it.
-            truth (*optional*): the expected grid where there are no rules to go by (`has_rules`), and only there.
+            puzzle, answer: in any form that the processor accepts; `answer` also from `decode`.
+            truth (*optional*): the expected grid, only if there are no rules (`has_rules`).
 
         Raises:
-            ValueError, TypeError: if a board cannot be read, or `truth` is missing or out of place.
+            ValueError, TypeError: if a board cannot be read, or `truth` is missing or not expected.
         """
         expected = None if truth is None else self._one_board(truth, "answer")
         tokens = self._one_board(puzzle, "puzzle")
@@ -1552,11 +1558,11 @@ class HRMGridProcessor(ProcessorMixin):
 
     def check_batch(self, input_ids: Any, predictions: Any, truth: Any = None) -> list[Verdict]:
         """
-        Judge predictions as `check` does, from token ids.
+        Check predictions like `check`, from token ids.
 
         Args:
             input_ids, predictions: token ids of shape `(puzzles, seq_len)`.
-            truth (*optional*): labels of the same shape, where there are no rules, and only there.
+            truth (*optional*): labels of the same shape, only if there are no rules.
 
         Raises:
             ValueError, TypeError: if the shapes differ or a token id is outside the vocabulary.
@@ -1574,17 +1580,18 @@ class HRMGridProcessor(ProcessorMixin):
 
     def exact_checks(self, input_ids: Any) -> list[ExactCheck | None]:
         """
-        What exact search says of puzzles, before a model is asked.
+        Outcomes of puzzles from exact search, before running a model.
 
-        A maze without a way from S to G has no solution; nor has a Sudoku whose clues contradict each other or allow
-        no board. One that allows several has more than one; one without blank cells that breaks no rule is solved.
+        A maze without a path from S to G has no solution, and neither does a Sudoku whose clues contradict each other
+        or allow no board. A Sudoku that allows several boards has more than one solution; one without blank cells that
+        breaks no rule is solved.
 
         Args:
             input_ids: token ids of shape `(puzzles, seq_len)`.
 
         Returns:
-            One for each puzzle; `None` if it is one to ask a model, as ARC always is. That is also said of Sudoku that
-            a search of some seconds does not decide, as some of 16x16.
+            One per puzzle; `None` if it is for a model, as ARC always is. This includes Sudokus that a search of a few
+            seconds does not decide, such as some of 16x16.
 
         Raises:
             ValueError, TypeError: for a wrong shape or a token id outside the vocabulary.
@@ -1593,8 +1600,8 @@ class HRMGridProcessor(ProcessorMixin):
 
     def remarks(self, input_ids: Any) -> list[str | None]:
         """
-        What exact search has to say of each puzzle that is one to ask a model: that a maze has several shortest paths,
-        any of which is right. `None` for all others.
+        Remarks from exact search about puzzles for a model: that a maze has several shortest paths, any of which is
+        right. `None` for all others.
 
         Args:
             input_ids: token ids of shape `(puzzles, seq_len)`.
@@ -1606,10 +1613,11 @@ class HRMGridProcessor(ProcessorMixin):
 
     def without_spare_clues(self, input_ids: torch.LongTensor) -> torch.LongTensor:
         """
-        What to ask a model in place of puzzles that are nearly full, which it was not trained on.
+        Puzzles for a model instead of nearly full ones, which it was not trained on.
 
-        Of a Sudoku with less than a quarter of its cells open, clues are taken away as long as it has one solution,
-        until half are. That solution is the one of the puzzle itself. Others, mazes and ARC stay as they are.
+        If less than a quarter of the cells of a Sudoku are open, clues are removed while it has a single solution,
+        until half of the cells are open. The solution stays that of the puzzle itself. Other Sudokus, mazes and ARC do
+        not change.
 
         Args:
             input_ids: token ids of shape `(puzzles, seq_len)`, each a puzzle with one solution.
@@ -1619,8 +1627,8 @@ class HRMGridProcessor(ProcessorMixin):
 
     def keep_clues(self, input_ids: torch.LongTensor, predictions: torch.LongTensor) -> torch.LongTensor:
         """
-        Predictions as answers, which never change a clue: the given digits of a Sudoku and the walls, S and G of a
-        maze are put back, and the cells of a grid that are not asked for. ARC has none.
+        Predictions as answers, which never change a clue: the given digits of a Sudoku, the walls, S and G of a maze,
+        and the cells of a grid that are not to be filled in are restored. ARC has no clues.
 
         Args:
             input_ids, predictions: token ids of shapes that broadcast to each other, on one device.
@@ -1628,12 +1636,12 @@ class HRMGridProcessor(ProcessorMixin):
         return self._codec.keep_clues(input_ids, predictions)
 
     def _boards(self, boards: Any, kind: str) -> tuple[list, list[int]]:
-        """Single boards, and how many of them each given item stands for."""
+        """Single boards, and the number of boards of each given item."""
         expanded = [self._codec.expand(item, kind) for item in self._codec.split(boards, kind)]
         return [board for item in expanded for board in item], [len(item) for item in expanded]
 
     def _one_board(self, board: Any, kind: str, draft: bool = False) -> np.ndarray:
-        """Tokens of exactly one board, shape (1, seq_len), rules unchecked."""
+        """Tokens of exactly one board, shape (1, seq_len), without checking rules."""
         if draft and _is_list(board) and len(board) == 0:
             boards = [board]
         else:
@@ -1660,7 +1668,7 @@ class HRMGridProcessor(ProcessorMixin):
         if outside.any():
             raise ValueError(
                 f"{name} has the token id {tokens[outside][0]}; the {self.task} vocabulary is "
-                f"0-{self.vocab_size - 1}, so these ids come from a model of another task or size."
+                f"0-{self.vocab_size - 1}, so these ids come from a model for another task or size."
             )
         return tokens
 
@@ -1669,8 +1677,8 @@ class HRMGridProcessor(ProcessorMixin):
         if identifiers is None:
             if self.puzzle_identifiers:
                 raise ValueError(
-                    "No identifiers were given, but this model tells named puzzles apart and needs to know "
-                    "which one it sees; give the name or number of the puzzle (0 for none)."
+                    "No identifiers were given, but this model has named puzzles and needs to know which one it "
+                    "sees; give the name or number of the puzzle (0 for none)."
                 )
             return np.zeros(count, dtype=np.int64)
         identifiers = _as_lists(identifiers)
@@ -1678,7 +1686,7 @@ class HRMGridProcessor(ProcessorMixin):
             identifiers = [identifiers] * count
         if len(identifiers) != count:
             raise ValueError(
-                f"There are {len(identifiers)} identifiers for {count} puzzles; give one for all or one for each."
+                f"There are {len(identifiers)} identifiers for {count} puzzles; give one for all or one per puzzle."
             )
         return np.array([self._identifier_number(identifier) for identifier in identifiers], dtype=np.int64)
 
@@ -1693,10 +1701,9 @@ class HRMGridProcessor(ProcessorMixin):
                 f"The identifier {identifier!r} is a {type(identifier).__name__}; give a name or a number."
             )
         raise ValueError(
-            f"The puzzle identifier {identifier!r} is unknown: this model knows only "
-            f"{self.num_puzzle_identifiers} identifiers (0, the blank one, included), and a model scores 0 % "
-            "on ARC puzzles that it has no identifier for; train it on this puzzle or give an identifier "
-            "that it knows."
+            f"The puzzle identifier {identifier!r} is unknown: this model only knows "
+            f"{self.num_puzzle_identifiers} identifiers (including the blank one, 0), and a model scores 0 % "
+            "on ARC puzzles without an identifier; train it on this puzzle or give an identifier that it knows."
         )
 
     @classmethod
@@ -1709,7 +1716,7 @@ class HRMGridProcessor(ProcessorMixin):
         missing = [name for name in ("task", "height", "width") if name not in processor_dict | kwargs]
         if missing:
             raise ValueError(
-                f"The folder has no processor_config.json that gives {', '.join(missing)}; save the "
+                f"The folder has no processor_config.json with {', '.join(missing)}; save the "
                 f"processor there with save_pretrained, or make one with {cls.__name__}.for_sudoku(), "
                 "for_maze(), for_arc() or for_grid()."
             )
@@ -1739,18 +1746,18 @@ def _check_grid_options(height: int, width: int, symbols: Any, answer_mask: Any)
             )
     if any(len(symbol) > 1 for symbol in symbols) and not {" ", ",", ";"}.isdisjoint(symbols):
         raise ValueError(
-            "HRMGridProcessor: symbols has words, which spaces, commas and semicolons stand between; leave these out "
-            "as symbols of their own."
+            "HRMGridProcessor: symbols has words, which are separated by spaces, commas and semicolons; leave these "
+            "out as symbols."
         )
     if answer_mask is None:
         return
     if not isinstance(answer_mask, str) or len(answer_mask) != height * width or set(answer_mask) - {"0", "1"}:
         raise ValueError(
             f"HRMGridProcessor: answer_mask={answer_mask!r} is not allowed; it must be {height * width} characters, 1 "
-            "for a cell that is asked for and 0 for another."
+            "for a cell to be filled in and 0 for another."
         )
     if "1" not in answer_mask:
-        raise ValueError("HRMGridProcessor: answer_mask asks for no cell; it must have at least one 1.")
+        raise ValueError("HRMGridProcessor: answer_mask is all 0; it must have at least one 1.")
 
 
 def _sudoku_boxes(height: int, width: int, box_height: int | None, box_width: int | None) -> tuple[int, int]:
@@ -1764,7 +1771,7 @@ def _sudoku_boxes(height: int, width: int, box_height: int | None, box_width: in
     integers = _is_int(box_height) and _is_int(box_width) and box_height > 0
     if not integers or box_height * box_width != height:
         raise ValueError(
-            f"HRMGridProcessor: boxes of box_height={box_height!r} and box_width={box_width!r} do not hold "
+            f"HRMGridProcessor: boxes of box_height={box_height!r} and box_width={box_width!r} do not have room for "
             f"the {height} digits; give two integers with that product, or neither for the usual boxes."
         )
     return int(box_height), int(box_width)
@@ -1789,7 +1796,7 @@ def _checked_identifiers(puzzle_identifiers: dict[str, int] | None) -> dict[str,
         if number in owners:
             raise ValueError(
                 f"HRMGridProcessor: puzzle_identifiers gives {number} to {owners[number]!r} and to {name!r}; "
-                "each name needs a number of its own."
+                "each name needs its own number."
             )
         owners[number] = name
     return {name: int(number) for number, name in owners.items()}

@@ -1,12 +1,12 @@
-"""What each part of the recipe for hard Sudoku is worth: one taken away at a time, all for equal minutes.
+"""The effect of each part of the recipe for hard Sudoku: one is removed at a time, and all train for the same time.
 
 python -m benchmarks.ablations                                    # all variants, one after another, on one GPU
 python -m benchmarks.ablations --variant full --variant no_pool --minutes 3
 python -m benchmarks.ablations --measured a.json --measured b.json # record what --output wrote, on other machines say
 
 A variant is recipes/sudoku_hard.yaml with some options changed, or the published recipe on the same puzzles. A few
-steps that do not count come first, so that the minutes are of training and not of compilation. The exact accuracy is
-that of the validation split after the last step, with 16 segments, single pass.
+warm-up steps come first, so that the time does not include compilation. The exact accuracy is measured on the
+validation split after the last step, with 16 segments, in a single pass.
 """
 
 import json
@@ -39,7 +39,7 @@ AS_SMALL = {
     "puzzle_emb_ndim": 0,
 }
 WARMUP_STEPS = 20
-# the recipe, and what is changed in it
+# the recipe, and the changed options
 VARIANTS: dict[str, tuple[str, dict]] = {
     "full": (SMALL, {}),
     "no_pool": (SMALL, {"batches_in_work": 1, "staggered_start": False}),
@@ -62,7 +62,7 @@ VARIANTS: dict[str, tuple[str, dict]] = {
 
 
 def measure(variant: str, dataset: Path, minutes: float, output_dir: Path, extra: list[str]) -> dict:
-    """Train a variant and give its record."""
+    """Train a variant and return its record."""
     name, changes = VARIANTS[variant]
     folder = output_dir / variant
     options = {
@@ -113,15 +113,15 @@ def main(
     dataset: Annotated[Path, typer.Option(help="Data set of recipes/sudoku_hard.yaml.")] = Path(
         "data/sudoku-hard-50k"
     ),
-    minutes: Annotated[float, typer.Option(help="Minutes of training for each.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="Minutes of training per variant.")] = 3.0,
     output_dir: Annotated[Path, typer.Option(help="Run folders.")] = Path("runs/ablations"),
-    option: Annotated[list[str] | None, typer.Option(help="Options of training for all, as name=value.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Training options for all variants, as name=value.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="Also take records from these files, of --output; without --variant train none."),
+        typer.Option(help="Also use the records in these files from --output; without --variant, train none."),
     ] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
     """Train and write a record of each variant."""
     records = [record for file in measured or [] for record in json.loads(file.read_text())]

@@ -1,11 +1,11 @@
-"""The app under load: how fast it starts and solves, and what 50 clients at a time do to it.
+"""The app under load: how fast it starts and solves, alone and with 50 clients at a time.
 
     make demo && python -m benchmarks.app_load
 
-The server is a process of its own, started as a user starts it. The clients are threads of this process, each with a
-connection and a session of its own, as a browser has; each sends its next puzzle when it has the answer to the last
-one. They speak plain HTTP, because gradio_client takes as much of the two cores as the server does. Every round begins
-new sessions: `--rounds 10 --puzzles 20` are 10,000 requests of 500 sessions.
+The server is a separate process, started as a user starts it. The clients are threads of this process, each with its
+own connection and session, like a browser; each sends its next puzzle when it has the answer to the last one. They
+speak plain HTTP, because gradio_client needs as much of the two cores as the server. Every round starts new sessions:
+`--rounds 10 --puzzles 20` makes 10,000 requests in 500 sessions.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from hrm_hf.app.context import AppSettings
 from hrm_hf.puzzles.sudoku.examples import EXAMPLES
 
 
-# in which the app compiles in the background what later visitors need
+# time for the app to compile models in the background
 _WARM_UP_SECONDS = 20
 
 
@@ -59,7 +59,7 @@ def served(models: str) -> Iterator[tuple[str, int, float]]:
 
 
 def answers(url: str) -> bool:
-    """Whether a page can be had."""
+    """Whether a page can be loaded."""
     try:
         with urllib.request.urlopen(url, timeout=30):
             return True
@@ -72,7 +72,7 @@ def memory_mb(process_id: int) -> float:
     for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"The process {process_id} is no longer there.")
+    raise RuntimeError(f"The process {process_id} no longer exists.")
 
 
 class Visitor:
@@ -88,10 +88,10 @@ class Visitor:
         self._session = uuid.uuid4().hex
 
     def solve(self, model: str, puzzle: str) -> tuple[float, bool]:
-        """Seconds that an answer took, and whether it is right.
+        """Seconds until an answer, and whether it is right.
 
         Raises:
-            RuntimeError: if there is an error in place of an answer.
+            RuntimeError: if there is an error instead of an answer.
         """
         start = time.perf_counter()
         asked = json.dumps({"data": [model, puzzle, 16, 1, True], "session_hash": self._session})
@@ -99,7 +99,7 @@ class Visitor:
         path = "/gradio_api/call/solve_puzzle"
         event = json.loads(self._answer("POST", path, asked, headers))["event_id"]
         *_, (kind, data) = re.findall(r"^event: (.*)\ndata: (.*)$", self._answer("GET", f"{path}/{event}"), re.M)
-        # the server closes what is idle for some seconds; the next request connects anew
+        # the server closes idle connections after some seconds; the next request connects again
         self._connection.close()
         if kind != "complete":
             raise RuntimeError(f"{kind}: {data}")
@@ -118,10 +118,10 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=str(ROOT / "runs" / "demo"), help="folder of models")
-    parser.add_argument("--model", default="model", help="name in it of a 6x6 Sudoku model")
+    parser.add_argument("--model", default="model", help="name of a 6x6 Sudoku model in the folder")
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--puzzles", type=int, default=4, help="of each client, one after the other")
-    parser.add_argument("--rounds", type=int, default=3, help="memory is noted after each")
+    parser.add_argument("--puzzles", type=int, default=4, help="puzzles per client, one after another")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; memory is measured after each")
     args = parser.parse_args()
     puzzles = [puzzle for kind in EXAMPLES[6].values() for puzzle in kind]
 
@@ -140,7 +140,7 @@ def main():
                 for turn in range(args.puzzles):
                     try:
                         done.append(visitor.solve(args.model, puzzles[(number + turn) % len(puzzles)]))
-                    # whatever a client gets instead of an answer is counted
+                    # count whatever a client gets instead of an answer
                     except Exception as error:
                         done.append(error)
                 return done

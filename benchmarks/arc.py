@@ -2,9 +2,9 @@
 
 python -m benchmarks.arc runs/arc_1 --variant canvases --evaluation runs/arc_1/test.json
 
-The run can come from another machine with a GPU; give --commit then. An evaluation is what
-`hrm-hf evaluate-arc --output` wrote; there may be several. Each makes a record per rule to count a task. A run that
-was stopped before its end has none, and gets a curve alone.
+The run can come from another machine with a GPU; then give --commit. An evaluation is a file from
+`hrm-hf evaluate-arc --output`; there may be several. Each makes one record per rule for scoring ARC tasks. A run that
+was stopped early has no evaluation and only gets a curve.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmarks.training_run import layers_per_segment, write_log
 from hrm_hf.utils.files import whole_file
 
 
-# how a task with several test inputs is counted, and the prefix of its scores
+# how an ARC task with several test inputs is scored, and the prefix of its scores
 RULES = {"all test inputs": "hrm", "share of test inputs": "trm"}
 
 
@@ -57,7 +57,7 @@ def records_of(run: dict, recipe: dict, evaluation: dict, variant: str) -> list[
     Args:
         run: result.json of the run.
         recipe: recipe.yaml of the run.
-        evaluation: what `hrm-hf evaluate-arc` wrote.
+        evaluation: output of `hrm-hf evaluate-arc`.
         variant: name of the records.
     """
     on_gpu = run["device"] != "cpu"
@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--variant", required=True, help="name of the records")
     parser.add_argument("--evaluation", type=Path, action="append", default=[], help="result of evaluate-arc")
     parser.add_argument("--commit", help="commit of the code that ran; this repository's by default")
-    parser.add_argument("--date", help="day of the run, as 2026-11-29; today by default")
+    parser.add_argument("--date", help="date of the run, such as 2026-11-29; today by default")
     args = parser.parse_args()
 
     path = RESULTS / f"arc_{args.variant}.json"

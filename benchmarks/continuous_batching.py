@@ -1,9 +1,9 @@
-"""How fast many prompts are continued: `generate_batch` (continuous batching) against `generate`, prompt by prompt.
+"""Speed for many prompts: `generate_batch` (continuous batching) against `generate`, prompt by prompt.
 
     python -m benchmarks.continuous_batching
 
-Greedy, with the text model that comes with the package, or another of `--model`; prompts are pieces of its own
-generated text of several lengths. Both must write the same tokens, or the benchmark fails.
+Greedy, with the text model of the package or that of `--model`; prompts are pieces of its own generated text, with
+different lengths. Both must write the same tokens, or the benchmark fails.
 """
 
 import statistics
@@ -20,7 +20,7 @@ from hrm_hf.checkpoints import SHIPPED_TEXT, load_causal_lm
 
 
 def prompts_of(model, count: int, longest: int) -> list[list[int]]:
-    """So many prompts of 1 to `longest` tokens, sampled from the model."""
+    """Prompts of 1 to `longest` tokens, sampled from the model."""
     start = torch.full((count, 1), model.config.bos_token_id, device=model.device)
     torch.manual_seed(0)
     texts = model.generate(start, max_new_tokens=longest - 1, do_sample=True, eos_token_id=None)
@@ -28,17 +28,17 @@ def prompts_of(model, count: int, longest: int) -> list[list[int]]:
 
 
 def measure(model, prompts: list[list[int]], new_tokens: int, repeats: int) -> list[dict[str, float]]:
-    """Speed of both ways, one after the other in every round.
+    """Speed of both methods, one after the other in every round.
 
     Raises:
-        RuntimeError: if the two write different tokens.
+        RuntimeError: if they write different tokens.
     """
     options = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": None}
-    # as many pages as the prompts can fill; by default they take most of the memory
+    # no more pages than the prompts can fill; by default they take most of the memory
     page_size, most = 32, max(map(len, prompts)) + new_tokens
     num_blocks = len(prompts) * (-(-most // page_size) + 1)
     pages = ContinuousBatchingConfig(page_size=page_size, num_blocks=num_blocks, max_batch_tokens=512)
-    # continuous batching knows no "never": -1 is no token
+    # continuous batching has no setting for "never"; -1 is not a token
     generation = transformers.GenerationConfig(max_new_tokens=new_tokens, do_sample=False, eos_token_id=-1)
     written = {}
 
@@ -67,19 +67,19 @@ def measure(model, prompts: list[list[int]], new_tokens: int, repeats: int) -> l
         for variant, found in seconds.items()
     ]
     if written["generate"] != written["generate_batch"]:
-        raise RuntimeError("generate_batch wrote other tokens than generate; nothing was measured.")
+        raise RuntimeError("generate_batch and generate wrote different tokens; nothing was measured.")
     records[1]["ratio"] = round(records[0]["seconds"] / records[1]["seconds"], 2)
     return records
 
 
 def main(
-    model: Annotated[str, typer.Option(help="A folder of a text model, or its name on the Hub.")] = str(SHIPPED_TEXT),
-    prompts: Annotated[int, typer.Option(help="How many at a time.")] = 16,
+    model: Annotated[str, typer.Option(help="Folder of a text model, or its name on the Hub.")] = str(SHIPPED_TEXT),
+    prompts: Annotated[int, typer.Option(help="Number of prompts at a time.")] = 16,
     longest: Annotated[int, typer.Option(help="Tokens of the longest prompt.")] = 64,
-    new_tokens: Annotated[int, typer.Option(help="Tokens to write after each.")] = 64,
-    repeats: Annotated[int, typer.Option(help="Rounds; the median counts.")] = 3,
+    new_tokens: Annotated[int, typer.Option(help="Tokens to write after each prompt.")] = 64,
+    repeats: Annotated[int, typer.Option(help="Rounds; the median is recorded.")] = 3,
 ):
-    """Measure, print, and write a record of results."""
+    """Measure, print, and write a record."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = load_causal_lm(model)[0].to(device)
     measured = measure(loaded, prompts_of(loaded, prompts, longest), new_tokens, repeats)

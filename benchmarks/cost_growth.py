@@ -1,10 +1,10 @@
-"""How time and memory of a training step grow: with the sequence, the width, the cycles and the segments.
+"""How time and memory of a training step grow with the sequence, the width, the cycles and the segments.
 
 python -m benchmarks.cost_growth
 
-One thing is changed at a time. Memory is what a step keeps for its backward pass, counted in bytes of saved tensors,
-so that it means the same on every machine. It must not grow with cycles that run without gradient, nor with segments,
-of which every step computes one.
+One thing is changed at a time. Memory is counted as the bytes of tensors that a step saves for its backward pass, so
+it is the same on every machine. It must not grow with cycles without gradient, nor with segments, since every step
+computes one.
 """
 
 import json
@@ -36,7 +36,7 @@ AXES: dict[str, list[dict]] = {
 
 
 def saved_bytes(step, batch: dict[str, torch.Tensor]) -> int:
-    """Bytes that a step keeps for its backward pass, weights not counted."""
+    """Bytes that a step saves for its backward pass, without weights."""
     weights = {param.untyped_storage().data_ptr() for param in step.model.parameters()}
     sizes: dict[int, int] = {}
 
@@ -57,7 +57,7 @@ def _again(step, batch: dict[str, torch.Tensor], number: int):
 
 
 def draw(records: list[dict], path: Path):
-    """A panel for each thing that is changed: time and memory against it."""
+    """One panel per changed quantity: time and memory against it."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, len(AXES), figsize=(11, 2.9), layout="constrained")
@@ -81,12 +81,12 @@ def draw(records: list[dict], path: Path):
 
 
 def main(
-    batch_size: Annotated[int | None, typer.Option(help="16 by default on a CPU, 384 on a GPU.")] = None,
-    repeats: Annotated[int, typer.Option(help="Steps that are timed.")] = 5,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size; by default 16 on a CPU, 384 on a GPU.")] = None,
+    repeats: Annotated[int, typer.Option(help="Number of timed steps.")] = 5,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
-    """Measure, write a record of each point and draw them."""
+    """Measure, write one record per point and draw them."""
     on_gpu = torch.cuda.is_available()
     accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no")
     batch_size = batch_size or (384 if on_gpu else 16)

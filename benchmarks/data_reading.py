@@ -1,10 +1,10 @@
-"""How fast training examples are read, augmentation included, against a plain read of tensors that are there already.
+"""How fast training examples are read, including augmentation, compared to plain reads of existing tensors.
 
 python -m benchmarks.data_reading data/sudoku-9x9 data/maze-30x30 data/arc-1
 python -m benchmarks.data_reading data/arc-1 --seconds 1 --output reading.json
 
-One process on one core, as a worker of a `DataLoader` does it. The plain read takes random rows of uint8 arrays that
-are in memory, as the original's are at best, and makes int64 tensors of them with -100 for padding labels.
+One process on one core, like a worker of a `DataLoader`. The plain read takes random rows of uint8 arrays in memory
+(the best case of the original) and makes int64 tensors of them, with -100 for padding labels.
 """
 
 import json
@@ -32,7 +32,7 @@ PLAIN_BATCHES = 40
 def open_folder(folder: Path) -> tuple[Draws, dict]:
     """The draws of a data set's training split; and `rows`, `examples` and `augmentations` of its records.
 
-    `rows` counts the rows of all Parquet files of a data set, `examples` what these stand for.
+    `rows` counts the rows of all Parquet files of a data set, `examples` the examples in them.
     """
     rows, puzzles = split_rows(folder), open_puzzles(str(folder), "train")
     record = {"rows": sum(rows.values()), "examples": sum(rows.values()), "augmentations": "drawn"}
@@ -43,7 +43,7 @@ def open_folder(folder: Path) -> tuple[Draws, dict]:
 
 
 def plain_read(draws: Draws, batch_size: int) -> Callable[[list[int]], dict[str, torch.Tensor]]:
-    """Reads random rows of the first examples, which are made before."""
+    """Reads random rows of the first examples, which are made beforehand."""
     batches = [
         draws.__getitems__(list(range(start, start + batch_size)))
         for start in range(0, PLAIN_BATCHES * batch_size, batch_size)
@@ -62,7 +62,7 @@ def plain_read(draws: Draws, batch_size: int) -> Callable[[list[int]], dict[str,
 
 
 def examples_per_second(read: Callable[[list[int]], dict], batch_size: int, seconds: float) -> float:
-    """Examples per second of reading batch after batch for some seconds; the first batch is not counted."""
+    """Examples per second when batches are read for some seconds; the first batch is not counted."""
     read(list(range(batch_size)))
     start, num_read = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < seconds:
@@ -73,13 +73,13 @@ def examples_per_second(read: Callable[[list[int]], dict], batch_size: int, seco
 
 def main(
     folders: Annotated[list[Path], typer.Argument(help="Data set folders of Sudoku, mazes or ARC.")],
-    batch_size: Annotated[int, typer.Option(help="Examples read at a time.")] = 768,
-    seconds: Annotated[float, typer.Option(help="How long each variant is measured.")] = 5.0,
+    batch_size: Annotated[int, typer.Option(help="Number of examples read at a time.")] = 768,
+    seconds: Annotated[float, typer.Option(help="Seconds of measuring per variant.")] = 5.0,
     output: Annotated[
-        Path | None, typer.Option(help="File to write instead of benchmarks/results/data_reading.json.")
+        Path | None, typer.Option(help="Write to this file instead of benchmarks/results/data_reading.json.")
     ] = None,
 ):
-    """Measure data set folders and write a record of each, and one of the plain read."""
+    """Measure data set folders; write one record for each, and one for the plain read."""
     torch.set_num_threads(1)
     records = []
     for folder in folders:
@@ -104,10 +104,10 @@ def main(
                 "benchmark": "data_reading",
                 "variant": f"{folder.name}, plain tensors",
                 **common,
-                # what is drawn when it is read is not there as tensors
+                # examples that are generated while reading do not exist as tensors
                 "augmentations": 0 if record["augmentations"] == "drawn" else record["augmentations"],
                 "examples_per_s": round(examples_per_second(plain, batch_size, seconds)),
-                # question and answer of every example, a byte a token
+                # question and answer of every example, one byte per token
                 "bytes_on_disk": 2 * num_tokens * record["examples"],
             },
         ]

@@ -1,16 +1,16 @@
-"""Exported models on this computer against PyTorch: as many hard Sudoku solved, and how fast, one puzzle at a time.
+"""Exported models against PyTorch on this computer: hard Sudoku solved, and how fast, one puzzle at a time.
 
     hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out build/sudoku-hard
     python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz
     python -m benchmarks.exported build/sudoku-hard --csv test.csv.gz --puzzles 10000 --record int8 \\
         --by "onnxruntime float32" --by "onnxruntime int8"
 
-The last one, two hours of one core for all puzzles of the test split, is the record that decides whether int8
-may be a default: each puzzle is asked both ways, and what one solves and the other does not is counted.
+The last command takes two hours on one core for all puzzles of the test split. Its record decides whether int8 may be
+the default: it counts the puzzles that only one of the two models solves.
 
-A line of the CSV is `source,question,answer,rating`; without one, hard puzzles are generated. Two ways to ask: a
-single pass of 16 segments, and the 64 segments on 8 copies at most of `hrm-hf solve`. Every answer is judged by the
-rules. Times are of the process, all threads together; on a busy machine those by the clock say little.
+A line of the CSV is `source,question,answer,rating`; without a CSV, hard puzzles are generated. There are two ways to
+solve: a single pass of 16 segments, and 64 segments on at most 8 copies, as in `hrm-hf solve`. Every answer is checked
+by the rules. Times are CPU times of all threads of the process; on a busy machine, wall times say little.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from hrm_hf.utils.statistics import binomial_interval
 
 
 RUNNERS = ("torch float32", "onnxruntime float32", "onnxruntime int8")
-# share of the puzzles that int8 may lose, at the lower end of the 95 % interval, and still be called as good
+# share of the puzzles that int8 may lose, at the lower end of the 95 % interval, to count as equally good
 MOST_LOST = 0.005
 WAYS = {"single": (1, 16), "copies": (SHIPPED_SAMPLES, SHIPPED_SEGMENTS)}
 
@@ -90,10 +90,10 @@ def measure(model, processor, puzzles: list[str], way: str) -> tuple[dict, np.nd
 
 
 def paired(by_first: np.ndarray, by_other: np.ndarray) -> dict:
-    """What another solves of the same puzzles, against the first: fields of a record.
+    """Another runtime against the first on the same puzzles: fields of a record.
 
-    The interval is that of a difference of paired shares (Wald). A half is added to each count that it is made of, so
-    that it is no point where the two never differ.
+    The interval is for a difference of paired shares (Wald). One half is added to each count, so that it does not
+    shrink to a point if the two never differ.
     """
     lost, won, n = int((by_first & ~by_other).sum()), int((by_other & ~by_first).sum()), len(by_first)
     half = 1.96 * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
@@ -110,12 +110,12 @@ def paired(by_first: np.ndarray, by_other: np.ndarray) -> dict:
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="that hrm-hf export --format onnx wrote")
+    parser.add_argument("folder", type=Path, help="folder written by hrm-hf export --format onnx")
     parser.add_argument("--csv", type=Path, help="puzzles; generated ones by default")
     parser.add_argument("--puzzles", type=int, default=100)
-    parser.add_argument("--by", action="append", choices=RUNNERS, help="repeat for more; by default all")
+    parser.add_argument("--by", action="append", choices=RUNNERS, help="runtime; repeat for several; by default all")
     parser.add_argument("--record", default="exported", help="name of the record (default: exported)")
-    parser.add_argument("--way", action="append", choices=WAYS, help="repeat for more; by default both")
+    parser.add_argument("--way", action="append", choices=WAYS, help="repeat for several; by default both")
     args = parser.parse_args()
     torch.set_num_threads(1)
     puzzles = read_puzzles(args.csv, args.puzzles)

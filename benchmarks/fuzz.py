@@ -1,4 +1,4 @@
-"""Fuzz the product with seeded inputs and write the record: how many, and what failed.
+"""Fuzz the product with seeded inputs and write a record with their number and failures.
 
 python -m benchmarks.fuzz                      # 10,000 inputs, benchmarks/results/fuzz.json
 python -m benchmarks.fuzz --inputs 500000 --minutes 60 --first-seed 100000 --no-record
@@ -26,9 +26,9 @@ from tests.fuzz.targets import SECONDS, TARGETS, run_input
 
 
 def main(
-    inputs: Annotated[int, typer.Option(help="How many at most, of all targets together.")] = 10_000,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many, if they come first.")] = None,
-    first_seed: Annotated[int, typer.Option(help="Of the inputs of each target.")] = 0,
+    inputs: Annotated[int, typer.Option(help="Maximum number of inputs, over all targets.")] = 10_000,
+    minutes: Annotated[float | None, typer.Option(help="Maximum number of minutes.")] = None,
+    first_seed: Annotated[int, typer.Option(help="Seed of the first input of each target.")] = 0,
     record: Annotated[bool, typer.Option(help="Write benchmarks/results/fuzz.json.")] = True,
 ):
     """Run the fuzzers."""

@@ -1,13 +1,13 @@
-"""How fast puzzles are solved: puzzles/s and milliseconds a puzzle, with and without early stopping.
+"""How fast puzzles are solved: puzzles/s and milliseconds per puzzle, with and without early stopping.
 
 python -m benchmarks.inference                          # the shipped model on the hard puzzles of this repository
 python -m benchmarks.inference --dataset data/sudoku-hard-50k --published
 
 Lines: the shipped model (1.7 M parameters) with `full` 16 segments, and with `early_stop`; with --published also the
-published shape (27 M parameters, random weights), which is what the original's 1,612 puzzles/s on an H100 are about:
-16 segments, no early stopping. On a CPU by `HRMForGridTask.solve`, batch by batch, where finished puzzles leave the
-batch. On a GPU by `solve_in_slots`, where they make room for the next, a segment is one CUDA graph, and blocks are
-compiled; `fused` with the Triton kernels beside.
+published shape (27 M parameters, random weights), for which the original has 1,612 puzzles/s on an H100 with 16
+segments and no early stopping. On a CPU, `HRMForGridTask.solve` solves batch by batch, and finished puzzles leave the
+batch. On a GPU, `solve_in_slots` replaces them with the next, a segment is one CUDA graph, and blocks are compiled;
+`fused` also uses the Triton kernels.
 """
 
 import json
@@ -31,7 +31,7 @@ from modeling_hrm import HRMForGridTask
 
 SEGMENTS = 16
 NUM_PUZZLES = 2048
-SETTINGS = ("compiled", "fused")  # in this order, because the kernels stay in a model
+SETTINGS = ("compiled", "fused")  # in this order, because a model keeps the kernels
 
 
 def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
@@ -50,12 +50,12 @@ def puzzles_of(dataset: Path | None, count: int) -> torch.Tensor:
 def measure(
     model: HRMForGridTask, puzzles: torch.Tensor, batch_size: int, early_stop: bool, repeats: int
 ) -> dict[str, float]:
-    """Speed of solving so many puzzles at a time."""
+    """Speed of solving a number of puzzles at a time."""
     device = model.device
     on_gpu = device.type == "cuda"
     solve = solver(model, batch_size, in_slots=on_gpu)
     if on_gpu:
-        # enough that the recording, and the slots that run dry at the end, weigh little
+        # enough for recording, and slots without puzzles at the end, to have little effect
         count = max(256, 4 * batch_size)
         rounds = [puzzles.repeat(-(-count // len(puzzles)), 1)[:count].to(device)]
     else:
@@ -67,7 +67,7 @@ def measure(
         segments.append(output.segments.float().mean().item())
 
     times = durations(solve_round, min(3, len(rounds)), max(repeats, len(rounds)), device)
-    seconds = statistics.fmean(times)  # puzzles differ, so it is the mean that tells how many are solved in a second
+    seconds = statistics.fmean(times)  # puzzles differ, so the mean determines the number solved per second
     return {
         "batch_size": batch_size,
         "puzzles": len(rounds[0]),
@@ -79,7 +79,7 @@ def measure(
 
 
 def prepare_for_gpu(model: HRMForGridTask, setting: str):
-    """Compile the blocks anew, so that they are for one size of batch; with the Triton kernels within if `fused`."""
+    """Compile the blocks again, for one batch size; with the Triton kernels if `fused`."""
     torch.compiler.reset()
     if setting == "fused":
         from hrm_hf.kernels import use_fused_kernels
@@ -91,13 +91,13 @@ def prepare_for_gpu(model: HRMForGridTask, setting: str):
 def main(
     dataset: Annotated[Path | None, typer.Option(help="Data set folder; its test split is solved.")] = None,
     published: Annotated[bool, typer.Option(help="Also measure the published shape.")] = False,
-    batch_size: Annotated[list[int] | None, typer.Option(help="1, 64 and 2048 by default; on a CPU 1 and 64.")] = None,
-    repeats: Annotated[int, typer.Option(help="Batches that are timed; on a GPU rounds of 4 batches.")] = 4,
-    setting: Annotated[list[str] | None, typer.Option(help="On a GPU: 'compiled', 'fused'; both by default.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(help="By default 1, 64 and 2048; on a CPU 1 and 64.")] = None,
+    repeats: Annotated[int, typer.Option(help="Number of timed batches; on a GPU, of rounds of 4 batches.")] = 4,
+    setting: Annotated[list[str] | None, typer.Option(help="On a GPU 'compiled' or 'fused'; both by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
-    """Measure and write a record of each line."""
+    """Measure and write one record per line."""
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     puzzles = puzzles_of(dataset, NUM_PUZZLES if on_gpu else 64)
@@ -115,7 +115,7 @@ def main(
                         prepare_for_gpu(model, how)
                     for early_stop in (False, True):
                         if early_stop and name == "published":
-                            continue  # random weights never believe themselves
+                            continue  # random weights never halt
                         kind = ("early_stop" if early_stop else "full") + (", fused" if how == "fused" else "")
                         records.append(
                             {

@@ -1,9 +1,9 @@
-"""What a table of puzzle embeddings costs in training, from a thousand rows to the 1.3 million of ARC augmented.
+"""The cost of a table of puzzle embeddings in training, from a thousand rows to the 1.3 million of augmented ARC.
 
 python -m benchmarks.puzzle_table
 
-A step touches the rows of its batch and no others: neither the gradient, nor the optimizer's state, nor the moving
-average is ever as large as the table, so that time, and memory beside the table itself, must not grow with its rows.
+A step only touches the rows of its batch: neither the gradient, nor the optimizer's state, nor the moving average is
+ever as large as the table. So time, and memory besides the table itself, must not grow with the number of rows.
 """
 
 import json
@@ -43,7 +43,7 @@ VARIANTS["table"] = (NETWORK, OPTIONS)
 
 
 def measure(rows: int, batch_size: int, repeats: int) -> dict:
-    """The record of a table, which wants a process of its own: its peak memory is that of the process."""
+    """The record of a table; it needs its own process, because it reports the peak memory of the process."""
     on_gpu = torch.cuda.is_available()
     accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no")
     device = accelerator.device
@@ -74,11 +74,11 @@ def measure(rows: int, batch_size: int, repeats: int) -> dict:
 
 def main(
     rows: Annotated[int | None, typer.Option(help="Measure one table in this process and print its record.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Sequences in a step.")] = 32,
-    repeats: Annotated[int, typer.Option(help="Steps that are timed.")] = 15,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Sequences per step.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Number of timed steps.")] = 15,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
-    """Measure all tables, each in a process of its own, and write a record of each."""
+    """Measure all tables, each in its own process, and write one record per table."""
     if rows is not None:
         print(json.dumps(measure(rows, batch_size, repeats)))
         return

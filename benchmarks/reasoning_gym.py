@@ -3,8 +3,8 @@
     uv run dataset_scripts/reasoning_gym_grids.py data/reasoning-gym
     python -m benchmarks.reasoning_gym data/reasoning-gym
 
-A run per task: `hrm-hf data grid`, recipes/grid.yaml as it is, `hrm-hf evaluate` on the test split. A task
-that is in the records already is kept, unless it is named by `--task`.
+One run per task: `hrm-hf data grid`, recipes/grid.yaml unchanged, `hrm-hf evaluate` on the test split. Tasks that are
+already in the records are skipped unless `--task` names them.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def measure(task: str, table: Path, seed: int) -> dict:
         seed: of the run.
     """
     data, run = ROOT / "data" / f"reasoning-gym-{task}", ROOT / "runs" / "reasoning_gym" / task
-    # a symbol may be so rare that no training row has it
+    # a rare symbol may be missing from all training rows
     build_grid(str(table), output_dir=data, on_error="skip", overwrite=True)
     one_core = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "train_accelerate.py", "recipes/grid.yaml", "--dataset", str(data)]
@@ -72,10 +72,10 @@ def measure(task: str, table: Path, seed: int) -> dict:
         "board": f"{puzzles.processor.height}x{puzzles.processor.width}",
         "symbols": len(puzzles.processor.symbols),
         "asked_cells": int((examples["labels"][0] != IGNORE_INDEX).sum()),
-        # of a model that gives the question back
+        # accuracy of returning the question
         "question_is_answer": is_right.all(1).double().mean().item(),
         "steps": result["steps"],
-        # of the whole training process; the clock also counts what else the machine does
+        # of the whole training process; wall time also depends on other load
         "cpu_minutes": minutes,
         "load_average": round(os.getloadavg()[1], 1),
         "seed": seed,
@@ -84,7 +84,7 @@ def measure(task: str, table: Path, seed: int) -> dict:
 
 
 def _cpu_minutes() -> float:
-    """Of the processes that were started here and have ended."""
+    """CPU minutes of finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (usage.ru_utime + usage.ru_stime) / 60
 
@@ -92,15 +92,17 @@ def _cpu_minutes() -> float:
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the files of dataset_scripts/reasoning_gym_grids.py")
-    parser.add_argument("--task", action="append", choices=TASKS, help="measure anew; by default all without a record")
+    parser.add_argument("folder", type=Path, help="folder with the files of dataset_scripts/reasoning_gym_grids.py")
+    parser.add_argument(
+        "--task", action="append", choices=TASKS, help="measure again; by default all without a record"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the runs")
     args = parser.parse_args()
     records = read_records(NAME) if (RESULTS / f"{NAME}.json").is_file() else []
     known = {record["variant"]: record for record in records}
     for task in args.task or [task for task in TASKS if task not in known]:
         known[task] = measure(task, args.folder / f"{task}.jsonl", args.seed)
-        # after each, so that a run that is stopped has recorded what it measured
+        # after each, so that a run that is stopped keeps its results
         print(write_records(NAME, [known[name] for name in TASKS if name in known]))
 
 

@@ -1,6 +1,6 @@
-"""Result records: what every benchmark writes into benchmarks/results/<name>.json.
+"""Result records, which every benchmark writes to benchmarks/results/<name>.json.
 
-A file is a list of records, one a line of its table. Every record has `benchmark`, `variant`, `device`, `torch`,
+A file is a list of records, one per line of its table. Every record has `benchmark`, `variant`, `device`, `torch`,
 `transformers`, `commit` and `date`; the other keys depend on the benchmark.
 """
 
@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def current_commit() -> str:
-    """Abbreviated commit of this repository, with `+` when the tree has changes that are not committed."""
+    """Abbreviated commit of this repository, with `+` if there are uncommitted changes."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -41,7 +41,7 @@ def processor_name() -> str:
 
 
 def read_log(file: Path) -> tuple[list[dict], list[dict]]:
-    """Lines of training and lines of evaluation of the log.jsonl of a run, or of what is kept of it."""
+    """Lines of training and lines of evaluation of the log.jsonl of a run, or of a shortened copy."""
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     return [line for line in lines if "loss" in line], [line for line in lines if "eval_n" in line]
 
@@ -50,8 +50,8 @@ def single_pass(result: dict, test: dict) -> dict:
     """Fields of a record of a Sudoku model that was trained and then tested once on every puzzle.
 
     Args:
-        result: what training wrote into result.json.
-        test: what `hrm-hf evaluate --output` wrote.
+        result: result.json of the training.
+        test: output of `hrm-hf evaluate --output`.
     """
     return {
         "train_puzzles": result["train_puzzles"],
@@ -71,12 +71,12 @@ def single_pass(result: dict, test: dict) -> dict:
 
 
 def write_records(name: str, records: list[dict], commit: str | None = None, day: str | None = None) -> Path:
-    """Write records with commit and date added, where they have none, beside and then renamed.
+    """Write records, adding commit and date if missing, to a temporary file that is then renamed.
 
     Args:
         name: file name without ending.
-        records: what was measured, with `benchmark`, `variant`, `device`, `torch`, `transformers`.
-        commit: that of the code that was measured; the current one by default.
+        records: measurements with `benchmark`, `variant`, `device`, `torch`, `transformers`.
+        commit: of the measured code; the current one by default.
         day: ISO date of the measurement; today by default.
 
     Raises:
@@ -90,7 +90,7 @@ def write_records(name: str, records: list[dict], commit: str | None = None, day
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     with whole_file(path) as partial:
-        # a record of before, which is kept, has its own
+        # an earlier record that is kept has its own
         partial.write_text(json.dumps([record | (stamp | record) for record in records], indent=2) + "\n")
     return path
 

@@ -1,11 +1,11 @@
-"""Sudoku of 17 clues, the fewest that there can be, for benchmarks.sudoku_kinds: benchmarks/seventeen_clues.txt.
+"""Sudoku with 17 clues, the minimum, for benchmarks.sudoku_kinds: benchmarks/seventeen_clues.txt.
 
     python -m benchmarks.seventeen_clues            # two minutes on two cores; equal seeds find equal puzzles
 
-Such puzzles cannot be generated in reasonable time; most of the known ones were found near others. So was this list:
-it begins with the first 19 of Gordon Royle's collection (Minimum Sudoku, University of Western Australia,
-https://school.maths.uwa.edu.au/~gordon/sudokumin.php), takes away one or two clues of a puzzle and adds as many. What
-has one solution by exact search and equals no other up to symmetry is kept, and looked around in its turn.
+Such puzzles cannot be generated in reasonable time; most known ones were found near others. So were those in this
+list: it starts with the first 19 of Gordon Royle's collection (Minimum Sudoku, University of Western Australia,
+https://school.maths.uwa.edu.au/~gordon/sudokumin.php), removes one or two clues of a puzzle and adds as many. A puzzle
+that has one solution by exact search and equals no other up to symmetry is kept, and the search goes on from it.
 """
 
 import argparse
@@ -47,8 +47,8 @@ ROYLE = (
 )
 SIZE, CELLS = 9, 81
 UNITS = units_of(SIZE)
-# solutions of a puzzle with two clues less that are drawn before pairs of clues are tried: a pair that two of these
-# have in common leaves two solutions
+# solutions of a puzzle without two of its clues that are drawn before pairs of clues are tried: a pair that two of
+# these have in common leaves two solutions
 SAMPLED_SOLUTIONS = 3000
 
 
@@ -58,11 +58,11 @@ def read_puzzles() -> np.ndarray:
 
 
 def boards_of(lines: list[str] | tuple[str, ...]) -> np.ndarray:
-    """Boards `(puzzles, 81)` uint8 of lines with `0` or `.` for a blank cell."""
+    """Boards `(puzzles, 81)` uint8 from lines with `0` or `.` for a blank cell."""
     return np.array([[0 if cell == "." else int(cell) for cell in line] for line in lines], dtype=np.uint8)
 
 
-# not cached on disk: numba would not notice a change of the solver that is compiled into it
+# not cached on disk: numba would not notice changes of the solver compiled into it
 @numba.njit(nogil=True)
 def _random_solutions(puzzle, units, number, seed):
     """Solutions of a puzzle by searches in random order, `(number, 81)`; some may be equal."""
@@ -75,7 +75,7 @@ def _random_solutions(puzzle, units, number, seed):
 
 
 def clues_that_fit(puzzle: np.ndarray) -> list[tuple[int, int]]:
-    """Clues (cell, digit) that may be added to a puzzle `(81,)` without two equal ones in a row, column or box."""
+    """Clues (cell, digit) that can be added to a puzzle `(81,)` without repeating a digit in a row, column or box."""
     free = []
     for cell in np.flatnonzero(puzzle == 0):
         taken = set(puzzle[(UNITS == UNITS[:, cell, None]).any(0)].tolist())
@@ -84,7 +84,7 @@ def clues_that_fit(puzzle: np.ndarray) -> list[tuple[int, int]]:
 
 
 def with_clues(puzzle: np.ndarray, additions: list[tuple[tuple[int, int], ...]]) -> np.ndarray:
-    """Those of the puzzles with each of the additions of clues that have one solution, `(found, 81)` uint8."""
+    """The puzzle with each addition of clues that gives one solution, `(found, 81)` uint8."""
     if not additions:
         return np.zeros((0, CELLS), dtype=np.uint8)
     boards = np.tile(puzzle, (len(additions), 1))
@@ -95,7 +95,7 @@ def with_clues(puzzle: np.ndarray, additions: list[tuple[tuple[int, int], ...]])
 
 
 def swap_one(puzzle: np.ndarray) -> np.ndarray:
-    """All puzzles with one solution that differ from this one `(81,)` in one clue, `(found, 81)`, itself included."""
+    """All puzzles with one solution that differ from this one `(81,)` in one clue, `(found, 81)`, including itself."""
     found = []
     for cell in np.flatnonzero(puzzle):
         rest = puzzle.copy()
@@ -105,7 +105,7 @@ def swap_one(puzzle: np.ndarray) -> np.ndarray:
 
 
 def swap_two(puzzle: np.ndarray, cells: tuple[int, int], seed: int) -> np.ndarray:
-    """All puzzles with one solution that have two clues in place of those in `cells`, `(found, 81)`, this included."""
+    """All puzzles with one solution that replace the two clues in `cells`, `(found, 81)`, including this one."""
     rest = puzzle.copy()
     rest[list(cells)] = 0
     free = clues_that_fit(rest)
@@ -121,11 +121,11 @@ def swap_two(puzzle: np.ndarray, cells: tuple[int, int], seed: int) -> np.ndarra
 
 
 def search(pairs: int, seed: int) -> np.ndarray:
-    """Look around the known puzzles.
+    """Search around the known puzzles.
 
     Args:
-        pairs: how many times two clues are taken away.
-        seed: of which, and of the solutions that are drawn.
+        pairs: number of times that two clues are removed.
+        seed: for the choice of clues and the drawn solutions.
 
     Returns:
         Puzzles of 17 clues with one solution each, no two equal up to symmetry, `(found, 81)`, the known ones first.
@@ -137,7 +137,7 @@ def search(pairs: int, seed: int) -> np.ndarray:
     waiting: list[tuple[np.ndarray, tuple[int, int]]] = []
 
     def keep(boards: np.ndarray) -> None:
-        """Keep those that are new, and all that single swaps lead to from there."""
+        """Keep new ones, and all that single swaps reach from them."""
         while len(boards):
             new = [
                 (mark, board)
@@ -150,7 +150,7 @@ def search(pairs: int, seed: int) -> np.ndarray:
             boards = np.concatenate([swap_one(board) for _, board in new]) if new else boards[:0]
 
     keep(known)
-    # rounds of a fixed number, so that the result does not depend on how many run at a time
+    # rounds of fixed size, so that the result does not depend on how many run in parallel
     step = 20
     with ThreadPoolExecutor(2) as pool, tqdm(total=pairs, unit="pair") as bar:
         for start in range(0, pairs, step):
@@ -166,13 +166,13 @@ def search(pairs: int, seed: int) -> np.ndarray:
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=200, help="how many times two clues are taken away")
+    parser.add_argument("--pairs", type=int, default=200, help="number of times that two clues are removed")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     found = search(args.pairs, args.seed)
     with whole_file(FILE) as partial:
         partial.write_text("\n".join(format_boards(found)) + "\n")
-    print(f"{len(found)} puzzles of 17 clues, {len(ROYLE)} of them known before; written to {FILE}")
+    print(f"{len(found)} puzzles of 17 clues, {len(ROYLE)} of them already known; written to {FILE}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The same training run on one GPU and on several, by DDP and by FSDP2: do the losses agree, and how fast is it?
+"""The same training run on one GPU and on several, with DDP and FSDP2: do the losses agree, and how fast is it?
 
 python -m benchmarks.several_gpus data/sudoku-hard                  # all GPUs of this machine
 
 Each line is two runs of train_accelerate.py, started by `accelerate launch` with the files of recipes/accelerate, on
-the published shape with lean halting. Losses are compared in float32, over steps that see the same batches, and the
-three runs of that share the GPUs; speed is that of bfloat16 with compiled blocks, each alone, with the Triton kernels
-where they may be used. A way that fails or does not end is recorded as such.
+the published shape with lean halting. Losses are compared in float32, over steps with the same batches, and these
+three runs share the GPUs. Speed is measured in bfloat16 with compiled blocks, one run at a time, with the Triton
+kernels if they can be used. If a method fails or does not end, the record says so.
 """
 
 import json
@@ -30,7 +30,7 @@ COMMON = (
     "--halting lean --report_to none --overwrite_output_dir true --eval_steps 100000 --max_eval_rows 16 "
     "--eval_max_segments 1 --num_workers 2"
 )
-# exploration draws differ between processes, so there is none where losses are compared
+# exploration draws differ between processes, so there is none when losses are compared
 COMPARED = (
     "--max_steps 20 --warmup_steps 5 --halt_exploration_prob 0 --log_steps 1 --mixed_precision no --compile false"
 )
@@ -41,7 +41,7 @@ def train(how: str, processes: int, options: str, dataset: Path, output: Path, s
     """Lines of training of a run's log.
 
     Raises:
-        RuntimeError: if the run fails or does not end in time, or was one of other processes than were asked for.
+        RuntimeError: if the run fails, does not end in time, or ran on a different number of processes.
     """
     config = ROOT / "recipes" / "accelerate" / CONFIGS[how]
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
@@ -52,29 +52,29 @@ def train(how: str, processes: int, options: str, dataset: Path, output: Path, s
     try:
         _, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)  # the processes that it started, too
+        os.killpg(process.pid, signal.SIGKILL)  # including the processes that it started
         _, errors = process.communicate()
         raise RuntimeError(f"{how} had not ended after {seconds} s: {errors[-1500:]}") from error
     if process.returncode != 0:
         raise RuntimeError(f"{how} ended with {process.returncode}: {errors[-1500:]}")
     started = json.loads((output / "result.json").read_text())["processes"]
     if started != processes:
-        raise RuntimeError(f"{how} was to run on {processes} processes and ran on {started}.")
+        raise RuntimeError(f"{how} should run on {processes} processes, but ran on {started}.")
     lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if "loss" in line]
 
 
 def main(
-    dataset: Annotated[Path, typer.Argument(help="Folder of 9x9 Sudoku.")],
+    dataset: Annotated[Path, typer.Argument(help="Data set folder of 9x9 Sudoku.")],
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/several_gpus"),
-    seconds: Annotated[float, typer.Option(help="Time that a run may take.")] = 240,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of into benchmarks/results.")] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy of it.")] = None,
+    seconds: Annotated[float, typer.Option(help="Maximum seconds per run.")] = 240,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
-    """Train, compare and write a record of each way."""
+    """Train, compare and write one record per method."""
     num_gpus = torch.cuda.device_count()
     if num_gpus < 2:
-        raise typer.BadParameter(f"This machine has {num_gpus} GPUs, and two are wanted; run it on one that has.")
+        raise typer.BadParameter(f"This machine has {num_gpus} GPUs; run this on a machine with at least two.")
     processes = {how: 1 if how == "one" else num_gpus for how in CONFIGS}
 
     def attempt(how: str, options: str, name: str) -> list[dict] | str:

@@ -1,9 +1,9 @@
-"""Records what the shipped models compute for one input each, for tests/test_shipped_figures.py.
+"""Record what the shipped models compute for one input each, for tests/test_shipped_figures.py.
 
     python -m benchmarks.shipped_figures
 
-Rewrites the figures of tests/golden/shipped.json from the inputs that stand in it. Run it when a shipped model is
-replaced, not when its figures have changed by themselves: that they do not is what the test is for.
+Rewrites the figures of tests/golden/shipped.json from the inputs in it. Run it when a shipped model is replaced, not
+when its figures have changed for another reason: the test exists to detect that.
 """
 
 import json
@@ -22,11 +22,11 @@ NUM_LOGITS = 12
 
 
 def summary(logits: torch.Tensor, **values: torch.Tensor | None) -> dict[str, list[float]]:
-    """Figures that change if anything about the logits does: their norm, their sum and some of them.
+    """Figures that change with any change of the logits: their norm, their sum and some of them.
 
     Args:
         logits: of one puzzle, `(1, tokens, vocab_size)`.
-        values: more figures, one each; `None` is left out.
+        values: one more figure each; `None` is left out.
     """
     flat = logits.float().flatten()
     chosen = torch.linspace(0, len(flat) - 1, NUM_LOGITS).long()
@@ -43,14 +43,14 @@ def grid_figures(name: str, puzzle: str | list, identifier: str | None) -> dict[
 
     Args:
         name: folder of the model in hrm_hf/pretrained.
-        puzzle: as its processor takes it.
-        identifier: of the puzzle, for a model that tells puzzles apart.
+        puzzle: input of its processor.
+        identifier: of the puzzle, for a model that distinguishes puzzles.
     """
     model, processor = load_checkpoint(str(ROOT / "hrm_hf" / "pretrained" / name))
     inputs = dict(processor(puzzle, identifiers=identifier, return_tensors="pt"))
     carry, figures = None, {}
     for segment in range(1, max(SEGMENTS) + 1):
-        # without the carry's rule that a sequence starts anew after it has halted
+        # without the carry's rule that a sequence starts again after halting
         output = model.float()(**inputs, carry=carry)
         carry = output.carry
         carry.halted = torch.zeros_like(carry.halted)
@@ -77,7 +77,7 @@ def figures_of(name: str, case: dict) -> dict[str, dict[str, list[float]]]:
 
 
 def main():
-    """Record anew."""
+    """Rewrite the records."""
     torch.set_num_threads(1)
     cases = json.loads(FILE.read_text())
     for name, case in cases.items():

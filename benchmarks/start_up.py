@@ -1,4 +1,4 @@
-"""How long a command takes that does no work: help, version and usage errors of `hrm-hf`.
+"""How long commands that do no work take: help, version and usage errors of `hrm-hf`.
 
 python -m benchmarks.start_up
 """

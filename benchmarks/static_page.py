@@ -1,11 +1,11 @@
-"""The static page in headless Chromium: how long until it has solved, how long a hard puzzle takes, how large it is.
+"""The static page in headless Chromium: time until the first solve, time for a hard puzzle, and size.
 
     python spaces_app/build_static.py build/static-space
     python -m benchmarks.static_page build/static-space --pictures
 
-The first solve is timed from the request for the page on, in a browser context that has nothing stored. Times depend
-on what else the machine does, so its load average is part of the record, and the CPU seconds of all processes of the
-browser: on an idle machine the time by the clock is no more than these.
+The first solve is timed from the request for the page, in a browser context with empty storage. Times depend on the
+load of the machine, so the record has its load average and the CPU seconds of all processes of the browser: on an idle
+machine the wall time is no more than these.
 """
 
 import argparse
@@ -32,7 +32,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-# famous: Arto Inkala's of 2006 and 2012, and others of the forums' hardest
+# famous ones: Arto Inkala's of 2006 and 2012, and others of the hardest from forums
 HARD = (
     "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3..",
     "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..",
@@ -46,7 +46,7 @@ ROUNDS = 5
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a folder that is served."""
+    """Serve a folder; gives its address."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
@@ -81,7 +81,7 @@ def cpu_seconds() -> float:
 
 
 def first_solves(browser: Browser, url: str) -> list[tuple[float, float]]:
-    """Seconds by the clock and of CPU from the request to the solved puzzle, each in a new context."""
+    """Wall and CPU seconds from the request to the solved puzzle, each in a new context."""
     seconds = []
     for _ in range(ROUNDS):
         context = browser.new_context()
@@ -96,7 +96,7 @@ def first_solves(browser: Browser, url: str) -> list[tuple[float, float]]:
 
 
 def hard_solves(browser: Browser, url: str) -> list[dict]:
-    """Seconds and segments of each hard puzzle and round, once the page is warm, and whether it was solved."""
+    """Seconds and segments per hard puzzle and round, after a warm-up, and whether it was solved."""
     page = browser.new_page()
     page.goto(url)
     solved = []
@@ -139,8 +139,8 @@ def take_pictures(browser: Browser, url: str) -> None:
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="that spaces_app/build_static.py made")
-    parser.add_argument("--pictures", action="store_true", help="also take those of docs/images")
+    parser.add_argument("folder", type=Path, help="folder made by spaces_app/build_static.py")
+    parser.add_argument("--pictures", action="store_true", help="also take the pictures in docs/images")
     args = parser.parse_args()
     sizes = {
         path.relative_to(args.folder).parts: path.stat().st_size for path in args.folder.rglob("*") if path.is_file()

@@ -1,12 +1,12 @@
-"""The shipped Sudoku model on easy puzzles and on puzzles of 17 clues, on this computer.
+"""The shipped Sudoku model on easy puzzles and on puzzles with 17 clues, on this computer.
 
-    python -m benchmarks.sudoku_kinds           # both cores of a laptop for some minutes
+    python -m benchmarks.sudoku_kinds           # some minutes on both cores of a laptop
 
-Easy ones are generated: many clues, and no guessing for the exact solver (rating 0). Those of 17 clues are the list of
-benchmarks.seventeen_clues and random symmetric copies of it up to the number. A copy is another puzzle for the model,
-but says little new about puzzles of 17 clues, so there are figures by distinct puzzle too. Lines: a single pass of 16
-segments, and the copies and segments of `hrm-hf solve`. Every answer is checked by the rules. The first line is the
-time of one hard puzzle at a time, as a user of `hrm-hf solve` waits for it.
+Easy ones are generated: many clues, and no guessing for the exact solver (rating 0). Those with 17 clues are the list
+of benchmarks.seventeen_clues and random symmetric copies of it up to the number. A copy is another puzzle for the
+model, but says little new about puzzles with 17 clues, so there are also figures by distinct puzzle. Lines: a single
+pass of 16 segments, and the copies and segments of `hrm-hf solve`. Every answer is checked by the rules. The first
+line is the time for one hard puzzle at a time, as seen by a user of `hrm-hf solve`.
 """
 
 import argparse
@@ -36,14 +36,14 @@ from hrm_hf.utils.statistics import binomial_interval
 SIZE = 9
 EASY_CLUES = 36
 SEGMENTS = 16  # of the single pass, as in training
-# puzzles that a process solves at a time: small batches stay in the caches of a CPU
+# puzzles per batch of a process: small batches stay in the caches of a CPU
 BATCH_SIZE = 128
-# generated puzzles that are timed, and their least rating
+# number of generated puzzles that are timed, and their minimum rating
 NUM_TIMED, HARD_RATING = 25, 10
 
 
 def easy_puzzles(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generated puzzles `(number, 81)` uint8, and for each the number of the distinct puzzle that it is."""
+    """Generated puzzles `(number, 81)` uint8, and for each the index of its distinct puzzle."""
     return generate(number, SIZE, EASY_CLUES, max_rating=0, seed=seed)[0], np.arange(number)
 
 
@@ -58,13 +58,13 @@ def seventeen_clue_puzzles(number: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
 
 def solve_share(boards: np.ndarray, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Answers to boards `(puzzles, 81)`, on one core in a process of its own.
+    """Answers to boards `(puzzles, 81)`, on one core in a separate process.
 
     Returns:
-        For `single` and `copies` the `answers` `(puzzles, 81)`, and the `segments` and `copies` that each took. The
-        single pass is the beginning of the first copy's, so that it costs nothing.
+        For `single` and `copies` the `answers` `(puzzles, 81)`, and the `segments` and `copies` of each. The single
+        pass is the start of the first copy's, so it costs nothing.
     """
-    # more would hang in a process that is forked from one whose threads have worked
+    # more would hang in a process forked from one that has used threads
     torch.set_num_threads(1)
     model, processor = load_checkpoint(str(SHIPPED_SUDOKU))
     outputs = []
@@ -87,7 +87,7 @@ def solve_share(boards: np.ndarray, seed: int) -> dict[str, dict[str, np.ndarray
         seed=seed,
     )
     chosen = choose(samples)
-    # the first batches are the puzzles as they are, in order
+    # the first batches are the original puzzles, in order
     firsts = outputs[: -(-len(boards) // BATCH_SIZE)]
     segments = samples.segments[:, 0].clamp(max=SEGMENTS)
     early = torch.cat([output.prediction_history[:, :SEGMENTS][:, -1] for output in firsts])
@@ -108,7 +108,7 @@ def solve_share(boards: np.ndarray, seed: int) -> dict[str, dict[str, np.ndarray
 def keep_rules(boards: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Which answers keep every clue, have no blank cell and no digit twice in a row, column or box: `(puzzles,)` bool.
 
-    Written anew here, so that it does not share a fault with the check that the package stops by.
+    Written independently, so that it shares no error with the package's check for stopping.
     """
     keeps_clues = ((boards == 0) | (boards == answers)).all(1)
     complete = ((answers >= 1) & (answers <= SIZE)).all(1)
@@ -119,13 +119,13 @@ def measure(boards: np.ndarray, groups: np.ndarray, processes: int, seed: int) -
     """Solve puzzles `(puzzles, 81)` with and without copies, and count; the fields of two records.
 
     Raises:
-        ValueError: if a puzzle has not exactly one solution.
+        ValueError: if a puzzle does not have exactly one solution.
     """
     solutions, counts, ratings = solve_exactly(boards, SIZE)
     if (counts != 1).any():
-        raise ValueError(f"{(counts != 1).sum()} of the puzzles have not exactly one solution; leave them out.")
+        raise ValueError(f"{(counts != 1).sum()} of the puzzles do not have exactly one solution; leave them out.")
     start = time.perf_counter()
-    # every other puzzle, so that the shares are of one kind
+    # every other puzzle, so that the shares are similar
     shares = [np.arange(first, len(boards), processes) for first in range(processes)]
     with ProcessPoolExecutor(processes) as pool:
         jobs = [pool.submit(solve_share, boards[share], seed + number) for number, share in enumerate(shares)]
@@ -156,7 +156,7 @@ def measure(boards: np.ndarray, groups: np.ndarray, processes: int, seed: int) -
 
 
 def scores(found: dict[str, np.ndarray], boards: np.ndarray, solutions: np.ndarray, groups: np.ndarray) -> dict:
-    """Counts over all puzzles and over distinct ones, of what `solve_share` gives for a method."""
+    """Counts over all puzzles and over distinct ones, from the result of `solve_share` for a method."""
     answers = found["answers"]
     kept, exact = keep_rules(boards, answers), (answers == solutions).all(1)
     accuracy = float(exact.mean())
@@ -169,7 +169,7 @@ def scores(found: dict[str, np.ndarray], boards: np.ndarray, solutions: np.ndarr
         "ci95_as_if_copies_were_independent": binomial_interval(accuracy, len(boards)),
         "cell_accuracy": round(float((answers == solutions).mean()), 6),
         "unsolved": int((~kept).sum()),
-        # 0, since each puzzle has one solution: what keeps the rules is that
+        # 0, since each puzzle has one solution: an answer that keeps the rules is that one
         "wrong_boards_that_keep_the_rules": int((kept & ~exact).sum()),
         "distinct": len(by_puzzle),
         "distinct_solved_as_listed": as_listed,
@@ -180,7 +180,7 @@ def scores(found: dict[str, np.ndarray], boards: np.ndarray, solutions: np.ndarr
 
 
 def time_hard_puzzles(processes: int, seed: int) -> dict:
-    """Seconds that a user of `hrm-hf solve` waits for one hard puzzle, the model loaded; fields of a record."""
+    """Seconds that a user of `hrm-hf solve` waits for one hard puzzle once the model is loaded; fields of a record."""
     torch.set_num_threads(processes)
     load = os.getloadavg()[0]
     model, processor = load_checkpoint(str(SHIPPED_SUDOKU))
@@ -197,7 +197,7 @@ def time_hard_puzzles(processes: int, seed: int) -> dict:
     return {
         "n": len(puzzles),
         "threads": processes,
-        # of this computer, before: others use it too
+        # load of this computer beforehand, because others use it too
         "load_average": round(load, 2),
         "mean_rating": round(float(ratings.mean()), 2),
         "max_rating": int(ratings.max()),
@@ -213,8 +213,8 @@ def time_hard_puzzles(processes: int, seed: int) -> dict:
     }
 
 
-# known for being hard to people or programs: Golden Nugget and Easter Monster of the Sudoku Players' forum, two of
-# Arto Inkala (2010 and 2012), and one of Peter Norvig's essay
+# known to be hard for people or programs: Golden Nugget and Easter Monster from the Sudoku Players' forum, two by
+# Arto Inkala (2010 and 2012), and one from Peter Norvig's essay
 HARDEST = (
     ".......39.....1..5..3.5.8....8.9...6.7...2...1..4.......9.8..5..2....6..4..7.....",
     "1.......2.9.4...5...6...7...5.9.3.......7.......85..4.7.....6...3...9.8...2.....1",
@@ -227,7 +227,7 @@ HARDEST = (
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=1000, help="puzzles of each kind")
+    parser.add_argument("--number", type=int, default=1000, help="number of puzzles of each kind")
     parser.add_argument("--processes", type=int, default=2, help="one thread each")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

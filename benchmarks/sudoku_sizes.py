@@ -1,10 +1,10 @@
-"""One family, other sizes: generate, train and test a model on 4x4 and 16x16 Sudoku (6x6 is `make demo`).
+"""The same family at other sizes: generate, train and test a model on 4x4 and 16x16 Sudoku (6x6 is `make demo`).
 
     python -m benchmarks.sudoku_sizes --size 4         # two cores
     python -m benchmarks.sudoku_sizes --size 16        # one H100
 
-The recipes are those of the demo and of the shipped model for 9x9, with the options below. No test puzzle equals a
-training puzzle up to symmetry.
+It uses the recipes of the demo and of the shipped 9x9 model, with the options below. No test puzzle equals a training
+puzzle up to symmetry.
 """
 
 import json
@@ -20,7 +20,7 @@ import typer
 from benchmarks.records import ROOT, processor_name, single_pass, write_records
 
 
-# options of the data set, recipe, and what departs from it
+# options of the data set, recipe, and changed options
 SIZES: dict[int, tuple[dict, str, dict]] = {
     4: (
         {"clues": 6, "num-train": 250, "num-validation": 20, "num-test": 100},
@@ -30,7 +30,7 @@ SIZES: dict[int, tuple[dict, str, dict]] = {
     16: (
         {"clues": 150, "num-train": 10_000, "num-validation": 256, "num-test": 1000},
         "sudoku_hard",
-        # as many cells in a batch as with 384 boards of 9x9
+        # as many cells per batch as 384 9x9 boards
         {"batch_size": 128, "max_minutes": 2.0, "eval_steps": 2000, "max_eval_rows": 256, "eval_batch_size": 256},
     ),
 }
@@ -43,7 +43,7 @@ def run(*command: str | Path):
 
 
 def measure(size: int, folder: Path) -> dict:
-    """Generate, train, test: the record of a size."""
+    """Generate, train and test; the record of a size."""
     data, recipe, options = SIZES[size]
     dataset, output = folder / f"sudoku-{size}x{size}", folder / f"run-{size}x{size}"
     choices = [part for name, value in data.items() for part in (f"--{name}", value)]
@@ -73,8 +73,8 @@ def measure(size: int, folder: Path) -> dict:
 
 def main(
     size: Annotated[list[int] | None, typer.Option(help="Sizes; all by default.")] = None,
-    folder: Annotated[Path, typer.Option(help="For data and runs.")] = Path("runs/sudoku_sizes"),
-    commit: Annotated[str | None, typer.Option(help="Of the code, where there is no git.")] = None,
+    folder: Annotated[Path, typer.Option(help="Folder for data and runs.")] = Path("runs/sudoku_sizes"),
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
 ):
     """Measure each size and write its record, benchmarks/results/sudoku_SIZE.json."""
     for each in size or list(SIZES):

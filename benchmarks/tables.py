@@ -3,7 +3,7 @@
     python -m benchmarks.tables            rewrite the files
     python -m benchmarks.tables --check    exit code 1 if a file is not up to date (a test runs this)
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+A table is between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def headline_table() -> str:
-    """One line per task, those that anyone can repeat first."""
+    """One line per benchmark, starting with those that anyone can repeat."""
 
     def row(task: str, repeat: str, record: dict, result: str, more: str, papers: str) -> list[str]:
         count = f"{record['n']:,} puzzles" if "n" in record else f"{record['tasks']} tasks"
@@ -109,7 +109,7 @@ def headline_table() -> str:
 
 
 def sudoku_table() -> str:
-    """What our runs reached, one line an evaluation."""
+    """Results of our runs, one line per evaluation."""
     rows = []
     for name, task in (
         ("sudoku_4x4", "4x4, 6 clues, generated"),
@@ -153,7 +153,7 @@ def sudoku_table() -> str:
 
 
 def mazes_table() -> str:
-    """What our runs on mazes reached, one line an evaluation."""
+    """Results of our runs on mazes, one line per evaluation."""
     rows = []
     for name, task in (
         ("maze_10x10_demo", "10x10, at least 20 steps"),
@@ -186,7 +186,7 @@ def mazes_table() -> str:
 
 
 def maze_positions_table() -> str:
-    """Runs on 10x10 mazes that differ by their positions alone."""
+    """Runs on 10x10 mazes that only differ in their position encoding."""
     rows = []
     for name, positions in (
         ("grid", "`grid`: vectors of row and column, heads that start out looking along them"),
@@ -212,7 +212,7 @@ ABLATIONS = {
 
 
 def ablations_table() -> str:
-    """The recipe for hard Sudoku with one part taken away at a time."""
+    """The recipe for hard Sudoku with one part removed at a time."""
     records = {record["variant"]: record for record in read_records("ablations")}
     rows = []
     for name, title in ABLATIONS.items():
@@ -310,7 +310,7 @@ TEXT_VARIANTS = {
 
 
 def text_table(name: str) -> str:
-    """Language models of equal size, trained on the same blocks, one line a variant.
+    """Language models of equal size, trained on the same blocks, one line per variant.
 
     Args:
         name: of the file of records.
@@ -395,7 +395,7 @@ def hard_samples_table() -> str:
 
 
 def sudoku_kinds_table() -> str:
-    """The shipped model on easy puzzles and on those of 17 clues."""
+    """The shipped model on easy puzzles and on those with 17 clues."""
     rows = []
     for record in read_records("sudoku_kinds"):
         if record["variant"] not in ("easy", "17 clues"):
@@ -606,7 +606,7 @@ def data_table() -> str:
 
 
 def continuous_batching_table() -> str:
-    """Several prompts continued together and one after the other."""
+    """Several prompts continued together and one by one."""
     rows = [
         [
             f"`{record['variant']}`",
@@ -621,7 +621,7 @@ def continuous_batching_table() -> str:
 
 
 def reasoning_gym_table() -> str:
-    """Small models on tasks of Reasoning Gym, one line a task."""
+    """Small models on tasks of Reasoning Gym, one line per task."""
     rows = [
         [
             f"`{record['variant']}`",
@@ -702,10 +702,10 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """The text with every table in it written anew.
+    """The text with all its tables rewritten.
 
     Raises:
-        ValueError: if it asks for a table that there is not.
+        ValueError: if it names an unknown table.
     """
 
     def fill(match: re.Match) -> str:

@@ -1,8 +1,8 @@
-"""Accuracy against compute at test time, of the model that `make demo` leaves.
+"""Accuracy against compute at test time, for the model of `make demo`.
 
     make demo && python -m benchmarks.test_time_compute
 
-Symmetric copies of each puzzle are solved until an answer keeps the rules of Sudoku, or all samples are drawn.
+It solves symmetric copies of each puzzle until an answer keeps the rules of Sudoku, or all samples are drawn.
 """
 
 import argparse

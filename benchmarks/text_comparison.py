@@ -5,8 +5,8 @@
     python -m benchmarks.text_comparison cpu --dataset data/text-2k
 
 All variants see the same blocks in the same order and have the same number of parameters within 1 %, the same width,
-heads, tied embeddings, optimizer, schedule and batch; the learning rate of each is its best of those tried at this
-size. Bits per byte are of the whole validation split, block by block.
+heads, tied embeddings, optimizer, schedule and batch; each has the best learning rate of those tried at this size.
+Bits per byte are measured on the whole validation split, block by block.
 """
 
 import argparse
@@ -26,8 +26,7 @@ from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.text_task import TextTask
 
 
-# blocks are those of one Transformer of `layers` layers; HRM gives half of them to each module, or has them all in the
-# one network that both modules share
+# `layers` is for a Transformer; HRM gives half of the blocks to each module, or all to the one network that both share
 SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
     | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
@@ -36,13 +35,13 @@ SIZES = {
     "gpu": {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "layers": 8}
     | {"batch_size": 16, "train_tokens": 8_000_000, "warmup_steps": 50, "eval_rows": None}
     | {"learning_rate_factor": 1 / 3},
-    # the text model that comes with the package: at most 16 MB with its tokenizer, as bfloat16
+    # the text model in the package: at most 16 MB with its tokenizer, as bfloat16
     "default": {"hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 6, "layers": 2}
     | {"batch_size": 32, "train_tokens": 96_000_000, "warmup_steps": 100, "eval_rows": None}
     | {"optimizer": "muon", "lr_decay_share": 0.5},
 }
 SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
-# what differs from the seed's settings: HRM as published, and what was found to help
+# differences from the seed's settings: HRM as published, and changes that were found to help
 HRM_VARIANTS = {
     "hrm_seed": SEED_SETTINGS,
     "hrm_published": {"H_cycles": 2, "L_cycles": 2},
@@ -58,7 +57,7 @@ HRM_VARIANTS = {
     "hrm_two_segments": {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
     | {"halt_max_steps": 2, "halting": "lean"},
 }
-# the best of 3e-4, 1e-3, 1.5e-3, 3e-3, 6e-3 at size cpu; at size gpu a third of that, not tuned
+# the best of 3e-4, 1e-3, 1.5e-3, 3e-3, 6e-3 at size cpu; at size gpu one third of it, not tuned
 LEARNING_RATES = {
     "hrm_seed": 1.5e-3,
     "hrm_published": 1e-3,
@@ -80,7 +79,7 @@ PROMPTS = ["The king said", "To install the package,", "A function that returns"
 
 
 class ComparedModel(TextTask):
-    """A text task whose model is that of a variant."""
+    """A text task with the model of a variant."""
 
     def __init__(self, *args, variant: str, size: dict):
         super().__init__(*args)
@@ -105,12 +104,12 @@ class ComparedModel(TextTask):
             "eos_token_id": tokenizer.eos_token_id,
         }
         if self.variant == "llama_scaled_init":
-            common["initializer_range"] = size["hidden_size"] ** -0.5  # as our models start, instead of 0.02
+            common["initializer_range"] = size["hidden_size"] ** -0.5  # as in our models, instead of 0.02
         if self.variant.startswith("llama"):
             return LlamaForCausalLM(
                 LlamaConfig(**common, intermediate_size=size["intermediate_size"], num_hidden_layers=size["layers"])
             )
-        # the gate of its attention is one more square matrix, which the SwiGLU is narrowed by
+        # the gate of its attention is one more square matrix, so the SwiGLU is narrower
         return HrmTextForCausalLM(
             HrmTextConfig(
                 **common,
@@ -125,7 +124,7 @@ class ComparedModel(TextTask):
 
 
 def recipe(variant: str, size: dict, learning_rate: float, args: argparse.Namespace, folder: Path) -> list[str]:
-    """The options of a variant's run, as a command line."""
+    """Command line options of a variant's run."""
     changes = HRM_VARIANTS.get(variant, {})
     layers = size["layers"] if changes.get("share_modules") else size["layers"] // 2
     options = {
@@ -180,7 +179,7 @@ def flops_per_token(model: PreTrainedModel, block_size: int) -> float:
 @torch.no_grad()
 @torch.compiler.set_stance("force_eager")
 def generation_speed(model: PreTrainedModel, prompt_tokens: int = 32, new_tokens: int = 64, repeats: int = 3) -> float:
-    """Tokens a second of greedy generation with cache, one text at a time, not compiled: the median of repeats."""
+    """Tokens per second of greedy generation with cache, one text at a time, not compiled: the median of repeats."""
     model.eval()
     prompt = torch.full((1, prompt_tokens), 5, device=model.device)
     seconds = []
@@ -245,15 +244,15 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", choices=SIZES)
-    parser.add_argument("--dataset", required=True, help="folder of dataset_scripts/build_text.py")
+    parser.add_argument("--dataset", required=True, help="folder made by dataset_scripts/build_text.py")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=LEARNING_RATES)
-    parser.add_argument("--output-dir", default="runs/text_comparison", help="run folders; default %(default)s")
-    parser.add_argument("--train-tokens", type=int, help="instead of those of the size")
+    parser.add_argument("--output-dir", default="runs/text_comparison", help="folder for runs; default %(default)s")
+    parser.add_argument("--train-tokens", type=int, help="by default that of the size")
     parser.add_argument("--learning-rate", type=float, help="by default that of the variant in LEARNING_RATES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu-threads", type=int, help="by default all cores")
     parser.add_argument("--name", help="write the records to benchmarks/results/NAME.json; without it only print them")
-    parser.add_argument("--commit", help="commit of the code, where there is no git; the repository's by default")
+    parser.add_argument("--commit", help="commit of the code; the repository's by default")
     args = parser.parse_args()
     records = []
     for variant in args.variants:

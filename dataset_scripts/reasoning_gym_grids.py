@@ -2,15 +2,15 @@
 # requires-python = ">=3.11"
 # dependencies = ["reasoning-gym==0.1.25"]
 # ///
-"""Tasks of Reasoning Gym whose questions and answers are grids, as JSON lines that `hrm-hf data grid` reads.
+"""Tasks of Reasoning Gym whose questions and answers are grids, as JSON lines for `hrm-hf data grid`.
 
     uv run dataset_scripts/reasoning_gym_grids.py data/reasoning-gym --num 3000
     hrm-hf data grid data/reasoning-gym/futoshiki.jsonl --out data/futoshiki
 
-Reasoning Gym (github.com/open-thought/reasoning-gym) pins versions that clash with those of hrm-hf, so this runs in an
-environment of its own, which `uv run` or `pipx run` makes of the lines above. Boards are taken from the metadata of an
-item, never from its prose. What is not on the board (sums, signs, a number of turns) goes into cells of its own, which
-the column `mask` leaves out of what is asked for.
+Reasoning Gym (github.com/open-thought/reasoning-gym) pins versions that conflict with those of hrm-hf, so this runs in
+its own environment, which `uv run` or `pipx run` makes from the lines above. Boards come from the metadata of an item,
+never from its text. What is not on the board (sums, signs, a number of turns) goes into extra cells, which the column
+`mask` marks as not to be filled in.
 """
 
 import argparse
@@ -28,12 +28,12 @@ BLANK = "."
 
 
 def _texts(board) -> Board:
-    """Cells as strings, with a sign of its own for a blank one."""
+    """Cells as strings, with a separate symbol for a blank one."""
     return [[BLANK if cell in (0, "_") else str(cell) for cell in row] for row in board]
 
 
 def _digits(board) -> Board:
-    """Cells as strings, in which 0 is a number."""
+    """Cells as strings, where 0 is a number."""
     return [[str(cell) for cell in row] for row in board]
 
 
@@ -55,7 +55,7 @@ def _futoshiki(metadata: dict) -> Row:
         for j, cell in enumerate(row):
             question[2 * i][2 * j] = cell
     vertical = {"<": "^", ">": "v"}
-    # two neighbors (i, j) and (k, m), and what the first is to the second
+    # two neighbors (i, j) and (k, m), and the relation of the first to the second
     for i, j, k, m, sign in metadata["constraints"]:
         question[i + k][j + m] = sign if i == k else vertical[sign]
     answer = [row.copy() for row in question]
@@ -73,7 +73,7 @@ def _n_queens(metadata: dict) -> Row | None:
 
 
 def _rotate_matrix(metadata: dict) -> Row:
-    """The number of quarter turns stands in a row below."""
+    """The number of quarter turns is in a row below."""
     below = [str(metadata["num_rotations"] % 4)] + [BLANK] * (metadata["n"] - 1)
     question, answer = _digits(metadata["matrix"]), _digits(metadata["solution"])
     return _with_mask([*question, below], [*answer, below], lambda i, j: i < len(question))
@@ -93,7 +93,7 @@ def _spiral_matrix(metadata: dict) -> Row:
 
 
 def _kakurasu(metadata: dict) -> Row:
-    """Sums stand to the right and below."""
+    """Sums are at the right and below."""
     question = [[BLANK] * metadata["n_cols"] + [str(total)] for total in metadata["row_sums"]]
     below = [*(str(total) for total in metadata["col_sums"]), BLANK]
     answer = [[*row, sums[-1]] for row, sums in zip(_digits(metadata["solution"]), question, strict=True)]
@@ -102,7 +102,7 @@ def _kakurasu(metadata: dict) -> Row:
 
 
 def _chain_sum(metadata: dict, result: str) -> Row | None:
-    """The terms below each other, and a row for their sum; only sums, whose digits are never negative."""
+    """The terms in rows, and a row for their sum; only sums, which are never negative."""
     if "-" in metadata["expression"]:
         return None
     terms = metadata["expression"].split(" + ")
@@ -114,13 +114,13 @@ def _chain_sum(metadata: dict, result: str) -> Row | None:
 
 
 def _game_of_life(item: dict) -> Row:
-    """The board of the question is in its text alone, as JSON."""
+    """The board of the question is only in its text, as JSON."""
     text = item["question"]
     board = json.loads(text[text.rindex("[[") :].rstrip().rstrip("."))
     return {"input": _digits(board), "output": _digits(json.loads(item["answer"]))}
 
 
-# options of the generator, and what makes a row of an item; `None` leaves it out
+# options of the generator, and a function from an item to a row; `None` leaves it out
 TASKS: dict[str, tuple[dict, Callable[[dict], Row | None]]] = {
     "mini_sudoku": ({}, lambda item: _latin(item["metadata"])),
     "sudoku": ({}, lambda item: _latin(item["metadata"])),
@@ -149,7 +149,7 @@ TASKS: dict[str, tuple[dict, Callable[[dict], Row | None]]] = {
 
 
 def rows_of(task: str, num: int, seed: int) -> list[Row]:
-    """Different rows of a task, in the order of the generator; fewer than `num` if it repeats itself."""
+    """Different rows of a task, in the order of the generator; fewer than `num` if it repeats items."""
     options, make = TASKS[task]
     seen, rows = set(), []
     for item in reasoning_gym.create_dataset(task, size=4 * num, seed=seed, **options):
@@ -166,10 +166,10 @@ def rows_of(task: str, num: int, seed: int) -> list[Row]:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder to write one file per task into")
-    parser.add_argument("--task", action="append", choices=sorted(TASKS), help="by default all; repeat it for more")
-    parser.add_argument("--num", type=int, default=3000, help="rows of a task, if it has so many")
-    parser.add_argument("--seed", type=int, default=0, help="of the generators")
+    parser.add_argument("out", type=Path, help="folder to write one file per task to")
+    parser.add_argument("--task", action="append", choices=sorted(TASKS), help="task; can be repeated; by default all")
+    parser.add_argument("--num", type=int, default=3000, help="maximum number of rows per task")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the generators")
     args = parser.parse_args()
     if args.num < 1:
         parser.error(f"--num {args.num} is not allowed; it must be at least 1")

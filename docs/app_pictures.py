@@ -1,6 +1,6 @@
-"""Draw pictures of the app anew: a hard Sudoku, replayed before it is sure, and a hard maze.
+"""Take the pictures of the app again: a replay of a hard Sudoku before the model is sure, and a hard maze.
 
-python docs/app_pictures.py          # needs the packages of the tests, and chromium
+python docs/app_pictures.py          # needs the test packages, and chromium
 """
 
 import shutil
@@ -27,7 +27,7 @@ def draw_sudoku(page: Page, picture: Path):
 
 
 def draw_maze(page: Page, picture: Path):
-    """The page of mazes: the maze that it opens with, solved."""
+    """The page for mazes: its first maze, solved."""
     page.get_by_role("tab", name="Maze", exact=True).click()
     expect(page.locator("#maze-board .cell.c-wall").first).to_be_visible(timeout=60_000)
     page.locator("#maze-solve").click()
@@ -36,7 +36,7 @@ def draw_maze(page: Page, picture: Path):
 
 
 def draw_replay(page: Page, board: str, segments_before_end: int, picture: Path):
-    """Stop the replay so many segments before its end, and draw."""
+    """Stop the replay a number of segments before its end, and take the picture."""
     slider = page.locator(board).get_by_role("slider")
     slider.fill(str(int(slider.get_attribute("max")) - segments_before_end))
     page.wait_for_timeout(500)  # the board fades over
@@ -44,10 +44,10 @@ def draw_replay(page: Page, board: str, segments_before_end: int, picture: Path)
 
 
 def main() -> int:
-    """Serve the app with the shipped models, and draw."""
+    """Serve the app with the shipped models, and take the pictures."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        print("There is no chromium to draw with; apt-get install chromium.", file=sys.stderr)
+        print("There is no chromium; run apt-get install chromium.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         nothing = Path(folder)

@@ -1,10 +1,10 @@
-"""Run the commands of docs/commands.md, or of another page, and put what they print below them.
+"""Run the commands of docs/commands.md, or of another page, and insert their output below them.
 
     make demo && python docs/run_commands.py
     python docs/run_commands.py clients
 
-Every block ```console has lines `$ command`; the rest of the block is rewritten. Commands run in the root of the
-repository, in order; `...` stands for the middle of a long output.
+Every ```console block has lines `$ command`; the rest of the block is rewritten. Commands run in the root of the
+repository, in order; `...` replaces the middle of a long output.
 """
 
 import re
@@ -20,7 +20,7 @@ MOST_LINES = 22
 
 
 def run(command: str) -> str:
-    """What a command prints, progress bars left out.
+    """The output of a command, without progress bars.
 
     Raises:
         RuntimeError: if it fails.

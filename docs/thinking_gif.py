@@ -1,4 +1,4 @@
-"""Make docs/images/thinking.gif, the moving picture of the README: the shipped model on a famous hard Sudoku.
+"""Make docs/images/thinking.gif, the animation in the README: the shipped model on a famous hard Sudoku.
 
 python docs/thinking_gif.py
 """
@@ -23,7 +23,7 @@ CLUE, SURE, UNSURE, WRONG, CHANGED = "#111827", "#0f62b5", "#9dbfe3", "#c81e1e",
 
 
 def broken(board: np.ndarray) -> np.ndarray:
-    """Cells `(81,)` whose digit stands in their row, column or box once more."""
+    """Cells `(81,)` whose digit is repeated in their row, column or box."""
     units = units_of(9)
     same = (board[:, None] == board[None]) & (board[:, None] > 0) & ~np.eye(81, dtype=bool)
     return (same & (units[:, :, None] == units[:, None]).any(0)).any(1)
@@ -33,10 +33,10 @@ def draw(board: np.ndarray, clues: np.ndarray, sure: np.ndarray, before: np.ndar
     """One frame.
 
     Args:
-        board, before: digits now and a frame ago, 0 for blank, `(81,)`.
+        board, before: digits now and one frame before, 0 for blank, `(81,)`.
         clues: whether a cell is given, `(81,)`.
         sure: probability of each digit, `(81,)`.
-        title: what stands above.
+        title: text above.
     """
     figure, axes = plt.subplots(figsize=(3.6, 4.0), dpi=110)
     axes.set(xlim=(-0.05, 9.05), ylim=(9.05, -0.05), aspect="equal")

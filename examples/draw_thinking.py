@@ -2,7 +2,7 @@
 
 python examples/draw_thinking.py runs/demo/model data/sudoku-6x6 runs/demo/thinking.png --max-segments 16
 
-Takes the test puzzle of --row, or of the first 200 the solved one with most to mend after the first segment.
+Draws the test puzzle of --row, or of the first 200 the solved one with the most wrong cells after the first segment.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("model", help="folder of a model, or its name on the Hub")
     parser.add_argument("dataset", help="data set folder; its test split is used")
     parser.add_argument("picture", help="file to write, .png or .svg")
-    parser.add_argument("--max-segments", type=int, help="most segments for a puzzle")
+    parser.add_argument("--max-segments", type=int, help="maximum number of segments per puzzle")
     parser.add_argument("--row", type=int, help="row of the test split, from 0")
     args = parser.parse_args()
 
@@ -36,7 +36,7 @@ def main() -> int:
     if args.row is None and not solved.any():
         print("The model solved none of these puzzles; train longer or give --row.", file=sys.stderr)
         return 1
-    # most cells to mend after the first segment
+    # most wrong cells after the first segment
     wrong_at_first = (output.prediction_history[:, 0] != labels).sum(-1)
     row = 0 if args.row is not None else int(torch.where(solved, wrong_at_first, -1).argmax())
     segments = int(output.segments[row])

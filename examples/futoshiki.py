@@ -1,4 +1,4 @@
-"""Futoshiki 4x4 as a kind of puzzle of your own, in one file: generator, rules and symmetries.
+"""Futoshiki 4x4 as your own kind of puzzle, in one file: generator, rules and symmetries.
 
     python examples/futoshiki.py data/futoshiki
     accelerate launch train_accelerate.py recipes/futoshiki.yaml
@@ -34,7 +34,7 @@ SMALLER = {"<": (0, -1), ">": (0, 1), "^": (-1, 0), "v": (1, 0)}  # where the sm
 PLACES = list(product(range(SIDE), repeat=2))
 DIGITS = [(i, j) for i, j in PLACES if i % 2 == j % 2 == 0]
 SIGNS = [(i, j) for i, j in PLACES if i % 2 != j % 2]
-NUM_SYMMETRIES = 2 * NUM_DIHEDRAL  # each as it is, and with the digits in reverse
+NUM_SYMMETRIES = 2 * NUM_DIHEDRAL  # each with the original digits, and with the digits reversed
 
 
 def _is_whole(group) -> bool:
@@ -90,7 +90,7 @@ def broken_rule(puzzle: list[list[str]], answer: list[list[str]]) -> str | None:
 
 
 def turned_sign(sign: str, symmetry: int) -> str:
-    """What becomes of a sign: the smaller neighbor moves, and is the larger one where digits are in reverse."""
+    """What a sign becomes: the smaller neighbor moves, and becomes the larger one if digits are reversed."""
     around = np.zeros((3, 3))
     around[tuple(1 + step for step in SMALLER[sign])] = 1
     steps = np.argwhere(dihedral(around, symmetry % NUM_DIHEDRAL))[0] - 1
@@ -98,7 +98,7 @@ def turned_sign(sign: str, symmetry: int) -> str:
 
 
 class Futoshiki(GridKind):
-    """Grids with rules and symmetries; all else is as for grids of any kind."""
+    """Grids with rules and symmetries; everything else is as for grids of any kind."""
 
     name = "futoshiki"
     title = "Futoshiki"
@@ -111,7 +111,7 @@ class Futoshiki(GridKind):
         return [Verdict(rule is None, rule or "rows, columns and signs are right") for rule in broken]
 
     def symmetries(self, processor: HRMGridProcessor, numbers: torch.LongTensor) -> GridSymmetry:
-        """The symmetries of some numbers, `(batch,)`; 0 changes nothing."""
+        """The symmetries with the given numbers, `(batch,)`; 0 changes nothing."""
         token = {symbol: number for number, symbol in enumerate(processor.symbols, start=1)}
         tokens = torch.arange(processor.vocab_size).repeat(NUM_SYMMETRIES, 1)
         for number in range(NUM_SYMMETRIES):

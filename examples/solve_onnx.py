@@ -1,4 +1,4 @@
-"""Solve a Sudoku with an exported model, in numpy and onnxruntime alone.
+"""Solve a Sudoku with an exported model, only with numpy and onnxruntime.
 
 hrm-hf export hrm_hf/pretrained/sudoku-hard --format onnx --out onnx/sudoku-hard
 python examples/solve_onnx.py onnx/sudoku-hard PUZZLE      # a line of 81 cells, . for a blank one

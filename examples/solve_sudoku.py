@@ -1,4 +1,4 @@
-"""Load a trained model with nothing but transformers, solve puzzles, show them and check them by the rules.
+"""Load a trained model with nothing but transformers, solve puzzles, show them and check them against the rules.
 
     python examples/solve_sudoku.py runs/demo/model 4...2..1....3.24 ...
     python examples/solve_sudoku.py runs/demo/model --dataset data/sudoku-6x6 --count 3
@@ -16,7 +16,7 @@ def solve(model_folder: str, puzzles: list[str], max_segments: int | None = None
     """Solve puzzles and print each as a board with a verdict.
 
     Returns:
-        How many answers obey all rules.
+        Number of answers that obey all rules.
     """
     model = AutoModel.from_pretrained(model_folder, trust_remote_code=True)
     processor = AutoProcessor.from_pretrained(model_folder, trust_remote_code=True)
@@ -42,7 +42,7 @@ def main():
     parser.add_argument("puzzles", nargs="*", help="puzzles as lines, with . for blank cells")
     parser.add_argument("--dataset", help="take puzzles from the test split of this data set folder")
     parser.add_argument("--count", type=int, default=3, help="how many of them")
-    parser.add_argument("--max-segments", type=int, help="most segments for a puzzle")
+    parser.add_argument("--max-segments", type=int, help="maximum number of segments per puzzle")
     args = parser.parse_args()
     puzzles = args.puzzles
     if args.dataset:

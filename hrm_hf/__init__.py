@@ -1,7 +1,7 @@
 """hrm-hf: data, training and evaluation of the Hierarchical Reasoning Model on Hugging Face libraries.
 
-The model itself is in the files beside the package (`configuration_hrm`, `modeling_hrm`, `processing_hrm`,
-`pipeline_hrm`), which know nothing of it; their classes can be imported from here. The first one that is registers
+The model itself is in the files next to the package (`configuration_hrm`, `modeling_hrm`, `processing_hrm`,
+`pipeline_hrm`), which do not depend on it; their classes can be imported from here. The first such import registers
 the model with transformers' Auto classes, and so does `import hrm_hf.auto`.
 """
 

@@ -1,7 +1,7 @@
 """Importing this module registers the model with transformers' Auto classes, and the pipeline `grid-solving`.
 
-A saved folder then loads without `trust_remote_code`. The classes of `hrm_hf` bring it along; `import hrm_hf` alone
-does not, because transformers takes seconds to load and `hrm-hf --help` should not.
+A saved folder then loads without `trust_remote_code`. Importing a class from `hrm_hf` imports this; `import hrm_hf`
+alone does not, because transformers takes seconds to load and `hrm-hf --help` should not.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
@@ -14,8 +14,8 @@ from processing_hrm import HRMGridProcessor
 
 
 AutoConfig.register(HRMConfig.model_type, HRMConfig, exist_ok=True)
-# of several classes transformers takes the one that the checkpoint's `architectures` names, else the first, which is
-# what AutoModel is for a model of text: its features, without a head
+# transformers takes the class named in the checkpoint's `architectures`, otherwise the first one, which is what
+# AutoModel means for a text model: features without a head
 AutoModel.register(HRMConfig, (HRMModel, HRMForGridTask), exist_ok=True)
 AutoModelForCausalLM.register(HRMConfig, HRMForCausalLM, exist_ok=True)
 AutoProcessor.register(HRMConfig, HRMGridProcessor, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Saving a model with its processor or tokenizer; loading it with a clear sentence where transformers only warns."""
+"""Saving a model with its processor or tokenizer; loading it with a clear error where transformers only warns."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +16,7 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# models that come with the package: for hard 9x9 Sudoku, for mazes by the number of their cells, for ARC, and a small
-# one for English text
+# models that come with the package: hard 9x9 Sudoku, mazes by number of cells, ARC, and a small one for English text
 _SHIPPED = Path(__file__).parent / "pretrained"
 SHIPPED_SUDOKU = _SHIPPED / "sudoku-hard"
 SHIPPED_MAZES = {30 * 30: _SHIPPED / "maze-30x30", 16 * 16: _SHIPPED / "maze-16x16"}
@@ -30,15 +29,15 @@ def save_checkpoint(
 ) -> None:
     """Save a model that loads anywhere with `trust_remote_code=True`: weights, code, and processor or tokenizer.
 
-    With a grid model goes the pipeline `grid-solving`.
+    A grid model also gets the pipeline `grid-solving`.
 
     Args:
-        folder: to write; it is not written beside its place.
-        model: any of transformers.
-        processing: what belongs to it.
+        folder: to write; written in place.
+        model: any transformers model.
+        processing: its processor or tokenizer.
     """
     if isinstance(processing, HRMGridProcessor):
-        # as Pipeline.save_pretrained writes it, which would move the model to another device
+        # as written by Pipeline.save_pretrained, which would move the model to another device
         model.config.custom_pipelines = {
             "grid-solving": {
                 "impl": f"{pipeline_hrm.__name__}.{pipeline_hrm.HRMGridSolvingPipeline.__name__}",
@@ -60,9 +59,9 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
         The model in evaluation mode and its processor.
 
     Raises:
-        FileNotFoundError: if `name` is a folder that lacks a file, or neither a folder nor like a name on the Hub.
-        ValueError: if the checkpoint is of another model, lacks weights, or they are damaged or of other shapes, and
-            if a file of its configuration is damaged or does not fit the other.
+        FileNotFoundError: if `name` is a folder that lacks a file, or neither a folder nor a name on the Hub.
+        ValueError: if the checkpoint is of another model, if its weights are missing, damaged or of other shapes, or
+            if its configuration files are damaged or do not match.
     """
     _check_name(name, "grid model")
     if Path(name).is_dir():
@@ -84,14 +83,14 @@ def load_checkpoint(name: str) -> tuple[HRMForGridTask, HRMGridProcessor]:
     ):
         if not fits:
             raise ValueError(
-                f"The two configurations of {name} disagree: processor_config.json is for {field}={of_processor}, and "
+                f"The two configurations of {name} disagree: processor_config.json is for {field}={of_processor}, but "
                 f"config.json has {of_model}; take both files from the same save_pretrained."
             )
     return model.eval(), processor
 
 
 def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model, ours or any of transformers, and its tokenizer.
+    """Load a causal language model (ours or any transformers model) and its tokenizer.
 
     Args:
         name: a folder, or the name of a model on the Hub (`owner/name`).
@@ -109,23 +108,23 @@ def load_causal_lm(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise ValueError(
-            f"The tokenizer of {name} has {len(tokenizer)} tokens, and the model has embeddings for {rows}; take both "
+            f"The tokenizer of {name} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; take both "
             "from the same save_pretrained, or resize the model (resize_token_embeddings) and train it."
         )
     return model.eval(), tokenizer
 
 
 def load_weights(model: PreTrainedModel, name: str, identifiers: Mapping[str, int] | None = None):
-    """Put the weights of a checkpoint into a model, whose configuration stays as it is.
+    """Load the weights of a checkpoint into a model without changing its configuration.
 
     Args:
         model: of this package.
         name: a folder, or the name of a model on the Hub (`owner/name`).
-        identifiers: of the puzzles that the model knows, by name. If the checkpoint's processor has names, too, a
+        identifiers: of the puzzles that the model knows, by name. If the checkpoint's processor also has names, a
             puzzle keeps its vectors, and a new one starts as the mean of all.
 
     Raises:
-        FileNotFoundError, ValueError: as `load_checkpoint`, and `ValueError` if the model has other weights.
+        FileNotFoundError, ValueError: as `load_checkpoint`; also `ValueError` if the weights do not match the model.
     """
     _check_name(name, "grid model" if isinstance(model, HRMForGridTask) else "language model")
     source = _load(type(model), name, "start this one")
@@ -140,8 +139,8 @@ def load_weights(model: PreTrainedModel, name: str, identifiers: Mapping[str, in
         found, wanted = ("none" if key not in these else tuple(these[key].shape) for these in (weights, own))
         if found != wanted:
             raise ValueError(
-                f"The weights of {name} do not fit the recipe: of {key} it has {found}, expected {wanted}; give "
-                "the options of the model that its config.json has."
+                f"The weights of {name} do not fit the recipe: for {key} it has {found}, expected {wanted}; give "
+                "the model options from its config.json."
             )
     model.load_state_dict(weights)
 
@@ -176,7 +175,7 @@ def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
             raise
         reason = str(error).splitlines()[0]
         raise FileNotFoundError(
-            f"There is no folder {name}, and no model of this name can be had from the Hub: {reason}"
+            f"There is no folder {name}, and no model of this name can be loaded from the Hub: {reason}"
         ) from error
     if loading["mismatched_keys"]:
         key, stored, wanted = min(loading["mismatched_keys"])
@@ -194,18 +193,18 @@ def _load(model_class: type, name: str, purpose: str) -> PreTrainedModel:
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """What transformers raises for a JSON file of a checkpoint that is of another form becomes a `ValueError`."""
+    """Turn what transformers raises for a malformed JSON file of a checkpoint into a `ValueError`."""
     try:
         yield
     except (AttributeError, TypeError, KeyError, IndexError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"A JSON file of {name} has not the form that save_pretrained gives it ({type(error).__name__}: {error}); "
-            "save or download the model again."
+            f"A JSON file of {name} does not have the form written by save_pretrained ({type(error).__name__}: "
+            f"{error}); save or download the model again."
         ) from error
 
 
 def _check_size(folder: Path):
-    """Raise a `ValueError` if config.json wants far more parameters than there are, before memory is taken for it."""
+    """Raise a `ValueError` if config.json has far more parameters than the weights, before memory is allocated."""
     config = HRMForGridTask.config_class.from_pretrained(folder)
     with torch.device("meta"):
         wanted = sum(parameter.numel() for parameter in HRMForGridTask(config).parameters())
@@ -213,7 +212,7 @@ def _check_size(folder: Path):
     # a parameter takes at least a byte
     if wanted > 10 * there + 1_000_000:
         raise ValueError(
-            f"The config.json of {folder} is of a model of {wanted:,} parameters, but its weights have {there:,} "
+            f"The config.json of {folder} is for a model of {wanted:,} parameters, but its weights have {there:,} "
             "bytes; take both files from the same save_pretrained."
         )
 
@@ -221,6 +220,6 @@ def _check_size(folder: Path):
 def _incomplete(name: str, file: str, kind: str) -> str:
     beside = "processor" if kind == "grid model" else "tokenizer"
     return (
-        f"The folder {name} has no {file}, so it holds no complete {kind}; give the model/ folder of a training run "
+        f"The folder {name} has no {file}, so it is not a complete {kind}; give the model/ folder of a training run "
         f"or one written by save_pretrained of model and {beside}."
     )

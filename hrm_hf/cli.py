@@ -59,40 +59,40 @@ def _options(
     """Hierarchical Reasoning Model on Hugging Face libraries."""
 
 
-ModelFolder = Annotated[str, typer.Argument(help="Folder of a model, or its name on the Hub.")]
+ModelFolder = Annotated[str, typer.Argument(help="Model folder, or name of a model on the Hub.")]
 MaxSegments = Annotated[int | None, typer.Option(help="Maximum number of segments; by default as in training.")]
 HaltThreshold = Annotated[
-    float | None, typer.Option(help="Stop a puzzle at this halting probability; by default by the rule of training.")
+    float | None, typer.Option(help="Stop at this halting probability; by default the rule of training decides.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Samples = Annotated[
     int,
     typer.Option(
-        help="Sudoku and mazes: answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules."
+        help="Sudoku and mazes: maximum number of symmetric copies of a puzzle to try until an answer keeps the rules."
     ),
 ]
 Plugin = Annotated[
     Path | None,
-    typer.Option(help="File of Python that registers a kind of puzzle, by hrm_hf.puzzles.registry.register."),
+    typer.Option(help="Python file that registers a kind of puzzle with hrm_hf.puzzles.registry.register."),
 ]
-# of `solve` with the shipped model: what its table in README.md says to be worth it
+# for `solve` with the shipped model: the best row of its table in docs/results.md
 SHIPPED_SAMPLES, SHIPPED_SEGMENTS = 8, 64
 PICTURE_ENDINGS = (".png", ".svg", ".pdf")
 
 
 def _at_least_one(context: typer.Context, parameter: typer.CallbackParam, value: int | None) -> int | None:
-    """Refuse a number of things below 1."""
+    """Refuse numbers below 1."""
     if value is not None and value < 1:
         raise ValueError(f"{parameter.opts[0]} {value} is not allowed; it must be at least 1.")
     return value
 
 
-EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head stop the thinking at each token.")]
+EarlyStopOfTokens = Annotated[bool, typer.Option(help="Let the halting head decide when to stop at each token.")]
 
 
 def _load_plugin(file: Path | None):
-    """Make the kinds of a plug-in known, before anything is opened that may be of them."""
+    """Register the kinds of a plugin, before opening anything that may use them."""
     if file is not None:
         from hrm_hf.puzzles.registry import load_plugin
 
@@ -100,7 +100,7 @@ def _load_plugin(file: Path | None):
 
 
 def _load(model: str, kind: str = "checkpoint"):
-    """Model of a folder and its processor or tokenizer; heavy imports wait until they are needed."""
+    """Model of a folder and its processor or tokenizer, with heavy imports only when needed."""
     from transformers.utils import logging
 
     from hrm_hf import checkpoints
@@ -110,7 +110,7 @@ def _load(model: str, kind: str = "checkpoint"):
 
 
 def _load_grid(model: str, precision: str | None):
-    """A grid model and its processor: a model folder, one on the Hub, or the folder of an exported model."""
+    """A grid model and its processor, from a model folder, the Hub, or the folder of an exported model."""
     from hrm_hf.export.solver import is_exported, load_exported
 
     if is_exported(model):
@@ -124,7 +124,7 @@ def _load_grid(model: str, precision: str | None):
 
 
 def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: float | None) -> dict:
-    """Thinking depth as arguments of the model: none that was not asked for, since only ours has them."""
+    """Thinking depth as arguments of the model; only those that were given, since other models do not have them."""
     depth = {
         "max_segments": max_segments,
         "early_stop": early_stop or None,
@@ -140,7 +140,7 @@ def _depth(model, max_segments: int | None, early_stop: bool, halt_threshold: fl
 
 
 def _print_and_write(result: dict, output: Path | None):
-    """Print a result as JSON, and write it, if that is asked for."""
+    """Print a result as JSON, and write it to `output` if given."""
     text = json.dumps(result, indent=2)
     print(text, flush=True)
     if output is not None:
@@ -155,40 +155,43 @@ def solve(
     puzzles: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Sudoku as lines or as drawn, . 0 _ - or * for a blank cell; mazes as lines or as drawn, of # "
-            "(wall), space, S (start) and G (goal); files of such puzzles; - or none reads stdin. Lines that start "
-            "with # are comments. For a model of your own task: inputs, with / or a line break between rows."
+            help="Sudoku as a line or drawn, with . 0 _ - or * for a blank cell; mazes as a line or drawn, with # "
+            "(wall), space, S (start) and G (goal); files of such puzzles; - or nothing reads stdin. Lines that start "
+            "with # are comments. For a model of your own puzzle: inputs, with / or a line break between rows."
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Folder of a model, or its name on the Hub; by default the ones here for hard 9x9 Sudoku and for "
-            "mazes of 30x30 and 16x16. A folder that `hrm-hf export --format onnx` wrote is run by onnxruntime."
+            help="Model folder, or name of a model on the Hub; by default a shipped model, for hard 9x9 Sudoku or for "
+            "30x30 or 16x16 mazes. A folder written by `hrm-hf export --format onnx` runs with onnxruntime."
         ),
     ] = None,
     precision: Annotated[
         Literal["float32", "int8"] | None,
         typer.Option(
-            help="float32 by default. int8 is faster on a CPU: its graph is made when it is first asked for, which "
-            "takes a minute, or is that of the exported model."
+            help="float32 by default. int8 is faster on a CPU; its graph comes from the exported model, or is made on "
+            "the first call, which takes a minute."
         ),
     ] = None,
     samples: Annotated[
         int | None,
         typer.Option(
-            help="Answers to draw at most, of symmetric copies of a puzzle, until one keeps the rules; by default "
-            f"{SHIPPED_SAMPLES}, with --model or --show-steps 1."
+            help="Maximum number of symmetric copies of a puzzle to try until an answer keeps the rules; by default "
+            f"{SHIPPED_SAMPLES}, or 1 with --model or --show-steps."
         ),
     ] = None,
     max_segments: Annotated[
         int | None,
-        typer.Option(help=f"Maximum segments per answer; by default {SHIPPED_SEGMENTS}, with --model as in training."),
+        typer.Option(
+            help=f"Maximum number of segments per answer; by default {SHIPPED_SEGMENTS}, or as in training with "
+            "--model."
+        ),
     ] = None,
     halt_threshold: HaltThreshold = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="Time limit for all puzzles together; those without an answer by then count as not solved."),
+        typer.Option(help="Time limit for all puzzles together; puzzles without an answer by then are not solved."),
     ] = None,
     notation: Annotated[
         Literal["1-G", "0-F", "A-P"] | None,
@@ -198,12 +201,12 @@ def solve(
     show_steps: Annotated[bool, typer.Option("--show-steps", help="Show the board after every segment.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per puzzle.")] = False,
 ):
-    """Solve puzzles and check every answer by the rules, if there are any. Exit code 2 if one is not solved.
+    """Solve puzzles and check every answer against the rules, if any. Exit code 2 if one is not solved.
 
     Example: hrm-hf solve 8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..
     """
     if show_steps and samples is not None and samples > 1:
-        raise ValueError(f"--show-steps is for one answer a puzzle, not for --samples {samples}; leave one out.")
+        raise ValueError(f"--show-steps is for one answer per puzzle, not for --samples {samples}; leave one out.")
     _load_plugin(plugin)
     if model is None:
         read = _puzzles_of(puzzles, notation)
@@ -235,7 +238,7 @@ def solve(
             continue
         for number, board in enumerate(result.steps or [], start=1):
             print(f"after segment {number}:\n{pretty(board, given=result.puzzle)}\n")
-        # without a solution the clues alone, so that no wrong board can be taken for one
+        # without a solution only the clues, so that a wrong board is not mistaken for one
         print(pretty(result.answer or result.puzzle, given=result.puzzle))
         outcome = "solved" if result.solved else f"{result.outcome}: {result.reason}"
         if result.solved is None:
@@ -246,22 +249,22 @@ def solve(
 
 
 def _shipped_for(puzzles: list["PuzzleText"]) -> str:
-    """The folder of the shipped model that is for these puzzles."""
+    """The folder of the shipped model for these puzzles."""
     from hrm_hf.puzzles import registry
 
     numbers = Counter(puzzle.task for puzzle in puzzles)
     if len(numbers) > 1:
         found = " and ".join(f"{number} {registry.get(name).plural}" for name, number in sorted(numbers.items()))
-        raise ValueError(f"There are {found}; give puzzles of one kind in one call.")
+        raise ValueError(f"There are {found}; give puzzles of only one kind per call.")
     return str(registry.get(next(iter(numbers))).shipped_model({puzzle.cells for puzzle in puzzles}))
 
 
 def _puzzles_of(
     arguments: list[str] | None, notation: str | None, processor: "HRMGridProcessor | None" = None
 ) -> list["PuzzleText"]:
-    """The puzzles of the command line, of the files that it names, or of stdin; says what else was in these.
+    """The puzzles from the command line, the files that it names, or stdin; prints what was left out.
 
-    Without the processor of a model the kind is inferred from the symbols.
+    Without the processor of a model, the kind is inferred from the symbols.
     """
     from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import decode_text, read_puzzles
@@ -283,8 +286,7 @@ def _puzzles_of(
         # not a character of any puzzle
         elif os.path.isdir(argument) or ("/" in argument and not is_own):
             raise ValueError(
-                f"{argument} is no puzzle; if it is a model, name it by the option: hrm-hf solve PUZZLE --model "
-                f"{argument}"
+                f"{argument} is not a puzzle; if it is a model, use the option: hrm-hf solve PUZZLE --model {argument}"
             )
         else:
             texts.append(("", argument))
@@ -308,27 +310,27 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first N puzzles.", callback=_at_least_one)] = None,
     max_segments: MaxSegments = None,
     halt_threshold: HaltThreshold = None,
-    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop the thinking.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Puzzles solved at a time.", callback=_at_least_one)] = 1024,
+    early_stop: Annotated[bool, typer.Option(help="Let the halting head decide when to stop.")] = True,
+    batch_size: Annotated[int, typer.Option(help="Puzzles to solve at a time.", callback=_at_least_one)] = 1024,
     samples: Samples = 1,
     noise: Annotated[
-        float, typer.Option(help="With --samples: standard deviation of noise on the states, as in PTRM.")
+        float, typer.Option(help="With --samples: standard deviation of noise added to the states, as in PTRM.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed for the samples.")] = 0,
     rating_bins: Annotated[
-        int, typer.Option(help="Bins of equally many puzzles for the scores by rating.", callback=_at_least_one)
+        int, typer.Option(help="Number of equally large bins for the scores by rating.", callback=_at_least_one)
     ] = 4,
     curve: Annotated[
         Path | None,
-        typer.Option(help="Also measure accuracy against segments, 1 to --max-segments, and draw it into this file."),
+        typer.Option(help="Also measure accuracy for 1 to --max-segments segments, and draw the curve to this file."),
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Also write every prediction to this Parquet file.")] = None,
     plugin: Plugin = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
-    """Exact and cell accuracy of a model on labelled puzzles, by source and rating too, as JSON.
+    """Measure exact and cell accuracy of a model on labeled puzzles, also by source and rating; prints JSON.
 
-    Several processes: accelerate launch -m hrm_hf.cli evaluate MODEL DATASET
+    With several processes: accelerate launch -m hrm_hf.cli evaluate MODEL DATASET
     """
     from hrm_hf.utils.files import check_output_file
 
@@ -351,7 +353,7 @@ def evaluate(
     max_segments = hrm_model.config.halt_max_steps if max_segments is None else max_segments
     examples, known = puzzles.examples(limit), puzzles.known_of_examples(limit)
     if (examples["labels"] == IGNORE_INDEX).all(1).any():
-        raise ValueError(f"Test inputs of {dataset} have no known output, so there is no score; use evaluate-arc.")
+        raise ValueError(f"Test inputs of {dataset} have no known output and cannot be scored; use evaluate-arc.")
     options = {"max_segments": max_segments, "early_stop": early_stop, "halt_threshold": halt_threshold}
     in_slots, drawn = accelerator.device.type == "cuda", None
     if samples == 1:
@@ -368,7 +370,7 @@ def evaluate(
     else:
         in_slots = in_slots and noise == 0  # slots cannot add noise
         start = time.perf_counter()
-        # the first sample is the puzzle as it is, so nothing is solved twice
+        # the first sample is the original puzzle, so nothing is solved twice
         drawn = draw_samples(
             solver(hrm_model, batch_size, in_slots),
             examples,
@@ -383,7 +385,7 @@ def evaluate(
         )
         solved = first_answers(drawn, examples["labels"], time.perf_counter() - start)
     result = {"model": model, "dataset": dataset, "split": split}
-    # the cycles of a config can be changed after training, so only the model itself knows
+    # the cycles of a config can be changed after training, so ask the model
     result["layers_per_segment"] = hrm_model.config.calls_per_segment
     applied = applied_threshold(hrm_model.config, halt_threshold)
     result |= score(solved, max_segments, early_stop, applied).as_dict()
@@ -409,7 +411,7 @@ def evaluate(
         result["by_samples"] = breakdown.as_dicts(compute_curve(drawn, examples["labels"]))
     if not accelerator.is_main_process:
         return
-    # first of all, because it is what took the time
+    # first, because it took the time
     _print_and_write(result, output)
     if points is not None:
         breakdown.draw_segment_curve(points, f"{len(solved):,} puzzles of {dataset}").savefig(curve, dpi=150)
@@ -424,24 +426,24 @@ def evaluate_arc(
     num_augmentations: Annotated[
         int | None,
         typer.Option(
-            help="Augmentations of a task that vote, besides the task itself; by default all, or 79 on canvases."
+            help="Number of augmentations that vote besides the task itself; by default all, or 79 on canvases."
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Score tasks of this source only, for instance arc-agi-1; by default all.")
+        str | None, typer.Option(help="Score only tasks of this source, for instance arc-agi-1; by default all.")
     ] = None,
     max_segments: MaxSegments = None,
-    early_stop: Annotated[bool, typer.Option(help="Let the halting head stop the thinking.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Predictions made at a time.", callback=_at_least_one)] = 512,
+    early_stop: Annotated[bool, typer.Option(help="Let the halting head decide when to stop.")] = True,
+    batch_size: Annotated[int, typer.Option(help="Predictions to make at a time.", callback=_at_least_one)] = 512,
     submission: Annotated[
-        Path | None, typer.Option(help="Also write the competition's JSON, two attempts a test input.")
+        Path | None, typer.Option(help="Also write the JSON for the competition, two attempts per test input.")
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Also draw every task with its first two attempts into this folder.")
+        Path | None, typer.Option(help="Also draw every task with its first two attempts to this folder.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
-    """ARC as the original scores it: all augmentations vote; pass@K by both rules to count tasks, as JSON."""
+    """Score ARC like the original: all augmentations vote; pass@K by both rules for counting tasks; prints JSON."""
     from hrm_hf.utils.files import check_output_file
 
     check_output_file(submission)
@@ -457,7 +459,7 @@ def evaluate_arc(
     puzzles = arc.open_tests(dataset, processor, source)
     tests = (pair for task in arc.puzzles_tasks(puzzles) for pair in task.pairs("test"))
     if submission is None and not any(pair.output.size for pair in tests):
-        raise ValueError(f"No test input of {dataset} has a known output, so there is no score; give a --submission.")
+        raise ValueError(f"No test input of {dataset} has a known output to score; write a --submission instead.")
     arc.check_number_of_identifiers(dataset, processor, hrm_model.config.num_puzzle_identifiers)
     max_segments = max_segments or hrm_model.config.halt_max_steps
     answers = arc.vote(
@@ -483,15 +485,16 @@ def evaluate_arc(
 
 @app.command()
 def solve_arc(
-    task: Annotated[Path, typer.Argument(help="ARC task as JSON, or a file of several in Kaggle's form.")],
-    name: Annotated[str | None, typer.Option(help="Which task of a file of several.")] = None,
+    task: Annotated[Path, typer.Argument(help="JSON file with one ARC task, or with several in Kaggle's format.")],
+    name: Annotated[str | None, typer.Option(help="Name of the task, if the file has several.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Folder of an ARC model on canvases, or its name on the Hub; by default ours.")
+        str | None,
+        typer.Option(help="Folder of an ARC model on canvases, or its name on the Hub; by default the shipped one."),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Minutes of training on the demonstrations.")] = 1.0,
-    votes: Annotated[int, typer.Option(help="Copies of a test input that vote.")] = 80,
+    votes: Annotated[int, typer.Option(help="Number of copies of a test input that vote.")] = 80,
     estimate: Annotated[
-        bool, typer.Option(help="First hold back a demonstration, to see whether the model gets it right.")
+        bool, typer.Option(help="First hold back one demonstration to see whether the model gets it right.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seed for the training examples.")] = 0,
     as_json: AsJson = False,
@@ -514,8 +517,8 @@ def solve_arc(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         print(
-            f"On a CPU this takes {minutes:g} minutes of training and some more for the votes; a GPU makes some fifty "
-            "times as many steps in that time, so give more --minutes or fewer --votes.",
+            f"On a CPU this takes {minutes:g} minutes of training and more for the votes; a GPU makes about fifty "
+            "times as many steps in that time, so consider more --minutes or fewer --votes.",
             file=sys.stderr,
         )
     with tqdm(total=100, unit="%", leave=False, bar_format="{desc} {bar} {percentage:3.0f} %") as bar:
@@ -548,7 +551,7 @@ def _task_answer(task, result, as_json: bool) -> str:
             {
                 "grid": each.answer.tolist(),
                 "votes": each.votes,
-                # the truth may be there, to compare with
+                # the file may have the true output
                 **({"right": bool(np.array_equal(each.answer, pair.output))} if pair.output.size else {}),
             }
             for each in answer.attempts
@@ -564,24 +567,24 @@ def _task_answer(task, result, as_json: bool) -> str:
             lines.append(f"test {number}, attempt {place}: {attempt['votes']} of {answer['votes']} votes{verdict}")
             lines += [" ".join(map(str, row)) for row in attempt["grid"]]
     estimates = {
-        True: "the demonstration that was held back came out right, so the answer probably is",
-        False: "the demonstration that was held back came out wrong, so the answer probably is, too",
+        True: "the held-back demonstration came out right, so the answer is probably right",
+        False: "the held-back demonstration came out wrong, so the answer is probably wrong",
         None: "no demonstration was held back",
     }
     lines.append(f"{result.steps} steps, {result.seconds:.0f} s; {estimates[result.held_back]}")
     return "\n".join(lines)
 
 
-# what other parsers read: they are heavy to import
+# for commands with their own parsers, which are slow to import
 _OTHER_PARSER = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 @app.command(context_settings=_OTHER_PARSER, add_help_option=False)
 def train(context: typer.Context):
-    """Train as a recipe says: `hrm-hf train RECIPE [--option value ...]`; `hrm-hf train --help` lists the options.
+    """Train with a recipe: `hrm-hf train RECIPE [--option value ...]`; `hrm-hf train --help` lists the options.
 
     A recipe is a YAML file, or the name of one that comes with the package. For several GPUs, or other settings of
-    Accelerate, there is `accelerate launch train_accelerate.py`.
+    Accelerate, use `accelerate launch train_accelerate.py`.
     """
     from hrm_hf.training.command import run
 
@@ -601,10 +604,10 @@ def data(context: typer.Context):
 def explore(
     dataset: Annotated[str, typer.Argument(help="Data set folder, or its name on the Hub.")],
     picture: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .pdf.")],
-    split: Annotated[str, typer.Option(help="Split to look at.")] = "train",
-    row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; repeat for more.")] = None,
+    split: Annotated[str, typer.Option(help="Split to draw from.")] = "train",
+    row: Annotated[list[int] | None, typer.Option(help="Row to draw, from 0; can be repeated.")] = None,
     member: Annotated[int, typer.Option(help="ARC: augmentation of the task; 0 is the original task.")] = 0,
-    model: Annotated[str | None, typer.Option(help="Also draw what this model predicts.")] = None,
+    model: Annotated[str | None, typer.Option(help="Also draw the predictions of this model.")] = None,
     max_segments: MaxSegments = None,
 ):
     """Draw rows of a data set: input, label and, with a model, its prediction."""
@@ -628,12 +631,13 @@ def explore(
 @app.command()
 def generate(
     prompts: Annotated[
-        list[str] | None, typer.Argument(help="Texts to continue; - or none reads one from stdin.")
+        list[str] | None, typer.Argument(help="Texts to continue; - or nothing reads one from stdin.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Folder of a model, or its name on the Hub; by default the small one here.")
+        str | None,
+        typer.Option(help="Model folder, or name of a model on the Hub; by default the small shipped model."),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 100,
+    max_new_tokens: Annotated[int, typer.Option(help="Maximum number of tokens to add.")] = 100,
     temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 takes the most likely token.")] = 0.8,
     top_p: Annotated[
         float, typer.Option(help="Sample from the most likely tokens up to this total probability.")
@@ -677,8 +681,8 @@ def generate(
         longest = getattr(language_model.config, "max_position_embeddings", None)
         if longest is not None and inputs.shape[1] + max_new_tokens > longest:
             raise ValueError(
-                f"The prompt has {inputs.shape[1]} tokens, which with --max-new-tokens {max_new_tokens} is over the "
-                f"{longest} that the model was made for; shorten one of the two."
+                f"The prompt has {inputs.shape[1]} tokens; with --max-new-tokens {max_new_tokens} this exceeds the "
+                f"model's maximum of {longest}; make one of the two shorter."
             )
         torch.manual_seed(seed)
         if not as_json:
@@ -698,7 +702,7 @@ def generate(
             if language_model.config.model_type == "hrm":
                 with torch.no_grad():
                     segments = language_model(text, **depth).segments[0]
-                # what comes out after a position is the token that follows it
+                # a position predicts the token after it
                 result["tokens"] = tokenizer.convert_ids_to_tokens(new.tolist())
                 result["segments"] = segments[inputs.shape[1] - 1 : -1].tolist()
             print(json.dumps(result))
@@ -709,26 +713,31 @@ def evaluate_text(
     model: ModelFolder,
     texts: Annotated[list[str], typer.Argument(help="Text files, globs, folders or data sets.")],
     document_separator: Annotated[
-        str | None, typer.Option(help=r"Between documents of a file, as in '\n\n\n'; by default a file is one.")
+        str | None,
+        typer.Option(help=r"String between documents in a file, such as '\n\n\n'; by default a file is one document."),
     ] = None,
     text_column: Annotated[str, typer.Option(help="Data sets and JSON: column with the text.")] = "text",
     template: Annotated[
         str | None,
-        typer.Option(help=r"Data sets and JSON: how columns become the text, as in 'Q: {question}\nA: {answer}'."),
+        typer.Option(
+            help=r"Data sets and JSON: how to make the text from columns, such as 'Q: {question}\nA: {answer}'."
+        ),
     ] = None,
     ending: Annotated[
-        list[str] | None, typer.Option(help="Of more files of folders that are text, such as .md. Repeat it for more.")
+        list[str] | None, typer.Option(help="Ending of more text files in folders, such as .md. Can be repeated.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Data sets: the split.")] = "test",
-    window: Annotated[int | None, typer.Option(help="Tokens seen at a time; by default as trained.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens a window moves on; by default half a window.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Windows scored at a time.", callback=_at_least_one)] = 8,
+    split: Annotated[str, typer.Option(help="Data sets: split to use.")] = "test",
+    window: Annotated[int | None, typer.Option(help="Tokens per window; by default as in training.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens by which the window moves; by default half a window.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Windows to score at a time.", callback=_at_least_one)] = 8,
     max_segments: MaxSegments = None,
     early_stop: EarlyStopOfTokens = False,
     halt_threshold: HaltThreshold = None,
     output: Annotated[Path | None, typer.Option(help="Also write the result to this JSON file.")] = None,
 ):
-    """Loss, perplexity and bits per byte of any causal language model on any text, as JSON."""
+    """Measure loss, perplexity and bits per byte of any causal language model on any text; prints JSON."""
     from hrm_hf.text.sources import find_sources, parse_separator, unescaped
     from hrm_hf.utils.files import check_output_file
 
@@ -756,42 +765,48 @@ def evaluate_text(
 
 @app.command()
 def convert(
-    checkpoint: Annotated[str, typer.Argument(help="File, folder or Hub repository of the code of HRM or TRM.")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="Checkpoint of the original code of HRM or TRM: file, folder or Hub repository.")
+    ],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     task: Annotated[
         str | None,
-        typer.Option(help="Kind of the puzzles, for instance maze; known for the repositories of the authors."),
+        typer.Option(help="Kind of puzzle, for instance maze; not needed for the repositories of the authors."),
     ] = None,
-    num_heads: Annotated[int | None, typer.Option(help="Attention heads, if no all_config.yaml says it.")] = None,
-    h_cycles: Annotated[int | None, typer.Option(help="H_cycles, if no all_config.yaml says it.")] = None,
-    l_cycles: Annotated[int | None, typer.Option(help="L_cycles, if no all_config.yaml says it.")] = None,
-    halt_max_steps: Annotated[int | None, typer.Option(help="Segments, if no all_config.yaml says it.")] = None,
+    num_heads: Annotated[
+        int | None, typer.Option(help="Number of attention heads, if not in all_config.yaml.")
+    ] = None,
+    h_cycles: Annotated[int | None, typer.Option(help="H_cycles, if not in all_config.yaml.")] = None,
+    l_cycles: Annotated[int | None, typer.Option(help="L_cycles, if not in all_config.yaml.")] = None,
+    halt_max_steps: Annotated[
+        int | None, typer.Option(help="Maximum number of segments, if not in all_config.yaml.")
+    ] = None,
     pos_encodings: Annotated[
-        Literal["rope", "none"] | None, typer.Option(help="TRM: positions, if no all_config.yaml says it.")
+        Literal["rope", "none"] | None, typer.Option(help="TRM: position encodings, if not in all_config.yaml.")
     ] = None,
     puzzle_emb_len: Annotated[
         int | None,
         typer.Option(
-            help="TRM: positions before the tokens, if no all_config.yaml says it; 16 in the published ones."
+            help="TRM: number of positions before the tokens, if not in all_config.yaml; 16 in published checkpoints."
         ),
     ] = None,
     identifiers: Annotated[
         Path | None,
         typer.Option(
-            help="ARC: folder of the data set it was trained on, if the checkpoint has no identifiers.json: one of "
-            "the original code, which has that file, or of `data arc` or `data import-original`."
+            help="ARC: folder of the data set it was trained on, if the checkpoint has no identifiers.json: a folder "
+            "of the original code with that file, or one from `data arc` or `data import-original`."
         ),
     ] = None,
     drop_puzzle_embeddings: Annotated[
         bool,
         typer.Option(
             "--drop-puzzle-embeddings",
-            help="ARC: leave out the puzzle embeddings, most of the file, to train the model on other tasks.",
+            help="ARC: leave out the puzzle embeddings (most of the file), to train the model on other ARC tasks.",
         ),
     ] = False,
     puzzle_embeddings_dtype: Annotated[
         Literal["float32", "float16"],
-        typer.Option(help="Of the puzzle embeddings in the file; float16 rounds them and takes half the space."),
+        typer.Option(help="Data type of the puzzle embeddings in the file; float16 rounds them to half the size."),
     ] = "float32",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub repository.")] = None,
     overwrite: Overwrite = False,
@@ -818,13 +833,13 @@ def convert(
         return
     print(f"{done.checkpoint}: {done.family} for {done.task}, {done.parameters:,} parameters")
     if done.dropped_identifiers:
-        print(f"{done.dropped_identifiers:,} puzzle embeddings left out; that of no particular puzzle is kept")
+        print(f"{done.dropped_identifiers:,} puzzle embeddings left out; the blank one is kept")
     if done.rounding_error is not None:
         print(f"puzzle embeddings rounded to {puzzle_embeddings_dtype}, by at most {done.rounding_error:.2g}")
     if done.identifiers > 1 and done.named_identifiers == 0:
         print(
-            f"none of its {done.identifiers:,} puzzle identifiers has a name, so the processor takes no names; give "
-            "--identifiers to have them"
+            f"none of its {done.identifiers:,} puzzle identifiers has a name, so the processor does not accept names; "
+            "give --identifiers to add them"
         )
     print(f"{done.equal_tensors} tensors and logits of {done.equal_logits} equal bit for bit")
     print(f"written to {done.output}")
@@ -836,16 +851,16 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     format: Annotated[
         Literal["original", "onnx"],
-        typer.Option(help="A checkpoint of the original HRM code, or ONNX graphs for clients without PyTorch."),
+        typer.Option(help="A checkpoint of the original code, or ONNX graphs for clients without PyTorch."),
     ] = "original",
     int8: Annotated[bool, typer.Option(help="With onnx: also write the graph with int8 weights.")] = True,
     puzzles: Annotated[
-        int, typer.Option(help="With onnx: generated puzzles, or random prompts, that graphs and model answer.")
+        int, typer.Option(help="With onnx: number of generated puzzles or random prompts for the check.")
     ] = 64,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ):
-    """Write a model for other code: as a checkpoint of the original code of HRM or TRM (step_0, all_config.yaml,
+    """Export a model for other code: as a checkpoint of the original code of HRM or TRM (step_0, all_config.yaml,
     dataset.json), or as ONNX graphs with manifest.json.
 
     Example: hrm-hf export models/sudoku-extreme --out checkpoints/sudoku
@@ -889,12 +904,12 @@ def export(
 def card(
     run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
     repo: Annotated[str | None, typer.Option(help="Name of the model on the Hub, for the code that loads it.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it has one.")] = None,
-    license: Annotated[str, typer.Option(help="Of the model.")] = "apache-2.0",
-    notes: Annotated[Path | None, typer.Option(help="Markdown file to put below the results.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set on the Hub, if it is there.")] = None,
+    license: Annotated[str, typer.Option(help="License of the model.")] = "apache-2.0",
+    notes: Annotated[Path | None, typer.Option(help="Markdown file to insert below the results.")] = None,
     as_json: AsJson = False,
 ):
-    """Write the model card of a run, README.md and curve.png, into its model folder.
+    """Write the model card of a run (README.md and curve.png) to its model folder.
 
     Example: hrm-hf card runs/demo --repo me/hrm-sudoku-6x6
     """
@@ -906,14 +921,12 @@ def card(
 
 @app.command()
 def push(
-    folder: Annotated[Path, typer.Argument(help="Model folder, or that of the static page.")],
+    folder: Annotated[Path, typer.Argument(help="Model folder, or folder of the static page.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Name on the Hub.")],
     private: Annotated[
         bool, typer.Option("--private", help="Make the model private; by default the owner's setting applies.")
     ] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch to push to; it is created if it does not exist.")
-    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to; created if it does not exist.")] = None,
     commit_message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be uploaded, without contacting the Hub.")
@@ -946,11 +959,11 @@ def push(
 
 @app.command("app")
 def serve_app(
-    models: Annotated[Path, typer.Option(help="Folder under which model folders are offered.")] = Path("runs"),
+    models: Annotated[Path, typer.Option(help="Folder with model folders to offer.")] = Path("runs"),
     runs: Annotated[Path, typer.Option(help="Folder of training runs to watch.")] = Path("runs"),
     data: Annotated[Path, typer.Option(help="Folder of data sets to explore.")] = Path("data"),
     hub_model: Annotated[
-        list[str] | None, typer.Option(help="A model on the Hub to offer as well; repeat for more.")
+        list[str] | None, typer.Option(help="Model on the Hub to offer as well; can be repeated.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
@@ -985,7 +998,7 @@ def space(
 
 @app.command()
 def env(as_json: AsJson = False):
-    """Versions and devices, to paste into a bug report, and which versions are not tested."""
+    """Print versions and devices for a bug report, and which versions are not tested."""
     from hrm_hf.utils.environment import describe_environment, environment_lines
 
     found = describe_environment()

@@ -1,7 +1,7 @@
-"""Pictures of puzzles, answers and predictions, with matplotlib; data cards, explorer, examples and Space share them.
+"""Pictures of puzzles, answers and predictions with matplotlib, for data cards, explorer, examples and Space.
 
-Boards come as token ids, as data sets, `HRMForGridTask.solve` and the processor have them. Every function that makes a
-figure returns one that belongs to no window and no global state: `figure.savefig(path)` writes it.
+Boards are token ids, as in data sets, `HRMForGridTask.solve` and the processor. Functions that make a figure return
+one that belongs to no window and no global state: `figure.savefig(path)` writes it.
 """
 
 import textwrap
@@ -33,14 +33,14 @@ def draw_board(
     input_ids: Tokens | None = None,
     labels: Tokens | None = None,
 ) -> None:
-    """Draw a board, as its kind draws it.
+    """Draw a board in the way of its kind.
 
     Args:
         axes: where to draw.
         processor: knows kind and size.
         tokens: token ids of the board, `(tokens,)`.
-        input_ids: those of the puzzle; by default `tokens` is the puzzle itself.
-        labels: those of the answer; without them nothing is marked wrong.
+        input_ids: of the puzzle; by default `tokens` is the puzzle itself.
+        labels: of the answer; without them nothing is marked wrong.
 
     Raises:
         ValueError, TypeError: if a board cannot be read.
@@ -57,10 +57,10 @@ def draw_board(
 def draw_puzzle(
     processor: HRMGridProcessor, input_ids: Tokens, labels: Tokens | None = None, prediction: Tokens | None = None
 ) -> Figure:
-    """A puzzle, its answer and a prediction side by side, those that are given.
+    """A puzzle and, if given, its answer and a prediction, side by side.
 
     Args:
-        processor: of the task.
+        processor: of the puzzle.
         input_ids, labels, prediction: token ids, `(tokens,)`.
 
     Raises:
@@ -81,10 +81,10 @@ def draw_puzzles(
     predictions: Sequence[Tokens] | None = None,
     titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Several puzzles, a column each, with their answers and predictions below.
+    """Several puzzles, one per column, with their answers and predictions below.
 
     Args:
-        processor: of the task.
+        processor: of the puzzles.
         input_ids, labels, predictions: token ids, `(puzzles, tokens)`.
         titles: of the columns.
 
@@ -138,14 +138,14 @@ def draw_thinking(
     """The puzzle and the model's board after each segment, side by side.
 
     Args:
-        processor: that of the model.
+        processor: of the model.
         input_ids: token ids of the puzzle, `(tokens,)`.
-        boards: those of the boards after each segment, `(segments, tokens)`, at least one.
+        boards: token ids of the boards after each segment, `(segments, tokens)`, at least one.
         halt_probabilities: the halting head's probability of being right after each segment.
-        labels: token ids of the right answer; what differs from it is marked.
+        labels: token ids of the right answer; differences are marked.
 
     Raises:
-        ValueError: if there is no board or not one probability for each.
+        ValueError: if there is no board, or not one probability per board.
     """
     if len(boards) == 0 or len(boards) != len(halt_probabilities):
         raise ValueError(
@@ -164,12 +164,12 @@ def draw_thinking(
 
 
 def draw_texts(texts: Sequence[str], titles: Sequence[str], characters: int = 600) -> Figure:
-    """The beginnings of texts, one below the other.
+    """The starts of texts, one below the other.
 
     Args:
-        texts: what to show.
-        titles: one for each.
-        characters: how much of each.
+        texts: to show.
+        titles: one per text.
+        characters: how much of each text.
     """
     shown = []
     for text in texts:

@@ -1,6 +1,6 @@
-"""Model folders and static Spaces on the Hub: what of a folder goes there, and the push as one commit.
+"""Model folders and static Spaces on the Hub: which files go there, and the push as one commit.
 
-Weights go as safetensors only: the other formats can run code when they are loaded.
+Weights go only as safetensors: the other formats can run code when they are loaded.
 """
 
 import json
@@ -27,10 +27,10 @@ class PushPlan:
     """What a push would do.
 
     Attributes:
-        folder: the model folder, or that of a static Space.
-        files: names of the files that go, with their sizes in bytes.
-        left_here: names of what else is in the folder.
-        repo_type: what it is.
+        folder: of the model, or of a static Space.
+        files: names of the files to push, with their sizes in bytes.
+        left_here: names of everything else in the folder.
+        repo_type: type of the repository.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ def plan_push(folder: Path) -> PushPlan:
 
     Raises:
         FileNotFoundError: if something is missing.
-        ValueError: if a file is damaged, or one is there that can run code when it is loaded.
+        ValueError: if a file is damaged, or could run code when it is loaded.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}; give a model folder.")
@@ -55,7 +55,7 @@ def plan_push(folder: Path) -> PushPlan:
     refused = [path.name for path in entries if path.suffix.lower() in _REFUSED]
     if refused:
         raise ValueError(
-            f"{folder} has {', '.join(refused)}: formats that can run code when they are loaded, and only safetensors "
+            f"{folder} has {', '.join(refused)}: such formats can run code when they are loaded, and only safetensors "
             "are pushed; remove them, or save the model again with save_pretrained."
         )
     if _is_static_space(folder):
@@ -64,8 +64,8 @@ def plan_push(folder: Path) -> PushPlan:
     check_model_folder(str(folder), "language model" if is_language_model else "grid model")
     if not (folder / CARD).is_file():
         raise FileNotFoundError(
-            f"{folder} has no card {CARD}; `hrm-hf card RUN_FOLDER` writes that of a trained model, and other models "
-            "need one by hand."
+            f"{folder} has no card {CARD}; `hrm-hf card RUN_FOLDER` writes the card of a trained model, for other "
+            "models write one by hand."
         )
     goes = [path for path in entries if path.is_file() and path.suffix in _GOES and not path.name.startswith(".")]
     _check_code(folder)
@@ -81,13 +81,13 @@ def push(
     revision: str | None = None,
     commit_message: str | None = None,
 ) -> str:
-    """Push a folder to the Hub, in one commit: all of it is there, or nothing. Other files there stay.
+    """Push a folder to the Hub in one commit, all or nothing. Other files there stay.
 
     Args:
-        plan: as `plan_push` gives it.
-        repo_name: OWNER/NAME; made if it is not there.
-        private: whether it must be private; by default as its owner's are.
-        revision: branch to push to, made if it is not there; by default main.
+        plan: from `plan_push`.
+        repo_name: OWNER/NAME; created if it does not exist.
+        private: whether it must be private; by default the owner's setting applies.
+        revision: branch to push to, created if it does not exist; by default main.
         commit_message: of the commit.
 
     Returns:
@@ -96,13 +96,13 @@ def push(
     Raises:
         ValueError: for a bad name or message, or a private push to a public model.
         PermissionError: without a token, or with one that may not write there.
-        ConnectionError: if the Hub cannot be reached or has trouble of its own.
+        ConnectionError: if the Hub cannot be reached or has an error.
         OSError: if it refuses the push for another reason.
     """
     check_push(repo_name, "model" if plan.repo_type == "model" else "Space", commit_message)
     api = HfApi()
     make_repo(api, repo_name, plan.repo_type, private)
-    with hub_errors(f"take a push to {repo_name}"):
+    with hub_errors(f"accept a push to {repo_name}"):
         if revision is not None:
             api.create_branch(repo_name, branch=revision, repo_type=plan.repo_type, exist_ok=True)
         commit = api.create_commit(
@@ -123,14 +123,15 @@ def _is_static_space(folder: Path) -> bool:
 
 
 def _plan_space(folder: Path) -> PushPlan:
-    """All files of a page but hidden ones; a browser runs no format of `_REFUSED`."""
+    """All files of a page except hidden ones; a browser runs no format of `_REFUSED`."""
     if not (folder / "index.html").is_file():
         raise FileNotFoundError(
-            f"{folder} has a card of a static Space but no index.html; make it with spaces_app/build_static.py."
+            f"{folder} has the card of a static Space but no index.html; make it with spaces_app/build_static.py."
         )
     if not (folder / "models").is_dir():
         raise FileNotFoundError(
-            f"{folder} has no models, so its page cannot solve; push what spaces_app/build_static.py writes."
+            f"{folder} has no models, so its page cannot solve puzzles; push a folder written by "
+            "spaces_app/build_static.py."
         )
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
@@ -139,7 +140,7 @@ def _plan_space(folder: Path) -> PushPlan:
 
 
 def _check_code(folder: Path) -> None:
-    """Raise a `FileNotFoundError` if configurations name code that is not there: nobody could load the model."""
+    """Raise a `FileNotFoundError` if configurations name missing code: nobody could load the model."""
     for name in ("config.json", "processor_config.json"):
         if not (folder / name).is_file():
             continue
@@ -157,7 +158,7 @@ def _check_code(folder: Path) -> None:
 
 
 def _check_weights(folder: Path) -> None:
-    """Raise an error if a file of weights is damaged, or a shard is missing."""
+    """Raise an error if a weights file is damaged or missing."""
     index = folder / "model.safetensors.index.json"
     wanted = {"model.safetensors"}
     if index.is_file():

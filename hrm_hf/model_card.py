@@ -1,6 +1,6 @@
 """Model cards: README.md and a picture of the training curves, rendered from the files of a run, never by hand.
 
-The text is the template model_cards/model_card.md; here is what it is filled with.
+The text is in the template model_cards/model_card.md; this module fills it in.
 """
 
 import json
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from processing_hrm import HRMGridProcessor
 
 CARD, CURVE = "README.md", "curve.png"
-# what stands for the model where its name on the Hub is not known
+# placeholder if the model's name on the Hub is not known
 THIS_FOLDER = "path/to/this/folder"
 
 _OPTIMIZERS = {"adam_atan2": "AdamATan2", "muon": "Muon for the matrices of blocks, AdamATan2 for the rest"}
-# entries of a recipe that are of one machine and say nothing of the training
+# entries of a recipe that only concern one machine
 _LOCAL_ENTRIES = ("output_dir", "overwrite_output_dir")
 
 
@@ -41,9 +41,9 @@ class RunRecord:
         recipe: options of the run.
         result: last evaluation and costs.
         log: lines of log.jsonl.
-        test: what `hrm-hf evaluate ... --output RUN/test.json` wrote, `None` if nobody did.
-        config: that of the model.
-        processor: that of the processor, `None` for text.
+        test: output of `hrm-hf evaluate ... --output RUN/test.json`, `None` without it.
+        config: of the model.
+        processor: configuration of the processor, `None` for text.
     """
 
     path: Path
@@ -56,19 +56,19 @@ class RunRecord:
 
     @property
     def kind(self) -> str:
-        """That of the puzzles, or `"text"`."""
+        """Kind of the puzzles, or `"text"`."""
         if self.processor is None:
             return "text"
         return self.processor.get("kind") or self.processor["task"]
 
     @property
     def votes(self) -> bool:
-        """Whether its scores are shares of ARC tasks after a vote: of a model on canvases."""
+        """Whether its scores are shares of ARC tasks after a vote, for a model on canvases."""
         return self.processor is not None and self.processor.get("canvas_sides") is not None
 
     @property
     def size(self) -> str:
-        """Of a board, as in 9x9; empty for text."""
+        """Size of a board, such as 9x9; empty for text."""
         return "" if self.processor is None else "{height}x{width}".format(**self.processor)
 
 
@@ -76,13 +76,13 @@ def read_run(folder: Path) -> RunRecord:
     """Read the files of a run folder.
 
     Raises:
-        FileNotFoundError: if one is missing.
-        ValueError: if one is not what a run writes.
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file was not written by a run.
     """
     for name in ("recipe.yaml", "result.json", "log.jsonl", "model/config.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} has no {name}, so it is no finished training run; give the output_dir of one."
+                f"{folder} has no {name}, so it is not a finished training run; give the output_dir of one."
             )
     try:
         recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -114,7 +114,7 @@ def read_run(folder: Path) -> RunRecord:
     for name, scores in (("result.json", record.result), ("test.json", test)):
         missing = [measure for measure in measures if scores is not None and measure not in scores]
         if missing:
-            raise ValueError(f"{folder / name} has no {', '.join(missing)}; it was not written by this project.")
+            raise ValueError(f"{folder / name} has no {', '.join(missing)}, so it was not written by this project.")
     return record
 
 
@@ -132,7 +132,7 @@ def write_card(
         repo_id: name of the model on the Hub, for the code that loads it.
         dataset_id: name of the data set on the Hub, if it is there.
         license: for the metadata.
-        notes: a Markdown file that goes below the results: what was measured besides.
+        notes: a Markdown file with more measurements, inserted below the results.
 
     Returns:
         The two files.
@@ -157,7 +157,7 @@ def run_card(
 ) -> ModelCard:
     """The card of a trained model; arguments as `write_card`, but `notes` is the text itself."""
     name = repo_id or THIS_FOLDER
-    # the test split if it was measured, else what the run itself measured
+    # the test split if it was measured, otherwise the split that the run measured
     measured = {run.result["eval_split"]: run.result}
     dataset = dataset_id or _shown(run.recipe["dataset"])
     if run.test is not None:
@@ -217,11 +217,11 @@ def converted_card(
     """The card of a model that was converted from a checkpoint of the original code.
 
     Args:
-        model, processor: as they were made.
-        source: repository of the checkpoint on the Hub, `None` if it was a file on this machine.
+        model, processor: the result.
+        source: repository of the checkpoint on the Hub, `None` if it was a local file.
         file_name: of the checkpoint.
-        license: of the checkpoint, `None` if nobody knows.
-        exceptions: what is not as in the checkpoint, one sentence each.
+        license: of the checkpoint, `None` if unknown.
+        exceptions: differences from the checkpoint, one sentence each.
     """
     config, kind = model.config, registry.kind_of(processor)
     is_trm = config.share_modules
@@ -298,11 +298,11 @@ def draw_curve(run: RunRecord) -> "Figure":
         left.set(ylabel="loss of the cells, training puzzles", ylim=(0, None))
         exact = [100 * line["exact_accuracy"] for line in training]
         depth = run.config["halt_max_steps"]
-        right.plot(steps, exact, color="#9dbfe3", lw=1, label=f"exactly solved, training, {depth} segments at most")
+        right.plot(steps, exact, color="#9dbfe3", lw=1, label=f"exactly solved, training, at most {depth} segments")
         depth = run.result["max_segments"]
         for name, color, label in (
-            ("exact_accuracy", "#0f62b5", f"exactly solved, {split}, {depth} segments at most"),
-            ("cell_accuracy", "#6b7280", f"cells right, {split}, {depth} segments at most"),
+            ("exact_accuracy", "#0f62b5", f"exactly solved, {split}, at most {depth} segments"),
+            ("cell_accuracy", "#6b7280", f"cells right, {split}, at most {depth} segments"),
         ):
             values = [100 * line[f"eval_{name}"] for line in evaluations]
             right.plot(eval_steps, values, "o-", ms=4, color=color, label=label)
@@ -368,7 +368,7 @@ def _eval_results(
 
 
 def _result_row(kind: str, split: str, scores: dict[str, Any]) -> list[tuple[str, str]]:
-    """Cells of the table of results, each with the head of its column."""
+    """Cells of the table of results, each with its column heading."""
     if kind == "text":
         return [
             ("split", split),
@@ -390,7 +390,7 @@ def _result_row(kind: str, split: str, scores: dict[str, Any]) -> list[tuple[str
 
 
 def _vote_row(scores: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same for ARC tasks after a vote."""
+    """As `_result_row`, for ARC tasks after a vote."""
     votes = scores.get("votes", scores.get("augmentations", 0) + 1)
     without = scores.get("without_leaks_trm_pass@2")
     return [
@@ -463,7 +463,7 @@ def _training_facts(run: RunRecord, dataset: str) -> list[tuple[str, str]]:
 
 
 def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: int | None) -> str:
-    """Code that loads the model and uses it; for Sudoku it runs as it is."""
+    """Code that loads the model and uses it; for Sudoku it runs without changes."""
     if kind == "text":
         return "\n".join(
             [
@@ -494,14 +494,14 @@ def _code(kind: str, name: str, processor: dict[str, Any] | None, max_segments: 
 
 
 def _puzzles(run: RunRecord) -> str:
-    """What a model solves, in words; nothing for text."""
+    """The puzzles of a model in words; empty for text."""
     if run.votes:
         return "ARC tasks of grids up to 30x30"
     return "" if run.processor is None else registry.get(run.kind).described(run.size)
 
 
 def _shown(dataset: str) -> str:
-    """A data set as others may see it: a path of this machine is cut to its last part."""
+    """A data set for publication: only the last part of a path on this machine."""
     path = Path(dataset)
     return path.name if path.is_absolute() or dataset.startswith((".", "~")) else dataset
 
@@ -521,5 +521,5 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{where} is not JSON ({error}).") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{where} holds no object but a {type(content).__name__}.")
+        raise ValueError(f"{where} is not a JSON object but a {type(content).__name__}.")
     return content

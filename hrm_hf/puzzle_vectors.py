@@ -1,4 +1,4 @@
-"""The vectors that a grid model has of each puzzle it knows, for a model that knows others."""
+"""The vectors that a grid model has for each puzzle it knows, for a model that knows others."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,14 +12,14 @@ _TABLES = ("puzzle_embeddings", "role_embeddings")
 
 
 def rows_by_name(known: Mapping[str, int], wanted: Mapping[str, int]) -> list[int | None]:
-    """The row of each wanted puzzle in the tables of a model that knows some.
+    """The row of each wanted puzzle in the tables of a model.
 
     Args:
         known: identifiers of the puzzles that the model knows, by name.
-        wanted: the same of those to be known.
+        wanted: identifiers of the puzzles that it should know, by name.
 
     Returns:
-        For each identifier from 0 on its row, or `None` for a puzzle that is new.
+        The row for each identifier from 0 on, or `None` for a new puzzle.
     """
     names = {number: name for name, number in wanted.items()}
     return [known.get(names[number]) if number in names else None for number in range(max(names) + 1)]
@@ -27,12 +27,11 @@ def rows_by_name(known: Mapping[str, int], wanted: Mapping[str, int]) -> list[in
 
 @torch.no_grad()
 def choose_puzzles(model: HRMForGridTask, rows: Sequence[int | None]) -> None:
-    """Let a model know other puzzles; those that are new get the mean of what it has of all but the blank one, row 0.
+    """Let a model know other puzzles; new ones get the mean of all vectors except the blank one, row 0.
 
     Args:
-        model: with vectors of puzzles that are trained by the optimizer (`puzzle_emb_placement="everywhere"`); changed
-            in place.
-        rows: of each puzzle, the row that it has now, or `None` if it is new.
+        model: with puzzle vectors trained by the optimizer (`puzzle_emb_placement="everywhere"`); changed in place.
+        rows: the current row of each puzzle, or `None` if it is new.
     """
     for name in _TABLES:
         table = getattr(model.model, name, None)

@@ -1,6 +1,6 @@
-"""The folder of a Hugging Face Space with the app: what starts it, the package as a wheel, and what that needs.
+"""The folder of a Hugging Face Space with the app: a script that starts it, the package as a wheel, requirements.
 
-Its requirements are the versions of constraints.txt, which are what the app is tested with.
+The requirements are the versions of constraints.txt, with which the app is tested.
 """
 
 import base64
@@ -25,7 +25,7 @@ from hrm_hf.utils.files import check_replaceable, whole_folder
 
 _HERE = Path(__file__).resolve().parent
 _FILES = _HERE / "spaces_app"
-# what an installer adds to a package
+# files that an installer adds to a package
 _OF_INSTALLER = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
 
 
@@ -34,15 +34,15 @@ def build_space(out: Path, overwrite: bool = False) -> list[Path]:
 
     Args:
         out: the folder.
-        overwrite: whether a Space that is there may be replaced.
+        overwrite: whether an existing Space may be replaced.
 
     Returns:
         Its files.
 
     Raises:
-        FileExistsError: if `out` holds something that may not be replaced.
-        FileNotFoundError: if files of the installed package are missing, so that no wheel can be made of it.
-        ValueError: if the wheel cannot be built of a clone.
+        FileExistsError: if `out` has something that may not be replaced.
+        FileNotFoundError: if files of the installed package are missing, so no wheel can be made from it.
+        ValueError: if the wheel cannot be built from a clone.
     """
     check_replaceable(out, overwrite, "app.py", "Space")
     tested = pins("constraints.txt")
@@ -63,7 +63,7 @@ def build_space(out: Path, overwrite: bool = False) -> list[Path]:
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel of this package: built where it runs from a clone, packed again where it is installed.
+    """Write the wheel of this package: built in a clone, repacked from an installed package.
 
     Args:
         folder: where to write it.
@@ -82,8 +82,8 @@ def write_wheel(folder: Path) -> Path:
         installed = distribution("hrm-hf")
     except PackageNotFoundError as error:
         raise FileNotFoundError(
-            f"No wheel of hrm-hf can be made: {clone} is neither a clone of the repository (it has no setup.py) nor a "
-            "place where pip has installed hrm-hf; install it with pip, or call hrm-hf space from a clone."
+            f"Cannot make a wheel of hrm-hf: {clone} is neither a clone of the repository (it has no setup.py) nor a "
+            "place where pip installed hrm-hf; install it with pip, or call hrm-hf space from a clone."
         ) from error
     return _pack_wheel(installed, folder)
 
@@ -91,11 +91,11 @@ def write_wheel(folder: Path) -> Path:
 def _build_wheel(clone: Path, folder: Path) -> Path:
     """The wheel of a clone."""
     with tempfile.TemporaryDirectory() as scratch:
-        # setuptools leaves build/ in the clone, and takes what is left there into the next wheel
+        # setuptools leaves build/ in the clone, and includes what is left there in the next wheel
         settings = Path(scratch) / "setup.cfg"
         settings.write_text(f"[build]\nbuild_base = {scratch}/build\n[egg_info]\negg_base = {scratch}\n")
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-        # otherwise pip fetches one to build with
+        # otherwise pip downloads one for the build
         if _has_setuptools():
             command.append("--no-build-isolation")
         process = subprocess.run(
@@ -107,8 +107,8 @@ def _build_wheel(clone: Path, folder: Path) -> Path:
     if process.returncode:
         reason = (process.stderr.strip() or "pip said nothing").splitlines()[-1]
         raise ValueError(
-            f"pip cannot build a wheel of the clone {clone}: {reason}; see what `pip wheel --no-deps {clone}` says, "
-            "or call hrm-hf space where hrm-hf is installed from a wheel."
+            f"pip cannot build a wheel of the clone {clone}: {reason}; see the output of `pip wheel --no-deps "
+            f"{clone}`, or call hrm-hf space where hrm-hf is installed from a wheel."
         )
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -116,19 +116,19 @@ def _build_wheel(clone: Path, folder: Path) -> Path:
 
 def _has_setuptools() -> bool:
     try:
-        return Version(version("setuptools")) >= Version("77")  # as pyproject.toml wants it
+        return Version(version("setuptools")) >= Version("77")  # as in pyproject.toml
     except PackageNotFoundError:
         return False
 
 
 def _pack_wheel(installed: Distribution, folder: Path) -> Path:
-    """The wheel that an installed package came from; the command's script is made again by who installs it."""
+    """The wheel that an installed package came from; the installer makes the command's script again."""
     inside = {file.as_posix(): Path(file.locate()) for file in installed.files or [] if ".." not in file.parts}
     inside = {name: path for name, path in inside.items() if path.suffix != ".pyc" and path.name not in _OF_INSTALLER}
     missing = [name for name, path in inside.items() if not path.is_file()]
     if missing or "hrm_hf/__init__.py" not in inside:
         raise FileNotFoundError(
-            f"No wheel of the installed hrm-hf {installed.version} can be made: "
+            f"Cannot make a wheel of the installed hrm-hf {installed.version}: "
             f"{missing[0] if missing else 'the list of its files'} is missing; install it again."
         )
     (info,) = {name.partition("/")[0] for name in inside if name.partition("/")[0].endswith(".dist-info")}
@@ -145,7 +145,7 @@ def _pack_wheel(installed: Distribution, folder: Path) -> Path:
 
 
 def _needed(wheel: Path) -> list[str]:
-    """Names of what the app of this wheel needs."""
+    """Names of the packages that the app of this wheel needs."""
     with ZipFile(wheel) as packed:
         (name,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesParser().parsebytes(packed.read(name))

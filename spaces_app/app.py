@@ -1,4 +1,4 @@
-"""The Space: the app of the package `hrm_hf`, with the models that come with it and those of HRM_HUB_MODELS."""
+"""The Space: the app of the package `hrm_hf`, with the shipped models and those in HRM_HUB_MODELS."""
 
 import os
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Build the static page: a folder for a static Space of Hugging Face, or any web server.
+"""Build the static page: a folder for a static Hugging Face Space, or any web server.
 
     python spaces_app/build_static.py build/static-space
     python -m http.server --directory build/static-space
 
-Takes the page of spaces_app/static, exports the shipped models with int8 weights (`hrm-hf export --format onnx`,
-compared with PyTorch on --puzzles puzzles each), and fetches the files of onnxruntime-web by npm. Takes minutes.
+Copies the page from spaces_app/static, exports the shipped models with int8 weights (`hrm-hf export --format onnx`,
+compared with PyTorch on --puzzles puzzles each), and downloads onnxruntime-web with npm. Takes minutes.
 """
 
 import argparse
@@ -37,17 +37,17 @@ def fetch_runtime(folder: Path) -> None:
     """Put the files of onnxruntime-web into a new folder.
 
     Raises:
-        ValueError: if there is no npm, it cannot fetch the package, or the package is another one than was tested.
+        ValueError: if there is no npm, it cannot download the package, or the package is not the tested one.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise ValueError("There is no npm, which fetches onnxruntime-web; install Node.js.")
+        raise ValueError("npm is needed to download onnxruntime-web and was not found; install Node.js.")
     with TemporaryDirectory() as scratch:
         command = [npm, "pack", RUNTIME, "--pack-destination", scratch, "--silent"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         archives = list(Path(scratch).glob("*.tgz"))
         if done.returncode != 0 or len(archives) != 1:
-            raise ValueError(f"npm could not fetch {RUNTIME}: {done.stderr.strip() or 'it wrote no archive'}")
+            raise ValueError(f"npm could not download {RUNTIME}: {done.stderr.strip() or 'it wrote no archive'}")
         digest = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
         if digest != RUNTIME_SHA512:
             raise ValueError(f"The archive of {RUNTIME} has the SHA-512 {digest}; expected {RUNTIME_SHA512}.")
@@ -68,7 +68,7 @@ def add_model(name: str, folder: Path, num_puzzles: int) -> None:
 
 
 def fill_service_worker(folder: Path) -> None:
-    """Name all files of the page, and a version that is a hash of them, in its service worker."""
+    """Put the names of all files of the page, and their hash as a version, into its service worker."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (CARD, WORKER))
     digest = hashlib.sha256()
     for path in files:
@@ -85,8 +85,8 @@ def build(output: Path, models: list[str], num_puzzles: int = 64, overwrite: boo
     Args:
         output: to write.
         models: names of shipped models.
-        num_puzzles: that are compared for each model.
-        overwrite: whether such a folder that is there may be replaced.
+        num_puzzles: puzzles to compare per model.
+        overwrite: whether an existing static page may be replaced.
 
     Raises:
         FileExistsError: if the folder is in use.
@@ -106,9 +106,9 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="folder to write")
-    parser.add_argument("--model", action="append", choices=MODELS, help="repeat for more; by default all")
-    parser.add_argument("--puzzles", type=int, default=64, help="compared with PyTorch, of each model")
-    parser.add_argument("--overwrite", action="store_true", help="replace such a folder that is there")
+    parser.add_argument("--model", action="append", choices=MODELS, help="model; can be repeated; by default all")
+    parser.add_argument("--puzzles", type=int, default=64, help="puzzles per model to compare with PyTorch")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing static page")
     args = parser.parse_args()
     try:
         build(args.output, args.model or list(MODELS), args.puzzles, args.overwrite)

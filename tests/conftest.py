@@ -1,4 +1,4 @@
-"""Shared by all tests: caches in a folder of their own, no network, small models."""
+"""Shared by all tests: caches in their own folder, no network, small models."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
-# before transformers and datasets are imported: they read these once
+# before transformers and datasets are imported, because they read these once
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hrm-hf-tests-")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -27,7 +27,7 @@ from hrm_hf.cli import main
 from modeling_hrm import HRMForGridTask
 
 
-# CI has two cores; `make test-versions` tests two environments at a time, with one each
+# CI has two cores; `make test-versions` tests two environments at a time, on one each
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
@@ -51,7 +51,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def no_deprecated_name_of_the_cache():
-    """Fails a test in which transformers says that a name of the cache is deprecated; it says so once a process."""
+    """Fail a test if transformers warns of a deprecated cache name, which it does once per process."""
     said = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())
@@ -72,13 +72,13 @@ def readme_code() -> str:
 
 @pytest.fixture
 def small_config():
-    """Makes a small configuration, with changes by keyword."""
+    """Make a small configuration, with changes by keyword."""
     return lambda **changes: HRMConfig(**(SMALL | changes))
 
 
 @pytest.fixture
 def small_model(small_config):
-    """Makes a small grid model with random heads, so that halting values differ from puzzle to puzzle."""
+    """Make a small grid model with random heads, so that halting values differ between puzzles."""
 
     def make(**changes) -> HRMForGridTask:
         torch.manual_seed(0)
@@ -92,7 +92,7 @@ def small_model(small_config):
 
 @pytest.fixture
 def agrees_with_eager(small_model, batch):
-    """Checks that an attention implementation gives the logits of eager attention; changes of the model by keyword."""
+    """Check that an attention implementation gives the logits of eager attention; changes of the model by keyword."""
 
     def check(implementation: str, **changes):
         eager = small_model(**changes, attn_implementation="eager")
@@ -108,7 +108,7 @@ def agrees_with_eager(small_model, batch):
 
 @pytest.fixture
 def hrm_hf(monkeypatch, capsys):
-    """Calls the command `hrm-hf`; gives exit code, stdout and stderr."""
+    """Call the command `hrm-hf`; gives exit code, stdout and stderr."""
 
     def call(*arguments: object, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hrm-hf", *map(str, arguments)])
@@ -124,9 +124,9 @@ def hrm_hf(monkeypatch, capsys):
 
 @pytest.fixture
 def launch():
-    """Runs a script on the CPU in one process or several, with the environment that `torchrun` gives to each.
+    """Run a script on the CPU in one or more processes, with the environment of `torchrun`.
 
-    `extra` variables go to all of them; `meanwhile` is called with the processes once they are started.
+    `extra` variables go to all of them; `meanwhile` is called with the processes after they start.
     """
 
     def run(
@@ -149,7 +149,7 @@ def launch():
             )
             for rank in range(processes)
         ]
-        # a thread for each, because one that cannot write what it has to say waits for ever
+        # one thread per process, because a process that cannot write its output waits forever
         with ThreadPoolExecutor(processes) as pool:
             waiting = [pool.submit(_wait_for, process) for process in started]
             if meanwhile is not None:
@@ -165,7 +165,7 @@ def launch():
 
 
 def _wait_for(process: subprocess.Popen) -> tuple[str, str]:
-    """What a process writes until its end; one that hangs is made to say where (faulthandler)."""
+    """The whole output of a process; one that hangs is made to print where (faulthandler)."""
     try:
         return process.communicate(timeout=240)
     except subprocess.TimeoutExpired:

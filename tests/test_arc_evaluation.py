@@ -1,4 +1,4 @@
-"""ARC scoring: votes, ranks and pass@K against values worked out by hand, and end to end with known predictions."""
+"""ARC scoring: votes, ranks and pass@K against values computed by hand, and end to end with known predictions."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def task(name: str, seed: int, tests: int = 1) -> ArcTask:
 
 
 def arc_puzzles(*tasks: ArcTask, num_aug: int = 7) -> ArcPuzzles:
-    """Their test split, with identifiers from 11 on."""
+    """Their test split, with identifiers from 11."""
     plans = [make_plans(each, num_aug, seed=0) for each in tasks]
     assert all(len(symmetries) == 1 + num_aug for symmetries, _ in plans)
     count = len(tasks) * (1 + num_aug)
@@ -64,12 +64,12 @@ def arc_puzzles(*tasks: ArcTask, num_aug: int = 7) -> ArcPuzzles:
 
 
 class Stub:
-    """Predicts what it is told to, under the augmentation of the puzzle that it is asked for.
+    """Gives fixed predictions, under the augmentation of each puzzle.
 
     Args:
-        puzzles: all that it may be asked for.
-        predict: from group, member and test input to the grid to predict, as it is without augmentation, or `None`
-            for a prediction without a grid, and the halting probability.
+        puzzles: all known puzzles.
+        predict: from group, member and test input to the grid to predict, before augmentation, or `None` for a
+            prediction without a grid, and the halting probability.
     """
 
     def __init__(self, puzzles: ArcPuzzles, predict: Callable[[int, int, int], tuple[np.ndarray | None, float]]):
@@ -165,7 +165,7 @@ def test_half_of_the_augmentations_wrong():
     truth = one.test[0].output
 
     def equally_wrong(group, member, test):
-        # 4 votes each: the more certain is first
+        # 4 votes each: the more certain one is first
         return (WRONG, 0.25) if member % 2 else (truth, 0.5)
 
     def more_often_wrong(group, member, test):
@@ -190,11 +190,11 @@ def test_predictions_are_mapped_back_before_they_are_compared():
     truth = one.test[0].output
 
     def ignores_the_augmentation(group, member, test):
-        # what the stub augments is the inverse of the truth, so the truth itself is what it predicts
+        # the stub augments the inverse of the truth, so it predicts the truth itself
         return puzzles.plan(group, member).invert(truth), 0.5
 
     (answer,) = votes_of(puzzles, ignores_the_augmentation)
-    # only the task as it is, is right; every other is another candidate
+    # only the original task is right; all others are other candidates
     assert answer.num_candidates == 8 and answer.rank == 1 and tops(answer)[0] == (truth.tolist(), 1)
 
 
@@ -240,7 +240,7 @@ def test_the_options_of_solve_are_handed_on_and_augmentations_can_be_left_out():
     assert {call["max_segments"] for call in stub.calls} == {5}
     assert {call["halt_threshold"] for call in stub.calls} == {0.9}
     assert {call["early_stop"] for call in stub.calls} == {False}
-    # the task as it is comes first
+    # the original task comes first
     assert stub.calls[0]["identifiers"] == [11, 11, 12, 12]
     assert [each.num_votes for each in answers] == [3, 3]
 
@@ -259,7 +259,7 @@ def test_puzzles_are_told_apart_by_name():
     vote(solve, puzzles, processor, Accelerator(cpu=True))
     assert asked == list(range(100, 108))
     lacking = HRMGridProcessor.for_arc({name: 100 + number for number, name in enumerate(names[1:])})
-    with pytest.raises(ValueError, match=r"^The model does not know 1 of the 8 puzzles \(a for one\)"):
+    with pytest.raises(ValueError, match=r"^The model does not know 1 of the 8 puzzles \(for example a\)"):
         vote(solve, puzzles, lacking, Accelerator(cpu=True))
 
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_scored_is_refused():
         vote(stub.solve, puzzles, HRMGridProcessor.for_maze(), accelerator)
     with pytest.raises(ValueError, match="num_augmentations=-1"):
         vote(stub.solve, puzzles, CANVAS, accelerator, num_augmentations=-1)
-    with pytest.raises(ValueError, match="There is no answer"):
+    with pytest.raises(ValueError, match="There are no answers"):
         score([])
 
 
@@ -391,7 +391,7 @@ def test_a_submission_has_two_attempts_for_every_test_input(tmp_path):
         "b": [{"attempt_1": [[0]], "attempt_2": [[0]]}],
     }
     assert [path.name for path in tmp_path.iterdir()] == ["submission.json"]
-    with pytest.raises(ValueError, match="There is no answer"):
+    with pytest.raises(ValueError, match="There are no answers"):
         submission([])
 
 
@@ -411,5 +411,5 @@ def test_a_picture_shows_the_first_two_attempts(tmp_path):
     assert path.parent == tmp_path / "pictures" and path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="There are 1 answers for 2 test inputs of a/1"):
         draw_answers(one, answers[:1])
-    with pytest.raises(ValueError, match="answers for the task a/1, which is none of the 0 given"):
+    with pytest.raises(ValueError, match="answers for the task a/1, which is not among the 0 given"):
         write_pictures(tmp_path, [], answers)

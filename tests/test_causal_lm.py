@@ -29,13 +29,13 @@ TEXT = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-# how deep to think: as trained, less, more, and as the halting head says
+# thinking depth: as trained, less, more, and by the halting head
 DEPTHS = [{}, {"max_segments": 1}, {"max_segments": 5}, {"early_stop": True}, {"halt_threshold": 0.6}]
 DEPTH_IDS = ["trained", "shallow", "deep", "early stop", "threshold"]
 
 
 def make_model(**changes) -> HRMForCausalLM:
-    """A random model whose halting values differ from token to token: half of them want to stop at once."""
+    """A random model whose halting values differ between tokens: half of them stop at once."""
     torch.manual_seed(0)
     model = HRMForCausalLM(HRMConfig(**(TEXT | changes))).eval()
     if model.q_head is not None:
@@ -50,7 +50,7 @@ def make_model(**changes) -> HRMForCausalLM:
 
 
 def cache_of(output):
-    """The cache of an output, whatever the installed transformers calls it."""
+    """The cache of an output, under either name in transformers."""
     return getattr(output, CACHE_NAME)
 
 
@@ -77,7 +77,7 @@ def position_ids_of(mask: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
 @torch.no_grad()
 def test_no_position_sees_the_future(ids, options, padded):
-    """Every future token is changed, for every position: logits, halting values and depths do not move at all."""
+    """Every future token is changed, for every position: logits, halting values and depths do not change."""
     model, mask = make_model(), torch.ones_like(ids)
     if padded:
         ids, mask = left_padded(ids)
@@ -278,7 +278,7 @@ def test_deep_supervision_by_hand(ids, halting):
         halt.append(-torch.where(right, p_halt, 1 - p_halt).log().mean().item())
         values.append(q_values[:, :-1])
     if halting == "q_learning":
-        targets = [values[1].amax(-1).sigmoid(), values[2][..., 0].sigmoid()]  # at the last segment one can but halt
+        targets = [values[1].amax(-1).sigmoid(), values[2][..., 0].sigmoid()]  # the last segment can only halt
         for value, target in zip(values[:2], targets, strict=True):
             p = value[..., 1].sigmoid()
             cont.append(-(target * p.log() + (1 - target) * (1 - p).log()).mean().item())
@@ -564,7 +564,7 @@ print(json.dumps([model.training, modules, texts, "hrm_hf" in sys.modules]))
 
 @pytest.fixture(scope="module")
 def reloaded(saved, tmp_path_factory) -> tuple:
-    """What a process that has only the folder makes of it: the tensors, and the printed list."""
+    """The output of a process that has only the folder: the tensors, and the printed list."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "reload.py").write_text(RELOAD)
     process = subprocess.run(
@@ -637,7 +637,7 @@ def test_early_stop_needs_a_halting_head(ids):
 
 @pytest.mark.parametrize("changes", [{"is_causal": False}, {"puzzle_emb_ndim": 32}])
 def test_a_configuration_that_is_not_for_text_is_refused(changes):
-    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is not allowed; a model of text"):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.*is not allowed; a text model"):
         HRMForCausalLM(HRMConfig(**(TEXT | changes)))
 
 

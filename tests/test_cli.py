@@ -1,4 +1,4 @@
-"""The command `hrm-hf` as a user calls it: what it prints, its exit codes, and errors in one sentence."""
+"""The command `hrm-hf` as a user calls it: output, exit codes, and errors in one sentence."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from hrm_hf.puzzles.sudoku.build import build_sudoku
 
 
 ROOT = Path(__file__).parent.parent
-PUZZLE = "12..34..2143432."  # what the model below has learned
+PUZZLE = "12..34..2143432."  # learned by the model below
 ANSWER = "1234341221434321"
 
 
@@ -71,7 +71,7 @@ def test_no_wrong_board_is_shown_as_an_answer(hrm_hf, model_folder):
     code, out, _ = hrm_hf(*arguments)
     _, board = out.split("solved (")
     assert code == 2 and "more than one solution: " in board
-    # the clue, and no digit beside it
+    # the clue, and no other digit
     assert board.count("[4]") == 1 and board.split("more than")[0].count(" . ") == 15
 
 
@@ -106,7 +106,7 @@ def test_steps_are_shown_on_request(hrm_hf, model_folder):
         ([PUZZLE, "--halt-threshold", "2"], "halt_threshold=2"),
         ([], "no puzzle to solve; give one"),
         (["-"], "no puzzle to solve; give one"),
-        (["some/model", PUZZLE], "some/model is no puzzle; .* hrm-hf solve PUZZLE --model some/model$"),
+        (["some/model", PUZZLE], "some/model is not a puzzle; .* hrm-hf solve PUZZLE --model some/model$"),
     ],
 )
 def test_bad_puzzles_are_one_sentence(hrm_hf, model_folder, arguments, sentence):
@@ -177,7 +177,7 @@ def test_explore_draws_rows_and_predictions(hrm_hf, model_folder, tmp_path):
     assert code == 0 and out.strip() == str(picture)
     assert picture.read_text().startswith("<?xml")
     code, _, err = hrm_hf("explore", str(tmp_path / "data"), "rows.doc")
-    assert code == 1 and "rows.doc has no form" in err
+    assert code == 1 and "rows.doc has an unknown ending" in err
 
 
 def test_data_has_the_builders(hrm_hf, tmp_path):
@@ -189,7 +189,7 @@ def test_data_has_the_builders(hrm_hf, tmp_path):
     code, out, _ = hrm_hf("data", "sudoku", folder, "--size", "4", "--num-train", "3", "--num-test", "2")
     assert code == 0 and "train: 3 puzzles" in out
     code, _, err = hrm_hf("data", "sudoku", folder, "--size", "5")
-    assert code == 1 and err.startswith("hrm-hf: ") and "data set already" in err
+    assert code == 1 and err.startswith("hrm-hf: ") and "already a data set" in err
 
 
 def test_more_samples(hrm_hf, model_folder, tmp_path):
@@ -245,19 +245,19 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
     code, out, _ = hrm_hf("evaluate", str(tmp_path / "model"), str(tmp_path / "arc"), "--max-segments", "1")
     assert code == 0 and json.loads(out)["n"] == 1
 
-    # identifiers of another data set are other puzzles: no score of mismatched embeddings
+    # identifiers of another data set are other puzzles: no scores from mismatched embeddings
     (tmp_path / "others.json").write_text(json.dumps({"other": {"train": pairs[:2], "test": pairs[2:]}}))
     build_arc(tmp_path / "other", evaluation=[tmp_path / "others.json"], num_aug=2)
     for command in ("evaluate", "evaluate-arc"):
         code, out, err = hrm_hf(command, str(tmp_path / "model"), str(tmp_path / "other"), "--max-segments", "1")
-        assert code == 1 and out == "" and "does not know 3 of the 3 puzzles (other" in err
+        assert code == 1 and out == "" and "does not know 3 of the 3 puzzles (for example other" in err
 
     # a test without outputs is for a submission
     (tmp_path / "x_challenges.json").write_text(json.dumps({"turn": {"train": pairs[:2], "test": [{"input": [[1]]}]}}))
     build_arc(tmp_path / "open", evaluation=[tmp_path / "x_challenges.json"], num_aug=2)
     command = ("evaluate-arc", str(tmp_path / "model"), str(tmp_path / "open"), "--max-segments", "1")
     code, _, err = hrm_hf(*command)
-    assert code == 1 and "give a --submission" in err
+    assert code == 1 and "write a --submission" in err
     code, out, _ = hrm_hf(*command, "--submission", str(tmp_path / "open.json"))
     assert code == 0 and json.loads(out)["n_tasks"] == 0
     assert json.loads((tmp_path / "open.json").read_text())["turn"][0].keys() == {"attempt_1", "attempt_2"}
@@ -271,12 +271,12 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
 @pytest.mark.parametrize(
     ("command", "options", "sentence"),
     [
-        ("evaluate", ["--curve", "curve.xyz"], "curve.xyz has no form that is known by its name; end it in .png"),
-        ("evaluate", ["--curve", "curve"], "curve has no form"),
-        ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet into"),
+        ("evaluate", ["--curve", "curve.xyz"], "The name of the file curve.xyz has an unknown ending; use .png"),
+        ("evaluate", ["--curve", "curve"], "curve has an unknown ending"),
+        ("evaluate", ["--predictions", "nowhere/p.parquet"], "no folder nowhere to write p.parquet to"),
         ("evaluate", ["--predictions", "."], ". is a folder"),
         ("evaluate", ["--output", "/proc/result.json"], "/proc/result.json cannot be written"),
-        ("evaluate-arc", ["--submission", "nowhere/s.json"], "no folder nowhere to write s.json into"),
+        ("evaluate-arc", ["--submission", "nowhere/s.json"], "no folder nowhere to write s.json to"),
         ("evaluate-arc", ["--pictures", "/dev/null/pictures"], "/dev/null/pictures"),
         ("evaluate-arc", ["--output", "nowhere/o.json"], "no folder nowhere"),
         ("evaluate-text", ["--output", "nowhere/o.json"], "no folder nowhere"),
@@ -289,7 +289,7 @@ def test_arc_is_scored_by_votes(hrm_hf, tmp_path):
 )
 def test_what_would_lose_a_result_is_said_before_the_work(hrm_hf, tmp_path, monkeypatch, command, options, sentence):
     monkeypatch.chdir(tmp_path)
-    # there is no model and no data set, which nobody has looked for yet
+    # neither the model nor the data set exists, but this is checked later
     arguments = {"explore": ["./data"]}.get(command, ["./model", "./data"])
     code, out, err = hrm_hf(command, *arguments, *options)
     assert code == 1 and out == "" and sentence in err, err

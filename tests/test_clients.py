@@ -1,4 +1,4 @@
-"""Clients of transformers that nobody here wrote: continuous batching, Trainer, device maps, saved and saved again.
+"""Features of transformers: continuous batching, Trainer, device maps, saving repeatedly.
 
 Those of other packages (PEFT, TRL, lm-evaluation-harness) are in test_optional_clients.py.
 """
@@ -50,13 +50,13 @@ def batched(model: HRMForCausalLM, prompts: list[list[int]], **options) -> list[
 )
 def test_continuous_batching_generates_what_generate_does(changes):
     model = make_model(**changes)
-    prompts = prompts_of(1, 12, 34, 7)  # together longer than the model was made for
+    prompts = prompts_of(1, 12, 34, 7)  # together longer than the model's maximum
     expected = [
         model.generate(torch.tensor([prompt]), max_new_tokens=8, do_sample=False)[0, len(prompt) :].tolist()
         for prompt in prompts
     ]
     assert batched(model, prompts, max_new_tokens=8) == expected
-    assert len({tuple(tokens) for tokens in expected}) > 2  # not all alike
+    assert len({tuple(tokens) for tokens in expected}) > 2  # not all equal
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_continuous_batching_refuses_a_prompt_that_generate_refuses(prompts, mes
 
 
 def test_an_attention_implementation_sees_every_block_call_as_a_layer():
-    """As vLLM's backend keeps keys and values: one place per `module.layer_idx`, and all else of the layer."""
+    """Keys and values as in vLLM's backend: one place per `module.layer_idx`."""
     from transformers import AttentionInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -108,7 +108,7 @@ def test_an_attention_implementation_sees_every_block_call_as_a_layer():
 
 
 def split_models(folder: Path, model, share: float, tmp_path: Path):
-    """The model in a folder, of whose bytes so large a share fits into memory."""
+    """The model in a folder, when only a share of its bytes fits into memory."""
     size = sum(parameter.numel() * 4 for parameter in model.parameters())
     return type(model).from_pretrained(
         folder, device_map="auto", max_memory={"cpu": int(size * share)}, offload_folder=tmp_path / "offload"
@@ -192,7 +192,7 @@ def test_a_stranger_saves_a_model_again_with_all_of_its_code(tmp_path, grid_fold
 
 def test_a_model_of_the_hub_is_saved_with_its_pipeline_as_its_own(tmp_path, grid_folder):
     config = HRMForGridTask.from_pretrained(grid_folder).config
-    # as a configuration is that was loaded from the Hub
+    # like a configuration loaded from the Hub
     config.custom_pipelines["grid-solving"]["impl"] = "owner/name--pipeline_hrm.HRMGridSolvingPipeline"
     config.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "config.json").read_text())
@@ -289,14 +289,14 @@ def test_a_checkpoint_of_trainer_is_a_whole_model(tmp_path, grid_folder):
     model = HRMForGridTask.from_pretrained(grid_folder)
     options = trainer_options(tmp_path, max_steps=1, save_steps=1)
     Trainer(model, options, train_dataset=rows).train()
-    # Trainer takes no processor without a tokenizer, so that has to be saved beside the weights
+    # Trainer does not accept a processor without a tokenizer, so it has to be saved with the weights
     processor.save_pretrained(tmp_path / "checkpoint-1")
     files = {path.name for path in (tmp_path / "checkpoint-1").iterdir()}
     assert {path.name for path in grid_folder.iterdir()} <= files
 
 
 def test_texts_of_a_packed_row_do_not_see_each_other():
-    """Trainer's collator without padding puts texts into one row, told apart by their position ids."""
+    """Trainer's collator without padding puts texts into one row, separated by their position ids."""
     from transformers import DataCollatorWithFlattening
 
     for changes in ({}, {"position_embedding_type": "learned"}):
@@ -352,7 +352,7 @@ def test_an_assistant_says_the_same():
 def test_threads_share_a_model():
     model, prompts = make_model(), prompts_of(4, 9, 16, 23)
     options = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None}
-    # each thinks as deep as it likes
+    # each with its own thinking depth
     depths = [{}, {"max_segments": 5}, {"max_segments": 1}, {"halt_threshold": 0.6}]
     expected = [
         model.generate(torch.tensor([ids]), **options, **how) for ids, how in zip(prompts, depths, strict=True)
@@ -381,7 +381,7 @@ def test_the_halting_head_returns_a_tensor(small_model):
 
 
 class Wrapped(torch.nn.Module):
-    """As other packages replace a layer: it has the layer, and none of its attributes."""
+    """A layer as replaced by other packages: it contains the layer, but not its attributes."""
 
     def __init__(self, layer: torch.nn.Module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Checkpoints of the original code as model folders and back: nothing changes, and what does not fit is refused."""
+"""Checkpoints of the original code as model folders and back: nothing changes, and bad input is refused."""
 
 import json
 import os
@@ -35,7 +35,7 @@ PREFIX = "_orig_mod.model.inner."
 
 
 def original_model(vocab_size: int, seq_len: int, **changes) -> HRMForGridTask:
-    """A small model of the original's kind, with initial states in bfloat16 as in the published checkpoints."""
+    """A small model like the original's, with initial states in bfloat16 as in the published checkpoints."""
     torch.manual_seed(0)
     options = {"hidden_size": 32, "intermediate_size": 256, "num_attention_heads": 2, "H_layers": 1, "L_layers": 2}
     options |= {"puzzle_emb_ndim": 32, "H_cycles": 3, "halt_max_steps": 4}
@@ -67,7 +67,7 @@ def logits_of(model: HRMForGridTask) -> torch.Tensor:
 
 
 def change(folder: Path, **tensors: torch.Tensor | None):
-    """Set tensors of a checkpoint by name, or take them away."""
+    """Set tensors of a checkpoint by name, or remove them."""
     state_dict = torch.load(folder / "step_0", weights_only=True)
     for name, tensor in tensors.items():
         state_dict.pop(PREFIX + name, None)
@@ -99,7 +99,7 @@ def test_golden_checkpoints_come_back_bit_for_bit(case, tmp_path):
     again = load_original(tmp_path)
     assert again.config.to_dict() == model.config.to_dict()
     assert torch.equal(logits_of(again), logits_of(model))
-    # all but the factor of the width, of which many give the same width
+    # all but the factor of the width, because many factors give the same width
     arch_before, arch_after = (
         yaml.safe_load((folder / "all_config.yaml").read_text())["arch"] for folder in (GOLDEN / case, tmp_path)
     )
@@ -145,7 +145,7 @@ def test_the_published_width_is_exported_with_the_published_factor(tmp_path):
     arch = layout.original_arch(original_model(6, 16, hidden_size=512, intermediate_size=1536, num_attention_heads=8))
     assert (arch["expansion"], arch["forward_dtype"], arch["num_heads"]) == (4.0, "bfloat16", 8)
     assert layout.original_arch(original_model(6, 16, intermediate_size=768))["expansion"] == 25.0
-    with pytest.raises(ValueError, match="intermediate_size=200, but the original knows multiples of 256"):
+    with pytest.raises(ValueError, match="intermediate_size=200, but the original only has multiples of 256"):
         layout.original_arch(original_model(6, 16, intermediate_size=200))
 
 
@@ -178,7 +178,7 @@ def test_only_what_tensors_do_not_tell_is_asked_for(hrm_hf, checkpoint, tmp_path
     arguments = ["convert", bare / "weights", "--task", "sudoku", "--out", tmp_path / "model"]
     code, _, err = hrm_hf(*arguments, "--num-heads", 2)
     assert code == 1
-    assert "no all_config.yaml beside it; give --h-cycles and --l-cycles and --halt-max-steps." in err
+    assert "no all_config.yaml next to it; give --h-cycles and --l-cycles and --halt-max-steps." in err
     known = ["--num-heads", 2, "--h-cycles", 3, "--l-cycles", 2, "--halt-max-steps", 4]
     assert hrm_hf(*arguments, *known)[0] == 0
     assert torch.equal(logits_of(HRMForGridTask.from_pretrained(tmp_path / "model")), expected)
@@ -256,7 +256,7 @@ def test_a_wrong_map_of_names_is_noticed_and_nothing_is_written(checkpoint, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 class MakesAFile:
@@ -277,10 +277,10 @@ def test_a_pickle_with_code_is_refused_and_nothing_is_run(hrm_hf, checkpoint, tm
     code, out, err = hrm_hf("convert", checkpoint, "--task", "sudoku", "--out", tmp_path / "model")
     assert (code, out) == (1, "")
     call = f": loading it would call {os.mkdir.__module__}.mkdir" if form == "torch" else ""
-    assert f"has more in it than tensors{call}; it is refused and nothing in it was run" in err
+    assert f"contains more than tensors{call}; it is refused and nothing in it was run" in err
     assert err.count("\n") == 1 and "weights_only" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
-    # the trap is one
+    # the trap works
     pickle.loads(pickle.dumps(MakesAFile(tmp_path / "trapped")))
     assert (tmp_path / "trapped").is_dir()
 
@@ -385,23 +385,23 @@ def no_square(folder):
     ("spoil", "sentence"),
     [
         (missing, "lacks L_level.layers.0.mlp.down_proj.weight, q_head.bias;"),
-        (last_layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight, .*qkv_proj.weight; it is no whole"),
+        (last_layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight, .*qkv_proj.weight; it is not a full"),
         (extra, "has mtp_head.weight, which the original HRM .* does not have"),
-        (other_shape, r"lm_head.weight has the shape \(6, 31\) .* ask for \(6, 32\)"),
+        (other_shape, r"lm_head.weight has the shape \(6, 31\) .* require \(6, 32\)"),
         (other_dimensions, "embed_tokens.embedding_weight in .* has 1 dimensions; expected 2"),
         (
             trm,
-            "all_config.yaml is of HRM, but .* has one network, L_level, as TRM; give the files of one and the same",
+            "all_config.yaml is for HRM, but .* has one network, L_level, as TRM; give files of the same run",
         ),
-        (trm_config, "all_config.yaml is of TRM, but .* has two networks, H_level and L_level, as HRM"),
-        (not_finite, "q_head.bias in .* has values that are no finite numbers"),
+        (trm_config, "all_config.yaml is for TRM, but .* has two networks, H_level and L_level, as HRM"),
+        (not_finite, "q_head.bias in .* has values that are not finite"),
         (twice, "has q_head.bias twice, with different prefixes"),
-        (truncated, "step_0 is no checkpoint of torch, damaged, or has"),
-        (a_text, "step_0 is no checkpoint of torch, damaged, or has"),
-        (a_list, "holds no state dict but a list"),
-        (a_number, "has 'step', which is no weight"),
-        (foreign_yaml, "all_config.yaml is not of the original HRM or TRM: it has no arch.name"),
-        (foreign_model, "is of the model Model_ACTV2; only HierarchicalReasoningModel_ACTV1"),
+        (truncated, "step_0 is not a torch checkpoint, is damaged, or contains"),
+        (a_text, "step_0 is not a torch checkpoint, is damaged, or contains"),
+        (a_list, "is not a state dict but a list"),
+        (a_number, "has 'step', which is not a weight"),
+        (foreign_yaml, "all_config.yaml is not from the original HRM or TRM: it has no arch.name"),
+        (foreign_model, "is for the model Model_ACTV2; only HierarchicalReasoningModel_ACTV1"),
         (no_yaml, "all_config.yaml is not YAML"),
         (other_run, "all_config.yaml says hidden_size 64, but the tensors of the checkpoint have 32"),
         (
@@ -411,8 +411,8 @@ def no_square(folder):
         (odd_heads, "hidden_size=32 is not allowed; it must be a multiple of num_attention_heads, which is 5"),
         (other_data, "dataset.json says vocab_size 11, but the tensors of the checkpoint have 6"),
         (foreign_data, "dataset.json lacks vocab_size or seq_len"),
-        (another_board, "has 6 token ids and sequences of 81, which is no model for sudoku"),
-        (no_square, "is for sequences of 20 tokens, which is no square board"),
+        (another_board, "has 6 token ids and sequences of 81, so it is not a model for sudoku"),
+        (no_square, "is for sequences of 20 tokens, which is not a square board"),
     ],
 )
 def test_what_does_not_fit_is_named(hrm_hf, checkpoint, tmp_path, spoil, sentence):
@@ -427,10 +427,10 @@ def test_what_does_not_fit_is_named(hrm_hf, checkpoint, tmp_path, spoil, sentenc
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["{checkpoint}"], "tells what its puzzles are; give --task sudoku, maze or arc"),
-        (["{checkpoint}", "--task", "arc"], "which is no model for arc"),
+        (["{checkpoint}"], "does not say what its puzzles are; give --task sudoku, maze or arc"),
+        (["{checkpoint}", "--task", "arc"], "so it is not a model for arc"),
         (["./nowhere", "--task", "sudoku"], "There is no ./nowhere; give a checkpoint file, its folder"),
-        (["{golden}", "--task", "sudoku"], "has no file step_N and none named checkpoint"),
+        (["{golden}", "--task", "sudoku"], "has no file named step_N or checkpoint"),
         (["{checkpoint}", "--task", "sudoku", "--revision", "main"], "--revision main is for repositories on the Hub"),
         (["sapientinc/HRM-checkpoint-ARC-2", "--task", "maze"], "is a model for arc, but --task maze was given"),
     ],
@@ -448,24 +448,24 @@ def test_folders_in_use_stay_as_they_are(hrm_hf, checkpoint, tmp_path):
     (tmp_path / "mine/notes.txt").write_text("mine")
     for command in (["convert", checkpoint, "--task", "sudoku"], ["export", tmp_path / "model"]):
         code, _, err = hrm_hf(*command, "--out", tmp_path / "mine", "--overwrite")
-        assert code == 1 and "mine is there and is no " in err
+        assert code == 1 and "mine exists and is not a " in err
         assert hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))[0] == 0
         code, _, err = hrm_hf(*command, "--out", tmp_path / command[0].replace("convert", "model"))
-        assert code == 1 and "folder already; give another --out, or --overwrite" in err
+        assert code == 1 and "folder; give another --out, or --overwrite" in err
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"halting": "lean"}, "halting='lean', but the original HRM knows 'q_learning' only"),
-        ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM knows 'first' only"),
-        ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM knows None only"),
+        ({"halting": "lean"}, "halting='lean', but the original HRM only has 'q_learning'"),
+        ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM only has 'first'"),
+        ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM only has None"),
         ({"num_registers": 1}, "num_registers=1, but"),
         ({"position_embedding_type": "none"}, "position_embedding_type='none'"),
         (
             {"share_modules": True, "norm_position": "pre"},
-            "norm_position='pre', but the original TRM knows 'post' only",
+            "norm_position='pre', but the original TRM only has 'post'",
         ),
         ({"norm_position": "pre"}, "norm_position='pre', but"),
         ({"position_embedding_type": "grid", "grid_shape": [4, 4]}, "position_embedding_type='grid'"),
@@ -510,7 +510,7 @@ def test_a_repository_of_the_authors_needs_no_task(hrm_hf, hub, tmp_path):
     }
     arguments = ["convert", name, "--out", tmp_path / "model"]
     code, _, err = hrm_hf(*arguments)
-    assert code == 1 and "has no file step_N and none named checkpoint" in err  # on main
+    assert code == 1 and "has no file named step_N or checkpoint" in err  # on main
     code, out, err = hrm_hf(*arguments, "--revision", commit)
     assert code == 0 and "HRM for sudoku 9x9" in out, err
     assert not any("hrm_act_v1" in path for _, path in hub.asked)
@@ -523,7 +523,7 @@ def test_a_repository_of_the_authors_needs_no_task(hrm_hf, hub, tmp_path):
 def test_what_the_hub_says_is_one_sentence(hrm_hf, hub, tmp_path, status):
     hub.answers_all_with = status
     code, _, err = hrm_hf("convert", f"me/original-{status}", "--task", "sudoku", "--out", tmp_path / "model")
-    assert code == 1 and f"The Hub does not give me/original-{status} ({status})" in err and err.count("\n") == 1
+    assert code == 1 and f"The Hub does not provide me/original-{status} ({status})" in err and err.count("\n") == 1
     assert not any(tmp_path.iterdir())
 
 
@@ -531,7 +531,7 @@ def test_a_hub_out_of_reach_is_one_sentence(hrm_hf, tmp_path, monkeypatch):
     reach(monkeypatch, "http://127.0.0.1:9")
     code, _, err = hrm_hf("convert", "me/nobody", "--task", "sudoku", "--out", tmp_path / "model")
     assert code == 1 and err.count("\n") == 1
-    assert "The Hub cannot be reached at http://127.0.0.1:9 to give me/nobody" in err
+    assert "The Hub cannot be reached at http://127.0.0.1:9 to provide me/nobody" in err
 
 
 def test_names_of_an_exported_state_dict_are_the_originals():

@@ -1,4 +1,4 @@
-"""Checkpoints of TRM, in the layout of its code, as model folders and back; hybrids and mixed-up files are refused."""
+"""Checkpoints of TRM, in the layout of its code, as model folders and back; mixed formats and files are refused."""
 
 import json
 import re
@@ -116,7 +116,7 @@ def test_only_what_tensors_do_not_tell_is_asked_for(hrm_hf, tmp_path, changes, a
     (folder / "all_config.yaml").unlink()
     arguments = ["convert", folder, "--task", "sudoku", "--out", tmp_path / "model"]
     code, _, err = hrm_hf(*arguments)
-    assert code == 1 and f"no all_config.yaml beside it; give {asked}" in err
+    assert code == 1 and f"no all_config.yaml next to it; give {asked}" in err
     known = {"num-heads": 2, "h-cycles": 3, "l-cycles": 2, "halt-max-steps": 4, "pos-encodings": "rope"}
     known["puzzle-emb-len"] = 4
     given = [part for name, value in known.items() if f"--{name}" in asked for part in (f"--{name}", value)]
@@ -168,7 +168,7 @@ def test_puzzle_embeddings_can_be_left_out(hrm_hf, arc, tmp_path):
         assert torch.equal(model(input_ids=input_ids).logits, whole(input_ids=input_ids).logits)
     code, _, err = hrm_hf(*arguments[:-2], trm_folder(tmp_path / "sudoku"), "--drop-puzzle-embeddings")
     with pytest.raises(
-        ValueError, match="has one puzzle embedding, so there is nothing that --drop-puzzle-embeddings"
+        ValueError, match="has one puzzle embedding, so there is nothing to drop; leave out --drop-puzzle-embeddings"
     ):
         convert(str(tmp_path / "sudoku"), tmp_path / "other", "sudoku", drop_puzzle_embeddings=True)
 
@@ -194,7 +194,7 @@ def test_puzzle_embeddings_can_be_kept_in_half_precision(hrm_hf, arc, tmp_path):
 
 
 def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_path):
-    """They would score near zero, without a word."""
+    """Otherwise they would score near zero, without a warning."""
     from hrm_hf.puzzles.arc.build import build_arc
 
     pairs = [{"input": [[color, 1]], "output": [[1], [color]]} for color in (3, 5, 7)]
@@ -206,10 +206,10 @@ def test_identifiers_of_another_data_set_are_an_error_with_counts(hrm_hf, tmp_pa
     model = original_model(12, 900, **TRM, num_puzzle_identifiers=9)
     save_checkpoint(tmp_path / "model", model, nameless)
     code, _, err = hrm_hf("evaluate-arc", tmp_path / "model", tmp_path / "data")
-    assert code == 1 and re.search("The model has 9 puzzle identifiers without names, and .* has 4,", err), err
+    assert code == 1 and re.search("The model has 9 puzzle identifiers without names, but .* has 4,", err), err
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 def hier6_yaml(folder):
@@ -260,14 +260,14 @@ def too_short_a_prefix(folder):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (hier6_yaml, "is of the TRM variant trm_hier6, which has six low-level states; only recursive_reasoning.trm"),
-        (singlez_yaml, "is of the TRM variant trm_singlez, which has a single state; only"),
-        (hier6_tensors, "step_0 is of the TRM variant trm_hier6"),
-        (singlez_tensors, "step_0 is of the TRM variant trm_singlez"),
-        (hrm_yaml, "all_config.yaml is of HRM, but .* has one network, L_level, as TRM"),
-        (average_alone, r"lacks H_init, L_init, puzzle_emb.weights, .* buffers: it is an average .*\(EMA\) alone"),
+        (hier6_yaml, "is the TRM variant trm_hier6, which has six low-level states; only recursive_reasoning.trm"),
+        (singlez_yaml, "is the TRM variant trm_singlez, which has a single state; only"),
+        (hier6_tensors, "step_0 is the TRM variant trm_hier6"),
+        (singlez_tensors, "step_0 is the TRM variant trm_singlez"),
+        (hrm_yaml, "all_config.yaml is for HRM, but .* has one network, L_level, as TRM"),
+        (average_alone, r"lacks H_init, L_init, puzzle_emb.weights, .* buffers: it has only an average .*\(EMA\)"),
         (few_rows, "says num_puzzle_identifiers 7, but the tensors of the checkpoint have 1"),
-        (layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight; it is no whole checkpoint of the original TRM"),
+        (layer_missing, "lacks L_level.layers.1.mlp.down_proj.weight; it is not a full checkpoint of the original"),
         (mixed_layers, "has L_level.layers.0.self_attn.*, which the original TRM .* does not have"),
         (other_mixing, "says mlp_t True, but the tensors of the checkpoint have False"),
         (too_short_a_prefix, "puzzle_emb_len=-1 is not allowed"),
@@ -285,11 +285,11 @@ def test_an_average_alone_is_named_without_all_config_too(checkpoint, hrm_hf, tm
     average_alone(checkpoint)
     shutil.copy(checkpoint / "step_0", tmp_path / "ema")
     code, _, err = hrm_hf("convert", tmp_path / "ema", "--task", "sudoku", "--out", tmp_path / "model")
-    assert code == 1 and "lacks H_init, L_init, which are no parameters but buffers" in err
+    assert code == 1 and "lacks H_init, L_init, which are not parameters but buffers" in err
 
 
 def test_widths_of_two_factors_are_not_exported(tmp_path):
-    with pytest.raises(ValueError, match="intermediate_size=256, 1024 over positions, but the original knows"):
+    with pytest.raises(ValueError, match="intermediate_size=256, 1024 over positions, but the original only has"):
         trm_folder(
             tmp_path / "original", **MLP, token_mixer_intermediate_size=1024, hidden_size=64, puzzle_emb_ndim=64
         )

@@ -32,7 +32,7 @@ def tokens(processor: HRMGridProcessor, board: str) -> torch.Tensor:
 
 
 def texts(axes) -> list[tuple[str, str]]:
-    """What is written in the cells, row by row, with the color."""
+    """The texts of the cells, row by row, with their colors."""
     return [(text.get_text(), text.get_color()) for text in axes.texts if text.get_text()]
 
 
@@ -182,7 +182,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
     tasks = root / "tasks"
     tasks.mkdir()
     for number in range(2):
-        # of another width in each task, or one would equal the other under its symmetries
+        # with another width in each task, or one would equal the other under its symmetries
         pairs = [{"input": [[color] * (number + 2) + [1]], "output": [[1], [color]]} for color in (3, 5, 7)]
         (tasks / f"task{number}.json").write_text(json.dumps({"train": pairs[:2], "test": pairs[2:]}))
     build_arc(root / "arc", evaluation=[tasks], num_aug=3)
@@ -245,7 +245,7 @@ def test_blocks_of_text(folders):
         ("maze", {"member": 1}, "member=1 is for ARC tasks"),
         ("arc", {"rows": [0, 1]}, "2 rows of .* one at a time"),
         ("arc", {"member": 4000}, "no member 4000 of the task in row 0"),
-        ("text", {"predict": lambda *batch: batch[0]}, "is text, for which there are no predictions"),
+        ("text", {"predict": lambda *batch: batch[0]}, "is text, and predictions are not drawn for text"),
         ("text", {"split": "test"}, "no split 'test'"),
         ("text", {"rows": [-1]}, "no row -1"),
     ],
@@ -257,12 +257,12 @@ def test_what_is_not_there_is_said(folders, name, arguments, message):
 
 def test_a_folder_of_other_files_is_no_data_set(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n1,2,3,4\n")
-    with pytest.raises(ValueError, match="is no data set that can be opened"):
+    with pytest.raises(ValueError, match="cannot be opened as a data set"):
         explore(str(tmp_path))
 
 
 def test_of_an_arc_task_with_many_pairs_the_first_are_drawn():
-    """RE-ARC has a thousand pairs a task, of which each takes most of a second."""
+    """RE-ARC has a thousand pairs per task, and each takes most of a second."""
     grid = np.zeros((2, 2), dtype=np.uint8)
     task = ArcTask("many", "here", "training", (ArcPair(grid, grid),) * 400, (ArcPair(grid, grid),) * 30)
     figure = draw_arc_task(task, attempts=[[grid]] * 30)

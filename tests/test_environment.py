@@ -1,4 +1,4 @@
-"""Versions: what pyproject.toml promises, what is tested, what `hrm-hf env` says, errors that versions explain."""
+"""Versions: promised by pyproject.toml, tested, and printed by `hrm-hf env`; errors explained by versions."""
 
 import json
 import tomllib
@@ -17,17 +17,17 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def requirements() -> dict[str, list[Requirement]]:
-    """What pyproject.toml wants, by the name of the extra; "" for always."""
+    """Requirements of pyproject.toml, by the name of the extra; "" for always."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = {"": project["dependencies"]} | project["optional-dependencies"]
     read = {extra: list(map(Requirement, wanted)) for extra, wanted in groups.items()}
-    # an extra may name others
+    # an extra can name others
     return {extra: [need for need in needs if need.name != project["name"]] for extra, needs in read.items()}
 
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Makes packages look installed in other versions than they are, by keyword."""
+    """Make packages appear installed in other versions, by keyword."""
 
     def change(**versions: str):
         found = environment.installed_versions()
@@ -36,7 +36,7 @@ def installed(monkeypatch):
     return change
 
 
-# what only tests need, of which only the tested version is used, and what is on no machine of the tests
+# packages that only tests need, always in the tested version, and packages that no test machine has
 NOT_IN_THE_OLDEST = {
     "evaluate",
     "hypothesis",

@@ -18,7 +18,7 @@ from processing_hrm import IGNORE_INDEX, HRMGridProcessor
 
 
 class Stub:
-    """A model: cell c of puzzle p is right from segment `first_right[p][c]` on, and it is sure from `sure[p]` on."""
+    """A model: cell c of puzzle p is right from segment `first_right[p][c]`, and it is sure from `sure[p]`."""
 
     config = SimpleNamespace(halt_max_steps=4, halting="lean", halt_threshold=0.5)
 
@@ -48,7 +48,7 @@ class Stub:
 
 @pytest.fixture
 def stub_and_puzzles():
-    """Right from segment 1, right from 3 and sure at 2 of half of it, never right and never sure."""
+    """Right from segment 1; right from 3, but sure at 2 when half right; never right and never sure."""
     input_ids = torch.tensor([[0, 0], [1, 0], [2, 0]])
     labels = torch.tensor([[5, 6], [7, 8], [9, IGNORE_INDEX]])
     stub = Stub(labels, [[1, 1], [1, 3], [9, 1]], sure=[1, 2, 9])
@@ -99,11 +99,11 @@ def test_by_source_and_by_rating():
     ]
     bins = by_rating(solved, [7, 30, 0, 7], num_bins=2)
     assert [(part.group, part.n, part.exact_accuracy) for part in bins] == [("0", 1, 1.0), ("7 to 30", 3, 2 / 3)]
-    # equal ratings are one bin however many are asked for
+    # equal ratings are one bin, for any number of bins
     assert [(part.group, part.n) for part in by_rating(solved, [5, 5, 5, 5])] == [("5", 4)]
     with pytest.raises(ValueError, match="3 ratings for 4 puzzles"):
         by_rating(solved, [1, 2, 3])
-    with pytest.raises(ValueError, match="2 names of groups for 4 puzzles"):
+    with pytest.raises(ValueError, match="2 group names for 4 puzzles"):
         by_group(solved, ["a", "b"])
     with pytest.raises(ValueError, match="num_bins=0"):
         by_rating(solved, [1, 2, 3, 4], num_bins=0)
@@ -131,9 +131,9 @@ def test_no_puzzle_is_an_error(stub_and_puzzles):
     stub, puzzles = stub_and_puzzles
     none = {name: tensor[:0] for name, tensor in puzzles.items()}
     for function in (evaluate_grid, solve_puzzles, segment_curve):
-        with pytest.raises(ValueError, match="no puzzle to evaluate on"):
+        with pytest.raises(ValueError, match="no puzzles to evaluate on"):
             function(stub, none, Accelerator(cpu=True))
-    with pytest.raises(ValueError, match="no puzzle to score"):
+    with pytest.raises(ValueError, match="no puzzles to score"):
         score(SolvedPuzzles(*(torch.zeros(0),) * 4), 4)
 
 

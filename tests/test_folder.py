@@ -1,4 +1,4 @@
-"""Data set folders: whole or not there, whatever ends the writing."""
+"""Data set folders: complete or absent, however writing ends."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def write(output_dir: Path, **options):
 
 
 def at_the_second_call(error: BaseException, function):
-    """The function, but that its second call raises the error after its work is done."""
+    """The function, but its second call raises the error after its work is done."""
     calls = []
 
     def call(*args, **options):
@@ -44,7 +44,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# --- what ends the writing
+# --- how writing ends
 
 
 ENDS = {
@@ -120,7 +120,7 @@ def test_every_library_is_understood_when_the_disk_is_full(tmp_path, write_file)
             # the link, as pyarrow removes what it could not write
             (partial / "file.npy").symlink_to(FULL)
             write_file(partial / "file.npy")
-    assert "make room or give an output directory on another disk" in str(caught.value)
+    assert "free some space or give an output directory on another disk" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not any((tmp_path / "deeper").iterdir())
     assert FULL.is_char_device()
@@ -152,7 +152,7 @@ def test_the_scripts_find_the_package_that_is_not_installed(monkeypatch):
     assert sys.path == [str(ROOT)]
 
 
-# --- what is there
+# --- existing folders
 
 
 def test_rows_are_counted_only_if_all_files_are_there(tmp_path):

@@ -1,7 +1,7 @@
 """The model computes what the original codes compute: figures recorded from them, on four small configurations of HRM
 and three of TRM.
 
-`golden/<case>/` has a checkpoint of the original and `expected.safetensors`, what the original made of it.
+`golden/<case>/` has a checkpoint of the original and the original's output, `expected.safetensors`.
 """
 
 import json
@@ -37,9 +37,9 @@ METRICS = {
 COUNTS = {"count", "exact_accuracy", "q_halt_accuracy", "steps"}
 
 
-# Where the recurrence does not contract, rounding that differs between processors grows by about this factor with each
-# segment: on another CPU than that of the recording, 6e-6 after the first segment of trm_mlp is 1e-2 after the fourth,
-# and as much in float64. A mistake is there after the first segment.
+# If the recurrence does not contract, rounding differences between processors grow by about this factor per segment:
+# on a CPU other than that of the recording, 6e-6 after the first segment of trm_mlp is 1e-2 after the fourth, and as
+# much in float64. An error shows after the first segment.
 GROWTH = {"trm_mlp": 12.0, "trm_no_prefix": 2.0}
 
 
@@ -51,7 +51,7 @@ def case(request):
 
 @pytest.fixture
 def tolerance(case, request):
-    """The relative difference that is allowed after a segment, counted from 0."""
+    """The allowed relative difference after a segment, counted from 0."""
     growth = GROWTH.get(request.node.callspec.params["case"], 1.0)
     return lambda segment: min(1e-4 * growth**segment, 5e-2)
 
@@ -82,7 +82,7 @@ def assert_metrics(output, expected: dict[str, torch.Tensor], prefix: str, toler
 
 
 def assert_q_continue(output, expected: dict[str, torch.Tensor], prefix: str, model, tolerance: float):
-    """TRM computes a second halting value and uses it nowhere; here it has none."""
+    """TRM computes a second halting value but never uses it; here it has none."""
     key = f"{prefix}.q_continue_logits"
     if family_of(model.config) == "TRM":
         assert output.q_continue_logits is None
@@ -162,7 +162,7 @@ def test_puzzle_embedding_gradient_and_signsgd_update(case, tolerance):
         carry = output.carry
         output.loss.backward()
 
-    # one entry for each sequence, not summed over equal identifiers yet
+    # one entry per sequence, not yet summed over equal identifiers
     assert_close(
         embedding.weight.grad._values(), expected["train.5.grad.puzzle_emb_rows"], "puzzle_emb_rows", tolerance(5)
     )

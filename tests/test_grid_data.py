@@ -1,4 +1,4 @@
-"""Grids of any kind: tables as people keep them, the folders that the builder writes, and what is refused."""
+"""Grids of any kind: common forms of tables, the folders of the builder, and refused input."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from processing_hrm import HRMGridProcessor
 
 
 def read_description(folder: str) -> GridDescription:
-    """What the card of a folder says."""
+    """The card of a folder."""
     _, entry = kind_of_dataset(folder, "train")
     return GridDescription.of_entry(entry)
 
@@ -32,7 +32,7 @@ def sequences(number: int = 40, length: int = 4) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a CSV file of rows under a header and gives its path."""
+    """Write a CSV file of rows with a header; gives its path."""
 
     def to_file(rows, header=("input", "output"), name="mine.csv") -> Path:
         path = tmp_path / name
@@ -45,7 +45,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def built(tmp_path):
-    """Builds a data set of a file and gives its folder."""
+    """Build a data set from a file; gives its folder."""
 
     def build(source, **options) -> Path:
         build_grid(str(source), output_dir=tmp_path / "built", overwrite=True, **options)
@@ -100,7 +100,7 @@ def test_a_board_is_read_in_every_form(form, tmp_path, built):
 
 
 def _with(path: Path, row: dict) -> Path:
-    """A file of JSON lines with rows more, in which every symbol comes often."""
+    """A JSON Lines file with more rows, in which every symbol is frequent."""
     lines = path.read_text().splitlines()
     swapped = [json.dumps(row).replace(a, "_").replace(b, a).replace("_", b) for a in "123" for b in "45"]
     path.write_text("\n".join([*lines, *swapped, *(line.replace("4", "3") for line in lines)]))
@@ -176,11 +176,11 @@ def test_the_same_command_has_nothing_to_do(write, tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
-# --- cells that are not asked for
+# --- masks
 
 
 def masked(number: int = 20) -> list[tuple[str, str, str]]:
-    """A number of ones to make, and the cells for them: the first cell is a clue."""
+    """A number of ones to write, and the cells for them: the first cell is a clue."""
     rows = []
     for place in range(number):
         bits = f"{place:06b}"
@@ -255,7 +255,7 @@ def test_no_copy_of_an_input_is_in_two_splits(write, built):
     assert seen[0].isdisjoint(seen[1])
 
 
-# --- what is refused
+# --- refused input
 
 
 def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
@@ -276,7 +276,7 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         (
             [(f"{a}{b}/{a}{a}", f"{b}{a}/{a}{a}") for a in "123456" for b in "123456"][:20] + [("12/3", "12/3")],
             {},
-            r"row 21: the column 'input' has rows of \[2, 1\] cells, expected rows of equally many",
+            r"row 21: the column 'input' has rows of \[2, 1\] cells, expected rows of the same length",
         ),
         (
             [(f"{a},{b},{a}", f"{b},{a},{a}") for a in "12" for b in "345"] + [("1,,3", "1,2,3")],
@@ -286,16 +286,16 @@ def with_row(*row: str, at: int = 5, rows: list | None = None) -> list:
         (
             with_row(sequences()[2][0], "0000"),
             {},
-            r"row 6: the input of row 3 with another output, expected one output for an input",
+            r"row 6: the input of row 3 with another output, expected one output per input",
         ),
         (
             [(f"{n}, {n + 1}", f"{n + 1}, {n}") for n in range(300)],
             {},
-            r"row \d+: the cell '\d+' is the symbol number 256, expected at most 255 different ones",
+            r"row \d+: the cell '\d+' is symbol number 256, expected at most 255 different symbols",
         ),
         (sequences(3), {"test": "0.9"}, "the other splits take 4 of them; give a table with more rows"),
         (sequences(), {"test": "1.5"}, "--test 1.5 is not allowed; it must be above 0 and below 1, or a table"),
-        (sequences(), {"input_column": "in"}, "has no column 'in', it has input, output; give --input-column one of"),
+        (sequences(), {"input_column": "in"}, "has no column 'in', only input, output; give one of these as --input"),
         (sequences(), {"height": 3}, "row 1: the column 'input' has 4 cells, expected 3 x columns"),
         ([], {}, "has no rows|is not a CSV file"),
     ],
@@ -307,20 +307,20 @@ def test_a_bad_table_is_one_sentence_with_file_and_row(rows, options, message, w
 
 
 def test_missing_columns_are_named(write, built):
-    with pytest.raises(ValueError, match="has no column input and output, it has a, b; name them by --input-column"):
+    with pytest.raises(ValueError, match="has no column input and output, only a, b; name them with --input-column"):
         built(write(sequences(), header=("a", "b")))
 
 
 def test_a_missing_table_is_named(built):
-    with pytest.raises(FileNotFoundError, match=r"There is no file no\.csv; give one that is there"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file no\.csv; give an existing file"):
         built("no.csv")
 
 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        ("0000", "row 3: the mask asks for nothing, expected a 1 for at least one cell"),
-        ("0x10", "row 3: the mask has 'x', expected 1 for a cell that is asked for"),
+        ("0000", "row 3: the mask is all 0, expected a 1 for at least one cell"),
+        ("0x10", "row 3: the mask has 'x', expected 1 for a cell to be filled in"),
         ("011", "row 3: the column 'mask' has a board of 1x3 and the input one of 1x4"),
     ],
 )
@@ -334,7 +334,7 @@ def test_a_mask_that_cannot_be_is_refused(mask, message, write, built):
 def test_a_symbol_that_only_the_test_split_has_is_refused_or_left_out(write, built):
     test = write(with_row("12x4", "124x", rows=sequences(60)[50:]), name="test.csv")
     train = write(sequences(40))
-    with pytest.raises(ValueError, match=r"test\.csv, row 6: the symbol 'x' in the test split, which no training row"):
+    with pytest.raises(ValueError, match=r"test\.csv, row 6: the symbol 'x' in the test split is not in any"):
         built(train, test=str(test))
     rows = load_dataset(str(built(train, test=str(test), on_error="skip")), split="test")
     assert len(rows) == 10
@@ -352,7 +352,7 @@ def test_a_folder_whose_card_was_changed_is_refused(write, built):
     folder = built(write(sequences()))
     card = folder / "README.md"
     card.write_text(card.read_text().replace("  width: 4", "  width: four"))
-    with pytest.raises(ValueError, match="The card of .* says of its grids what cannot be.*width='four'"):
+    with pytest.raises(ValueError, match="The card of .* has an invalid entry about its grids.*width='four'"):
         open_puzzles(str(folder), "train")
 
 

@@ -65,7 +65,7 @@ def test_position_vectors_survive_saving_and_loading(small_model, batch, tmp_pat
 
 
 def test_missing_position_vectors_are_initialized_on_load(small_model, tmp_path):
-    # from_pretrained builds on the meta device: what is not in the file must come from _init_weights
+    # from_pretrained builds on the meta device, so what is not in the file must come from _init_weights
     small_model(**(GRID | {"position_embedding_type": "rope"})).save_pretrained(tmp_path)
     config = small_model(**GRID).config
     model, report = HRMForGridTask.from_pretrained(tmp_path, config=config, output_loading_info=True)

@@ -1,4 +1,4 @@
-"""Model folders on the Hub, against a stand-in on this machine: what goes, what does not, and loading it again."""
+"""Model folders on the Hub, against a local stand-in: uploads, refusals, and loading them again."""
 
 import json
 import os
@@ -24,7 +24,7 @@ NAMES = {
     *("README.md", "curve.png", "config.json", "processor_config.json", "model.safetensors"),
     *("configuration_hrm.py", "modeling_hrm.py", "processing_hrm.py", "pipeline_hrm.py"),
 }
-# run by a process that knows nothing of this repository, with empty caches
+# run by a process that cannot import this repository, with empty caches
 LOAD = """
 import json, sys, torch
 from transformers import AutoModel, AutoProcessor
@@ -64,7 +64,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def push(hrm_hf):
-    """Calls `hrm-hf push`; gives exit code, stdout and stderr."""
+    """Call `hrm-hf push`; gives exit code, stdout and stderr."""
     return lambda *arguments: hrm_hf("push", *arguments)
 
 
@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name in NAMES}
 
 
-# --- what goes
+# --- uploads
 
 
 def test_everything_of_a_model_arrives_in_one_commit(hub, push, folder):
@@ -151,7 +151,7 @@ def test_a_dry_run_lists_and_asks_nobody(hub, push, folder):
 def test_a_clean_process_loads_a_pinned_revision(hub, push, folder, sudoku_model, tmp_path):
     assert push(folder, "me/sudoku")[0] == 0
     pinned = f"{1:040x}"
-    # what comes later is of another size and has other code
+    # the later version has another size and other code
     hub.repos["me/sudoku"]["files"]["modeling_hrm.py"] = b"raise RuntimeError('the wrong revision')"
     hub.repos["me/sudoku"]["files"]["config.json"] = b"{}"
     (tmp_path / "load.py").write_text(LOAD)
@@ -174,7 +174,7 @@ def test_a_clean_process_loads_a_pinned_revision(hub, push, folder, sudoku_model
     assert not any("/resolve/main/" in path for _, path in hub.asked)
 
 
-# --- what is refused, each in one sentence
+# --- refused input, each with one sentence
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.PT", "optimizer.pkl", "model.ckpt"])
@@ -182,16 +182,16 @@ def test_weights_that_can_run_code_do_not_go(hub, push, folder, name):
     (folder / name).write_bytes(b"")
     code, _, err = push(folder, "me/sudoku")
     assert code == 1 and err.count("\n") == 1 and hub.asked == []
-    assert f"has {name}: formats that can run code when they are loaded, and only safetensors are pushed" in err
+    assert f"has {name}: such formats can run code when they are loaded, and only safetensors are pushed" in err
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("README.md", "has no card README.md; `hrm-hf card RUN_FOLDER` writes"),
-        ("config.json", "has no config.json, so it holds no complete grid model"),
-        ("processor_config.json", "has no processor_config.json, so it holds no complete grid model"),
-        ("model.safetensors", "has no model.safetensors, so it holds no complete grid model"),
+        ("config.json", "has no config.json, so it is not a complete grid model"),
+        ("processor_config.json", "has no processor_config.json, so it is not a complete grid model"),
+        ("model.safetensors", "has no model.safetensors, so it is not a complete grid model"),
         ("modeling_hrm.py", "has no modeling_hrm.py, which its config.json names"),
         ("processing_hrm.py", "has no processing_hrm.py, which its processor_config.json names"),
         ("pipeline_hrm.py", "has no pipeline_hrm.py, which its config.json names"),
@@ -232,25 +232,25 @@ def test_bad_wishes_are_one_sentence(hub, push, folder, arguments, sentence):
 def test_what_should_be_private_does_not_get_public(hub, push, folder):
     hub.repos["me/sudoku"] = {"private": False, "files": {}, "commits": []}
     code, _, err = push(folder, "me/sudoku", "--private")
-    assert code == 1 and "me/sudoku is on the Hub already and is public" in err and err.count("\n") == 1
+    assert code == 1 and "me/sudoku is already on the Hub and is public" in err and err.count("\n") == 1
     assert hub.repos["me/sudoku"]["files"] == {}
 
 
 def test_without_a_token_nobody_is_asked(hub, push, folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     code, _, err = push(folder, "me/sudoku")
-    assert code == 1 and "There is no token to push to me/sudoku with; log in with `hf auth login`" in err
+    assert code == 1 and "There is no token to push to me/sudoku; log in with `hf auth login`" in err
     assert hub.asked == []
 
 
 @pytest.mark.parametrize(
     ("token", "repo", "sentence"),
     [
-        ("hf_wrong", "me/sudoku", r"does not take a push to me/sudoku \(401\): .* log in with `hf auth login`"),
+        ("hf_wrong", "me/sudoku", r"does not accept a push to me/sudoku \(401\): .* log in with `hf auth login`"),
         (
             TOKEN,
             "you/sudoku",
-            r"does not take a push to you/sudoku \(403\): You don't have the rights .* ask the owner",
+            r"does not accept a push to you/sudoku \(403\): You don't have the rights .* ask the owner",
         ),
     ],
 )
@@ -265,8 +265,8 @@ def test_a_token_that_may_not_write_is_said(hub, push, folder, monkeypatch, toke
     ("status", "sentence"),
     [
         (404, r"\(404\): No answer today; there is no such repository, owner or revision; check the name"),
-        (500, r"\(500\): No answer today; it has trouble of its own; try again later"),
-        (418, r"\(418\): No answer today; mend that and try again"),
+        (500, r"\(500\): No answer today; the Hub has an error; try again later"),
+        (418, r"\(418\): No answer today; fix that and try again"),
     ],
 )
 def test_what_the_hub_answers_is_said(hub, push, folder, status, sentence):
@@ -282,7 +282,7 @@ def test_a_push_that_fails_half_way_leaves_nothing(hub, push, folder, what):
     code, _, err = push(folder, "me/sudoku")
     # after the progress of the upload
     sentence = (
-        "hrm-hf: The Hub does not take a push to me/sudoku (400): The repository is full; mend that and try again."
+        "hrm-hf: The Hub does not accept a push to me/sudoku (400): The repository is full; fix that and try again."
     )
     assert code == 1 and err.endswith(f"{sentence}\n")
     assert hub.repos["me/sudoku"]["files"] == {}
@@ -292,10 +292,10 @@ def test_a_hub_out_of_reach_and_offline_mode_are_said(push, folder, monkeypatch)
     reach(monkeypatch, "http://127.0.0.1:9")
     code, _, err = push(folder, "me/sudoku")
     assert code == 1 and err.count("\n") == 1
-    assert "The Hub cannot be reached at http://127.0.0.1:9 to take a push to me/sudoku" in err
+    assert "The Hub cannot be reached at http://127.0.0.1:9 to accept a push to me/sudoku" in err
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     code, _, err = push(folder, "me/sudoku")
-    assert code == 1 and "HF_HUB_OFFLINE is set, so nobody asks the Hub to take a push to me/sudoku" in err
+    assert code == 1 and "HF_HUB_OFFLINE is set, so the Hub is not asked to accept a push to me/sudoku" in err
 
 
 def test_errors_that_are_not_of_the_hub_pass():

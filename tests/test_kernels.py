@@ -1,4 +1,4 @@
-"""The Triton kernels of hrm_hf/kernels: on a GPU, else in Triton's interpreter, which a process of its own is for."""
+"""The Triton kernels of hrm_hf/kernels: on a GPU, otherwise in Triton's interpreter in a separate process."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ MODELS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def bfloat16_in_the_interpreter():
-    """Triton 3.6 interprets bfloat16 as bits: it multiplies them as integers, and cuts off instead of rounding."""
+    """Triton 3.6 interprets bfloat16 as bits: it multiplies them as integers, and truncates instead of rounding."""
     if not INTERPRETED:
         yield
         return
@@ -58,7 +58,7 @@ def bfloat16_in_the_interpreter():
 
 @pytest.fixture
 def packed():
-    """Makes random `qkv` of two sequences in bfloat16, and angles."""
+    """Make random `qkv` of two sequences in bfloat16, and angles."""
 
     def make(length: int, num_heads: int, head_dim: int, rotate: bool):
         generator = torch.Generator().manual_seed(0)
@@ -119,7 +119,7 @@ def test_kernels_in_the_interpreter():
     ],
 )
 def test_kernels_compile_for_an_h100(module, name, shapes):
-    """What the interpreter lets pass and the compiler does not: types and shapes that change in a loop."""
+    """Errors that only the compiler finds, not the interpreter: types and shapes that change in a loop."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -288,7 +288,7 @@ def test_the_operators_of_swiglu_are_registered_as_torch_compile_wants_them():
     )
     torch.library.opcheck(torch.ops.hrm_hf.swiglu_matmul, (x.detach(), weight.detach()))
     arguments = (x, weight, weight.detach(), down)  # as if its rows did alternate
-    # in bfloat16 a difference of two ways to sum is no error
+    # in bfloat16, differences between two orders of summation are not errors
     torch.library.opcheck(torch.ops.hrm_hf.swiglu_mlp, arguments, rtol=1e-2, atol=1e-2)
 
 
@@ -329,7 +329,7 @@ def test_a_model_learns_the_same_with_the_kernels(small_model, batch, changes, m
     model = small_model(**(sizes | changes)).to(DEVICE).train()
     # the halting values of `small_model` are large, and so would be their rounding errors in the loss
     torch.nn.init.normal_(model.q_head.weight, std=0.1)
-    # scores of 60 from vectors in bfloat16 are off by tenths with and without the kernels; those of 5 can be compared
+    # scores of 60 from vectors in bfloat16 are off by tenths with and without the kernels; scores of 5 can be compared
     for name, param in model.named_parameters():
         if name.endswith("positions.bias"):
             param.data.mul_(0.3)

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 
-# One process imports everything and forks one that builds for each moment. Nothing of a killed build may be taken for
-# a data set, a data set that was there must not be lost, and the next call must make what an unbroken one makes.
+# One process imports everything and forks a building process for each moment. The rest of a killed build must not be
+# taken for a data set, an existing data set must not be lost, and the next call must make what an unbroken one makes.
 SCRIPT = """
 import hashlib, json, os, shutil, signal, sys
 from pathlib import Path

@@ -458,9 +458,9 @@ def test_the_same_command_reuses_what_is_there(folder, capsys):
     options = TO_BUILD | {"num_train": 60, "num_validation": 5, "num_test": 10, "seed": 2}
     written = (folder / "README.md").stat().st_mtime_ns
     assert build_maze(folder, **options) == {"train": 60, "validation": 5, "test": 10}
-    assert "m8 is there already, made by this command" in capsys.readouterr().out
+    assert "m8 was already made by this command" in capsys.readouterr().out
     assert (folder / "README.md").stat().st_mtime_ns == written
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_maze(folder, **(options | {"seed": 3}))
     build_maze(folder, **options, overwrite=True)
     assert (folder / "README.md").stat().st_mtime_ns > written
@@ -529,7 +529,7 @@ def test_csv_files_become_a_folder_without_leaks(tmp_path, csv_file):
 
     # a file of another content is another source, though its name is the same
     csv_file("test.csv", *test[:3])
-    with pytest.raises(FileExistsError, match="is a data set already"):
+    with pytest.raises(FileExistsError, match="is already a data set"):
         build_maze(tmp_path / "out", source="csv", **files)
 
 
@@ -557,7 +557,7 @@ def test_the_hub_is_read_like_files(tmp_path, csv_file, monkeypatch):
 
 
 def test_without_the_hub_there_is_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train.csv and test.csv of the data set a/b cannot be fetched"):
+    with pytest.raises(FileNotFoundError, match="train.csv and test.csv of the data set a/b cannot be downloaded"):
         build_maze(tmp_path / "out", source="hub", hub_name="a/b")
 
 
@@ -593,7 +593,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
     file = csv_file("a.csv", *maze_rows(4, seed=0))
     with pytest.raises(ValueError, match="has 4 puzzles, but 5 were asked for"):
         read_maze_csv(file, 5)
-    with pytest.raises(ValueError, match="has no column answer, it has source, question"):
+    with pytest.raises(ValueError, match="has no column answer, only source, question"):
         read_maze_csv(csv_file("b.csv", ("a", MAZE), header="source,question"))
     with pytest.raises(
         ValueError, match="c.csv: The mazes have 20 cells, which is no square; give --height or --width"
@@ -610,7 +610,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
         ({"num_validation": -1}, "num_validation=-1 is not allowed"),
-        ({"source": "csv", "train_csv": file, "test_csv": file}, "All 4 puzzles of the split 'train' equal"),
+        ({"source": "csv", "train_csv": file, "test_csv": file}, "All 4 puzzles of the split 'train' are also"),
         ({"source": "csv", "train_csv": file, "test_csv": file, "num_validation": 4}, "leaves nothing to train on"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -653,7 +653,7 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, monkeypatch,
     assert (tmp_path / "out/data/train-00000-of-00001.parquet").is_file()
     code, output = run(*sizes, "--seed", "1")
     assert code == 1
-    assert output.err.splitlines()[-1].startswith("build_maze.py: out is a data set already")
+    assert output.err.splitlines()[-1].startswith("build_maze.py: out is already a data set")
 
 
 def test_the_number_of_threads_changes_nothing():

@@ -1,4 +1,4 @@
-"""The `evaluate` modules of metrics/: loaded by path, against values worked out by hand, and against the library."""
+"""The `evaluate` modules of metrics/: loaded by path, against values computed by hand, and against the library."""
 
 import doctest
 import json
@@ -264,8 +264,8 @@ def test_sudoku_refuses_what_is_no_board(metrics, prediction, reference, message
         ("S #oo##oG", True),
         ("S #oo###G", False),  # a wall is moved
         ("S #o ##oG", False),  # the path has a gap
-        ("So#oo##oG", False),  # a cell beside the path
-        ("S ?oo##oG", False),  # a cell says nothing
+        ("So#oo##oG", False),  # an extra path cell
+        ("S ?oo##oG", False),  # an unknown symbol
         ("S #  ## G", False),  # no path at all
     ],
 )
@@ -279,7 +279,7 @@ def test_a_maze_answer_must_be_a_shortest_path_but_any_of_them(metrics):
     answers = ["Soo\n  o\n  G", "S  \no  \nooG", "Soo\n oo\n  G"]
     valid = [metrics["maze_validity"].compute(predictions=[a], references=[maze])["maze_validity"] for a in answers]
     assert valid == [1.0, 1.0, 0.0]
-    # a way of 6 steps where 2 would do
+    # a path of 6 steps where 2 are enough
     long = metrics["maze_validity"].compute(predictions=["S G\no o\nooo"], references=["S G\n   \n   "])
     assert long["maze_validity"] == 0.0
 

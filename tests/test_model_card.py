@@ -1,4 +1,4 @@
-"""Model cards: they say what the files of a run say, and the code in them runs."""
+"""Model cards: they agree with the files of a run, and the code in them runs."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def train(folder: Path, **options) -> Path:
 
 @pytest.fixture(scope="module")
 def sudoku_run(tmp_path_factory) -> Path:
-    """A run of six steps on 4x4 Sudoku, nobody's to change."""
+    """A run of six steps on 4x4 Sudoku; do not change it."""
     folder = tmp_path_factory.mktemp("sudoku")
     build_sudoku(folder / "sudoku-4x4", size=4, clues=8, num_train=20, num_test=8)
     network = NETWORK | {"halt_max_steps": 2, "halting": "lean", "puzzle_emb_ndim": 0, "ema_decay": 0.9}
@@ -91,10 +91,10 @@ def test_the_text_says_what_the_files_say(hrm_hf, run, sudoku_run):
     assert "| steps | 6 of batch 4 |" in card and "20 puzzles of the split train" in card
     assert f"torch {result['torch']}" in card and "moving average, decay 0.9" in card
     assert "single one, with seed 3" in card and "vary by 2 points" in card and "contested" in card
-    assert "unseen ARC puzzle id" not in card  # it is no ARC model
+    assert "unseen ARC puzzle id" not in card  # it is not an ARC model
     command = "hrm-hf evaluate path/to/this/folder sudoku-4x4 --split test --limit 1000 --max-segments 16"
     assert f"{command} --halt-threshold 0.9\n" in card
-    # the recipe is there, the paths of this machine are not
+    # with the recipe, without paths of this machine
     recipe = yaml.safe_load(card.partition("```yaml\n")[2].partition("```")[0])
     said = yaml.safe_load((run / "recipe.yaml").read_text())
     assert recipe == {name: value for name, value in said.items() if "output_dir" not in name} | {
@@ -154,7 +154,7 @@ def test_the_curve_has_the_points_of_the_log(run):
     exact, cells = right.lines[1], right.lines[2]
     assert exact.get_xydata().tolist() == [[line["step"], 100 * line["eval_exact_accuracy"]] for line in evaluations]
     assert cells.get_xydata().tolist() == [[line["step"], 100 * line["eval_cell_accuracy"]] for line in evaluations]
-    assert "exactly solved, test, 2 segments at most" in exact.get_label()
+    assert "exactly solved, test, at most 2 segments" in exact.get_label()
 
 
 def test_every_word_of_the_template_is_given(run, monkeypatch):
@@ -204,13 +204,13 @@ def test_text_runs_have_cards_too(hrm_hf, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda run: (run / "result.json").unlink(), "has no result.json, so it is no finished training run"),
-        (lambda run: (run / "recipe.yaml").unlink(), "has no recipe.yaml, so it is no finished training run"),
+        (lambda run: (run / "result.json").unlink(), "has no result.json, so it is not a finished training run"),
+        (lambda run: (run / "recipe.yaml").unlink(), "has no recipe.yaml, so it is not a finished training run"),
         (lambda run: (run / "test.json").write_text("{"), "test.json is not JSON"),
-        (lambda run: (run / "test.json").write_text("[]"), "test.json holds no object but a list"),
+        (lambda run: (run / "test.json").write_text("[]"), "test.json is not a JSON object but a list"),
         (
             lambda run: (run / "test.json").write_text("{}"),
-            "test.json has no exact_accuracy, cell_accuracy, n; it was",
+            "test.json has no exact_accuracy, cell_accuracy, n, so it was",
         ),
         (lambda run: (run / "log.jsonl").write_text('{"step": 1}\n{"ste'), "line 2 of .*log.jsonl is not JSON"),
         (lambda run: (run / "recipe.yaml").write_text("["), "recipe.yaml is not YAML"),
@@ -224,7 +224,7 @@ def test_what_is_no_run_is_one_sentence(hrm_hf, run, spoil, sentence):
     assert not (run / "model/README.md").exists() and not (run / "model/curve.png").exists()
 
 
-# --- what a bug report needs
+# --- for bug reports
 
 
 def test_the_environment_is_shown_without_names_and_paths(hrm_hf):

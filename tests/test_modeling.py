@@ -265,7 +265,7 @@ def test_evaluation_halts_at_the_last_step_only(small_model, batch):
 def test_exploration_gives_a_minimum_number_of_steps(small_model, batch):
     model = small_model(halt_exploration_prob=1.0).train()
     torch.nn.init.constant_(model.q_head.bias, 0)
-    model.q_head.bias.data[0] = 100.0  # always wants to halt
+    model.q_head.bias.data[0] = 100.0  # always halts
     carry, halted_at = None, []
     for step in range(1, 5):
         torch.manual_seed(step)
@@ -311,7 +311,7 @@ def test_stablemax_in_float32_is_as_good_as_float64():
     torch.manual_seed(0)
     logits = torch.cat([torch.randn(500, 11) * scale for scale in (0.1, 3, 100, 1e4)])
     labels = torch.randint(0, 11, (2000,))
-    # nearly all the mass on the label: the case in which a difference of logarithms loses everything
+    # nearly all the mass on the label: here a difference of logarithms loses all precision
     logits[::4, :] = -1e4
     logits[torch.arange(0, 2000, 4), labels[::4]] = 1e5
 
@@ -321,7 +321,7 @@ def test_stablemax_in_float32_is_as_good_as_float64():
 
     x32, x64 = logits.clone().requires_grad_(), logits.double().requires_grad_()
     ours, exact = stablemax_cross_entropy(x32, labels), reference(x64)
-    # the reference itself is good to 1e-16 absolute
+    # the reference itself is only accurate to 1e-16 absolute
     torch.testing.assert_close(ours.double(), exact, rtol=1e-6, atol=1e-12)
     ours.sum().backward()
     exact.sum().backward()
@@ -407,7 +407,7 @@ def test_segments_are_given_one_after_another_of_the_puzzles_still_in_work(small
         assert torch.equal(after.start.z_L, before.state.z_L[~before.stops])
     assert torch.equal(found[-1].logits.argmax(-1), solved.predictions[found[-1].rows])
     assert not any(segment.logits.requires_grad for segment in found)
-    with pytest.raises(ValueError, match="max_segments=0"):  # before any segment is asked for
+    with pytest.raises(ValueError, match="max_segments=0"):  # before any segment runs
         model.segments(*inputs, max_segments=0)
 
 
@@ -416,7 +416,7 @@ def test_states_can_be_changed_before_each_segment(small_model, batch):
     inputs = (batch["input_ids"], batch["puzzle_identifiers"])
 
     def restart(state, rows, segment):
-        """Forgets what was thought."""
+        """Discards the result of thinking."""
         seen.append((segment, rows.tolist()))
         return model.model.initial_state(len(rows), state.z_H.shape[1])
 
@@ -428,7 +428,7 @@ def test_states_can_be_changed_before_each_segment(small_model, batch):
     assert not torch.equal(
         model.solve(*inputs, max_segments=3, early_stop=False).halt_probabilities, once.halt_probabilities
     )
-    # rows that have stopped are not asked for, and states that are given back as they were change nothing
+    # stopped rows are not passed in, and states that are returned unchanged have no effect
     asked, threshold = [], once.halt_probabilities.median().item()
     plain = model.solve(*inputs, halt_threshold=threshold)
     same = model.solve(

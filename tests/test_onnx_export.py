@@ -1,4 +1,4 @@
-"""Exports for clients without this package: torch.export knows our types, ONNX graphs do what the model does."""
+"""Exports for clients without this package: torch.export knows our types, ONNX graphs agree with the model."""
 
 import json
 
@@ -24,7 +24,7 @@ SMALL = {
     "L_cycles": 1,
     "halt_max_steps": 2,
 }
-# each kind of position, of halting, and every further input
+# each kind of position and of halting, and every extra input
 KINDS = {
     "sudoku, learned positions, prefix, Q-learning": (
         HRMGridProcessor.for_sudoku(4),
@@ -62,7 +62,7 @@ KINDS = {
 
 
 def small_model(processor: HRMGridProcessor, changes: dict) -> HRMForGridTask:
-    """A random model whose halting values differ from puzzle to puzzle."""
+    """A random model whose halting values differ between puzzles."""
     torch.manual_seed(0)
     sizes = {"vocab_size": processor.vocab_size, "max_position_embeddings": processor.seq_len}
     model = HRMForGridTask(HRMConfig(**(SMALL | sizes | changes))).eval()
@@ -102,7 +102,7 @@ def test_a_text_model_goes_through_torch_export():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Gives the model and the folder of a kind, exported once."""
+    """The model and the folder of a kind, exported once."""
     for name in ("onnx", "onnxruntime"):
         pytest.importorskip(name, reason=f"there is no {name}")
     from hrm_hf.export.grid import export_onnx
@@ -163,7 +163,7 @@ def test_the_manifest_names_what_the_graph_has(exported, kind):
     for entry in manifest["files"].values():
         graph = onnx.load(root / "onnx" / entry["name"])
         onnx.checker.check_model(graph, full_check=True)
-        # nothing but standard operators, all of an early set
+        # only standard operators, all from an early set
         assert [(opset.domain, opset.version) for opset in graph.opset_import] == [("", manifest["opset"])]
         for kind_of_tensor, tensors in (("inputs", graph.graph.input), ("outputs", graph.graph.output)):
             named = {entry["name"]: entry["shape"] for entry in manifest[kind_of_tensor]}
@@ -187,7 +187,7 @@ def test_the_answer_of_int8_does_not_depend_on_its_neighbors_in_the_batch(export
     for row in range(6):
         alone = graph.solve(puzzles["input_ids"][row : row + 1], early_stop=False)
         assert torch.equal(alone.predictions[0], together.predictions[row])
-        # the products are in integers, so they are equal; sums of float32 may be made in another order
+        # the products are integers, so they are equal; sums in float32 may be in another order
         torch.testing.assert_close(alone.halt_probabilities[0], together.halt_probabilities[row], rtol=0, atol=1e-5)
 
 
@@ -244,7 +244,7 @@ def test_int8_is_as_good_only_if_it_loses_few_of_many_puzzles():
     assert (few["lost"], few["won"], few["difference"], few["as_good"]) == (3, 2, -0.0005, True)
     assert few["difference_ci95"][0] < -0.0005 < few["difference_ci95"][1]
     assert not differ(lost=40, won=20, n=2000)["as_good"]  # loses more than chance
-    assert not differ(lost=0, won=0, n=100)["as_good"]  # too few to say
+    assert not differ(lost=0, won=0, n=100)["as_good"]  # too few to decide
 
 
 def test_the_command_exports_and_solves(exported, hrm_hf, tmp_path):
@@ -259,7 +259,7 @@ def test_the_command_exports_and_solves(exported, hrm_hf, tmp_path):
     code, out, err = hrm_hf("solve", puzzle, "--model", tmp_path / "out", "--json")
     assert code in (0, 2), err
     answers = [json.loads(out), json.loads(hrm_hf("solve", puzzle, "--model", root / "model", "--json")[1])]
-    for answer in answers:  # of rounding
+    for answer in answers:  # for rounding
         answer["halt_probability"] = round(answer["halt_probability"], 4)
     assert answers[0] == answers[1]
     code, _, err = hrm_hf("solve", puzzle, "--model", tmp_path / "out", "--precision", "int8")
@@ -360,7 +360,7 @@ def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segmen
     assert manifest["slots"] == 4 * segments and manifest["bos_token_id"] == 1
     assert (tmp_path / "onnx" / "tokenizer.json").is_file()
 
-    # what the manifest says is enough to generate
+    # the manifest is enough to generate
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / manifest["files"]["float32"]["name"])
     inputs, outputs = ([entry["name"] for entry in manifest[kind]] for kind in ("inputs", "outputs"))
     _, heads, _, width = manifest["inputs"][1]["shape"]
@@ -372,7 +372,7 @@ def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segmen
         text = np.concatenate((text, tokens), axis=1)
     wanted = model.generate(
         torch.from_numpy(prompt),
-        attention_mask=torch.ones(2, 7, dtype=torch.long),  # token 0 may stand in a prompt
+        attention_mask=torch.ones(2, 7, dtype=torch.long),  # token 0 can occur in a prompt
         do_sample=False,
         max_new_tokens=6,
         eos_token_id=None,

@@ -119,7 +119,7 @@ def test_orthogonal_makes_singular_values_alike():
     result = orthogonal(matrices)
     singular = torch.linalg.svdvals(result)
     assert ((singular > 0.6) & (singular < 1.3)).all()
-    # the singular vectors are those of the matrix: what remains between U V^T and the result is their length alone
+    # the singular vectors are those of the matrix: U V^T and the result only differ in singular values
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
     torch.testing.assert_close(u @ torch.diag_embed(torch.einsum("bij,bij->bj", u, result @ vh.mT)) @ vh, result)
 
@@ -217,7 +217,7 @@ def test_a_compiled_update_is_the_same(make):
             optimizer.set_learning_rate(1 / number)
             optimizer.step()
     torch.testing.assert_close(*weights)
-    # a checkpoint of the one goes on in the other, and the rate stays the tensor that compiled code reads
+    # a checkpoint of one resumes in the other, and the rate stays the tensor that compiled code reads
     rate = compiled.param_groups[0]["lr"]
     compiled.load_state_dict(plain.state_dict())
     assert compiled.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.1 / 3)
@@ -232,6 +232,6 @@ def test_the_rate_is_constant_and_then_falls_linearly_over_the_last_share():
 
 
 def test_the_rate_can_follow_the_time_instead_of_the_steps():
-    # a slow machine is at step 30 of 100 when 80 % of the time are over
+    # a slow machine is at step 30 of 100 when 80 % of the time is over
     assert learning_rate_factor(30, 10, 100, 0.02, decay_share=0.4, progress=0.8) == pytest.approx(0.51)
     assert learning_rate_factor(5, 10, 100, 0.02, decay_share=0.4, progress=0.8) == 0.5  # warm-up is by steps

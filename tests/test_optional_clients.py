@@ -1,4 +1,4 @@
-"""PEFT, TRL and lm-evaluation-harness, as in docs/clients.md; skipped where one is not installed."""
+"""PEFT, TRL and lm-evaluation-harness, as in docs/clients.md; skipped if not installed."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,7 +112,7 @@ def test_prompt_tuning():
 
 
 def test_peft_has_no_default_target():
-    """As docs/clients.md and the model cards say; should PEFT come to know the model, they want a change."""
+    """As docs/clients.md and the model cards say; update them if PEFT learns to support the model."""
     peft = pytest.importorskip("peft")
     with pytest.raises(ValueError, match="target_modules"):
         peft.get_peft_model(make_model(), peft.LoraConfig())

@@ -1,4 +1,4 @@
-"""The original's directories of arrays: exported as the original writes them, and nothing is lost on the way."""
+"""The original's directories of arrays: exported as the original writes them, without loss."""
 
 import json
 import runpy
@@ -132,7 +132,7 @@ def test_stored_augmentations_can_be_left_out_and_not_be_stored_twice(sudoku, tm
     assert [row["group"] for row in rows_of(tmp_path / "all", "train")] == [
         group for group in range(12) for _ in range(4)
     ]
-    with pytest.raises(ValueError, match=r"has stored augmentations already \(column group\)"):
+    with pytest.raises(ValueError, match=r"already has stored augmentations \(column group\)"):
         export_original(tmp_path / "all", tmp_path / "twice", num_aug=2)
     assert not (tmp_path / "twice").exists()
 
@@ -256,7 +256,7 @@ def test_fewer_augmentations_are_as_if_no_more_had_been_made(arc, tmp_path):
     import_original(tmp_path / "few", tmp_path / "back")
     export_original(tmp_path / "back", tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(tmp_path / "few")
-    # of a folder with fixed translations, too
+    # also from a folder with fixed translations
     export_original(tmp_path / "back", tmp_path / "one", num_aug=0)
     kept = np.concatenate([np.arange(size) + start for start, size in ((0, 4), (16, 5), (36, 2), (44, 3))])
     assert np.array_equal(read(tmp_path / "one", "train")["inputs"], read(tmp_path / "few", "train")["inputs"][kept])
@@ -298,11 +298,11 @@ def change_json(path: Path, change):
 SPOILED = {
     "pixel": (
         lambda d: change_array(d / "train/all__inputs.npy", lambda a: a.__setitem__((57, 899), 5)),
-        "train, row 57 of the inputs is not what the puzzle b_t",
+        "train, row 57 of the inputs is not the puzzle b_t",
     ),
     "label": (
         lambda d: change_array(d / "test/all__labels.npy", lambda a: a.__setitem__((9, 0), 1)),
-        "test, row 9 of the labels is not what the puzzle c_t",
+        "test, row 9 of the labels is not the puzzle c_t",
     ),
     "names": (
         lambda d: change_json(d / "identifiers.json", lambda names: names.__setitem__(5, "zebra")),
@@ -310,14 +310,14 @@ SPOILED = {
     ),
     "few names": (
         lambda d: change_json(d / "identifiers.json", lambda names: names.pop()),
-        "has puzzles that have no name in identifiers.json",
+        "has puzzles without a name in identifiers.json",
     ),
     "no names": (lambda d: (d / "identifiers.json").unlink(), "There is no file .*identifiers.json"),
     "no split": (lambda d: shutil.rmtree(d / "test"), "has no test/dataset.json"),
     "no array": (lambda d: (d / "test/all__labels.npy").unlink(), "There is no file .*all__labels.npy"),
     "cut off": (
         lambda d: (d / "test/all__labels.npy").write_bytes((d / "test/all__labels.npy").read_bytes()[:-1000]),
-        "all__labels.npy is no array of numpy, or is cut off",
+        "all__labels.npy is not a numpy array, or is cut off",
     ),
     "shape": (
         lambda d: change_array(d / "test/all__labels.npy", lambda a: a[:-1]),
@@ -329,15 +329,15 @@ SPOILED = {
     ),
     "indices": (
         lambda d: change_array(d / "test/all__group_indices.npy", lambda a: a + 1),
-        "all__group_indices.npy does not fit: expected the start of each group, from 0 on, and at the end 22",
+        "all__group_indices.npy does not match: expected the start of each group, beginning with 0 and ending with 22",
     ),
     "padding": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.update(pad_id=3)),
-        "dataset.json has pad_id=3; the original's data sets have 0",
+        "dataset.json has pad_id=3; data sets of the original have 0",
     ),
     "sets": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.update(sets=["a", "b"])),
-        r"has the sets \['a', 'b'\]; only directories with one can be read",
+        r"has the sets \['a', 'b'\]; expected only one",
     ),
     "entries": (
         lambda d: change_json(d / "train/dataset.json", lambda content: content.pop("seq_len")),
@@ -346,7 +346,7 @@ SPOILED = {
     "not JSON": (lambda d: (d / "train/dataset.json").write_text("{"), "dataset.json is not JSON"),
     "unlike splits": (
         lambda d: change_json(d / "test/dataset.json", lambda content: content.update(vocab_size=13)),
-        "test/dataset.json has vocab_size=13, and that of train has 12",
+        "test/dataset.json has vocab_size=13, but that of train has 12",
     ),
 }
 
@@ -362,9 +362,7 @@ def test_spoiled_directories_are_refused_in_one_sentence(arrays, tmp_path, spoil
 def test_data_of_an_unknown_kind_is_refused(arrays, tmp_path):
     for split in ("train", "test"):
         change_json(arrays / split / "dataset.json", lambda content: content.update(vocab_size=13))
-    with pytest.raises(
-        ValueError, match="has 900 tokens of a vocabulary of 13, as neither Sudoku nor square mazes nor"
-    ):
+    with pytest.raises(ValueError, match="has 900 tokens of a vocabulary of 13, unlike Sudoku, square mazes and ARC"):
         import_original(arrays, tmp_path / "back")
 
 
@@ -374,7 +372,7 @@ def test_what_is_said_must_fit_and_what_is_unclear_must_be_said(sudoku, tmp_path
         import_original(tmp_path / "arrays", tmp_path / "back", task="arc")
     build_sudoku(tmp_path / "s4", size=4, clues=8, num_train=3, num_test=2)
     export_original(tmp_path / "s4", tmp_path / "four")
-    with pytest.raises(ValueError, match="as sudoku and maze have; say which it is with --task"):
+    with pytest.raises(ValueError, match="which fits sudoku and maze; say which it is with --task"):
         import_original(tmp_path / "four", tmp_path / "back")
     assert import_original(tmp_path / "four", tmp_path / "back", task="sudoku") == {"train": 3, "test": 2}
 
@@ -384,7 +382,7 @@ def test_rows_that_are_no_solved_puzzles_are_refused(sudoku, maze, tmp_path):
         export_original(folder, tmp_path / name)
         path = tmp_path / name / "test/all__labels.npy"
         change_array(path, lambda array: array.__setitem__(slice(2, 3), array[1]))
-        with pytest.raises(ValueError, match=f"test, row 2 is not one of the {name} with their answer: "):
+        with pytest.raises(ValueError, match=f"test, row 2 is not valid for {name} with their answers: "):
             import_original(tmp_path / name, tmp_path / "back")
         change_array(path, lambda array: array.__setitem__((1, 4), 0))
         with pytest.raises(ValueError, match=f"test, row 1 of the labels: the token 0; {name} have tokens from 1"):
@@ -393,11 +391,11 @@ def test_rows_that_are_no_solved_puzzles_are_refused(sudoku, maze, tmp_path):
 
 def test_nothing_is_overwritten_unasked(sudoku, tmp_path):
     export_original(sudoku, tmp_path / "arrays")
-    with pytest.raises(FileExistsError, match="is there already; give another output directory or --overwrite"):
+    with pytest.raises(FileExistsError, match="already exists; give another output directory or --overwrite"):
         export_original(sudoku, tmp_path / "arrays")
     export_original(sudoku, tmp_path / "arrays", num_aug=1, overwrite=True)
     assert len(read(tmp_path / "arrays", "train")["inputs"]) == 24
-    with pytest.raises(FileExistsError, match="holds no such data"):
+    with pytest.raises(FileExistsError, match="has no such data"):
         export_original(sudoku, sudoku, overwrite=True)
     with pytest.raises(ValueError, match="num_aug=-1 is not allowed"):
         export_original(sudoku, tmp_path / "more", num_aug=-1)

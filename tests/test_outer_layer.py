@@ -1,4 +1,4 @@
-"""What a user can get wrong in a recipe, an option or a place to write to: one sentence and exit code 1."""
+"""User errors in a recipe, an option or an output location: one sentence and exit code 1."""
 
 import os
 import subprocess
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parent.parent
 
 
 def said(capsys, argv: list[str]) -> str:
-    """The sentence of the trainer."""
+    """The trainer's message."""
     assert main(argv) == 1
     out, err = capsys.readouterr()
-    # progress bars of `datasets` may stand before it
+    # progress bars of `datasets` can come before it
     last = err.strip().splitlines()[-1]
     assert out == "" and last.startswith("train_accelerate.py: ") and "Traceback" not in err and "usage" not in err
     return last
@@ -109,7 +109,7 @@ def test_a_bad_command_line_is_no_page_of_usage(capsys, argv, sentence):
     assert sentence in said(capsys, argv)
 
 
-# --- what is found later
+# --- errors found later
 
 
 def recipe(folder: Path, **options) -> str:
@@ -163,7 +163,7 @@ def test_a_data_set_folder_that_is_a_whole_tree_is_refused_at_once(tmp_path, cap
             (tree / f"{number}" / f"{file}.csv").touch()
     path = recipe(tmp_path, dataset=tree / "0" / "..")
     capsys.readouterr()
-    assert "is no data set folder, which has README.md and data/" in said(capsys, [path])
+    assert "is not a data set folder (with README.md and data/)" in said(capsys, [path])
 
 
 # --- the layer itself

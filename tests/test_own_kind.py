@@ -1,4 +1,4 @@
-"""A task of one's own, from a table to a checked answer; and a kind of puzzle that a file outside the package adds."""
+"""A custom task, from a table to a checked answer; and a kind of puzzle added by a file outside the package."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from hrm_hf.training.loop import prepare, train
 
 
 ROOT = Path(__file__).parent.parent
-# a small model that learns to invert bits in some seconds
+# a small model that learns to invert bits in a few seconds
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -40,7 +40,7 @@ INVERTED = str.maketrans("01", "10")
 
 
 def run_recipe(recipe: str, dataset: Path, output: Path, **options) -> Path:
-    """Train with a recipe of this repository; the model folder."""
+    """Train with a recipe of this repository; gives the model folder."""
     options = TINY | options | {"dataset": dataset, "output_dir": output}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     train(prepare(*parse_recipe([str(ROOT / "recipes" / recipe), *words])))
@@ -49,7 +49,7 @@ def run_recipe(recipe: str, dataset: Path, output: Path, **options) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def known_kinds():
-    """The kinds that are known are the same ones after these tests."""
+    """Restore the known kinds after these tests."""
     kinds, plugins = dict(registry._kinds), set(registry._plugins)
     yield
     registry._kinds.clear()
@@ -60,7 +60,7 @@ def known_kinds():
 
 @pytest.fixture(scope="module")
 def inverted_bits(tmp_path_factory) -> tuple[Path, Path]:
-    """A data set of strings of bits that are to be inverted, and a model that was trained on it."""
+    """A data set of strings of bits to invert, and a model trained on it."""
     folder = tmp_path_factory.mktemp("bits")
     rows = [f"{number:06b}" for number in range(64)]
     table = folder / "bits.csv"
@@ -137,10 +137,10 @@ def test_evaluation_takes_a_table_of_the_same_symbols_alone(inverted_bits, hrm_h
     assert hrm_hf("evaluate", inverted_bits[1], tmp_path / "same")[0] == 0
     code, _, err = hrm_hf("evaluate", inverted_bits[1], tmp_path / "other")
     assert code == 1
-    assert "has the symbol 'a', and the model knows only 0 1" in err
+    assert "has the symbol 'a', but the model only knows 0 1" in err
 
 
-# --- a kind of one's own
+# --- a custom kind
 
 
 def test_generated_puzzles_have_one_solution(futoshiki):
@@ -187,7 +187,7 @@ def test_all_symmetries_keep_the_rules_and_are_undone(futoshiki, own_puzzles):
 def test_a_kind_of_ones_own_is_trained_and_its_answers_are_judged(
     futoshiki, own_puzzles, tmp_path, hrm_hf, monkeypatch
 ):
-    # the recipe names the plug-in from there
+    # the recipe names the plugin from there
     monkeypatch.chdir(ROOT)
     model = run_recipe("futoshiki.yaml", own_puzzles, tmp_path / "run")
     processor = AutoProcessor.from_pretrained(model, trust_remote_code=True)
@@ -227,8 +227,8 @@ def test_a_model_of_a_kind_that_is_not_known_asks_for_its_plug_in(own_puzzles):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import no_such_module", r"The plug-in .*own\.py does not import \(ModuleNotFoundError: No module named"),
-        ("x = 1", r"The plug-in .*own\.py registers no kind of puzzle"),
+        ("import no_such_module", r"The plugin .*own\.py cannot be imported \(ModuleNotFoundError: No module named"),
+        ("x = 1", r"The plugin .*own\.py registers no kind of puzzle"),
     ],
 )
 def test_a_plug_in_that_does_not_import_is_one_sentence(code, message, tmp_path):

@@ -38,7 +38,7 @@ def solver():
         )
     )
     optimizer, inputs, carry = torch.optim.Adam(model.parameters(), lr=3e-3), processor(PUZZLE, ANSWER), None
-    # longer than it takes: how fast it learns differs from processor to processor
+    # longer than necessary, because the speed of learning differs between processors
     for _ in range(400):
         output = model(**inputs, carry=carry)
         carry = output.carry

@@ -1,4 +1,4 @@
-"""What `HRMGridProcessor` accepts, gives back, judges and refuses.
+"""What `HRMGridProcessor` accepts, returns, judges and refuses.
 
 python -m pytest tests/test_processing.py
 """
@@ -18,7 +18,7 @@ import processing_hrm
 from processing_hrm import HRMGridProcessor, Verdict
 
 
-# the Sudoku that Wikipedia explains the rules with
+# the example in Wikipedia's article on Sudoku
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
 
@@ -258,7 +258,7 @@ def test_all_test_inputs_of_a_task_get_its_identifier(named_arc):
 
 @pytest.mark.parametrize("identifier", ["ffffffff", 5, -1])
 def test_unknown_identifier_is_refused_because_it_would_score_zero(named_arc, identifier):
-    with pytest.raises(ValueError, match=r"knows only 5 identifiers .* scores 0 %"):
+    with pytest.raises(ValueError, match=r"only knows 5 identifiers .* scores 0 %"):
         named_arc(GRID, identifiers=identifier)
 
 
@@ -319,7 +319,7 @@ def test_tokens_that_are_no_cell_never_become_a_digit(sudoku, maze):
         # a row of 4 and a column of 4 tie, as do 2 x 2 and 1 x 4: the fewest rows win
         ([2, 2, 2, 2, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1], [[0, 0, 0, 0]]),
         ([2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [[0, 0, 0, 0]]),
-        # cells that come after a hole do not count
+        # cells after a hole do not count
         ([2, 2, 1, 2, 2, 2, 2, 2, 3, 3, 0, 0, 1, 1, 1, 1], [[0, 0], [0, 0], [1, 1]]),
     ],
 )
@@ -413,7 +413,7 @@ def test_right_maze_answers_are_solved(maze):
             changed(MAZE_ANSWER, 16, " "),
             "the path does not lead from S (row 2, column 2) to G (row 4, column 4)",
         ),
-        (changed(MAZE_ANSWER, 7, "o"), "row 2, column 3 is path beside the way from S to G (such cells: 1)"),
+        (changed(MAZE_ANSWER, 7, "o"), "row 2, column 3 is a stray path cell (stray cells: 1)"),
         ("?" * 25, "row 1, column 1 was '#' and became '?'"),
     ],
 )
@@ -429,14 +429,14 @@ def test_maze_path_must_be_the_shortest():
 
 def test_maze_path_does_not_wrap_around_the_edge():
     processor = HRMGridProcessor.for_maze(2, 3)
-    assert processor.check("##SG##", "##SG##").reason == "this maze has no way from S to G"
+    assert processor.check("##SG##", "##SG##").reason == "this maze has no path from S to G"
 
 
 def test_arc_answer_is_judged_by_the_truth(arc):
     assert arc.check(GRID, [[5, 6]], truth=[[5, 6]])
     assert arc.check(GRID, [[5, 6]], truth=[[5], [6]]).reason == "the grid is 1x2, expected 2x1"
     assert arc.check(GRID, [[5, 6]], truth=[[5, 7]]).reason == ("row 1, column 2 is 6, expected 7 (wrong cells: 1)")
-    assert arc.check(GRID, arc.decode([0] * 16, "grid"), truth=[[5]]).reason == "the prediction holds no grid"
+    assert arc.check(GRID, arc.decode([0] * 16, "grid"), truth=[[5]]).reason == "the prediction has no grid"
 
 
 def test_truth_is_for_arc_and_for_arc_only(arc, sudoku):
@@ -494,7 +494,7 @@ def test_check_batch_refuses_unequal_numbers_of_rows(sudoku):
             [*INTEGERS[:3], INTEGERS[3][:-1], *INTEGERS[4:]],
             r"row 4 has 8 cells; a 9x9 Sudoku has 9 in each row",
         ),
-        # as many cells as wanted, but not in rows of nine
+        # the expected number of cells, but not in rows of nine
         ("\n".join([PUZZLE[:10], PUZZLE[10:18], *rows_of(PUZZLE[18:])]), r"row 1 has 10 cells"),
         (
             [[10] + [0] * 8] + [[0] * 9] * 8,
@@ -516,7 +516,7 @@ def test_bad_sudoku_is_refused_with_its_place(sudoku, puzzle, message):
         (None, "The puzzle is None"),
         (5, r"The puzzle is 5 \(int\)"),
         ([0] * 81, "flat list that starts with 0"),
-        ({"input": GRID}, "is no board"),
+        ({"input": GRID}, "is not a board"),
         (np.zeros((9, 9)), "row 1, column 1 is 0.0"),
         ([[True] * 9] * 9, "row 1, column 1 is True"),
     ],
@@ -584,7 +584,7 @@ def test_maze_answer_of_another_maze_is_refused(maze):
         ([[1, 2], [3]], ValueError, "row 2 has 1 cells and row 1 has 2"),
         ([[]], ValueError, "the grid is empty"),
         ([], ValueError, "the list is empty"),
-        ([[0] * 5], ValueError, "the grid is 1x5; the canvas holds at most 4x4"),
+        ([[0] * 5], ValueError, "the grid is 1x5; the canvas has room for at most 4x4"),
         ("not json", ValueError, "'not json' is not JSON"),
         ("7", TypeError, "The puzzle is 7"),
         ({"output": GRID}, ValueError, 'no "input"'),
@@ -625,12 +625,12 @@ def test_unknown_return_type_is_refused(sudoku):
         (
             {"task": "sudoku", "height": 6, "width": 6, "box_height": 2},
             ValueError,
-            "do not hold the 6 digits",
+            "do not have room for the 6 digits",
         ),
         (
             {"task": "sudoku", "height": 9, "width": 9, "box_height": 1, "box_width": 8},
             ValueError,
-            "do not hold the 9 digits",
+            "do not have room for the 9 digits",
         ),
         ({"task": "arc", "height": 4, "width": 4, "puzzle_identifiers": ["a"]}, TypeError, "is a list"),
         ({"task": "arc", "height": 4, "width": 4, "puzzle_identifiers": {"a": 0}}, ValueError, "'a': 0"),
@@ -686,7 +686,7 @@ print(processor(["." * 36])["input_ids"].tolist() == [[1] * 36])
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"}
-    # -P: the working directory is not importable, so the code can come from the saved folder only
+    # -P: the working directory is not importable, so the code can only come from the saved folder
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
         cwd=tmp_path,
@@ -703,5 +703,5 @@ print(processor(["." * 36])["input_ids"].tolist() == [[1] * 36])
 
 
 def test_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no processor_config.json that gives task, height, width"):
+    with pytest.raises(ValueError, match="no processor_config.json with task, height, width"):
         HRMGridProcessor.from_pretrained(tmp_path)

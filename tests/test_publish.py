@@ -32,7 +32,7 @@ def hub(monkeypatch):
 
 @pytest.fixture(scope="module")
 def sudoku(tmp_path_factory):
-    """A data set folder that tests leave as it is."""
+    """A data set folder that tests do not change."""
     folder = tmp_path_factory.mktemp("sets") / "sudoku"
     build_sudoku(folder, **SUDOKU)
     return folder
@@ -42,7 +42,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# --- what arrives
+# --- uploads
 
 
 def test_every_file_arrives_with_flag_and_message(hub, sudoku, capsys):
@@ -78,7 +78,7 @@ def test_rows_of_another_build_go_away_and_other_files_stay(hub, sudoku):
 
 def test_what_should_be_private_does_not_get_public(hub, sudoku):
     hub.repos["me/sudoku"] = {"private": False, "files": {}, "commits": []}
-    with pytest.raises(ValueError, match="me/sudoku is on the Hub already and is public; .* leave out --private"):
+    with pytest.raises(ValueError, match="me/sudoku is already on the Hub and is public; .* leave out --private"):
         push_dataset(sudoku, "me/sudoku", private=True)
     assert hub.repos["me/sudoku"]["files"] == {}
     hub.repos["me/sudoku"]["private"] = True
@@ -133,7 +133,7 @@ def test_builders_have_the_options_of_a_push_besides_their_own(builds):
         assert "Returns:" in inspect.getdoc(builder)
 
 
-# --- what goes wrong
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_bad_wishes_are_refused_before_anything_is_built(hub, tmp_path, options,
 
 def test_without_a_token_nothing_is_built(hub, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(PermissionError, match="no token to push to me/sudoku with; log in with `hf auth login`, or"):
+    with pytest.raises(PermissionError, match="no token to push to me/sudoku; log in with `hf auth login`, or"):
         build_sudoku(tmp_path / "out", **SUDOKU, push_to_hub="me/sudoku")
     assert not any(tmp_path.iterdir())
 
@@ -168,7 +168,7 @@ def test_without_a_token_nothing_is_built(hub, tmp_path, monkeypatch):
 )
 def test_a_token_that_may_not_write_is_said(hub, sudoku, monkeypatch, token, repo_name, status):
     monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(PermissionError, match=rf"does not take a push to {repo_name} \({status}\): ") as caught:
+    with pytest.raises(PermissionError, match=rf"does not accept a push to {repo_name} \({status}\): ") as caught:
         push_dataset(sudoku, repo_name)
     assert "\n" not in str(caught.value)
     assert hub.repos == {}
@@ -179,7 +179,7 @@ def test_a_hub_out_of_reach_is_said_and_the_data_set_stays(tmp_path, monkeypatch
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     reach(monkeypatch, url)
-    with pytest.raises(ConnectionError, match=f"The Hub cannot be reached at {url} to take a push") as caught:
+    with pytest.raises(ConnectionError, match=f"The Hub cannot be reached at {url} to accept a push") as caught:
         build_sudoku(tmp_path / "out", **SUDOKU, push_to_hub="me/sudoku")
     assert "\n" not in str(caught.value)
     out = tmp_path / "out"
@@ -207,7 +207,7 @@ def test_only_finished_data_sets_are_pushed(hub, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/README.md").write_text("mine")
     for folder in (tmp_path / "nowhere", tmp_path / "notes"):
-        with pytest.raises(FileNotFoundError, match="is no finished data set folder, which has README.md and data/"):
+        with pytest.raises(FileNotFoundError, match=r"is not a finished data set folder \(with README.md and data/\)"):
             push_dataset(folder, "me/sudoku")
     build_sudoku(tmp_path / "out", **SUDOKU)
     (tmp_path / "out/data/test-00000-of-00001.parquet").write_bytes(b"PAR1")
@@ -221,7 +221,7 @@ def test_only_finished_data_sets_are_pushed(hub, tmp_path):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a script of dataset_scripts/: its exit code and what it printed."""
+    """Run a script of dataset_scripts/; gives its exit code and output."""
 
     def run_script(name: str, *words: str):
         script = str(ROOT / "dataset_scripts" / name)
@@ -251,7 +251,7 @@ def test_scripts_push(hub, tmp_path, monkeypatch, run):
 def test_scripts_report_errors_in_one_sentence(hub, tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     for name, words, message in (
-        ("push.py", ["out", "me/two"], "push.py: out is no finished data set folder"),
+        ("push.py", ["out", "me/two"], "push.py: out is not a finished data set folder"),
         ("build_maze.py", ["out", "--push-to-hub", "mazes"], "build_maze.py: 'mazes' is not the name of a data set"),
         ("build_text.py", ["out", "--input", "x", "--private"], "build_text.py: --private is for a push"),
     ):

@@ -1,4 +1,4 @@
-"""The one reader of puzzles: what people keep in files and paste, and what it refuses to guess."""
+"""The reader of puzzles: common notations in files and pasted text, and what it refuses to guess."""
 
 import json
 
@@ -104,8 +104,8 @@ def test_what_is_left_out_is_named():
         ("-" * 81, "no puzzle"),
         ("Grid 01", "no puzzle .*Grid 01"),
         ('{"solved": true}', "no 'puzzle'"),
-        ('{"puzzle": ', "no whole JSON object"),
-        ("[[1, 2], [3]]", "a board that is none"),
+        ('{"puzzle": ', "not a valid JSON object"),
+        ("[[1, 2], [3]]", "an invalid board"),
     ],
 )
 def test_what_looks_like_a_puzzle_and_is_none_is_refused(text, message):
@@ -136,7 +136,7 @@ def test_small_boards_on_lines_are_no_rows_of_a_large_one():
         ("+---+\n|S #|\n|G  |\n+---+", ["S #\nG  "]),
         # the command's own answer
         ("#####\n#SoG#\n#####\nsolved (1 segment)\n", ["#####\n#S G#\n#####"]),
-        # what is wrong with these is for the processor to say
+        # the processor reports the errors of these
         ("#####\n#   #\n#  G#\n#####", ["#####\n#   #\n#  G#\n#####"]),
         ("#####\n#Sx #\n#  G#\n#####", ["#####\n#Sx #\n#  G#\n#####"]),
     ],

@@ -1,6 +1,6 @@
-"""Models whose cache or weights are quantized by libraries of others, and models that others keep on disk.
+"""Models whose cache or weights are quantized by other libraries, and models offloaded to disk by them.
 
-Skipped where a library is not installed: optimum-quanto, hqq, torchao, bitsandbytes (docs/clients.md).
+Skipped if a library is not installed: optimum-quanto, hqq, torchao, bitsandbytes (docs/clients.md).
 """
 
 import importlib
@@ -18,7 +18,7 @@ from processing_hrm import HRMGridProcessor
 
 # --- the cache
 
-# backend of the cache: package that it needs, its options
+# backend of the cache: required package, options
 CACHES = {
     "fp8": ("transformers", {}),
     "quanto": ("optimum.quanto", {"nbits": 4, "q_group_size": 32, "residual_length": 4}),
@@ -28,7 +28,7 @@ CACHES = {
 
 @pytest.fixture(params=CACHES)
 def quantized_cache(request) -> dict:
-    """Arguments of a quantized cache, its configuration apart."""
+    """Arguments of a quantized cache, without its configuration."""
     package, options = CACHES[request.param]
     pytest.importorskip(package)
     if request.param == "fp8" and not hasattr(transformers.cache_utils, "Fp8QuantizedLayer"):
@@ -53,7 +53,7 @@ def test_a_quantized_cache_changes_little(wide_model, quantized_cache):
         assert cache_of(output) is cache
     assert cache.get_seq_length() == 12
     difference = (torch.cat(parts, dim=1) - expected).abs()
-    assert torch.equal(parts[0], expected[:, :6])  # nothing was read from the cache yet
+    assert torch.equal(parts[0], expected[:, :6])  # nothing has been read from the cache yet
     assert 0 < difference[:, 6:].mean() < 0.1 * expected.std()
 
 
@@ -73,14 +73,14 @@ def test_generation_with_a_quantized_cache_says_nearly_the_same(wide_model, quan
 
 
 def quantization(name: str):
-    """Configuration of transformers by the name of a way to quantize."""
+    """Configuration of transformers by the name of a quantization method."""
     package, make = WEIGHTS[name]
     pytest.importorskip(package)
     return make()
 
 
 def torchao(name: str):
-    """A configuration of torchao with so-named quantization."""
+    """A configuration of torchao with the named quantization."""
     return transformers.TorchAoConfig(getattr(importlib.import_module("torchao.quantization"), name)())
 
 

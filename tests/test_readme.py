@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_python_of_the_readme_runs_as_it_stands(readme_code, tmp_path):
-    # the shipped model, and nothing else of the repository
+    # only the shipped model, not the repository
     shutil.copytree(ROOT / "hrm_hf/pretrained", tmp_path / "hrm_hf/pretrained")
     assert len(readme_code.strip().splitlines()) <= 10
     (tmp_path / "readme.py").write_text(readme_code)
@@ -63,6 +63,6 @@ def test_the_readme_is_short_and_every_page_is_in_the_index():
 
 
 def heading_names(file: Path) -> list[str]:
-    """What GitHub calls the headings of a Markdown file in links."""
+    """GitHub's names for the headings of a Markdown file in links."""
     headings = re.findall(r"^#+ (.*)$", file.read_text(), flags=re.MULTILINE)
     return [re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings]

@@ -1,4 +1,4 @@
-"""Kinds of puzzles: where they are named, how they are told, and how one comes from outside of the package."""
+"""Kinds of puzzles: where they are named, how they are inferred, and how to add one from outside the package."""
 
 import ast
 import importlib.metadata
@@ -49,7 +49,7 @@ register(Corridors())
 
 @pytest.fixture
 def restored(monkeypatch):
-    """The registry as it was, after the test."""
+    """Restore the registry after the test."""
     monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
     monkeypatch.setattr(registry, "_plugins", set(registry._plugins))
 
@@ -63,7 +63,7 @@ def plugin(tmp_path, restored) -> Path:
 
 
 def corridors(folder: Path) -> str:
-    """A data set of the kind of the plug-in."""
+    """A data set of the plugin's kind."""
     question, answer = ["S  G", "G  S"] * 4, ["SooG", "GooS"] * 4
     table = pa.table({"question": question, "answer": answer})
     entry = {"hrm": {"kind": "corridor", "height": 1, "width": 4}}
@@ -75,7 +75,7 @@ def corridors(folder: Path) -> str:
 
 
 def test_no_file_outside_of_its_folder_names_a_kind():
-    # "grid" is also a format of boards, a kind of position embedding and what a recipe calls all puzzles
+    # "grid" is also a format of boards, a kind of position embedding and a recipe's word for all puzzles
     names = {kind.name for kind in registry.kinds()} - {"grid"}
     found = {}
     modules = [*ROOT.glob("*_hrm.py"), ROOT / "train_accelerate.py", *(ROOT / "hrm_hf").rglob("*.py")]
@@ -99,7 +99,7 @@ def test_listing_the_kinds_is_quick():
     assert done.stdout.strip() == "[]"
 
 
-# --- how a kind is told
+# --- how a kind is inferred
 
 
 def test_a_card_says_what_its_puzzles_are(tmp_path):
@@ -114,9 +114,9 @@ def test_a_card_says_what_its_puzzles_are(tmp_path):
         assert (registry.kind_of(processor), processor.height, processor.width) == (kind, height, width)
 
 
-# folders have names of their own, because `datasets` caches by the name and by the time of the files
+# folders have different names, because `datasets` caches by name and file time
 def test_the_card_is_believed_and_not_the_cells(tmp_path):
-    """Of a 4x4 Sudoku in a folder whose card says that it is a maze, the first cell is no cell of a maze."""
+    """Of a 4x4 Sudoku in a folder whose card says that it is a maze, the first cell is not a cell of a maze."""
     table = pa.table({"question": ["1..." * 4], "answer": ["1234" * 4]})
     entry = {"hrm": {"kind": "maze", "height": 4, "width": 4}}
     write_dataset_folder(tmp_path / "believed", {"train": table}, "# Odd\n", entry)
@@ -128,8 +128,8 @@ def test_the_card_is_believed_and_not_the_cells(tmp_path):
     ("entry", "message"),
     [
         ({"kind": "futoshiki"}, "kind of puzzle 'futoshiki' is not known; known are sudoku, maze, arc"),
-        ({"kind": "maze", "height": 4}, "says of its mazes what cannot be \\('width' is missing\\)"),
-        ({"kind": "sudoku", "height": 5}, "says of its Sudoku what cannot be .* must be 4, 6, 9 or 16"),
+        ({"kind": "maze", "height": 4}, "has an invalid entry about its mazes \\('width' is missing\\)"),
+        ({"kind": "sudoku", "height": 5}, "has an invalid entry about its Sudoku .* must be 4, 6, 9 or 16"),
     ],
 )
 def test_a_card_that_says_what_cannot_be_is_one_sentence(tmp_path, entry, message):
@@ -161,11 +161,11 @@ def test_without_a_card_the_cells_tell(line, kind):
 def test_cells_of_no_kind_are_one_sentence(tmp_path):
     table = pa.table({"question": ["<<>>"], "answer": ["<<>>"]})
     write_dataset_folder(tmp_path / "no kind", {"train": table}, "# Odd\n", {})
-    with pytest.raises(ValueError, match="first question '<<>>' is of no kind that is known"):
+    with pytest.raises(ValueError, match="first question '<<>>' fits no known kind"):
         open_puzzles(str(tmp_path / "no kind"), "train")
 
 
-# --- plug-ins
+# --- plugins
 
 
 def test_a_kind_of_a_plugin_is_trained_on_and_evaluated(tmp_path, plugin, hrm_hf):
@@ -185,7 +185,7 @@ def test_a_kind_of_a_plugin_is_trained_on_and_evaluated(tmp_path, plugin, hrm_hf
     code, out, _ = hrm_hf("evaluate", run / "model", dataset, "--plugin", plugin)
     assert code == 0 and json.loads(out)["n"] == 8
     code, out, _ = hrm_hf("solve", "S  G", "--model", run / "model", "--plugin", plugin, "--json")
-    # by the rules of the plug-in, not by those of mazes
+    # by the rules of the plugin, not those of mazes
     assert code == 0 and json.loads(out)["reason"] == "everything is allowed"
 
 
@@ -207,14 +207,14 @@ def test_a_plugin_is_loaded_once(plugin):
         (
             "import nothing_of_this_name",
             ValueError,
-            "does not import .ModuleNotFoundError: No module",
+            "cannot be imported .ModuleNotFoundError: No module",
         ),
-        ("def (", ValueError, "does not import .SyntaxError: invalid syntax"),
-        ("x = 1", ValueError, "registers no kind of puzzle; end it in"),
-        (PLUGIN.replace('"corridor"', '"maze"'), ValueError, "a kind of puzzle named 'maze' already"),
-        (PLUGIN.replace("Corridors())", "3)"), ValueError, "TypeError: 3 is no kind of puzzle"),
+        ("def (", ValueError, "cannot be imported .SyntaxError: invalid syntax"),
+        ("x = 1", ValueError, "registers no kind of puzzle; end it with"),
+        (PLUGIN.replace('"corridor"', '"maze"'), ValueError, "There is already a kind of puzzle named 'maze'"),
+        (PLUGIN.replace("Corridors())", "3)"), ValueError, "TypeError: 3 is not a kind of puzzle"),
         (PLUGIN + "\nraise RuntimeError('too late')", ValueError, "RuntimeError: too late"),
-        (None, FileNotFoundError, "There is no plug-in"),
+        (None, FileNotFoundError, "There is no plugin"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_one_sentence(tmp_path, restored, text, error, message):
@@ -232,9 +232,9 @@ def test_a_bad_plugin_is_one_sentence_on_the_command_line(tmp_path, hrm_hf, caps
     bad = tmp_path / "bad.py"
     bad.write_text("1 / 0")
     code, _, err = hrm_hf("solve", "1" * 16, "--plugin", bad)
-    assert code == 1 and "does not import (ZeroDivisionError: division by zero); correct it." in err
+    assert code == 1 and "cannot be imported (ZeroDivisionError: division by zero); correct it." in err
     assert train_main(["--dataset", "data/nowhere", "--plugin", str(bad), "--output_dir", str(tmp_path / "run")]) == 1
-    assert "does not import (ZeroDivisionError" in capsys.readouterr().err
+    assert "cannot be imported (ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_kinds_of_installed_packages_are_found(monkeypatch, restored):
@@ -255,6 +255,6 @@ def test_kinds_of_installed_packages_are_found(monkeypatch, restored):
     found(Installed)
     assert registry.get("installed").plural == "installed puzzles"
     found(lambda: 1 / 0)
-    with pytest.raises(ValueError, match=r"The installed plug-in installed \(a_package:KIND\).*ZeroDivisionError"):
+    with pytest.raises(ValueError, match=r"The installed plugin installed \(a_package:KIND\).*ZeroDivisionError"):
         registry.kinds()
     registry._load_installed.cache_clear()

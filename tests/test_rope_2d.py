@@ -45,7 +45,7 @@ def test_angles_are_those_of_row_and_column(small_config):
             place = PREFIX + row * 8 + column
             torch.testing.assert_close(cos[0, place], angles.cos())
             torch.testing.assert_close(sin[0, place], angles.sin())
-    # the prefix lies above the board, each of its positions in a place of its own
+    # the prefix lies above the board, each of its positions in a different place
     assert not torch.equal(cos[0, 0], cos[0, 1]) and not torch.allclose(sin[0, 0], sin[0, PREFIX])
 
 
@@ -59,7 +59,7 @@ def test_scores_depend_on_the_way_from_cell_to_cell_alone(small_config):
     scores = (query @ key.transpose(-1, -2))[0, 0].view(4, 4, 4, 4)
     torch.testing.assert_close(scores[0, 0, 1, 2], scores[2, 1, 3, 3])
     torch.testing.assert_close(scores[3, 3, 3, 2], scores[0, 1, 0, 0])
-    # one column further is another way than one row further, and the end of a row is far from the start of the next
+    # one column and one row are different offsets, and the end of a row is far from the start of the next
     assert (scores[0, 0, 0, 1] - scores[0, 0, 1, 0]).abs() > 1e-3
     assert (scores[0, 3, 1, 0] - scores[0, 0, 0, 1]).abs() > 1e-3
 
@@ -86,7 +86,7 @@ def test_heads_start_with_a_view_of_the_next_cell(small_model, width, num_heads)
 
 
 def test_missing_biases_are_initialized_on_load(small_model, tmp_path):
-    # from_pretrained builds on the meta device: what is not in the file must come from _init_weights
+    # from_pretrained builds on the meta device, so what is not in the file must come from _init_weights
     small_model(**(BOARD | {"position_embedding_type": "rope"})).save_pretrained(tmp_path)
     fresh = small_model(**BOARD)
     model, report = HRMForGridTask.from_pretrained(tmp_path, config=fresh.config, output_loading_info=True)

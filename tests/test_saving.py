@@ -1,4 +1,4 @@
-"""A saved folder is all that a stranger needs: reloading elsewhere, installing, and folders that are no model."""
+"""A saved folder is self-contained: reloading elsewhere, installing, and folders that are not a model."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from processing_hrm import HRMGridProcessor
 
 
 ROOT = Path(__file__).parent.parent
-# written by a process that knows nothing of this repository
+# written by a process that cannot import this repository
 RELOAD = """
 import json, sys, torch
 from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
@@ -38,7 +38,7 @@ print(json.dumps([model.training, "hrm_hf" in sys.modules, *names]))
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Folder of a random model for 4x4 Sudoku with its processor, and what the model says."""
+    """Folder of a random model for 4x4 Sudoku with its processor, and the model's output."""
     from configuration_hrm import HRMConfig
     from modeling_hrm import HRMForGridTask
 
@@ -107,7 +107,7 @@ def test_a_new_process_reloads_bit_identically(saved, tmp_path, with_package):
         assert all(name.startswith("transformers_modules.") for name in modules)
     for mine, theirs in zip(expected, torch.load(tmp_path / "tensors.pt"), strict=True):
         assert torch.equal(mine, theirs)
-    # the pipeline says what solve said, and gives no answer that breaks the rules
+    # the pipeline agrees with solve, and gives no answer that breaks the rules
     results = torch.load(tmp_path / "tensors.pt.pipeline")
     assert [result["segments"] for result in results] == expected[2].tolist()
     assert [(result["answer"], result["solved"]) for result in results] == [(None, False)] * 2
@@ -139,7 +139,7 @@ def test_the_installed_package_has_the_model_files_as_modules_and_the_card_templ
     assert process.stdout.split() == [str(tmp_path / "site" / file) for file in files]
 
 
-# --- folders that are no model
+# --- folders that are not a model
 
 
 def copy_of(saved, tmp_path: Path) -> Path:
@@ -213,7 +213,7 @@ def test_a_damaged_weights_file_is_named(saved, tmp_path):
 def test_a_json_file_of_another_form_is_one_sentence(saved, tmp_path, file, text, reason):
     folder = copy_of(saved, tmp_path)
     (folder / file).write_text(text)
-    with pytest.raises(ValueError, match=f"A JSON file of .*copy has not the form .*{reason}"):
+    with pytest.raises(ValueError, match=f"A JSON file of .*copy does not have the form .*{reason}"):
         load_checkpoint(str(folder))
 
 

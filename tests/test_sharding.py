@@ -1,4 +1,4 @@
-"""FSDP2, in two processes on the CPU: it trains what one process trains, from slices of the weights."""
+"""FSDP2, in two processes on the CPU: it trains the same as one process, from slices of the weights."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ COMMON = {
     "warmup_steps": 5,
     "learning_rate": 1e-3,
     "log_steps": 1,
-    # what one process draws at random, two draw otherwise
+    # random draws differ between one process and two
     "halt_exploration_prob": 0.0,
     "checkpoint_minutes": 1e6,
     "cpu_threads": 1,
@@ -49,7 +49,7 @@ GRID = COMMON | {
     "max_grad_norm": 1.0,
     "ema_decay": 0.9,
     "eval_steps": 7,
-    "max_eval_rows": 7,  # the processes have not equally many
+    "max_eval_rows": 7,  # the processes do not have the same number
     "keep_best": True,
     "checkpoint_steps": 7,
 }
@@ -72,7 +72,7 @@ TEXT = COMMON | {
     "sample_tokens": 4,
 }
 FSDP1 = {"FSDP_VERSION": "1", "FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD", "FSDP_SYNC_MODULE_STATES": "false"}
-# says what of the weights this process has, then trains; makes the gradients of step 3 infinite
+# prints this process's share of the weights, then trains; makes the gradients of step 3 infinite
 SCRIPT = """
 import json
 import sys
@@ -128,7 +128,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture
 def recipe(folders, tmp_path):
-    """Writes a recipe of a tiny run into a folder; gives its path."""
+    """Write a recipe of a tiny run to a folder; gives its path."""
 
     def write(options: dict, name: str, **changes) -> str:
         options = {"dataset": folders[options.get("task", "grid")], "output_dir": str(tmp_path / name)} | options
@@ -141,7 +141,7 @@ def recipe(folders, tmp_path):
 
 @pytest.fixture(scope="module")
 def fsdp2() -> dict[str, str]:
-    """The environment that `accelerate launch` makes of our file for FSDP2."""
+    """The environment that `accelerate launch` makes from our file for FSDP2."""
     config = str(ROOT / "recipes/accelerate/fsdp2.yaml")
     arguments = launch_command_parser().parse_args(["--config_file", config, str(TRAIN)])
     before = dict(os.environ)
@@ -153,7 +153,7 @@ def fsdp2() -> dict[str, str]:
 
 @pytest.fixture
 def train_sharded(launch, fsdp2, tmp_path):
-    """Trains in two processes with sharded weights; gives what each process said of itself."""
+    """Train in two processes with sharded weights; gives the report of each process."""
 
     def run(*arguments: str) -> list[dict]:
         (tmp_path / "script.py").write_text(SCRIPT)
@@ -172,7 +172,7 @@ def train_in_one_process(path: str):
 
 
 def log(run: Path) -> list[dict]:
-    """The log, without what depends on the machine."""
+    """The log, without values that depend on the machine."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     left_out = ("minutes", "memory_gb", "_per_s")
     return [{k: v for k, v in line.items() if not k.endswith(left_out)} for line in lines]
@@ -196,7 +196,7 @@ def assert_learned_the_same(one: Path, two: Path):
 
 
 def assert_sharded(said: list[dict], but: set[str]):
-    """Two processes have had their rows of every weight, but of those that stay whole."""
+    """Two processes each had their rows of every sharded weight."""
     assert [one["process"] for one in said] == [0, 1]
     for name, (shape, mine, is_sharded) in said[0]["weights"].items():
         assert is_sharded == (name not in but), name
@@ -215,7 +215,7 @@ def test_two_processes_with_sharded_weights_learn_what_one_does_and_go_on(recipe
     assert_learned_the_same(tmp_path / "one", tmp_path / "two")
     assert load_file(tmp_path / "two/model/model.safetensors")["model.puzzle_embeddings.weight"].abs().sum() > 0
 
-    # a checkpoint holds whole tensors, and a run that goes on from it ends as the unbroken one
+    # a checkpoint has whole tensors, and a run resumed from it ends like the unbroken one
     checkpoint = tmp_path / "two/checkpoints/step_00000007"
     shared = torch.load(checkpoint / "shared.pt", weights_only=True)
     assert {name: list(weight.shape) for name, weight in shared["model"].items() if "init" not in name} == {

@@ -1,4 +1,4 @@
-"""The shipped models compute what they computed when they were shipped, whatever is moved or rewritten around them."""
+"""The shipped models compute the same as when they were shipped."""
 
 import json
 
@@ -9,8 +9,8 @@ from benchmarks.shipped_figures import FILE, ROOT, SEGMENTS, figures_of
 
 
 CASES = json.loads(FILE.read_text())
-# On the CPU of the recording they are equal to 1e-5. Float64 differs from it by up to 6e-5 (maze-16x16), so that
-# another CPU may by as much; a change of what is computed is far larger.
+# On the CPU of the recording they are equal to 1e-5. Float64 differs from it by up to 6e-5 (maze-16x16), so another
+# CPU may differ as much; a change of the computation is far larger.
 TOLERANCE = 5e-4
 
 
@@ -27,7 +27,7 @@ def test_a_shipped_model_computes_its_recorded_figures(name):
     for segments, expected in CASES[name]["figures"].items():
         assert computed[segments].keys() == expected.keys()
         for key, values in expected.items():
-            # the sum is of values of both signs, so it is judged by the size of what was added
+            # the sum has values of both signs, so its error is relative to their size
             scale = expected["norm"][0] if key == "sum" else 1
             torch.testing.assert_close(
                 torch.tensor(computed[segments][key], dtype=torch.float64) / scale,

@@ -1,4 +1,4 @@
-"""The language model that comes with the package: offline, from its folder alone, and as good as its record says."""
+"""The language model in the package: offline, only from its folder, and as good as its record says."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from hrm_hf.text.scores import evaluate_documents
 from hrm_hf.text.trace import trace_text
 
 
-# not of the training text; the bound is far above what the model needs and far below what a broken one does (a model
-# that knows only how frequent tokens are needs more than 2.7 bits)
+# not from the training text; the bound is far above the model's value and far below that of a broken one (a model of
+# token frequencies alone needs more than 2.7 bits)
 TEXT = (
     "The function returns a new list. If the argument is not given, the default value is used. See the manual for "
     "more information about the options of this command.\n\nShe looked at him for a long time, and then she said that "
@@ -44,7 +44,7 @@ def test_it_knows_english(shipped):
 
 
 def test_its_states_can_be_watched(shipped):
-    """Both modules share one network, and each call of it is seen as the call of a module."""
+    """Both modules share one network, and each of its calls is seen as the call of a module."""
     model, tokenizer = shipped
     tokens = [model.config.bos_token_id, *tokenizer("The king said", add_special_tokens=False)["input_ids"]]
     trace = trace_text(model, tokenizer, tokens, {})

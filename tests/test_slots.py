@@ -1,4 +1,4 @@
-"""Solving in slots against `HRMForGridTask.solve`; the recording as a CUDA graph is for GPUs and not tested here."""
+"""Solving in slots against `HRMForGridTask.solve`; recording as a CUDA graph needs a GPU and is not tested here."""
 
 import functools
 
@@ -18,7 +18,7 @@ NUM_PUZZLES = 11
 
 @pytest.fixture(scope="module")
 def model() -> HRMForGridTask:
-    """A random model whose halting value lies about 0, so that puzzles stop at different segments."""
+    """A random model whose halting value is about 0, so that puzzles stop at different segments."""
     torch.manual_seed(0)
     config = HRMConfig(
         vocab_size=6, max_position_embeddings=9, hidden_size=32, num_attention_heads=2, puzzle_emb_ndim=8,

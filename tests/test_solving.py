@@ -1,4 +1,4 @@
-"""`hrm-hf solve` without a model named, which takes the shipped one, and the exact check behind its verdicts."""
+"""`hrm-hf solve` with the shipped model as default, and the exact check behind its verdicts."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from processing_hrm import HRMGridProcessor
 HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
 HARD_ANSWER = "812753649943682175675491283154237896369845721287169534521974368438526917796318452"
 EASY = ".....2851.52.38..9.9......7.2485.9..8.93..1.5.1367.42.2854..3..9.7.835.4341.657.2"
-# no two clues contradict each other, and yet there is no solution (Norvig, Solving Every Sudoku Puzzle)
+# no two clues contradict each other, but there is no solution (Norvig, Solving Every Sudoku Puzzle)
 IMPOSSIBLE = ".....5.8....6.1.43..........1.5........1.6...3.......553.....61........4........."
 CONTRADICTION = "55" + HARD[2:]
 
@@ -33,7 +33,7 @@ def shipped():
 
 @pytest.fixture
 def solve(hrm_hf, shipped, monkeypatch):
-    """Calls `hrm-hf solve` with the loaded model in place of the folder that it asks for."""
+    """Call `hrm-hf solve` with the loaded model instead of loading its folder."""
 
     def call(*arguments, stdin=""):
         asked = []
@@ -46,7 +46,7 @@ def solve(hrm_hf, shipped, monkeypatch):
 
 
 def two_solutions() -> str:
-    """A puzzle of few clues with two solutions: four cells of a solution where two digits can change places."""
+    """A puzzle with few clues and two solutions: in four cells of a solution, two digits can be swapped."""
     board = list(HARD_ANSWER)
     for top in range(9):
         for low in range(top + 1, 9):
@@ -90,7 +90,7 @@ def test_a_puzzle_that_is_none_is_called_so(solve, puzzle, outcome, reason):
     assert code == 2
     assert (bad["outcome"], bad["solved"], bad["answer"]) == (outcome, False, None)
     assert reason in bad["reason"]
-    # the fault is found before the model is asked, and the others are solved all the same
+    # the error is found before the model runs, and the others are still solved
     assert (bad["copies"], bad["segments"], bad["halt_probability"]) == (0, 0, None)
     assert good["answer"] == HARD_ANSWER
     code, out, _ = solve(puzzle, "--max-segments", "4")
@@ -105,7 +105,7 @@ def test_a_valid_puzzle_that_the_model_fails_gets_all_copies_and_no_board(solve)
     result = json.loads(out)
     assert code == 2
     assert (result["outcome"], result["answer"], result["copies"]) == ("not solved", None, 3)
-    assert "in the best answer of the model" in result["reason"]
+    assert "in the model's best answer" in result["reason"]
 
 
 def test_a_sudoku_with_two_solutions_is_always_named_so(shipped):
@@ -159,7 +159,7 @@ def test_a_maze_without_a_way_is_called_so_at_once(hrm_hf, monkeypatch):
     code, out, _ = hrm_hf("solve", "--json", stdin="\n".join(rows))
     result = json.loads(out)
     assert code == 2 and (result["outcome"], result["copies"]) == ("no solution", 0)
-    assert "no way from S to G" in result["reason"]
+    assert "no path from S to G" in result["reason"]
 
 
 def test_several_shortest_paths_are_said():
@@ -227,7 +227,7 @@ def test_a_time_limit_ends_the_thinking(shipped, solve):
     code, out, _ = solve(HARD, HARD_ANSWER, "--json", "--seconds", "0.000001")
     late, full = map(json.loads, out.splitlines())
     assert code == 2 and late["outcome"] == "not solved" and "time limit of 1e-06 seconds" in late["reason"]
-    # what needs no thinking is told all the same
+    # verdicts that need no thinking are still given
     assert full["solved"]
     code, _, err = solve(HARD, "--seconds", "0")
     assert code == 1 and "seconds=0" in err
@@ -274,7 +274,7 @@ def test_exact_search_agrees_with_the_solver_of_data_sets():
     for size in (4, 6, 9):
         puzzles = generate(10, size, seed=size, progress=False)[0]
         rng = np.random.default_rng(size)
-        # without a clue most have several solutions, with a random digit more most have none
+        # without one clue most have several solutions, with one more random digit most have none
         fewer, more = puzzles.copy(), puzzles.copy()
         for board in fewer:
             board[rng.choice(np.flatnonzero(board))] = 0
@@ -293,7 +293,7 @@ def test_steps_are_those_of_the_puzzle_that_they_belong_to(shipped):
     for result in (first, second):
         assert len(result.steps) == result.segments
         assert result.steps[-1] == result.answer
-    with pytest.raises(ValueError, match="num_samples=2; ask for 1"):
+    with pytest.raises(ValueError, match="num_samples=2; use 1"):
         solve_checked(*shipped, HARD, num_samples=2, keep_steps=True)
 
 
@@ -318,7 +318,7 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
         code, _, err = hrm_hf("solve", *mazes)
         assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
     code, _, err = hrm_hf("solve", HARD, maze)
-    assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of one kind" in err
+    assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of only one kind" in err
 
 
 def test_the_shipped_maze_models_solve(hrm_hf):
@@ -326,7 +326,7 @@ def test_the_shipped_maze_models_solve(hrm_hf):
     code, out, _ = hrm_hf("solve", "--json", stdin=maze)
     (result,) = map(json.loads, out.splitlines())
     assert code == 0 and result["solved"] and result["puzzle"] == maze.replace("\n", "")
-    # the whole path, which was counted when the maze was made: between S and G there are 141 cells
+    # the whole path, counted when the maze was made: there are 141 cells between S and G
     assert result["answer"].count("o") == 141
     easy, hard = (generate(10, 16, 16, steps, seed=9, progress=False)[0] for steps in (2, 54))
     code, out, _ = hrm_hf("solve", "--json", stdin="\n".join(format_mazes(np.concatenate((easy, hard)))))

@@ -1,4 +1,4 @@
-"""`hrm-hf space`: the folder of the Space. `make test-versions` starts it in an environment of its requirements."""
+"""`hrm-hf space`: the folder of the Space. `make test-versions` starts it in an environment with its requirements."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_the_requirements_are_the_wheel_and_what_was_tested(folder):
     assert lines[0] == f"./{wheel.name}"
     assert {"torch", "transformers", "numpy", "gradio"} <= {line.split("==")[0] for line in lines[1:]}
     assert {tuple(line.split("==")) for line in lines[1:]} <= set(pins("constraints.txt").items())
-    # of the test extra
+    # from the test extra
     assert not any(line.startswith(("pytest", "ruff", "tensorboard")) for line in lines)
 
 
@@ -68,7 +68,7 @@ def test_an_installed_package_gives_the_wheel_it_came_from(folder, tmp_path, mon
     first, second = contents(wheel), contents(again)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name] and not name.endswith("RECORD")] == []
-    # and pip takes it, which compares it with its own record
+    # and pip accepts it after comparing it with its own record
     subprocess.run([*command, str(tmp_path / "again"), str(again)], check=True, timeout=300)
     (tmp_path / "site/modeling_hrm.py").unlink()
     with pytest.raises(FileNotFoundError, match="modeling_hrm.py is missing; install it again"):
@@ -91,7 +91,7 @@ def test_only_a_space_is_replaced_and_only_on_request(hrm_hf, folder, tmp_path):
     assert code == 1 and "--overwrite" in err
     (tmp_path / "mine.txt").write_text("mine")
     code, _, err = hrm_hf("space", "--out", tmp_path, "--overwrite")
-    assert code == 1 and "no Space" in err and (tmp_path / "mine.txt").is_file()
+    assert code == 1 and "not a Space" in err and (tmp_path / "mine.txt").is_file()
     (folder / "old").write_text("old")
     code, out, _ = hrm_hf("space", "--out", folder, "--overwrite", "--json")
     files = json.loads(out)["files"]

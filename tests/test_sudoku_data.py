@@ -267,12 +267,12 @@ def test_existing_folders_are_not_replaced_unasked(tmp_path):
     options = {"size": 4, "clues": 8, "num_train": 5, "num_test": 5}
     counts = build_sudoku(tmp_path / "s4", **options)
     assert build_sudoku(tmp_path / "s4", **options) == counts  # the same command: there is nothing to do
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build_sudoku(tmp_path / "s4", **(options | {"seed": 1}))
     assert build_sudoku(tmp_path / "s4", **(options | {"num_train": 6}), overwrite=True)["train"] == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="is no data set folder"):
+    with pytest.raises(FileExistsError, match="is not a data set folder"):
         build_sudoku(tmp_path / "mine", **options, overwrite=True)
     assert (tmp_path / "mine/thesis.txt").is_file()
 
@@ -368,7 +368,7 @@ def test_rows_that_are_no_puzzle_at_all_are_named_or_left_out(csv_file, capsys, 
 
 def test_files_without_a_good_row_are_refused(csv_file):
     for row in (("b", EASY[1:], EASY_ANSWER, 0), ("b", EASY, EASY_ANSWER, "hard")):
-        with pytest.raises(ValueError, match="p.csv has no good row to go on with; the first bad one is line 2: "):
+        with pytest.raises(ValueError, match="p.csv has no good rows; the first bad one is line 2: "):
             read_sudoku_csv(csv_file("p.csv", row), on_error="skip")
 
 
@@ -389,7 +389,7 @@ def test_the_card_counts_rows_left_out(tmp_path, csv_file):
 def test_bad_files_are_refused(csv_file):
     with pytest.raises(FileNotFoundError, match="no CSV file nowhere.csv"):
         read_sudoku_csv(Path("nowhere.csv"))
-    with pytest.raises(ValueError, match="has no column answer, it has source.*--answer-column"):
+    with pytest.raises(ValueError, match="has no column answer, only source.*--answer-column"):
         read_sudoku_csv(csv_file("a.csv", ("a", EASY), header="source,question"))
     with pytest.raises(ValueError, match="is not a CSV file of puzzles"):
         read_sudoku_csv(csv_file("b.csv", header=""))
@@ -406,11 +406,11 @@ def test_columns_of_others_are_known_by_their_names(csv_file):
         # a file without ratings is rated
         assert puzzles.ratings.tolist() == solve(boards(EASY), 9)[2].tolist()
     file = csv_file("p.csv", (1, EASY, EASY_ANSWER, 7), header="id,start,end,hardness")
-    with pytest.raises(ValueError, match="no column question and answer, it has id, start.*--question-column"):
+    with pytest.raises(ValueError, match="no column question and answer, only id, start.*--question-column"):
         read_sudoku_csv(file)
     puzzles = read_sudoku_csv(file, columns=Columns("start", "end", "hardness"))
     assert format_boards(puzzles.answers) == [EASY_ANSWER] and puzzles.ratings.tolist() == [7]
-    with pytest.raises(ValueError, match="has no column 'stop', it has id.*--answer-column"):
+    with pytest.raises(ValueError, match="has no column 'stop', only id.*--answer-column"):
         read_sudoku_csv(file, columns=Columns("start", "stop"))
     with pytest.raises(ValueError, match="has no ratings to choose puzzles by"):
         read_sudoku_csv(csv_file("q.csv", (EASY, EASY_ANSWER), header="puzzle,solution"), min_rating=1)
@@ -525,7 +525,7 @@ def test_script_runs_from_anywhere_and_reports_errors_in_one_sentence(tmp_path):
     command += ["--seed", "1"]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert process.returncode == 1
-    assert "build_sudoku.py: out is a data set already" in process.stderr
+    assert "build_sudoku.py: out is already a data set" in process.stderr
     assert "Traceback" not in process.stderr
 
 

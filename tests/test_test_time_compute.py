@@ -64,7 +64,7 @@ def solutions(puzzle: torch.Tensor) -> torch.Tensor:
 
 
 class Stub:
-    """Answers every board by a function of the board alone, in as many segments as the board has open cells.
+    """Answers every board by a function of the board, in as many segments as the board has open cells.
 
     Args:
         answer: from the token ids of a board to those of its answer.
@@ -86,7 +86,7 @@ class Stub:
 
     @property
     def boards(self) -> torch.Tensor:
-        """All that were asked for."""
+        """All boards that were passed in."""
         return torch.cat([call["boards"] for call in self.calls])
 
 
@@ -119,7 +119,7 @@ def test_answers_to_copies_are_mapped_back_exactly():
     samples = draw(stub, puzzles, 6, stop_when_solved=False)
     assert torch.equal(samples.predictions.long(), puzzles["labels"].unsqueeze(1).expand(-1, 6, -1))
     assert samples.keeps_rules.all() and (samples.segments > 0).all()
-    # the first sample is the puzzle as it is, and the others are not
+    # the first sample is the original puzzle, and the others are not
     asked = stub.boards.view(6, 20, 16)
     assert torch.equal(asked[0], puzzles["input_ids"])
     assert (asked[1:] != puzzles["input_ids"]).any(2).all()
@@ -129,7 +129,7 @@ def test_answers_to_copies_are_mapped_back_exactly():
 
 def test_padding_and_open_cells_are_mapped_back_too():
     puzzles = unique_puzzles(5)
-    # clues are forgotten, and open cells become padding
+    # clues are lost, and open cells become padding
     samples = draw(Stub(lambda board: torch.where(board == 1, 0, 1)), puzzles, 4)
     expected = torch.where(puzzles["input_ids"] == 1, 0, 1)
     assert torch.equal(samples.predictions.long(), expected.unsqueeze(1).expand(-1, 4, -1))
@@ -145,13 +145,13 @@ def test_a_model_that_is_right_under_some_symmetries_solves_all():
     samples = draw(stub, puzzles, 32)
     chosen = choose(samples)
     assert chosen.keeps_rules.all() and torch.equal(chosen.predictions, puzzles["labels"])
-    # as many samples as it takes until the first that the stub is right on
+    # samples until the first that the stub solves correctly
     right = torch.tensor([bool(begins_with_a_low_digit(board)) for board in stub.boards])
     assert len(right) == chosen.num_samples.sum() and right.sum() == 60
     first_clues = [board[board > 1][0].item() for board in puzzles["input_ids"]]
     assert ((chosen.num_samples == 1) == torch.tensor([clue <= 3 for clue in first_clues])).all()
     assert len(chosen.num_samples.unique()) > 3
-    # and they are paid for
+    # and they are counted
     open_cells = (puzzles["input_ids"] == 1).sum(1)
     assert torch.equal(chosen.segments, chosen.num_samples * open_cells)
     assert ((samples.segments > 0).sum(1) == chosen.num_samples).all()
@@ -161,10 +161,10 @@ def test_without_the_rules_the_majority_of_samples_is_chosen():
     puzzles = unique_puzzles(40)
 
     def mostly_right(board):
-        # wrong in one cell, where it is depends on the copy
+        # wrong in one cell, which depends on the copy
         return solutions(board)[0] if board[0] != 3 else torch.where(torch.arange(16) == 15, 1, solutions(board)[0])
 
-    # as if there were no rules, so that votes alone decide
+    # as if there were no rules, so that only votes decide
     samples = draw(Stub(mostly_right), puzzles, 9, stop_when_solved=False)
     blind = Samples(
         samples.predictions, samples.halt_probabilities, samples.segments, torch.zeros_like(samples.keeps_rules)
@@ -194,7 +194,7 @@ def test_samples_drawn_at_once_are_all_paid_for():
     stub = Stub(right_if(lambda board: True))
     samples = draw(stub, puzzles, 8, samples_at_once=4)
     assert ((samples.segments > 0).sum(1) == 4).all() and len(stub.boards) == 12
-    # what one sample would have cost
+    # the cost of one sample
     assert torch.equal(choose(samples, 1).segments, (puzzles["input_ids"] == 1).sum(1))
 
 
@@ -263,7 +263,7 @@ def test_a_maze_that_is_no_square_has_four_images():
 
 @pytest.fixture
 def noisy_model(small_model) -> HRMForGridTask:
-    """A model whose answers differ from cell to cell."""
+    """A model whose answers differ between cells."""
     model = small_model()
     torch.nn.init.normal_(model.lm_head.weight, std=1.0)
     return model
@@ -282,7 +282,7 @@ def test_rollouts_of_a_real_model(noisy_model):
     # the others differ from it and from each other
     for first, second in itertools.combinations(range(4), 2):
         assert ((samples.halt_probabilities[:, first] - samples.halt_probabilities[:, second]).abs() > 1e-6).all()
-    # and batches make no difference but for rounding
+    # and batches make no difference except for rounding
     batched = draw(noisy_model.solve, puzzles, 4, **options, batch_size=5, samples_at_once=2)
     torch.testing.assert_close(batched.halt_probabilities, samples.halt_probabilities, rtol=1e-3, atol=1e-4)
     other = draw(noisy_model.solve, puzzles, 4, **options, seed=1)
@@ -418,7 +418,7 @@ def test_a_point_of_the_curve_is_what_a_run_with_that_budget_gives():
         assert chosen.segments.sum() == point.total_segments
         assert (chosen.predictions == puzzles["labels"]).all(1).double().mean() == point.exact_accuracy
     assert curve[0].exact_accuracy < curve[-1].exact_accuracy
-    # here, keeping the rules is being right
+    # here, answers that keep the rules are right
     assert all(point.keeps_rules == point.exact_accuracy for point in curve)
 
 
@@ -470,7 +470,7 @@ def test_what_cannot_be_drawn_is_refused(processor, options, message):
 
 def test_no_puzzle_is_refused():
     puzzles = {"input_ids": torch.zeros(0, 16, dtype=torch.long), "puzzle_identifiers": torch.zeros(0).long()}
-    with pytest.raises(ValueError, match="There is no puzzle to solve"):
+    with pytest.raises(ValueError, match="There are no puzzles to solve"):
         draw(Stub(lambda board: board), puzzles, 1)
 
 

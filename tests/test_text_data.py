@@ -1,4 +1,4 @@
-"""Text data: documents from files and data sets, tokenizers, blocks, and the folders that the builder writes."""
+"""Text data: documents from files and data sets, tokenizers, blocks, and the folders of the builder."""
 
 import bz2
 import gzip
@@ -28,11 +28,11 @@ from hrm_hf.text.tokenizers import bpe_tokenizer, mistral_tokenizer
 
 
 ROOT = Path(__file__).parent.parent
-# real English in 60 paragraphs; the rest is what tokenizers get wrong
+# 60 paragraphs of real English; the rest is hard for tokenizers
 PARAGRAPHS = [text for text in (ROOT / "LICENSE").read_text().strip().split("\n\n") if text.strip()]
 ODD = [
     " leading and trailing ",
-    "naïve – “quotes” ½ Ω 日本語 🎉🎉 é",  # one to four bytes a character, some of them no token of their own
+    "naïve – “quotes” ½ Ω 日本語 🎉🎉 é",  # one to four bytes per character, some of them without their own token
     "<|bos|> and </s> are <s> text <|eos|>",
     "▁ stands for a space in SentencePiece",
     "a  b   c\n\n\td\r\ne\x00",
@@ -62,7 +62,7 @@ def mistral():
 
 @pytest.fixture
 def pack(tmp_path):
-    """Packs documents with a tokenizer: rows as lists of ids, bytes of the rows, statistics."""
+    """Pack documents with a tokenizer: rows as lists of ids, bytes of the rows, statistics."""
 
     def make(documents: list[str], tokenizer, block_size: int = 8, drop_tail: bool = False, num_proc: int = 2):
         pairs = [("train", text) for text in documents]
@@ -131,7 +131,7 @@ def test_compressed_files_are_read_and_named_if_they_are_broken(tmp_path, ending
     assert texts(tmp_path) == ["\n".join(DOCUMENTS)]
     if ending:
         path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(ValueError, match=rf"a.txt{ending} is not a whole {ending} file"):
+        with pytest.raises(ValueError, match=rf"a.txt{ending} is a damaged {ending} file"):
             texts(path)
 
 
@@ -160,7 +160,7 @@ def test_arrays_of_json_and_parquet_files_have_a_document_a_row(tmp_path):
     with pytest.raises(ValueError, match="rows.parquet is not a Parquet file"):
         texts(tmp_path / "rows.parquet")
     (tmp_path / "rows.csv").write_text("text\none\n")
-    with pytest.raises(ValueError, match="rows.csv is no plain text"):
+    with pytest.raises(ValueError, match="rows.csv is not plain text"):
         texts(tmp_path / "rows.csv")
 
 
@@ -226,7 +226,7 @@ def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "notes.md").write_text("b")
     find_sources([str(tmp_path)])
-    assert "1 files are no text" in capsys.readouterr().out
+    assert "1 files are not text" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1 << 20])
@@ -291,7 +291,7 @@ def test_no_document_is_lost_or_in_both_splits(tmp_path, corpus):
     found = {}
     for split, counts in statistics.items():
         text = tokenizer.decode(load_text_blocks(tmp_path / "out", split).tokens)
-        # no document but one spells these tokens, and its place is known
+        # only one document has these tokens, and its place is known
         found[split] = text.count("<|eos|>")
         assert counts.num_bytes == load_text_blocks(tmp_path / "out", split).num_bytes.sum()
     assert sum(counts.documents for counts in statistics.values()) == len(DOCUMENTS)
@@ -379,7 +379,7 @@ def test_bytes_of_a_row_are_what_its_tokens_spell(bpe, mistral, pack):
         for token in row:
             piece = mistral.convert_ids_to_tokens(token)
             if token > 2:
-                # the space that SentencePiece puts before a document is no text
+                # the space that SentencePiece puts before a document is not text
                 spelled += (1 if piece.startswith("<0x") else len(piece)) - started
             started = token == mistral.bos_token_id
         assert size == spelled
@@ -475,7 +475,7 @@ def test_command_names_no_folder_of_the_machine(tmp_path, corpus, monkeypatch):
 def test_existing_folders_are_not_replaced_unasked(tmp_path, corpus):
     options = {"document_separator": SEPARATOR, "validation_share": 0.3}
     build(tmp_path / "out", corpus, **options)
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build(tmp_path / "out", corpus, **options, seed=1)
     build(tmp_path / "out", corpus, **(options | {"block_size": 16}), overwrite=True)
     assert load_text_blocks(tmp_path / "out", "train").block_size == 16
@@ -497,7 +497,7 @@ def test_the_same_command_finds_its_data_set_again(tmp_path, corpus, bpe, capsys
         bpe_tokenizer(DOCUMENTS, 300).save_pretrained(tmp_path / "tok")
     else:
         corpus.write_bytes(corpus.read_bytes() + b"!")
-    with pytest.raises(FileExistsError, match="is a data set already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="is already a data set.*--overwrite"):
         build(tmp_path / "out", corpus, **options)
 
 
@@ -524,13 +524,13 @@ def test_unknown_tokens_are_counted(tmp_path, corpus, bpe, capsys):
     options = {"train_bpe": None, "document_separator": SEPARATOR, "validation_share": 0.3}
     statistics = build(tmp_path / "out", corpus, tokenizer=str(tmp_path / "tok"), **options)
     assert 0 < statistics["train"].unknown_tokens < statistics["train"].tokens
-    assert "tokens are [UNK], from which the text cannot be restored" in capsys.readouterr().out
+    assert "tokens are [UNK], which loses text" in capsys.readouterr().out
     assert "are not comparable" in (tmp_path / "out/README.md").read_text()
     assert sum(counts.num_bytes for counts in statistics.values()) == sum(len(text.encode()) for text in DOCUMENTS)
 
 
 def test_bad_files_and_lines_are_left_out_and_counted(tmp_path, corpus, capsys):
-    # the bad byte comes late, after text that would be taken if the file were read as it comes
+    # the bad byte comes late, after text that would be used if the file were read in pieces
     (tmp_path / "bad.txt").write_bytes(b"before" + SEPARATOR.encode() * 2_000_000 + b"\xff")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"abc" * 99)[:-9])
     (tmp_path / "rows.jsonl").write_text('{"text": "from a line"}\n{"tex\n{"text": 7}\n{"text": "the end"}\n')
@@ -574,10 +574,10 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"num_proc": 0}, "num_proc=0 is not allowed"),
         ({}, {"validation_share": 0.0}, "validation_share=0.0 is not allowed"),
         ({}, {"train_bpe": 100}, "train_bpe=100 is not allowed; it must be at least 260"),
-        ({}, {"train_bpe": 8192}, "too small for a vocabulary of 8192; it gives .* at most --train-bpe"),
+        ({}, {"train_bpe": 8192}, "too small for a vocabulary of 8192 tokens, it only gives .* at most --train-bpe"),
         ({}, {"block_size": 100_000}, r"training split has [\d,]+ tokens .* less than one block of 100000"),
-        ({}, {"tokenizer": "mistral-v0.1"}, "Give one of --tokenizer NAME and --train-bpe SIZE"),
-        ({}, {"train_bpe": None}, "Give one of --tokenizer NAME and --train-bpe SIZE"),
+        ({}, {"tokenizer": "mistral-v0.1"}, "Give either --tokenizer NAME or --train-bpe SIZE"),
+        ({}, {"train_bpe": None}, "Give either --tokenizer NAME or --train-bpe SIZE"),
         ({}, {"train_bpe": None, "tokenizer": "no/such"}, "There is no tokenizer 'no/such'"),
         ({}, {"document_separator": ""}, "The document separator is empty"),
         ({}, {"document_separator": r"\x"}, "has a broken escape"),
@@ -589,13 +589,13 @@ def test_input_without_a_good_file_is_refused(tmp_path):
         ({}, {"inputs": ["./nowhere.txt"]}, "There is no file, folder or glob match ./nowhere.txt"),
         ({}, {"inputs": ["no/where"]}, "There is no file or folder no/where, and no data set of this name on the Hub"),
         ({}, {"inputs": ["*.text"]}, r"The glob \*.text matches no file"),
-        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty holds no text; expected files that end"),
-        ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "holds text files .a.txt. and a data set"),
+        ({"empty/notes.md": b"x"}, {"inputs": ["empty"]}, "The folder empty contains no text; expected files that"),
+        ({"f/a.txt": b"x", "f/b.parquet": b"x"}, {"inputs": ["f"]}, "contains text files .a.txt. and a data set"),
         ({"a.txt": b"ab\xff"}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xff at byte offset 2; convert"),
         ({"a.txt": "aé".encode()[:2]}, {"inputs": ["a.txt"]}, "a.txt is not UTF-8: byte 0xc3 at byte offset 1;"),
         ({"a.txt.xz": lzma.compress(b"\xfe")}, {"inputs": ["a.txt.xz"]}, r"0xfe at byte offset \(uncompressed\) 0"),
-        ({"a.txt.gz": gzip.compress(b"abc" * 99)[:-9]}, {"inputs": ["a.txt.gz"]}, "a.txt.gz is not a whole .gz file"),
-        ({"a.txt.xz": b"no xz"}, {"inputs": ["a.txt.xz"]}, "a.txt.xz is not a whole .xz file"),
+        ({"a.txt.gz": gzip.compress(b"abc" * 99)[:-9]}, {"inputs": ["a.txt.gz"]}, "a.txt.gz is a damaged .gz file"),
+        ({"a.txt.xz": b"no xz"}, {"inputs": ["a.txt.xz"]}, "a.txt.xz is a damaged .xz file"),
         ({"a.jsonl": b'{"text": "x"}\n{"tex'}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 2, is not JSON"),
         ({"a.jsonl": b"[1]"}, {"inputs": ["a.jsonl"]}, "a.jsonl, line 1, is .* expected a JSON object"),
         (
@@ -604,7 +604,7 @@ def test_input_without_a_good_file_is_refused(tmp_path):
             "line 1, has no 'text'; give --text-column, one of body",
         ),
         ({"a.jsonl": b'{"text": 7}'}, {"inputs": ["a.jsonl"]}, "line 1, has text = 7, a int; expected text"),
-        ({"a.jsonl": b'{"text": "\\ud83c"}'}, {"inputs": ["a.jsonl"]}, "line 1, holds .* which is no character"),
+        ({"a.jsonl": b'{"text": "\\ud83c"}'}, {"inputs": ["a.jsonl"]}, "line 1, contains .* which is not a character"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(tmp_path, corpus, monkeypatch, files, options, message):
@@ -653,11 +653,11 @@ def test_readers_say_what_is_missing(tmp_path, corpus):
     for read in (lambda name: load_text_blocks(name, "train"), load_text_tokenizer):
         with pytest.raises(FileNotFoundError, match="There is no data set folder ./nowhere; build one with"):
             read("./nowhere")
-        with pytest.raises(FileNotFoundError, match="no data set folder no/where, and a data set of this name"):
+        with pytest.raises(FileNotFoundError, match="no data set folder no/where, and no data set of this name"):
             read("no/where")
     (tmp_path / "sudoku/data").mkdir(parents=True)
     pq.write_table(pa.table({"question": ["1"]}), tmp_path / "sudoku/data/train-00000-of-00001.parquet")
-    with pytest.raises(ValueError, match="has no column input_ids and num_bytes, it has question"):
+    with pytest.raises(ValueError, match="has no column input_ids and num_bytes, only question"):
         load_text_blocks(tmp_path / "sudoku", "train")
     with pytest.raises(FileNotFoundError, match="has no tokenizer/tokenizer.json; build it with"):
         load_text_tokenizer(tmp_path / "sudoku")
@@ -677,4 +677,4 @@ def test_script_builds_and_reports_errors_in_one_sentence(tmp_path, corpus, monk
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(script, run_name="__main__")
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("build_text.py: out is a data set already")
+    assert capsys.readouterr().err.startswith("build_text.py: out is already a data set")

@@ -1,4 +1,4 @@
-"""Options of TRM, for models of one's own: a SwiGLU over positions, prefix positions that are zero, no positions."""
+"""Options of TRM, for custom models: a SwiGLU over positions, prefix positions that are zero, no positions."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_every_cell_sees_every_other(small_model, batch, norm_position):
 def test_a_mixer_takes_its_own_length_and_no_mask(small_model, batch):
     model = small_model(**MIXER)
     ids = batch["input_ids"]
-    with pytest.raises(ValueError, match=r"has \d+ positions, prefix included, but this model mixes exactly \d+"):
+    with pytest.raises(ValueError, match=r"has \d+ positions with the prefix, but this model mixes exactly \d+"):
         logits_of(model, ids[:, :-1])
     with pytest.raises(ValueError, match="attention_mask is for models with attention"):
         model(input_ids=ids, attention_mask=torch.zeros_like(ids))
@@ -86,7 +86,7 @@ def test_prefix_positions_beyond_the_embedding_are_zero(small_model, batch):
     assert embeddings.shape[1] == 5 + batch["input_ids"].shape[1]
     prefix = embeddings[:, :5].flatten(1)
     assert prefix[:, :48].all() and not prefix[:, 48:].any()
-    # without any embedding they are room to work in
+    # without any embedding they are working memory
     model = small_model(puzzle_emb_ndim=0, puzzle_emb_len=3)
     assert not model.model.embed(batch["input_ids"], None, None)[:, :3].any()
     assert model(**batch).logits.shape[:2] == batch["input_ids"].shape

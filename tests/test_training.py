@@ -210,7 +210,7 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
         ({"filled_share": 0.5, "task": "text"}, "filled_share=0.5 is for Sudoku, not for text"),
         (
             {"init_from": str(SHIPPED_SUDOKU)},
-            "do not fit the recipe: of lm_head.weight it has (11, 256), expected (6, 32)",
+            "do not fit the recipe: for lm_head.weight it has (11, 256), expected (6, 32)",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The runner of transformers' generic tests, on tests of three lines each instead of transformers' own."""
+"""The runner of transformers' generic tests, on three-line tests instead of transformers' own."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ class GenerationTesterMixin:
 
 @pytest.fixture
 def suite(tmp_path):
-    """Runs the suite on a source that has so much of transformers' tests: exit code and output."""
+    """Run the suite on a source with some of transformers' tests; gives exit code and output."""
     (tmp_path / "parameterized.py").touch()  # transformers' own tests need it
 
     def run(files: dict[str, str]) -> tuple[int, str]:
@@ -93,18 +93,18 @@ FILES = {"test_modeling_common.py": COMMON, "test_training_mixin.py": TRAINING, 
 def test_it_tells_what_fails_where_the_reference_passes(suite):
     code, output = suite(FILES)
     assert code == 1, output
-    assert "not there: tests/exporters/test_export.py, tests/generation/test_utils.py" in output
+    assert "missing: tests/exporters/test_export.py, tests/generation/test_utils.py" in output
     assert "Llama: 5 passed, 1 failed, 1 skipped\n  fails test_that_the_reference_fails" in output
     assert "text, 1 segment: 6 passed, 0 failed, 1 skipped" in output
     assert "text, 2 segments: 4 passed, 2 failed, 1 skipped\n  fails test_num_layers_is_small: asks for" in output
     # some parts of a test fail: the test fails
     assert "grid: 4 passed, 1 failed, 0 skipped\n  FAILS test_with_parts: AssertionError: a grid is no text" in output
-    assert output.endswith("1 to be mended\n")
+    assert output.endswith("1 to fix\n")
 
 
 def test_tests_that_only_a_checkout_has_run_too(suite):
     code, output = suite(FILES | {"generation/__init__.py": "", "generation/test_utils.py": GENERATION})
-    assert "not there: tests/exporters/test_export.py\n" in output
+    assert "missing: tests/exporters/test_export.py\n" in output
     assert "Llama: 6 passed" in output and "text, 1 segment: 7 passed" in output and "grid: 4 passed" in output
 
 
@@ -112,7 +112,7 @@ def test_a_test_that_passes_after_all_is_told(suite):
     always = COMMON.replace("assert self.model_tester.num_hidden_layers <= 2", "pass")
     code, output = suite(FILES | {"test_modeling_common.py": always})
     assert code == 1
-    assert "PASSES test_num_layers_is_small, though CANNOT_HOLD has it: take it out" in output
+    assert "PASSES test_num_layers_is_small, although it is in CANNOT_HOLD: remove it" in output
 
 
 def test_another_folder_is_refused(suite):

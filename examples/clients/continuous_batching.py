@@ -11,7 +11,7 @@ from hrm_hf.checkpoints import SHIPPED_TEXT
 tokenizer = AutoTokenizer.from_pretrained(SHIPPED_TEXT)
 model = AutoModelForCausalLM.from_pretrained(SHIPPED_TEXT)
 prompts = tokenizer(["Once upon a time", "The ship", "In the evening he"])["input_ids"]
-# on a CPU say how many pages there are; by default they take most of the memory
+# on a CPU, set the number of pages; by default they take most of the memory
 pages = ContinuousBatchingConfig(page_size=32, num_blocks=16, max_batch_tokens=256)
 outputs = model.generate_batch(prompts, max_new_tokens=12, continuous_batching_config=pages)
 for prompt, output in zip(prompts, outputs.values(), strict=True):

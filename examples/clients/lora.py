@@ -1,4 +1,4 @@
-"""Teach the text model of the package one sentence by LoRA (needs `pip install peft`).
+"""Teach the text model of the package one sentence with LoRA (needs `pip install peft`).
 
 python examples/clients/lora.py
 """
@@ -16,7 +16,7 @@ from transformers import (
 from hrm_hf.checkpoints import SHIPPED_TEXT
 
 
-# PEFT knows no default for HRM: name the layers, or give "all-linear"
+# PEFT has no default for HRM: name the layers, or use "all-linear"
 LINEAR_LAYERS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 
 tokenizer = AutoTokenizer.from_pretrained(SHIPPED_TEXT)

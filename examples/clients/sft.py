@@ -1,4 +1,4 @@
-"""Fine-tune the text model of the package with TRL, several texts to a row (needs `pip install trl`).
+"""Fine-tune the text model of the package with TRL, several texts per row (needs `pip install trl`).
 
 python examples/clients/sft.py
 """

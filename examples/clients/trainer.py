@@ -1,4 +1,4 @@
-"""Evaluate the text model of the package with transformers' Trainer and a metric of one's own.
+"""Evaluate the text model of the package with transformers' Trainer and a custom metric.
 
 python examples/clients/trainer.py
 """
@@ -12,7 +12,7 @@ from hrm_hf.checkpoints import SHIPPED_TEXT
 
 
 def compute_metrics(evaluation) -> dict[str, float]:
-    """Share of the tokens that the model holds for the likeliest; predictions are its logits."""
+    """Share of the tokens that the model predicts as most likely; predictions are its logits."""
     likeliest, labels = evaluation.predictions.argmax(-1)[:, :-1], evaluation.label_ids[:, 1:]
     return {"token_accuracy": float((likeliest == labels).mean())}
 

@@ -1,4 +1,4 @@
-"""The builders and what goes with them as one group of commands: `hrm-hf data`."""
+"""The builders and related functions as one group of commands: `hrm-hf data`."""
 
 import typer
 

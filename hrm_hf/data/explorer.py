@@ -1,4 +1,4 @@
-"""A look into a data set of ours: one function that draws rows of any of them.
+"""One function that draws rows of any of our data sets.
 
 figure = explore("data/maze-30x30", "test", rows=[0, 7])
 figure.savefig("mazes.png")
@@ -22,19 +22,19 @@ def explore(
     Args:
         dataset: a folder written by a builder of `dataset_scripts/`, or the name of such a data set on the Hub.
         split: name of the split.
-        rows: which rows, from 0; of ARC which task of the split, one at a time.
-        member: of ARC, which augmentation of the task; 0 is the task as it is.
-        predict: gives a prediction for each puzzle, drawn beside its answer with what is wrong marked.
+        rows: which rows, from 0; for ARC which task of the split, one at a time.
+        member: for ARC, which augmentation of the task; 0 is the original task.
+        predict: returns a prediction for each puzzle, drawn next to its answer with the errors marked.
 
     Raises:
-        FileNotFoundError: if there is no such data set.
-        ValueError: if it has no such split or row, or what is asked for does not suit it.
+        FileNotFoundError: if the data set does not exist.
+        ValueError: if it has no such split or row, or an option does not apply to it.
     """
     if not rows:
         raise ValueError("There are no rows to draw; give at least one.")
     if _is_text(dataset):
         if predict is not None:
-            raise ValueError(f"{dataset} is text, for which there are no predictions to draw; leave the model out.")
+            raise ValueError(f"{dataset} is text, and predictions are not drawn for text; leave the model out.")
         return _explore_text(dataset, split, rows)
     return open_puzzles(dataset, split).figure(rows, member, predict)
 
@@ -43,7 +43,7 @@ def _is_text(dataset: str) -> bool:
     try:
         return (local_folder(dataset, ["tokenizer/*"], "a builder") / "tokenizer").is_dir()
     except FileNotFoundError:
-        return False  # what reads puzzles says why
+        return False  # the reader of puzzles says why
 
 
 def _explore_text(dataset: str, split: str, rows: Sequence[int]) -> Figure:

@@ -1,7 +1,7 @@
-"""Data set folders: Parquet files and a card, which `datasets.load_dataset` and the Hub both open as they are.
+"""Data set folders: Parquet files and a card, which `datasets.load_dataset` and the Hub open directly.
 
 README.md                            the card: YAML that names the splits, then how the data was made, and pictures
-data/<split>-00000-of-00001.parquet  one file a split
+data/<split>-00000-of-00001.parquet  one file per split
 
 Splits have the same columns, unless the card names several configurations.
 """
@@ -35,7 +35,7 @@ _DTYPES = {
 
 @dataclass
 class SplitSize:
-    """Rows of a split, and the bytes they take in memory."""
+    """Rows of a split, and their bytes in memory."""
 
     num_rows: int = 0
     num_bytes: int = 0
@@ -43,7 +43,7 @@ class SplitSize:
 
 @dataclass
 class DatasetConfig:
-    """Splits that have the same columns: what `load_dataset` takes as its second argument."""
+    """Splits with the same columns; its name is the second argument of `load_dataset`."""
 
     sizes: dict[str, SplitSize]
     schema: pa.Schema
@@ -54,8 +54,8 @@ class CardPicture:
     """A picture at the end of a card.
 
     Attributes:
-        figure: what it shows.
-        caption: in words, also for those who cannot see it.
+        figure: the picture.
+        caption: also for those who cannot see it.
         file_name: in the folder.
     """
 
@@ -72,18 +72,18 @@ def write_dataset_folder(
     overwrite: bool = False,
     pictures: Sequence[CardPicture] = (),
 ):
-    """Write a data set folder beside its place, then rename it: it is whole or not there.
+    """Write a data set folder next to its place, then rename it, so that it is never half written.
 
     Args:
         output_dir: the folder.
         splits: tables of the same schema by the name of their split.
         card_text: Markdown of the card.
         metadata: more entries for its YAML (`pretty_name`, `license`, `tags`, ...).
-        overwrite: whether a data set that is there may be replaced.
+        overwrite: whether an existing data set may be replaced.
         pictures: at the end of the card.
 
     Raises:
-        FileExistsError: if `output_dir` holds something that may not be replaced.
+        FileExistsError: if `output_dir` has something that may not be replaced.
         ValueError: if a split is empty.
     """
     for name, table in splits.items():
@@ -100,10 +100,10 @@ def write_dataset_folder(
 
 @contextmanager
 def dataset_folder(output_dir: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder to fill (`data/` is there), which becomes `output_dir` at the end, or goes away after an error.
+    """A folder to fill (with `data/` in it), which becomes `output_dir` at the end, or is removed after an error.
 
     Raises:
-        FileExistsError: if `output_dir` holds something that may not be replaced.
+        FileExistsError: if `output_dir` has something that may not be replaced.
     """
     check_output_dir(output_dir, overwrite)
     with whole_folder(output_dir) as partial:
@@ -117,15 +117,15 @@ def parquet_path(folder: Path, split: str) -> Path:
 
 
 def local_folder(folder: str | Path, patterns: list[str], script: str) -> Path:
-    """The folder itself, or what matches the patterns of a data set on the Hub, downloaded.
+    """The folder itself, or the matching files of a data set on the Hub, downloaded.
 
     Args:
         folder: a folder, or the name of a data set on the Hub.
-        patterns: files that are needed.
-        script: which of `dataset_scripts/` makes such folders; messages name it.
+        patterns: of the files to download.
+        script: the one of `dataset_scripts/` that makes such folders, for messages.
 
     Raises:
-        FileNotFoundError: if there is no such data set.
+        FileNotFoundError: if the data set does not exist.
     """
     name = str(folder)
     path = Path(name).expanduser()
@@ -140,7 +140,7 @@ def local_folder(folder: str | Path, patterns: list[str], script: str) -> Path:
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"There is no data set folder {name}, and a data set of this name on the Hub cannot be fetched: "
+            f"There is no data set folder {name}, and no data set of this name can be downloaded from the Hub: "
             f"{str(error).splitlines()[0]}"
         ) from error
 
@@ -161,7 +161,7 @@ def write_card(
         schema: of every split.
         card_text: Markdown of the card.
         metadata: more entries for its YAML.
-        pictures: written beside it and shown at its end.
+        pictures: written next to it and shown at its end.
     """
     write_card_of_configs(folder, {"default": DatasetConfig(sizes, schema)}, card_text, metadata, pictures)
 
@@ -173,11 +173,11 @@ def write_card_of_configs(
     metadata: dict,
     pictures: Sequence[CardPicture] = (),
 ):
-    """Write the README.md of a data set folder with several kinds of rows; no two splits may have one name.
+    """Write the README.md of a data set folder with several kinds of rows; no two splits may have the same name.
 
     Args:
         folder: the folder.
-        configs: by name; the first is what `load_dataset` opens by default.
+        configs: by name; `load_dataset` opens the first one by default.
         card_text, metadata, pictures: as for `write_card`.
     """
     infos = {
@@ -232,44 +232,44 @@ def _kind(column_type: pa.DataType) -> str | dict:
 
 
 def card_metadata(folder: Path) -> dict[str, Any]:
-    """The YAML at the beginning of the README.md of a data set folder.
+    """The YAML at the start of the README.md of a data set folder.
 
     Raises:
-        ValueError: if it is no YAML, or not of the form that cards have.
+        ValueError: if it is not YAML, or does not have the form of a card.
     """
     path = folder / "README.md"
     try:
         return DatasetCard.load(path, ignore_metadata_errors=True).data.to_dict()
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} begins with no YAML that can be read ({reason}); correct it.") from error
+        raise ValueError(f"{path} does not start with valid YAML ({reason}); correct it.") from error
 
 
 def is_dataset_folder(folder: Path) -> bool:
-    """Whether there is a card and a folder with rows."""
+    """Whether it has a card and a folder with rows."""
     return (folder / "README.md").is_file() and (folder / "data").is_dir()
 
 
 def check_output_dir(output_dir: Path, overwrite: bool):
-    """Raise a `FileExistsError` if a data set may not be written there; builders ask before they work for minutes."""
+    """Raise a `FileExistsError` if a data set may not be written there; builders ask before minutes of work."""
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return
     if not is_dataset_folder(output_dir):
-        raise FileExistsError(f"{output_dir} is there and is no data set folder; give another output directory.")
+        raise FileExistsError(f"{output_dir} exists and is not a data set folder; give another output directory.")
     if not overwrite:
-        raise FileExistsError(f"{output_dir} is a data set already; give another output directory or --overwrite.")
+        raise FileExistsError(f"{output_dir} is already a data set; give another output directory or --overwrite.")
 
 
 def finished_splits(output_dir: Path, *recipe: str) -> dict[str, int] | None:
-    """Rows by split of the data set that a recipe has made there; a builder has nothing to do then, and this says so.
+    """Rows by split if the same recipe already made the data set; then prints that there is nothing to do.
 
     Args:
         output_dir: the folder.
-        recipe: Markdown that says how the data set is made, command and hashes of sources included; in parts, if
-            the card has more between them.
+        recipe: Markdown that says how the data set is made, with command and hashes of sources; in parts, if the
+            card has other text between them.
 
     Returns:
-        `None` if there is no data set, or one whose card does not hold the recipe word for word.
+        `None` if there is no data set, or its card does not contain the recipe word for word.
 
     Raises:
         ValueError: if a file of the data set is missing or damaged.
@@ -281,7 +281,7 @@ def finished_splits(output_dir: Path, *recipe: str) -> dict[str, int] | None:
     if not all(part in card for part in recipe):
         return None
     rows = split_rows(output_dir)
-    print(f"{output_dir} is there already, made by this command: nothing to do; --overwrite makes it anew")
+    print(f"{output_dir} was already made by this command: nothing to do; --overwrite makes it again")
     return rows
 
 
@@ -300,8 +300,8 @@ def split_rows(folder: Path) -> dict[str, int]:
         names = []
     if not names:
         raise ValueError(
-            f"{folder}/README.md names no splits (dataset_info), as the cards of dataset_scripts/ do; build the data "
-            "set anew."
+            f"{folder}/README.md names no splits (dataset_info), unlike cards of dataset_scripts/; build the data set "
+            "again."
         )
     rows = {}
     for split in names:
@@ -310,14 +310,14 @@ def split_rows(folder: Path) -> dict[str, int]:
             rows[split] = pq.read_metadata(path).num_rows
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise ValueError(
-                f"{path} is missing or damaged, though its card is there: {str(error).splitlines()[0]}; make the data "
-                "set anew with --overwrite."
+                f"{path} is missing or damaged, but its card exists: {str(error).splitlines()[0]}; make the data set "
+                "again with --overwrite."
             ) from error
     return rows
 
 
 def size_category(num_rows: int) -> str:
-    """The Hub's word for a number of rows, as in `1K<n<10K`."""
+    """The Hub's size category for a number of rows, such as `1K<n<10K`."""
     bounds = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), (10_000_000, "10M"))
     if num_rows < bounds[0][0]:
         return "n<1K"

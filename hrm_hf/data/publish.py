@@ -1,4 +1,4 @@
-"""Finished data set folders on the Hub: the push itself, and the options of the builders that ask for one."""
+"""Finished data set folders on the Hub: the push itself, and the builder options for it."""
 
 import functools
 import inspect
@@ -24,33 +24,33 @@ CommitMessage = Annotated[
 
 
 def push_dataset(
-    folder: Annotated[Path, typer.Argument(help="Data set folder that `hrm-hf data` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Data set folder written by `hrm-hf data`.")],
     repo_name: RepoName,
     private: Private = False,
     commit_message: CommitMessage = None,
 ) -> str:
-    """Push a data set folder to the Hub: what is under data/ there becomes what is here, other files are added.
+    """Push a data set folder to the Hub: data/ there is replaced by data/ here, other files are added.
 
     Returns:
         The URL of the commit.
 
     Raises:
-        FileNotFoundError: if the folder is no finished data set.
+        FileNotFoundError: if the folder is not a finished data set.
         ValueError: for a bad name or message, a damaged data set, or a private push to a public data set.
         PermissionError: without a token, or with one that may not write there.
-        ConnectionError: if the Hub cannot be reached or has trouble of its own.
+        ConnectionError: if the Hub cannot be reached or has an error.
         OSError: if it refuses the push for another reason.
     """
     if not is_dataset_folder(folder):
         raise FileNotFoundError(
-            f"{folder} is no finished data set folder, which has README.md and data/; build one with "
+            f"{folder} is not a finished data set folder (with README.md and data/); build one with "
             "dataset_scripts/ or give another folder."
         )
     split_rows(folder)
     check_push(repo_name, "data set", commit_message)
     api = HfApi()
     make_repo(api, repo_name, "dataset", private)
-    with hub_errors(f"take a push to {repo_name}"):
+    with hub_errors(f"accept a push to {repo_name}"):
         commit = api.upload_folder(
             repo_id=repo_name,
             folder_path=folder,
@@ -66,8 +66,8 @@ def push_dataset(
 def pushes(builder: Callable) -> Callable:
     """Give a builder of a folder `output_dir` the options `push_to_hub`, `private` and `commit_message`.
 
-    They are no arguments of the builder itself, so that the command in the card, by which a finished data set is
-    known, does not have them: a data set that is there is pushed as it is.
+    They are not arguments of the builder itself, so they are not in the command in the card, which identifies a
+    finished data set: an existing data set is pushed unchanged.
     """
     own = inspect.signature(builder)
 
@@ -75,7 +75,7 @@ def pushes(builder: Callable) -> Callable:
         *args,
         push_to_hub: Annotated[
             str | None,
-            typer.Option(metavar="OWNER/NAME", help="Push the data set to the Hub under this name, once it is built."),
+            typer.Option(metavar="OWNER/NAME", help="Push the data set to the Hub under this name after the build."),
         ] = None,
         private: Private = False,
         commit_message: CommitMessage = None,
@@ -101,14 +101,14 @@ def pushes(builder: Callable) -> Callable:
     wrapper = inspect.signature(build_and_push).parameters.values()
     added = [option for option in wrapper if option.kind is option.KEYWORD_ONLY]
     functools.update_wrapper(build_and_push, builder)
-    # which made it look like the builder, without the options that it adds
+    # update_wrapper made it look like the builder, without the options that it adds
     build_and_push.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])
     build_and_push.__annotations__ = builder.__annotations__ | {option.name: option.annotation for option in added}
     return build_and_push
 
 
 def _built_by(folder: Path) -> str:
-    """The command that made a folder, as its card has it, in a commit message."""
+    """A commit message with the command that made a folder, from its card."""
     for line in (folder / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith(("python dataset_scripts/", "hrm-hf data ")):
             return f"Built by {line}"

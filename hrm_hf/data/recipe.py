@@ -1,4 +1,4 @@
-"""How a data set was made, for its card: the command, and what else a builder compares before it works again."""
+"""How a data set was made, for its card: the command and what else a builder compares before building again."""
 
 import inspect
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def _without_folders(name: str, value: object) -> str:
-    """The value of an option as the card has it: nothing of the machine's paths; what is not there is on the Hub."""
+    """The value of an option for the card, without folders of this machine; other paths are names on the Hub."""
     return value.name if isinstance(value, Path) and value.exists() else str(value)
 
 
@@ -22,10 +22,10 @@ def command_line(
 
     Args:
         script: in dataset_scripts/.
-        builder: whose defaults count.
-        options: by name, in order; a list stands for an option that is given more than once.
+        builder: has the defaults.
+        options: by name, in order; a list stands for an option that is given several times.
         flags: of options whose flag is not their name.
-        shown: the value of an option of a name as the command has it.
+        shown: maps name and value of an option to the value in the command.
     """
     words = ["python", f"dataset_scripts/{script}", options["output_dir"].name]
     defaults = inspect.signature(builder).parameters
@@ -40,5 +40,5 @@ def command_line(
 
 
 def recipe_text(origin: list[str], command: str) -> str:
-    """Markdown on how a data set was made; builds of equal recipes give equal data sets."""
+    """Markdown about how a data set was made; equal recipes give equal data sets."""
     return "\n".join(["## How it was made", "", *origin, "", "```", command, "```"])

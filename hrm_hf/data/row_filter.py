@@ -11,8 +11,8 @@ class RowFilter:
     """Which rows to keep; the default keeps all.
 
     Attributes:
-        sources: rows of these sources; of any, if empty.
-        lowest, highest: rows of ratings in this range, both ends included; `None` for no bound.
+        sources: keep rows of these sources; of any, if empty.
+        lowest, highest: keep ratings in this range, both ends included; `None` for no bound.
     """
 
     sources: Collection[str] = ()
@@ -20,14 +20,14 @@ class RowFilter:
     highest: float | None = None
 
     def rows(self, columns: Mapping[str, np.ndarray], num_rows: int) -> np.ndarray:
-        """Numbers of the rows that are kept, in order, `(kept,)` int64.
+        """Numbers of the rows to keep, in order, `(kept,)` int64.
 
         Args:
-            columns: of the split; only `source` and `rating` are looked at.
+            columns: of the split; only `source` and `rating` are used.
             num_rows: of the split.
 
         Raises:
-            ValueError: if a column is asked for that the rows do not have, or no rating can be in the range.
+            ValueError: if the rows lack a column that is needed, or the range is empty.
         """
         kept = np.ones(num_rows, dtype=bool)
         if self.sources:

@@ -1,4 +1,4 @@
-"""What the scripts of `dataset_scripts/` share: functions as commands, errors in one sentence."""
+"""Shared by the scripts of `dataset_scripts/`: functions as commands, errors in one sentence."""
 
 import inspect
 import sys
@@ -12,7 +12,7 @@ from hrm_hf.outer_layer import run_command
 
 def add_command(app: typer.Typer, function: Callable, name: str):
     """Make a function a command, with its docstring as help."""
-    # what a caller in Python gets and catches is no help on the command line, nor are line breaks of the source
+    # return values and errors are for callers in Python, and line breaks for readers of the source
     paragraphs = inspect.getdoc(function).partition("\n\nReturns:")[0].split("\n\n")
     app.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
 
@@ -21,7 +21,7 @@ def run_script(*functions: Callable):
     """Run the command line of a script.
 
     Args:
-        functions: a command each, named by the first word of its name if there are several.
+        functions: one per command; if there are several, the first word of its name names the command.
     """
     app = typer.Typer(add_completion=False)
     for function in functions:

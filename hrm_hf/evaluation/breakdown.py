@@ -37,18 +37,18 @@ class GroupScores:
 
 
 def by_group(solved: SolvedPuzzles, groups: Sequence[str]) -> list[GroupScores]:
-    """Scores of each group of puzzles, in the order in which they occur first.
+    """Scores of each group of puzzles, in order of first occurrence.
 
     Args:
         solved: the puzzles.
         groups: name of the group of each puzzle.
 
     Raises:
-        ValueError: if there is not one name a puzzle.
+        ValueError: if there is not one name per puzzle.
     """
     names = np.asarray(groups, dtype=object)
     if len(names) != len(solved):
-        raise ValueError(f"There are {len(names)} names of groups for {len(solved)} puzzles; give one for each.")
+        raise ValueError(f"There are {len(names)} group names for {len(solved)} puzzles; give one per puzzle.")
     scores = []
     for name in dict.fromkeys(names.tolist()):
         part = solved[torch.from_numpy((names == name).astype(bool))]
@@ -67,21 +67,21 @@ def by_group(solved: SolvedPuzzles, groups: Sequence[str]) -> list[GroupScores]:
 
 
 def by_rating(solved: SolvedPuzzles, ratings: Sequence[int], num_bins: int = 4) -> list[GroupScores]:
-    """Scores of puzzles of about equal rating, the lowest first.
+    """Scores of puzzles with similar ratings, lowest first.
 
     Args:
         solved: the puzzles.
         ratings: of each puzzle.
-        num_bins: how many bins at most; they hold about equally many puzzles, but equal ratings stay together.
+        num_bins: maximum number of bins; they are about equally large, but equal ratings stay together.
 
     Raises:
-        ValueError: if there is not one rating a puzzle or no bin.
+        ValueError: if there is not one rating per puzzle, or no bin.
     """
     if num_bins < 1:
         raise ValueError(f"num_bins={num_bins} is not allowed; it must be at least 1.")
     values = np.asarray(ratings)
     if len(values) != len(solved):
-        raise ValueError(f"There are {len(values)} ratings for {len(solved)} puzzles; give one for each.")
+        raise ValueError(f"There are {len(values)} ratings for {len(solved)} puzzles; give one per puzzle.")
     lower_ends = np.unique(np.quantile(values, np.arange(num_bins) / num_bins, method="higher"))
     bins = np.searchsorted(lower_ends, values, side="right") - 1
     names = np.empty(len(values), dtype=object)
@@ -95,11 +95,11 @@ def by_rating(solved: SolvedPuzzles, ratings: Sequence[int], num_bins: int = 4) 
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """Scores after so many segments.
+    """Scores after a number of segments.
 
-    `exact_accuracy` and `cell_accuracy` are of the boards after exactly `segments` segments; the two with
-    `early_stop` are of the boards that `solve` gives when it may run so many and the halting head stops it before,
-    and `mean_segments` is what it takes then.
+    `exact_accuracy` and `cell_accuracy` are for the boards after exactly `segments` segments; the two with
+    `early_stop` are for the boards that `solve` returns with at most this many segments and early stopping, which
+    takes `mean_segments`.
     """
 
     segments: int
@@ -124,15 +124,15 @@ def segment_curve(
 
     Args:
         model, puzzles, accelerator, batch_size, progress: as in `solve_puzzles`; each process takes its share.
-        max_segments: the last point of the curve; may exceed what the model was trained with.
-        halt_threshold: of early stopping; by default by the rule of training.
+        max_segments: the last point of the curve; may exceed the maximum of training.
+        halt_threshold: for early stopping; by default the rule of training.
 
     Raises:
-        ValueError: if there is no puzzle.
+        ValueError: if there are no puzzles.
     """
     num_puzzles = len(puzzles["input_ids"])
     if num_puzzles == 0:
-        raise ValueError("There is no puzzle to evaluate on; give a split with at least one row.")
+        raise ValueError("There are no puzzles to evaluate on; give a split with at least one row.")
     rows = torch.arange(accelerator.process_index, num_puzzles, accelerator.num_processes)
     # exact, cells, both with early stopping, segments
     sums = torch.zeros(max_segments, 5, dtype=torch.float64)
@@ -146,7 +146,7 @@ def segment_curve(
             full = model.solve(*inputs, early_stop=False, return_history=True)
             stopped = model.solve(*inputs, halt_threshold=halt_threshold, return_history=True)
         for number in range(max_segments):
-            # after everyone has stopped, nothing changes any more
+            # nothing changes after all have stopped
             last = min(number, stopped.prediction_history.shape[1] - 1)
             scores = [
                 *compare(full.prediction_history[:, number], batch["labels"]),
@@ -154,7 +154,7 @@ def segment_curve(
                 stopped.segments.clamp(max=number + 1),
             ]
             sums[number] += torch.stack([part.sum().double().cpu() for part in scores])
-    # float32, because not every device knows float64
+    # float32, because not every device has float64
     means = accelerator.reduce(sums.to(accelerator.device, torch.float32), reduction="sum").cpu().double()
     return [SegmentScores(number, *row) for number, row in enumerate((means / num_puzzles).tolist(), start=1)]
 
@@ -163,7 +163,7 @@ def draw_segment_curve(curve: Sequence[SegmentScores], title: str) -> "Figure":
     """Exact and cell accuracy against the number of segments.
 
     Args:
-        curve: as `segment_curve` gives it.
+        curve: from `segment_curve`.
         title: above it.
     """
     from matplotlib.figure import Figure
@@ -194,16 +194,16 @@ def draw_segment_curve(curve: Sequence[SegmentScores], title: str) -> "Figure":
 def write_predictions(
     path: Path, solved: SolvedPuzzles, processor: HRMGridProcessor, puzzles: dict[str, torch.Tensor]
 ) -> None:
-    """Write a Parquet file with a row a puzzle: beside its place, then renamed.
+    """Write a Parquet file with one row per puzzle, first next to its place, then renamed.
 
     Columns: `puzzle` and `prediction` (as text), `exact`, `cell_accuracy`, `halt_probability`, `segments`, and
-    `keeps_rules` for kinds whose answers can be judged without the label.
+    `keeps_rules` for kinds whose answers can be checked without the label.
 
     Args:
         path: the file.
         solved: with predictions.
         processor: of the puzzles.
-        puzzles: `input_ids`, as they were solved.
+        puzzles: `input_ids`, as solved.
 
     Raises:
         ValueError: if the predictions were not kept.

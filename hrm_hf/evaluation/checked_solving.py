@@ -1,10 +1,10 @@
-"""Solving puzzles for a user: the model thinks, the rules judge, and no wrong board leaves as an answer.
+"""Solving puzzles for a user: the model thinks, the rules judge, and a wrong board is never returned as an answer.
 
 for result in solve_checked(model, processor, ["8..........36......7..9.2...5...7......."], num_samples=8):
     print(result.outcome, result.answer or result.reason)
 
-What solves is the model alone. Before it is asked, an exact search looks for puzzles that have no solution or several,
-and for boards that are full: these are called so and cost no thinking. An answer never changes a clue.
+Only the model solves. Before it runs, an exact search finds puzzles with no solution or several, and full boards;
+these are reported without thinking. An answer never changes a clue.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,16 +37,16 @@ class CheckedAnswer:
 
     Attributes:
         puzzle: as a line.
-        answer: its solution as a line; `None` unless it is solved, or there are no rules to judge an answer by.
+        answer: its solution as a line; `None` unless it is solved, or there are no rules to check it.
         outcome: "solved" if the answer keeps all rules; "no solution" and "more than one solution" are faults of the
-            puzzle that an exact search has found; "answered" if there are no rules, so that nobody knows.
+            puzzle found by an exact search; "answered" if there are no rules to check it.
         reason: of the outcome, in words.
-        segments: of thinking, those of all copies together; 0 where the model was not asked.
-        copies: of the puzzle that were asked, the puzzle itself among them.
-        halt_probability: how sure the model is of its best answer, 0 to 1; `None` if it was not asked.
-        steps: the board after each segment as a line, if they were asked for.
+        segments: of all copies together; 0 if the model did not run.
+        copies: number of copies that were tried, including the puzzle itself.
+        halt_probability: how sure the model is of its best answer, 0 to 1; `None` if it did not run.
+        steps: the board after each segment as a line, if requested.
         best: the model's best answer as a line, whether or not it keeps the rules; `None` if it has none.
-        thinking: what there is to see of the puzzle as it is, its clues kept; if it was asked for.
+        thinking: the trace for the original puzzle, with its clues kept; if requested.
         ballots: the answer of each copy, mapped back to the puzzle, as lines; with `thinking`.
     """
 
@@ -68,7 +68,7 @@ class CheckedAnswer:
         return None if self.outcome == "answered" else self.outcome == "solved"
 
     def as_dict(self) -> dict[str, Any]:
-        """`solved` and the fields as a dictionary, without what is for watching alone; `steps` if there are any."""
+        """`solved` and the fields as a dictionary, without those only for watching; `steps` if there are any."""
         left_out = {"best", "thinking", "ballots"} | ({"steps"} if self.steps is None else set())
         names = [field.name for field in fields(self) if field.name not in left_out]
         return {"solved": self.solved} | {name: getattr(self, name) for name in names}
@@ -88,39 +88,39 @@ def solve_checked(
     limit: TimeLimit | None = None,
     progress: str | None = None,
 ) -> list[CheckedAnswer]:
-    """Solve puzzles and check every answer by the rules, where there are any.
+    """Solve puzzles and check every answer against the rules, if any.
 
     Args:
-        model: that solves; it is moved to the GPU, if there is one. Exported ones run on the CPU.
-        processor: that belongs to it.
-        puzzles: one or several, in any form that the processor takes.
-        num_samples: answers to draw at most: the first of the puzzle as it is, the others of symmetric copies of it,
-            until one keeps the rules.
+        model: moved to the GPU, if there is one. Exported models run on the CPU.
+        processor: of the model.
+        puzzles: one or several, in any form that the processor accepts.
+        num_samples: maximum number of answers to draw: the first for the original puzzle, the others for symmetric
+            copies, until one keeps the rules.
         max_segments, halt_threshold, early_stop: as in `HRMForGridTask.solve`.
-        keep_steps: also give the board after each segment; for one sample.
-        keep_thinking: also give what there is to see of the first sample; for one puzzle.
-        seed: of the symmetric copies.
-        limit: of the time; puzzles without an answer by then are not solved.
+        keep_steps: also return the board after each segment; for one sample.
+        keep_thinking: also return the trace of the first sample; for one puzzle.
+        seed: for the symmetric copies.
+        limit: time limit; puzzles without an answer by then are not solved.
         progress: label of a progress bar that a terminal shows after two seconds; none by default.
 
     Returns:
-        One for each puzzle, in their order.
+        One per puzzle, in order.
 
     Raises:
         ValueError, TypeError: if a puzzle cannot be read, a maze contradicts itself, a number is out of range, or the
-            model is for ARC, which has no rules to judge an answer by.
+            model is for ARC, which has no rules to check an answer.
     """
     kind = kind_of(processor)
     if kind.no_solving is not None:
         raise ValueError(kind.no_solving)
     if keep_steps and num_samples > 1:
-        raise ValueError(f"The steps are kept of one answer a puzzle, not of num_samples={num_samples}; ask for 1.")
-    # what clues have against each other is an outcome, so that the other puzzles are solved all the same
+        raise ValueError(f"Steps are kept for one answer per puzzle, not for num_samples={num_samples}; use 1.")
+    # contradictions between clues are an outcome, so that the other puzzles are still solved
     inputs = processor(puzzles, check_rules=not kind.bad_clues_are_outcomes)
     lines = processor.batch_decode(inputs["input_ids"])
     if keep_thinking and len(lines) != 1:
         raise ValueError(f"There are {len(lines)} puzzles; give one to watch the model think about.")
-    # options that cannot be are an error whether or not the model is asked
+    # impossible options are an error even if the model does not run
     model.check_puzzles(**inputs, max_segments=max_segments, halt_threshold=halt_threshold)
     if num_samples < 1:
         raise ValueError(f"num_samples={num_samples} is not allowed; it must be at least 1.")
@@ -167,45 +167,45 @@ def solve_in_turn(
     progress: bool = False,
     **options,
 ) -> Iterator[tuple[CheckedAnswer, Callable[..., str]]]:
-    """Solve puzzles that were read, some at a time, and give each answer as soon as it is there.
+    """Solve puzzles that were read, some at a time, and yield each answer as soon as it is available.
 
     Args:
         model, processor: as for `solve_checked`.
         puzzles: in order.
-        progress: show a terminal how far it is.
-        options: further ones of `solve_checked`.
+        progress: show progress in a terminal.
+        options: other options of `solve_checked`.
 
     Yields:
-        What became of each puzzle, with the digits that it is written in, and what draws its boards with these:
-        `HRMGridProcessor.pretty`.
+        The answer to each puzzle, in the digits of the puzzle, and the function that draws its boards with these
+        digits: `HRMGridProcessor.pretty`.
     """
     first, most = 0, 1
     while first < len(puzzles):
         part = list(puzzles[first : first + most])
-        # a part is of one notation
+        # all of a part have the same notation
         part = part[: next((i for i, puzzle in enumerate(part) if puzzle.notation != part[0].notation), len(part))]
         label = f"puzzles {first + 1}-{first + len(part)} of {len(puzzles)}" if len(puzzles) > 1 else "solve"
         own = processor
         boards = [puzzle.board for puzzle in part]
         if part[0].notation is not None and processor.seq_len == part[0].cells:
             own = processor.in_notation(part[0].notation)
-            # what is read has the digits of the processor as it was
+            # puzzles are read with the digits of the original processor
             ids = processor(boards, check_rules=False)["input_ids"]
             boards = own.batch_decode(ids)
         for answer in solve_checked(model, own, boards, progress=label if progress else None, **options):
             yield answer, own.pretty
-        # the first answers come soon, the later ones in large batches, which are quicker
+        # the first answers come soon, the later ones in large batches, which are faster
         first, most = first + len(part), min(2 * most, _MOST_AT_ONCE)
 
 
 def effort_text(segments: int, copies: int) -> str:
-    """What an answer took, in words: `3 segments`, or `40 segments on 8 copies`."""
+    """The effort for an answer in words: `3 segments`, or `40 segments on 8 copies`."""
     text = f"{segments} segment{'' if segments == 1 else 's'}"
     return f"{text} on {copies} copies" if copies > 1 else text
 
 
 def keeping_clues(solve: Callable[..., HRMSolveOutput], processor: HRMGridProcessor) -> Callable[..., HRMSolveOutput]:
-    """`HRMForGridTask.solve`, or what has its interface, with answers that change no clue of what it is given."""
+    """`HRMForGridTask.solve`, or a function with its interface, with answers that never change a clue."""
 
     def solve_and_keep(input_ids: torch.LongTensor, *arguments, **options) -> HRMSolveOutput:
         output = solve(input_ids, *arguments, **options)
@@ -218,7 +218,7 @@ def keeping_clues(solve: Callable[..., HRMSolveOutput], processor: HRMGridProces
 
 
 class _Watched:
-    """`HRMForGridTask.solve` that keeps what there is to see of its first call, which is of one puzzle."""
+    """`HRMForGridTask.solve` that keeps the trace of its first call, which is for one puzzle."""
 
     def __init__(self, model: HRMForGridTask):
         self._model = model
@@ -237,7 +237,7 @@ class _Watched:
         )
 
     def kept(self, processor: HRMGridProcessor, clues: torch.LongTensor) -> Thinking:
-        """What was seen, with the clues `(1, tokens)` of the puzzle."""
+        """The trace, with the clues `(1, tokens)` of the puzzle kept."""
         return replace(self._thinking, boards=processor.keep_clues(clues.cpu(), self._thinking.boards))
 
 
@@ -265,13 +265,13 @@ def _ask(
     progress: str | None,
     options: dict[str, Any],
 ) -> list[CheckedAnswer]:
-    """Answers of the model to puzzles `(puzzles, tokens)` that an exact search has nothing against."""
+    """Answers of the model to puzzles `(puzzles, tokens)` in which an exact search found no fault."""
     accelerator = Accelerator()
     model.to(accelerator.device)
     histories: list[torch.Tensor] = []
     watched = _Watched(model) if keep_thinking else None
     keep_and_solve = keeping_clues(watched or model.solve, processor)
-    # an answer is judged, and its clues are kept, by the puzzle; a nearly full board is asked as a harder one
+    # the full puzzle checks the answer and keeps its clues; a nearly full board is made harder for the model
     asked = inputs | {"input_ids": processor.without_spare_clues(inputs["input_ids"])}
     most = (options["max_segments"] or model.config.halt_max_steps) * num_samples
     with tqdm(
@@ -313,7 +313,7 @@ def _ask(
         reason = NO_RULES if verdict is None else verdict.reason
         outcome: Outcome = "answered" if verdict is None else "solved" if verdict.solved else "not solved"
         if outcome == "not solved":
-            reason = f"in the best answer of the model {verdict.reason}"
+            reason = f"in the model's best answer, {verdict.reason}"
             if remarks[row] is not None:
                 reason += f"; {remarks[row]}"
             if out_of_time and int(chosen.num_samples[index]) < num_samples:

@@ -1,6 +1,6 @@
-"""Exact and cell accuracy of a grid model on labelled puzzles.
+"""Exact and cell accuracy of a grid model on labeled puzzles.
 
-`exact_accuracy` is the share of puzzles with every cell right, `cell_accuracy` the mean share of right cells of a
+`exact_accuracy` is the share of puzzles with every cell right, `cell_accuracy` the mean share of right cells per
 puzzle. The names are used for nothing else.
 """
 
@@ -21,15 +21,15 @@ from modeling_hrm import IGNORE_INDEX, HRMForGridTask, HRMSolveOutput
 
 @dataclass(frozen=True)
 class SolvedPuzzles:
-    """What a model made of labelled puzzles, a row a puzzle, on the CPU.
+    """Results of a model on labeled puzzles, one row per puzzle, on the CPU.
 
     Attributes:
         exact: whether every cell is right, `(puzzles,)` bool.
         cell_accuracy: share of right cells, `(puzzles,)` float32.
         halt_probabilities: the halting head's probability of being right, `(puzzles,)` float32.
-        segments: how many a puzzle got, `(puzzles,)` int64.
-        predictions: token ids, `(puzzles, tokens)` int64, if they were kept.
-        seconds: that it took.
+        segments: of each puzzle, `(puzzles,)` int64.
+        predictions: token ids, `(puzzles, tokens)` int64, if kept.
+        seconds: duration.
     """
 
     exact: torch.Tensor
@@ -43,7 +43,7 @@ class SolvedPuzzles:
         return len(self.exact)
 
     def __getitem__(self, rows: torch.Tensor) -> "SolvedPuzzles":
-        """The rows of a mask or of numbers, `(rows,)`."""
+        """The rows given by a mask or by numbers, `(rows,)`."""
         parts = {name: getattr(self, name)[rows] for name in _ROW_PARTS}
         return replace(self, predictions=None if self.predictions is None else self.predictions[rows], **parts)
 
@@ -57,7 +57,7 @@ class GridScores:
 
     `exact_accuracy` is the share of puzzles with every cell right and `exact_ci95` its 95 % Wilson interval,
     `cell_accuracy` the mean share of right cells, `halt_accuracy` the share of puzzles where the halting head
-    (probability >= 1/2) agrees with being exactly right, `mean_segments` how many segments a puzzle got.
+    (probability >= 1/2) agrees with being exactly right, `mean_segments` the mean number of segments per puzzle.
     """
 
     n: int
@@ -89,28 +89,28 @@ def solve_puzzles(
     progress: bool = False,
     in_slots: bool = False,
 ) -> SolvedPuzzles:
-    """Solve labelled puzzles and compare with the labels. With several processes each takes its share of the puzzles.
+    """Solve labeled puzzles and compare with the labels. With several processes, each takes its share of the puzzles.
 
     Args:
         model: the model itself, not its distributed wrapper.
         puzzles: `input_ids` and `labels` of shape `(puzzles, tokens)`, `puzzle_identifiers` of shape `(puzzles,)`.
         accelerator: gives device, mixed precision and the processes.
-        batch_size: puzzles solved at a time, per process.
+        batch_size: puzzles to solve at a time, per process.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
-        keep_predictions: whether to return them too.
+        keep_predictions: whether to return the predictions too.
         progress: show a progress bar on the main process.
-        in_slots: solve all puzzles of a process by `solve_in_slots`, `batch_size` at a time: faster on a GPU.
+        in_slots: solve all puzzles of a process with `solve_in_slots`, `batch_size` at a time; faster on a GPU.
 
     Returns:
         All puzzles, in order, on every process.
 
     Raises:
-        ValueError: if there is no puzzle.
+        ValueError: if there are no puzzles.
     """
     num_puzzles = len(puzzles["input_ids"])
     if num_puzzles == 0:
-        raise ValueError("There is no puzzle to evaluate on; give a split with at least one row.")
-    # every process solves equally many, so that they can be gathered: what is over is solved twice
+        raise ValueError("There are no puzzles to evaluate on; give a split with at least one row.")
+    # every process solves equally many, so that they can be gathered; some are solved twice
     per_process = -(-num_puzzles // accelerator.num_processes)
     rows = (torch.arange(per_process) * accelerator.num_processes + accelerator.process_index) % num_puzzles
 
@@ -146,7 +146,7 @@ def solve_puzzles(
 
 
 def solver(model: HRMForGridTask, batch_size: int, in_slots: bool) -> Callable[..., HRMSolveOutput]:
-    """What solves puzzles, called as `HRMForGridTask.solve` is: that method, or `batch_size` slots."""
+    """A function with the interface of `HRMForGridTask.solve`: that method, or `batch_size` slots."""
     return functools.partial(solve_in_slots, model, num_slots=batch_size) if in_slots else model.solve
 
 
@@ -171,7 +171,7 @@ def evaluate_grid(
     halt_threshold: float | None = None,
     progress: bool = False,
 ) -> GridScores:
-    """Solve labelled puzzles and count what is right; arguments and errors as in `solve_puzzles`."""
+    """Solve labeled puzzles and count what is right; arguments and errors as in `solve_puzzles`."""
     max_segments = model.config.halt_max_steps if max_segments is None else max_segments
     solved = solve_puzzles(
         model,
@@ -187,7 +187,7 @@ def evaluate_grid(
 
 
 def applied_threshold(config: HRMConfig, halt_threshold: float | None = None) -> float | None:
-    """The halting probability that ends a puzzle: the one that is asked for, else the model's own.
+    """The halting probability that ends a puzzle: the given one, or the model's own.
 
     `None` for a model with Q-learning, which compares two values instead.
     """
@@ -206,11 +206,11 @@ def score(
         max_segments, early_stop, halt_threshold: how they were solved.
 
     Raises:
-        ValueError: if there is no puzzle.
+        ValueError: if there are no puzzles.
     """
     n = len(solved)
     if n == 0:
-        raise ValueError("There is no puzzle to score; give at least one.")
+        raise ValueError("There are no puzzles to score; give at least one.")
     says_right = solved.halt_probabilities >= 0.5
     # float64, because a mean of a million float32 is not exact
     exact_accuracy = solved.exact.double().mean().item()

@@ -1,4 +1,4 @@
-"""Many puzzles in a fixed number of slots: a slot whose puzzle is finished takes the next one (continuous batching).
+"""Many puzzles in a fixed number of slots: a slot takes the next puzzle when it is done (continuous batching).
 
 `HRMForGridTask.solve` lets finished puzzles leave its batch, which shrinks. Here the batch stays full, shapes never
 change, and nothing waits for the device, so a GPU records one segment as a CUDA graph and replays it.
@@ -10,22 +10,22 @@ from hrm_hf.utils.cuda_graph import GraphedCall
 from modeling_hrm import HRMForGridTask, HRMSolveOutput
 
 
-# the host looks whether all is done only every so many segments, because to look is to wait
+# the host checks only every few segments whether all is done, because checking waits for the device
 SEGMENTS_BETWEEN_LOOKS = 4
 
 
 class Slots:
-    """The work in progress; all of it stays on the device of the model.
+    """The work in progress, all of it on the device of the model.
 
     Attributes:
-        rows: which puzzle is in each slot, `(slots,)`; the number of puzzles where a slot has nothing left to do.
-        next_row: the first puzzle that has not been started, scalar.
-        predictions, halt_probabilities, segments, halted: results so far, as in `HRMSolveOutput`, and one more row
+        rows: which puzzle is in each slot, `(slots,)`; the number of puzzles if a slot has nothing left to do.
+        next_row: the first puzzle not yet started, scalar.
+        predictions, halt_probabilities, segments, halted: results so far, as in `HRMSolveOutput`, with one extra row
             that idle slots write to.
-        is_finite: whether all values so far were, scalar bool.
+        is_finite: whether all values so far were finite, scalar bool.
 
     Args:
-        model: that solves.
+        model: solves the puzzles.
         input_ids (`torch.LongTensor` of shape `(puzzles, tokens)`), puzzle_identifiers (`torch.LongTensor` of shape
             `(puzzles,)`): on the device of the model.
         num_slots, max_segments, early_stop, halt_threshold: as in `solve_in_slots`.
@@ -60,14 +60,14 @@ class Slots:
         self.state = type(start)(z_H=start.z_H.clone(), z_L=start.z_L.clone())
 
     def segment(self, _: dict[str, torch.Tensor] | None = None):
-        """Take every slot one segment further and give those that have finished a new puzzle."""
+        """Run one segment in every slot, and give finished slots a new puzzle."""
         rows, model = self.rows, self.model
         inputs = {"input_ids": self.input_ids[rows], "puzzle_identifiers": self.puzzle_identifiers[rows]}
         logits, q_halt, q_continue, state = model.run_segment(inputs, self.state)
         self.is_finite.logical_and_(torch.isfinite(q_halt).all() & torch.isfinite(logits).all())
         stops = model.wants_to_halt(q_halt, q_continue, self.halt_threshold)
         segments = self.segments[rows] + 1
-        # several idle slots write to the one row for them, and nobody reads it
+        # idle slots all write to one extra row, which is never read
         self.predictions[rows] = logits.argmax(-1)
         self.halt_probabilities[rows] = torch.sigmoid(q_halt)
         self.halted[rows] = stops
@@ -100,13 +100,13 @@ def solve_in_slots(
     halt_threshold: float | None = None,
     cuda_graph: bool = True,
 ) -> HRMSolveOutput:
-    """What `model.solve` gives, for any number of puzzles and at the full speed of a GPU.
+    """The results of `model.solve`, for any number of puzzles and at the full speed of a GPU.
 
     Args:
-        model: that solves; autocast, fused kernels and compiled blocks are used where they are on.
+        model: solves the puzzles; autocast, fused kernels and compiled blocks are used if on.
         input_ids (`torch.LongTensor` of shape `(puzzles, tokens)`): on any device, as all below.
         puzzle_identifiers (`torch.LongTensor` of shape `(puzzles,)`, *optional*): 0, the blank one, by default.
-        num_slots (`int`): puzzles in work at a time; not more than there are are used.
+        num_slots (`int`): puzzles to work on at a time; at most as many slots as puzzles are used.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
         cuda_graph (`bool`): on a GPU, record a segment as one CUDA graph.
 
@@ -132,7 +132,7 @@ def solve_in_slots(
     )
     take_segment = slots.segment
     if cuda_graph and device.type == "cuda":
-        # a recording must not read the copies of weights that autocast made before it and frees during it
+        # a recording must not read copies of weights that autocast made before and frees during the recording
         take_segment = GraphedCall(slots.segment, prepare=torch.clear_autocast_cache)
     while slots.work_is_left():
         for _ in range(SEGMENTS_BETWEEN_LOOKS):

@@ -1,16 +1,16 @@
-"""More compute at test time: several samples of an answer to each puzzle, of which the best is chosen.
+"""More compute at test time: draw several answers to each puzzle and choose the best.
 
 samples = draw_samples(model.solve, puzzles, processor, Accelerator(), num_samples=16)
 choose(samples).predictions                   # the answers; keeps_rules says which are proven right
 compute_curve(samples, puzzles["labels"])     # accuracy against compute for 1, 2, 4, 8, 16 samples, from this run
 
-Three ways to more compute, which combine: more segments (`max_segments`); symmetric copies of a puzzle, whose answers
-are mapped back (relabelled and permuted Sudoku, turned and mirrored mazes; arXiv 2601.10679 does so for Sudoku); and
-rollouts with Gaussian noise on the states (PTRM, arXiv 2605.19943). The first sample is always the puzzle as it is,
-without noise. ARC has its own copies, which are part of the data set: see `arc.vote`.
+Three ways to use more compute, which can be combined: more segments (`max_segments`); symmetric copies of a puzzle,
+whose answers are mapped back (relabeled and permuted Sudoku, turned and mirrored mazes; arXiv 2601.10679 does this for
+Sudoku); and rollouts with Gaussian noise on the states (PTRM, arXiv 2605.19943). The first sample is always the
+original puzzle, without noise. ARC has its own copies, which are part of the data set: see `arc.vote`.
 
-Of the samples those that keep the rules come first, then those that most agree on, then the surest. For Sudoku and
-mazes the rules also say when to stop: a puzzle gets no more samples once one of them solves it.
+Samples that keep the rules rank first, then those with the most votes, then the surest. For Sudoku and mazes the rules
+also say when to stop: a puzzle gets no more samples once one solves it.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ from modeling_hrm import HRMSolveOutput, HRMState
 from processing_hrm import HRMGridProcessor
 
 
-# samples of a puzzle that have random numbers of their own
+# samples of a puzzle with their own random numbers
 _MAX_SAMPLES = 1 << 20
-# the numbers of the noise are others than those of the symmetries
+# separates the random numbers of the noise from those of the symmetries
 _NOISE = 0x6E6F697365
 
 
@@ -41,19 +41,19 @@ _NOISE = 0x6E6F697365
 
 
 class OutOfTime(Exception):
-    """Raised by what solves, to end the drawing of samples."""
+    """Raised by the solving function to end the drawing of samples."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Answers that were drawn for puzzles, mapped back to the puzzles as they are; on the CPU.
+    """Answers drawn for puzzles, mapped back to the original puzzles; on the CPU.
 
     Attributes:
         predictions: token ids, `(puzzles, samples, tokens)` uint8; 0 where nothing was drawn.
         halt_probabilities: `(puzzles, samples)` float32.
-        segments: that each took, `(puzzles, samples)` int64; 0 where nothing was drawn, because an earlier one had
+        segments: of each sample, `(puzzles, samples)` int64; 0 where nothing was drawn, because an earlier sample had
             solved the puzzle.
-        keeps_rules: whether it solves its puzzle by the rules, `(puzzles, samples)` bool; never where there are none
+        keeps_rules: whether it solves its puzzle by the rules, `(puzzles, samples)` bool; never if there are no rules
             (`PuzzleKind.has_rules`).
     """
 
@@ -81,38 +81,38 @@ def draw_samples(
     halt_threshold: float | None = None,
     progress: bool = False,
 ) -> Samples:
-    """Draw answers to puzzles. Sample s of puzzle p is a function of the seed and of (p, s): fewer samples are the
-    first of more, and batches and processes make no difference.
+    """Draw answers to puzzles. Sample s of puzzle p depends only on the seed and (p, s): a smaller number of samples
+    gives the first of them, and batches and processes make no difference.
 
     Args:
-        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or what has its interface; `perturb`
-            is only given with noise. If it raises `OutOfTime`, what was drawn before is all there is.
+        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or a function with its interface;
+            `perturb` is only given with noise. If it raises `OutOfTime`, the samples drawn before are returned.
         puzzles: `input_ids` of shape `(puzzles, tokens)` and `puzzle_identifiers` of shape `(puzzles,)`.
-        processor: of the task; knows size and rules.
+        processor: of the puzzles; knows size and rules.
         accelerator: gives device, mixed precision and the processes, each of which takes its share of the puzzles.
-        num_samples: most samples of a puzzle.
-        symmetries: whether each sample but the first is of a symmetric copy. Those of Sudoku are random; a maze has
-            8, or 4 if it is no square, which are taken in turn.
-        noise_std: standard deviation of the noise that is added to both states before each segment, but for the first
+        num_samples: maximum number of samples per puzzle.
+        symmetries: whether each sample except the first is of a symmetric copy. Copies of Sudoku are random; a maze
+            has 8, or 4 if it is not square, which are used in turn.
+        noise_std: standard deviation of the noise added to both states before each segment, except in the first
             sample. The states of a model with post-norm have a mean square of 1.
-        seed: of copies and noise.
+        seed: for copies and noise.
         stop_when_solved: draw no more samples for a puzzle once one keeps the rules.
-        samples_at_once: samples of a puzzle that are drawn before it is looked whether one keeps the rules. More fill
-            the batches when there are few puzzles, and are all paid for.
-        batch_size: answers drawn at a time, per process.
+        samples_at_once: samples of a puzzle to draw before checking whether one keeps the rules. More fill the
+            batches when there are few puzzles, but all of them cost time.
+        batch_size: answers to draw at a time, per process.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`.
         progress: show a progress bar on the main process.
 
     Returns:
-        Those of all puzzles, on every process. It takes a byte a token: 53 MB for 64 samples of 10,000 9x9 Sudoku.
+        The samples of all puzzles, on every process. One byte per token: 53 MB for 64 samples of 10,000 9x9 Sudokus.
 
     Raises:
-        ValueError: if there is no puzzle, a number is out of range, or there are no such copies: of ARC, of Sudoku
-            with unusual boxes, of a maze more than there are, or without copies and noise any at all.
+        ValueError: if there are no puzzles, a number is out of range, or there are not enough copies: none for ARC
+            or for Sudoku with unusual boxes, a limited number for mazes, one sample without copies and noise.
     """
     num_puzzles, num_tokens = puzzles["input_ids"].shape
     if num_puzzles == 0:
-        raise ValueError("There is no puzzle to solve; give at least one.")
+        raise ValueError("There are no puzzles to solve; give at least one.")
     for name, value, least in (("num_samples", num_samples, 1), ("samples_at_once", samples_at_once, 1)):
         if not least <= value < _MAX_SAMPLES:
             raise ValueError(f"{name}={value} is not allowed; it must be from {least} to {_MAX_SAMPLES - 1}.")
@@ -189,12 +189,12 @@ def _check_variety(
     if number is not None and num_samples > number:
         raise ValueError(
             f"num_samples={num_samples} is not allowed for {kind.plural} of {processor.height}x{processor.width}: "
-            f"they have {number} symmetries, and without noise more samples repeat them."
+            f"they have {number} symmetries, and more samples would repeat them; use fewer, or noise."
         )
 
 
 def _gather(samples: Samples, rows: torch.Tensor) -> Samples:
-    """The samples of all processes, each of which has filled its rows."""
+    """The samples of all processes; each has filled its own rows."""
     names = [field.name for field in fields(samples)]
     for rows_of_one, *parts in gather_object([(rows, *(getattr(samples, name)[rows] for name in names))]):
         for name, part in zip(names, parts, strict=True):
@@ -206,11 +206,11 @@ def _gather(samples: Samples, rows: torch.Tensor) -> Samples:
 
 
 class _Noise:
-    """Adds Gaussian noise to the states of samples, but of the first sample; `perturb` of `HRMForGridTask.solve`.
+    """Adds Gaussian noise to the states of all samples except the first; `perturb` of `HRMForGridTask.solve`.
 
     Args:
         rows, columns: puzzle and sample of each row of the batch, `(batch,)`.
-        seed: of the noise.
+        seed: for the noise.
         std: its standard deviation.
     """
 
@@ -221,7 +221,7 @@ class _Noise:
 
     def __call__(self, state: HRMState, rows: torch.Tensor, segment: int) -> HRMState:
         device = state.z_H.device
-        # one number for each (puzzle, sample, segment), which starts a stream of its own
+        # one number for each (puzzle, sample, segment) starts its own stream
         streams = random_keys(self.draws[rows.cpu()].to(device), self.seed + segment, 1)[:, 0]
         for_H, for_L = gaussian_pairs(random_keys(streams, self.seed, state.z_H[0].numel()))
         stds = self.stds[rows.cpu()].to(device)[:, None, None]
@@ -232,8 +232,8 @@ class _Noise:
 
 
 def gaussian_pairs(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two independent standard normal numbers of each random 64-bit integer (Box and Muller, 1958), float32."""
-    # 24 bits each, what a float32 holds; the half keeps 0 out of the logarithm
+    """Two independent standard normal numbers from each random 64-bit integer (Box and Muller, 1958), float32."""
+    # 24 bits each, as many as in a float32; the half keeps 0 out of the logarithm
     first, second = ((shift_right(keys, bits) % (1 << 24) + 0.5) / (1 << 24) for bits in (40, 16))
     radius, angle = (-2 * first.log()).sqrt(), 2 * torch.pi * second
     return radius * angle.cos(), radius * angle.sin()
@@ -243,12 +243,12 @@ def gaussian_pairs(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def first_answers(samples: Samples, labels: torch.Tensor, seconds: float = 0.0) -> SolvedPuzzles:
-    """The first sample of each puzzle, compared with the labels: what `solve_puzzles` gives.
+    """The first sample of each puzzle, compared with the labels: the result of `solve_puzzles`.
 
     Args:
         samples: as drawn.
         labels: right answers, `(puzzles, tokens)`; cells of -100 do not count.
-        seconds: to put into the result.
+        seconds: for the result.
     """
     predictions = samples.predictions[:, 0].long()
     exact, cell_accuracy = compare(predictions, labels)
@@ -259,7 +259,7 @@ def first_answers(samples: Samples, labels: torch.Tensor, seconds: float = 0.0) 
 
 @dataclass(frozen=True)
 class ChosenAnswers:
-    """The best of the samples of each puzzle, a row a puzzle, on the CPU.
+    """The best sample of each puzzle, one row per puzzle, on the CPU.
 
     Attributes:
         predictions: token ids, `(puzzles, tokens)` int64.
@@ -267,7 +267,7 @@ class ChosenAnswers:
         votes: samples that gave this answer, `(puzzles,)` int64.
         halt_probabilities: their mean halting probability, `(puzzles,)` float32.
         num_samples: how many were drawn, `(puzzles,)` int64.
-        segments: that all of these took together, `(puzzles,)` int64.
+        segments: of all of these together, `(puzzles,)` int64.
     """
 
     predictions: torch.Tensor
@@ -283,10 +283,10 @@ def choose(samples: Samples, num_samples: int | None = None) -> ChosenAnswers:
 
     Args:
         samples: of at least one puzzle.
-        num_samples: look at the first samples only, as if no more had been allowed; by default at all.
+        num_samples: use only this many first samples, as if no more had been allowed; by default all.
 
     Raises:
-        ValueError: if there are not so many.
+        ValueError: if there are not that many.
     """
     num_columns = samples.segments.shape[1]
     num_samples = num_columns if num_samples is None else num_samples
@@ -320,7 +320,7 @@ def solve_with_samples(
     num_samples: int,
     **options,
 ) -> ChosenAnswers:
-    """Draw samples and choose; arguments, options and errors as of `draw_samples`."""
+    """Draw samples and choose; arguments, options and errors as for `draw_samples`."""
     return choose(draw_samples(solve, puzzles, processor, accelerator, num_samples, **options))
 
 
@@ -329,17 +329,17 @@ def solve_with_samples(
 
 @dataclass(frozen=True)
 class ComputeScores:
-    """Scores of a budget of samples.
+    """Scores for a budget of samples.
 
     Attributes:
-        max_samples: the budget: most samples of a puzzle.
-        mean_samples, mean_segments: what a puzzle took of it.
-        total_segments: what all puzzles took together, in segments of one puzzle.
+        max_samples: the budget: maximum number of samples per puzzle.
+        mean_samples, mean_segments: used per puzzle.
+        total_segments: used by all puzzles together.
         exact_accuracy, exact_ci95: share of puzzles whose chosen answer has every cell right, and its 95 % Wilson
             interval.
         cell_accuracy: mean share of right cells of the chosen answers.
         keeps_rules: share of puzzles whose chosen answer solves them by the rules. It differs from `exact_accuracy`
-            where puzzles have several solutions, and is 0 for ARC, which has no rules.
+            if puzzles have several solutions, and is 0 for ARC, which has no rules.
     """
 
     max_samples: int
@@ -357,15 +357,15 @@ class ComputeScores:
 
 
 def compute_curve(samples: Samples, labels: torch.Tensor, budgets: Sequence[int] | None = None) -> list[ComputeScores]:
-    """Accuracy against compute, from one run: each point is what a run with that budget would have given and cost.
+    """Accuracy against compute, from one run: each point has the scores and costs of a run with that budget.
 
     Args:
         samples: all that were drawn.
         labels: right answers, `(puzzles, tokens)`; cells of -100 do not count.
-        budgets: of samples, for each point; 1, 2, 4, ... and all by default.
+        budgets: number of samples for each point; by default 1, 2, 4, ... and all.
 
     Raises:
-        ValueError: if a budget is over the samples, or the labels are of another shape.
+        ValueError: if a budget exceeds the number of samples, or the labels have another shape.
     """
     num_puzzles, num_samples, num_tokens = samples.predictions.shape
     if labels.shape != (num_puzzles, num_tokens):

@@ -1,7 +1,7 @@
-"""What happens while a model thinks about one puzzle, segment by segment: for people who watch, not for scores.
+"""A trace of a model thinking about one puzzle, segment by segment: for watching, not for scores.
 
 thinking = trace_thinking(model, **processor(puzzle), max_segments=16)
-thinking.boards[-1]             # as HRMForGridTask.solve answers
+thinking.boards[-1]             # the answer of HRMForGridTask.solve
 thinking.confidence[-1]         # how sure the model is of each cell
 """
 
@@ -21,14 +21,15 @@ class Thinking:
         boards: token ids after each segment, `(segments, tokens)` int64.
         confidence: probability of each of these tokens, by the loss that the model was trained with, `(segments,
             tokens)` float32.
-        halt_probabilities: that the board is right, as the halting head has it, `(segments,)` float32.
-        halted: whether the halting head stopped it; `False` where it was cut off.
+        halt_probabilities: of the board being right, from the halting head, `(segments,)` float32.
+        halted: whether the halting head stopped it; `False` if it reached the maximum.
         norm_H, norm_L: root mean square of the states after each segment, `(segments,)` float32.
-        change_H, change_L: of what the segment added to them, relative to the norm before; `(segments,)` float32.
-        second_boards: the token that comes next after that of `boards`, `(segments, tokens)` int64.
+        change_H, change_L: root mean square of their change in the segment, relative to the norm before; `(segments,)`
+            float32.
+        second_boards: the second most likely token, `(segments, tokens)` int64.
         second_confidence: its probability, `(segments, tokens)` float32.
-        cell_change_H, cell_change_L: what the segment added to the states of each cell, relative to the norm of all
-            before it; `(segments, tokens)` float32.
+        cell_change_H, cell_change_L: change of the states of each cell in the segment, relative to the norm of all
+            states before it; `(segments, tokens)` float32.
     """
 
     boards: torch.Tensor
@@ -55,7 +56,7 @@ def trace_thinking(
     halt_threshold: float | None = None,
     perturb: Callable[[HRMState, torch.LongTensor, int], HRMState] | None = None,
 ) -> Thinking:
-    """Solve one puzzle as `HRMForGridTask.solve` does, and keep what there is to see.
+    """Solve one puzzle like `HRMForGridTask.solve`, and keep a trace.
 
     Args:
         model: on any device.

@@ -1,1 +1,1 @@
-"""Models for clients without PyTorch: ONNX graphs, and a manifest that says everything else."""
+"""Models for clients without PyTorch: ONNX graphs, and a manifest with everything else."""

@@ -1,11 +1,11 @@
-"""Graphs of model folders for who solves here: made when they are first asked for, and kept in the cache of the Hub.
+"""Graphs of model folders for solving on this machine: made on first use and kept in the cache of the Hub.
 
 model, processor = load_int8("hrm_hf/pretrained/sudoku-hard")
 model.solve(**processor(puzzles))
 solving_pipeline("hrm_hf/pretrained/sudoku-hard")(puzzles)       # the pipeline grid-solving, in int8
 
-A graph is found again by the SHA-256 of all that it is made of, so a model that was trained on gets a new one.
-`hf cache` does not list it; it lies in `assets/hrm-hf/onnx` of HF_HOME and may be deleted.
+A graph is identified by the SHA-256 of everything it is made from, so a model that was trained further gets a new one.
+`hf cache` does not list it; it is in `assets/hrm-hf/onnx` of HF_HOME and may be deleted.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from pipeline_hrm import HRMGridSolvingPipeline
 from processing_hrm import HRMGridProcessor
 
 
-# that a new graph is compared on; hrm-hf export takes more
+# for the check of a new graph; hrm-hf export uses more
 COMPARED_PUZZLES = 8
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 def load_int8(name: str, num_threads: int | None = None) -> tuple[OnnxGridModel, HRMGridProcessor]:
     """A grid model with int8 weights, for a CPU, and its processor.
 
-    The first time this takes as long as an export; `hrm_hf.export.int8` says what is rounded.
+    The first call takes as long as an export; `hrm_hf.export.int8` says what is rounded.
 
     Args:
         name: a model folder, or a model on the Hub.
-        num_threads: of onnxruntime, as in [`OnnxGridModel`].
+        num_threads: for onnxruntime, as in [`OnnxGridModel`].
 
     Raises:
         FileNotFoundError: for a missing model.
@@ -56,7 +56,7 @@ def load_int8(name: str, num_threads: int | None = None) -> tuple[OnnxGridModel,
         if not (folder / MANIFEST).is_file():
             from hrm_hf.export.grid import export_onnx
 
-            logger.warning("The int8 graph of %s is made; the next call finds it in %s.", name, folder)
+            logger.warning("Making the int8 graph of %s; the next call finds it in %s.", name, folder)
             export_onnx(name, folder, num_puzzles=COMPARED_PUZZLES)
     return load_exported(folder, "int8", num_threads)
 
@@ -65,7 +65,7 @@ def solving_pipeline(name: str, num_threads: int | None = None, **options) -> HR
     """The pipeline `grid-solving` with int8 weights.
 
     Args:
-        name, num_threads: as of `load_int8`, with its errors.
+        name, num_threads: as for `load_int8`, with its errors.
         options: of the pipeline: `max_segments`, `early_stop`, `halt_threshold`, `batch_size`, ...
     """
     model, processor = load_int8(name, num_threads)
@@ -75,7 +75,7 @@ def solving_pipeline(name: str, num_threads: int | None = None, **options) -> HR
 def _fingerprint(model: HRMForGridTask, processor: HRMGridProcessor) -> str:
     """Of weights, configuration, processor, and the code that exports them."""
     config = model.config.to_diff_dict()
-    # where the model lies and by which transformers it was saved changes nothing
+    # the place of the model and the version of transformers that saved it do not matter
     config = {key: value for key, value in sorted(config.items()) if key not in ("_name_or_path", "auto_map")}
     versions = hrm_hf.__version__, OPSET, torch.__version__
     digest = hashlib.sha256(repr((versions, config, sorted(processor.to_dict().items()))).encode())

@@ -1,9 +1,9 @@
 """ONNX graphs: traced, simplified, written with float32 and int8 weights, and named in a manifest.
 
 Notable choices:
-- torch's exporter by tracing, not the one by `torch.export`: it is ten times as fast on an unrolled recurrence, and
+- torch's tracing exporter, not the one based on `torch.export`: it is ten times as fast on an unrolled recurrence, and
   opset 13 is enough, the lowest that has all operators (the other needs 18).
-- The traced graph is simplified by onnxruntime's basic level, which leaves standard operators alone.
+- The traced graph is simplified by onnxruntime's basic level, which does not change standard operators.
 """
 
 import hashlib
@@ -45,15 +45,15 @@ def need_onnx(name: str) -> ModuleType:
 
 
 def check_request(output: Path, overwrite: bool, number: int, name: str) -> None:
-    """Refuse what cannot be exported, before a model is loaded.
+    """Refuse impossible exports before a model is loaded.
 
     Args:
-        output, overwrite: the folder to write, and whether such a folder that is there may be replaced.
-        number, name: of the examples that are to be compared, and of the argument that says so.
+        output, overwrite: the folder to write, and whether an existing one may be replaced.
+        number, name: number of examples to compare, and name of the argument that sets it.
 
     Raises:
         FileExistsError: for an output folder that is in use.
-        ValueError: if onnx and onnxruntime are not installed, or nothing is to be compared.
+        ValueError: if onnx and onnxruntime are not installed, or nothing would be compared.
     """
     need_onnx("onnx")
     need_onnx("onnxruntime")
@@ -63,22 +63,22 @@ def check_request(output: Path, overwrite: bool, number: int, name: str) -> None
 
 
 def as_traced(model: PreTrainedModel) -> PreTrainedModel:
-    """The model in float32 and with attention in plain operators, as it is exported and compared."""
+    """The model in float32 and with attention in plain operators, for export and comparison."""
     model.float()
     model.set_attn_implementation("eager")
     return model.eval()
 
 
 class Step(nn.Module):
-    """A call of a model with tensors alone as inputs and outputs, in their order.
+    """A call of a model with only tensors as inputs and outputs, in order.
 
     Attributes:
         kind: of model, for the manifest.
-        inputs, outputs: shape of each tensor by its name; a string is a size that may change. Ids are int64, all else
-            is float32.
+        inputs, outputs: shape of each tensor by name; a string is a size that may change. Ids are int64, all others
+            float32.
 
     Args:
-        model: that is called.
+        model: to call.
     """
 
     kind: str
@@ -90,7 +90,7 @@ class Step(nn.Module):
         self.model = model
 
     def example(self) -> tuple[torch.Tensor, ...]:
-        """Inputs to trace a call with; no size that may change is 1 in them."""
+        """Inputs for tracing a call; sizes that may change are not 1."""
         raise NotImplementedError
 
 
@@ -104,11 +104,11 @@ def write_step(
     """Write the graph of a step in each precision, and the manifest.
 
     Args:
-        step: of a model that is `as_traced`.
-        folder: that is there.
-        precisions: `float32`, and `int8` after it.
-        description: what the manifest says beside what all have.
-        compare: called when the graphs and a manifest are there; what it returns is `compared` of the manifest.
+        step: of a model prepared by `as_traced`.
+        folder: must exist.
+        precisions: `float32`, optionally followed by `int8`.
+        description: entries of the manifest besides those that all have.
+        compare: called when the graphs and a manifest are written; its result becomes `compared` in the manifest.
 
     Returns:
         The manifest.
@@ -160,12 +160,12 @@ def save(graph, file: Path) -> None:
 
 @torch.no_grad()
 def trace(step: Step):
-    """The graph of a step, simplified: constants are computed, and nothing is computed twice; an `onnx.ModelProto`."""
+    """The graph of a step as an `onnx.ModelProto`, simplified: constants folded, nothing computed twice."""
     onnx, onnxruntime = need_onnx("onnx"), need_onnx("onnxruntime")
     with TemporaryDirectory() as scratch:
         traced, simple = (str(Path(scratch) / f"{name}.onnx") for name in ("traced", "simple"))
         with warnings.catch_warnings():
-            # that sizes are taken as constants, which they are, and that there is a newer exporter
+            # warns that sizes are taken as constants, which they are, and that there is a newer exporter
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 step.eval(),
@@ -183,17 +183,17 @@ def trace(step: Step):
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = simple
-        options.log_severity_level = 3  # a warning about the level is for those who use higher ones
+        options.log_severity_level = 3  # a warning about the level concerns only higher levels
         onnxruntime.InferenceSession(traced, options, providers=["CPUExecutionProvider"])
         graph = onnx.load(simple)
     foreign = {node.domain for node in graph.graph.node} - {"", "ai.onnx"}
     if foreign:
         raise RuntimeError(f"onnxruntime put operators of {', '.join(sorted(foreign))} into the graph.")
-    # onnxruntime names the operators that it has, used or not
+    # onnxruntime lists all its operator sets, used or not
     del graph.opset_import[:]
     graph.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     del graph.graph.value_info[:]
-    for output in graph.graph.output:  # the tracer knows what varies, but not every size that does not
+    for output in graph.graph.output:  # the tracer does not know every fixed size
         for dim, size in zip(output.type.tensor_type.shape.dim, step.outputs[output.name], strict=True):
             if isinstance(size, int):
                 dim.dim_value = size

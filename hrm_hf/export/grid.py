@@ -1,13 +1,13 @@
-"""Grid models as ONNX graphs: one segment in a graph, and a manifest with everything else that a client needs.
+"""Grid models as ONNX graphs: one segment per graph, and a manifest with everything else that a client needs.
 
     model.onnx         (input_ids, z_H, z_L[, ...]) -> (logits, halting_value[, continue_value], next_z_H, next_z_L)
     model.int8.onnx    the same with int8 weights (see `int8`)
     manifest.json      alphabet, shapes, initial states, when to halt, and what was checked
 
-A client begins with the start states at every position, runs a segment, takes the likeliest token of each cell, and
-goes on from the next states until the halting rule says stop; examples/solve_onnx.py does so in numpy.
+A client starts with the start states at every position, runs a segment, takes the most likely token of each cell, and
+continues from the next states until the halting rule says stop; examples/solve_onnx.py does this in numpy.
 
-What is written is compared with the model in PyTorch, or the folder does not come to be.
+The graphs are compared with the model in PyTorch; if they differ too much, no folder is written.
 """
 
 import math
@@ -28,10 +28,10 @@ from modeling_hrm import HRMForGridTask, HRMState
 from processing_hrm import HRMGridProcessor
 
 
-# share of values of float32 that must be within the tolerance: the recurrence magnifies rounding in cells that the
-# model is unsure of
+# share of float32 values that must be within the tolerance: the recurrence amplifies rounding in cells that the model
+# is unsure of
 LEAST_WITHIN = 0.99
-# puzzles that are compared at a time: attention on a large board takes memory
+# limits the puzzles compared at a time: attention on a large board takes memory
 _CELLS_AT_ONCE = 8 * 900
 
 
@@ -40,15 +40,15 @@ class OnnxExport:
     """What was exported, and what was compared.
 
     Attributes:
-        model: that was exported.
+        model: the exported model.
         output: the folder.
-        files: bytes of each graph by its precision.
-        puzzles: that were compared.
-        largest_difference: of any output of the float32 graph from that of the model, over all segments.
-        within_tolerance: share of all outputs that differ by no more than `TOLERANCE`.
+        files: bytes of each graph by precision.
+        puzzles: number of compared puzzles.
+        largest_difference: between any output of the float32 graph and of the model, over all segments.
+        within_tolerance: share of all outputs that differ by at most `TOLERANCE`.
         solved: puzzles whose answer keeps the rules, by precision, and `torch`; `None` for ARC, which has no rules.
-        equal_boards: puzzles that the graph answers as the model does, by precision. Those that the model is not sure
-            of even after the last segment may differ, since rounding grows in them.
+        equal_boards: puzzles with the same answer from the graph and the model, by precision. Those that the model is
+            not sure of even after the last segment may differ, since rounding grows in them.
     """
 
     model: str
@@ -113,14 +113,14 @@ def export_onnx(
     Args:
         model: a model folder, or a model on the Hub.
         output: the folder to write.
-        overwrite: whether such a folder that is there may be replaced.
-        int8: whether to write the graph with int8 weights too.
-        num_puzzles: generated puzzles that are compared.
+        overwrite: whether an existing folder of an exported model may be replaced.
+        int8: whether to also write the graph with int8 weights.
+        num_puzzles: number of generated puzzles to compare.
 
     Raises:
         FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
-        ValueError: if onnx and onnxruntime are not installed, or there is no puzzle to compare.
-        RuntimeError: if a written graph does not do what the model does.
+        ValueError: if onnx and onnxruntime are not installed, or there are no puzzles to compare.
+        RuntimeError: if a graph does not agree with the model.
     """
     check_request(output, overwrite, num_puzzles, "num_puzzles")
     hrm_model, processor = load_checkpoint(model)
@@ -143,7 +143,7 @@ def export_onnx(
 
 
 def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, Any]:
-    """What the manifest says of a grid model: see the keys."""
+    """What the manifest says about a grid model: see the keys."""
     config = model.config
     rule = "halting_value > continue_value" if config.halting == "q_learning" else "halting_value > threshold_value"
     halting = {"rule": rule, "probability": "sigmoid(halting_value)", "max_segments": config.halt_max_steps}
@@ -165,7 +165,7 @@ def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, An
         "pad_token_id": processor.pad_token_id,
         "puzzle_identifiers": processor.puzzle_identifiers,
         **{name: getattr(processor, name) for name in GRID_FIELDS},
-        # what `kind` is in a processor; here that is of the model
+        # `kind` of the processor; in the manifest `kind` is that of the model
         "puzzle_kind": processor.kind,
         # the same vector at every position
         "start_states": {
@@ -181,7 +181,7 @@ def describe(model: HRMForGridTask, processor: HRMGridProcessor) -> dict[str, An
 
 
 def example_puzzles(model: HRMForGridTask, processor: HRMGridProcessor, number: int) -> dict[str, torch.Tensor]:
-    """Inputs of generated puzzles; of kinds whose puzzles nobody can generate, random ones."""
+    """Inputs of generated puzzles, or random ones for kinds without a generator."""
     generator = torch.Generator().manual_seed(0)
     input_ids = kind_of(processor).generate(processor, number)
     if input_ids is None:
@@ -226,14 +226,14 @@ def compare(
     within = sum(int((values <= TOLERANCE).sum()) for values in differences) / sum(v.numel() for v in differences)
     if within < LEAST_WITHIN:
         raise RuntimeError(
-            f"Of the values of the float32 graph {within:.2%} are within {TOLERANCE} of those of the model; "
-            f"{LEAST_WITHIN:.0%} must be. The largest difference is {largest:.2g}."
+            f"Only {within:.2%} of the values of the float32 graph are within {TOLERANCE} of those of the model; "
+            f"expected {LEAST_WITHIN:.0%}. The largest difference is {largest:.2g}."
         )
     others = torch.cat(halted) & ~is_equal["float32"]
     if others.any():
         raise RuntimeError(
-            f"The float32 graph answers {int(others.sum())} of {num_puzzles} puzzles other than the model, which was "
-            "sure of its answers."
+            f"The float32 graph answers {int(others.sum())} of {num_puzzles} puzzles differently from the model, "
+            "which was sure of its answers."
         )
     solved = None
     kind = kind_of(processor)
@@ -259,7 +259,7 @@ def _check_solved(by_model: np.ndarray, by_int8: np.ndarray) -> None:
     lost, won = int((by_model & ~by_int8).sum()), int((by_int8 & ~by_model).sum())
     if lost - won > 2 * math.sqrt(lost + won):
         raise RuntimeError(
-            f"The int8 graph solves {by_int8.sum()} of {len(by_int8)} puzzles and the model {by_model.sum()}; export "
+            f"The int8 graph solves {by_int8.sum()} of {len(by_int8)} puzzles, but the model {by_model.sum()}; export "
             "the model without int8."
         )
 
@@ -273,7 +273,7 @@ def _batches(puzzles: dict[str, torch.Tensor], size: int) -> Iterator[dict[str, 
 def _differences(
     model: HRMForGridTask, graph: OnnxGridModel, inputs: dict[str, torch.Tensor], num_segments: int
 ) -> list[torch.Tensor]:
-    """Absolute differences of all outputs, in each of some segments from the same states."""
+    """Absolute differences of all outputs, in each segment from the same states."""
     state = model.first_state(inputs["input_ids"])
     differences = []
     for _ in range(num_segments):

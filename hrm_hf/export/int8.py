@@ -2,8 +2,8 @@
 
 Every product of hidden states with a large weight matrix becomes a `MatMulInteger`: the weight rounded to int8 with
 one scale per output channel, the hidden states to uint8 with one scale per position. So the answer to a puzzle does
-not depend on what stands beside it in the batch, as it would with the one scale per tensor of onnxruntime's
-`quantize_dynamic`. Token head, halting head and embeddings stay float32.
+not depend on the rest of the batch, as it would with onnxruntime's `quantize_dynamic`, which has one scale per tensor.
+Token head, halting head and embeddings stay float32.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-# 7 bits of a weight: 255 * 63 * 2 fits into the 16 bits that CPUs without VNNI add pairs of products up in
+# 7 bits per weight: 255 * 63 * 2 fits into the 16 bits in which CPUs without VNNI add pairs of products
 _LARGEST_WEIGHT = 63
 _LEAST_CHANNELS = 32
 _HEADS = {"lm_head", "q_head"}
@@ -33,13 +33,13 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     }
     nodes, replaced, rounded = [], {}, {}
     for node in graph.node:
-        # a node is named by the modules that it is in
+        # the name of a node has the modules that it is in
         is_head = not _HEADS.isdisjoint(node.name.split("/"))
         if node.op_type != "MatMul" or node.input[1] not in weights or is_head:
             nodes.append(node)
             continue
         hidden_states, weight = node.input
-        if hidden_states not in rounded:  # one tensor may go into several products
+        if hidden_states not in rounded:  # one tensor may be in several products
             rounded[hidden_states] = f"{hidden_states}/rounded"
             nodes += _round_states(hidden_states, rounded[hidden_states])
         if weight not in replaced:
@@ -63,7 +63,7 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
 _CONSTANTS = {
     "int8/step": np.float32(1 / 127),
     "int8/least": np.float32(1e-12),  # of a scale: a position may be all zeros
-    # a cast cuts off, so the half rounds
+    # a cast truncates, so adding a half rounds
     "int8/middle_and_half": np.float32(128.5),
     "int8/middle": np.uint8(128),
 }

@@ -11,7 +11,7 @@ from modeling_hrm import HRMSolving, HRMState, check_ids
 from processing_hrm import HRMGridProcessor
 
 
-# of a processor of grids of one's own, in the manifest beside what all processors have
+# of a processor for other grids, in the manifest in addition to what all processors have
 GRID_FIELDS = ["symbols", "answer_mask", "smaller_boards"]
 
 
@@ -23,10 +23,10 @@ def is_exported(name: str) -> bool:
 def load_exported(
     folder: Path, precision: Precision = "float32", num_threads: int | None = None
 ) -> tuple["OnnxGridModel", HRMGridProcessor]:
-    """An exported model and the processor that belongs to it; arguments and errors as of [`OnnxGridModel`]."""
+    """An exported model and its processor; arguments and errors as for [`OnnxGridModel`]."""
     model = OnnxGridModel(folder, precision, num_threads)
     names = ["task", "height", "width", "box_height", "box_width", "puzzle_identifiers", *GRID_FIELDS]
-    # older manifests lack the later ones
+    # older manifests lack some of these
     fields = {name: model.manifest[name] for name in names if name in model.manifest}
     return model, HRMGridProcessor(**fields, kind=model.manifest.get("puzzle_kind"))
 
@@ -35,28 +35,28 @@ class OnnxGridModel(HRMSolving):
     """An exported grid model, with `solve` of [`HRMForGridTask`].
 
     Args:
-        folder: that `hrm-hf export MODEL --format onnx` wrote.
+        folder: written by `hrm-hf export MODEL --format onnx`.
         precision: which of its graphs.
-        num_threads: of onnxruntime; by default as many as torch takes.
+        num_threads: for onnxruntime; by default as many as torch uses.
 
     Raises:
         FileNotFoundError: if the folder lacks a file.
-        ValueError: if the manifest is of something else or has no such graph, or onnxruntime is not installed.
+        ValueError: if the manifest is for something else or has no such graph, or onnxruntime is not installed.
     """
 
     def __init__(self, folder: Path, precision: Precision = "float32", num_threads: int | None = None):
         onnxruntime = need_onnx("onnxruntime")
         if not (folder / MANIFEST).is_file():
             raise FileNotFoundError(
-                f"The folder {folder} has no {MANIFEST}, so it holds no exported model; give one that "
-                "`hrm-hf export MODEL --format onnx --out FOLDER` wrote."
+                f"The folder {folder} has no {MANIFEST}, so it is not an exported model; give a folder written by "
+                "`hrm-hf export MODEL --format onnx --out FOLDER`."
             )
         self.manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if self.manifest.get("kind") != "grid":
-            raise ValueError(f"{folder} holds a model of kind {self.manifest.get('kind')!r}; expected 'grid'.")
+            raise ValueError(f"{folder} has a model of kind {self.manifest.get('kind')!r}; expected 'grid'.")
         if precision not in self.manifest["files"]:
             raise ValueError(
-                f"{folder} has no graph of precision {precision!r}, but {', '.join(self.manifest['files'])}."
+                f"{folder} has no graph with precision {precision!r}; it has {', '.join(self.manifest['files'])}."
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads or torch.get_num_threads()
@@ -65,18 +65,18 @@ class OnnxGridModel(HRMSolving):
         )
         self.outputs = [output["name"] for output in self.manifest["outputs"]]
         halting = self.manifest["halting"]
-        # what the rule of halting and callers read of a configuration
+        # the part of a configuration that the halting rule and callers read
         self.config = SimpleNamespace(halt_max_steps=halting["max_segments"], halt_threshold=halting.get("threshold"))
 
-    device, dtype = torch.device("cpu"), torch.float32  # for a pipeline, as the two below
+    device, dtype = torch.device("cpu"), torch.float32  # for a pipeline, like the next two
     input_modalities = ("multimodal",)
 
     def can_generate(self) -> bool:
-        """No: it solves."""
+        """Always false: it solves puzzles."""
         return False
 
     def to(self, *_, **__) -> "OnnxGridModel":
-        """Itself: it runs on the CPU, whatever device its caller has."""
+        """Returns itself: it always runs on the CPU."""
         return self
 
     def first_state(self, input_ids: torch.LongTensor) -> HRMState:
@@ -100,13 +100,13 @@ class OnnxGridModel(HRMSolving):
         input_ids, cells, vocab_size = inputs["input_ids"], self.manifest["cells"], len(self.manifest["alphabet"])
         board = self.manifest["height"], self.manifest["width"]
         if input_ids.shape[1] != cells or (grid_shape is not None and tuple(grid_shape) != board):
-            given = f"{input_ids.shape[1]} cells" + (f" of a grid_shape {tuple(grid_shape)}" if grid_shape else "")
+            given = f"{input_ids.shape[1]} cells" + (f" in a grid_shape {tuple(grid_shape)}" if grid_shape else "")
             raise ValueError(f"Each puzzle has {given}; this graph is for boards of {board[0]}x{board[1]}.")
         check_ids("input_ids", input_ids.cpu(), vocab_size)
         names = {entry["name"] for entry in self.manifest["inputs"]} - {"z_H", "z_L"}
-        # every processor gives identifiers, and models without puzzle embedding look at none
+        # every processor returns identifiers, and models without puzzle embedding ignore them
         wrong = [f"{name} is missing" for name in sorted(names - inputs.keys())]
-        wrong += [f"{name} is too many" for name in sorted(inputs.keys() - names - {"puzzle_identifiers"})]
+        wrong += [f"{name} is not expected" for name in sorted(inputs.keys() - names - {"puzzle_identifiers"})]
         if wrong:
             raise ValueError(f"This model takes {', '.join(sorted(names))}; {' and '.join(wrong)}.")
 

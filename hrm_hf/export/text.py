@@ -5,8 +5,8 @@
     manifest.json      shapes, tokens, and what was checked
     tokenizer.json     of the model
 
-A client begins with a past of length 0 for the whole prompt (prefill), then gives one token and what was present as
-past (decode). Every block call of every segment has its slot, as in PyTorch; the thinking depth is that of training.
+A client starts with a past of length 0 for the whole prompt (prefill), then passes one token and the previous present
+as past (decode). Every block call of every segment has its slot, as in PyTorch; the thinking depth is as in training.
 """
 
 import shutil
@@ -25,8 +25,8 @@ from hrm_hf.utils.files import whole_folder
 from modeling_hrm import HRMForCausalLM
 
 
-NEW_TOKENS = 16  # that are generated from each prompt to compare
-MOST_LOSS = 0.02  # that int8 may cost, in nats per token
+NEW_TOKENS = 16  # generated from each prompt for the comparison
+MOST_LOSS = 0.02  # maximum loss that int8 may add, in nats per token
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class TextExport:
     """What was exported, and what was compared.
 
     Attributes:
-        model: that was exported.
+        model: the exported model.
         output: the folder.
-        files: bytes of each graph by its precision.
-        prompts: that were continued greedily, by `NEW_TOKENS` tokens each.
-        largest_difference: of the logits of float32 from those of the model, over all of these texts.
-        equal_texts: prompts that a graph continues as the model does, by precision.
+        files: bytes of each graph by precision.
+        prompts: number of prompts that were continued greedily, by `NEW_TOKENS` tokens each.
+        largest_difference: between the float32 logits and those of the model, over all of these texts.
+        equal_texts: prompts that a graph continues like the model, by precision.
         loss: of these texts, in nats per token, by precision, and `torch`.
     """
 
@@ -78,7 +78,7 @@ class TextStep(Step):
         self.outputs = {"logits": ["batch", "tokens", config.vocab_size]} | slots("present", "past + tokens")
 
     def forward(self, input_ids: torch.LongTensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Outputs in their order."""
+        """Outputs in order."""
         cache = DynamicCache()
         for slot in range(self.num_slots):
             cache.update(past[2 * slot], past[2 * slot + 1], slot)
@@ -96,7 +96,7 @@ class TextStep(Step):
         return torch.ones(2, 3, dtype=torch.long), *self.past(2, 4)
 
     def past(self, batch_size: int, length: int) -> list[torch.Tensor]:
-        """Keys and values of zeros in every slot."""
+        """Zero keys and values in every slot."""
         config = self.model.config
         shape = (batch_size, config.num_attention_heads, length, config.head_dim)
         return [torch.zeros(shape) for _ in range(2 * self.num_slots)]
@@ -110,20 +110,20 @@ def export_text_onnx(
     Args:
         model: a model folder, or a model on the Hub.
         output: the folder to write.
-        overwrite: whether such a folder that is there may be replaced.
-        int8: whether to write the graph with int8 weights too.
-        num_prompts: random prompts that are continued to compare.
+        overwrite: whether an existing folder of an exported model may be replaced.
+        int8: whether to also write the graph with int8 weights.
+        num_prompts: number of random prompts to continue for the comparison.
 
     Raises:
         FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
         ValueError: if onnx and onnxruntime are not installed, there is no prompt, or the model is of another family.
-        RuntimeError: if a written graph does not do what the model does.
+        RuntimeError: if a graph does not agree with the model.
     """
     check_request(output, overwrite, num_prompts, "num_prompts")
     text_model, tokenizer = load_causal_lm(model)
     config = text_model.config
     if config.model_type != "hrm":
-        raise ValueError(f"{model} has model_type {config.model_type!r}; only 'hrm' is exported here.")
+        raise ValueError(f"{model} has model_type {config.model_type!r}; only 'hrm' can be exported.")
     step = TextStep(as_traced(text_model))
     precisions = ["float32", "int8"] if int8 else ["float32"]
     description = {
@@ -147,11 +147,11 @@ def export_text_onnx(
 
 
 class OnnxTextModel:
-    """A written graph, and its cache: one call is a prefill, or a decode if there was one before.
+    """A written graph and its cache: the first call is a prefill, later ones are decodes.
 
     Args:
         file: of the graph.
-        step: that it is of.
+        step: of the graph.
     """
 
     def __init__(self, file: Path, step: TextStep):
@@ -161,7 +161,7 @@ class OnnxTextModel:
         self.past: list[np.ndarray] | None = None
 
     def __call__(self, input_ids: np.ndarray) -> np.ndarray:
-        """Logits `(batch, tokens, vocab_size)` of tokens `(batch, tokens)` after those of the calls before."""
+        """Logits `(batch, tokens, vocab_size)` of tokens `(batch, tokens)` after those of earlier calls."""
         if self.past is None:
             self.past = [past.numpy() for past in self.step.past(len(input_ids), 0)]
         inputs = dict(zip(self.step.inputs, [input_ids, *self.past], strict=True))
@@ -175,7 +175,7 @@ def _compare(step: TextStep, folder: Path, precisions: list[str], num_prompts: i
     length = min(16, model.config.max_position_embeddings // 2)
     new_tokens = min(NEW_TOKENS, model.config.max_position_embeddings - length)
     prompts = torch.randint(model.config.vocab_size, (num_prompts, length), generator=generator)
-    # no token ends a text here, so that all are equally long
+    # no token ends a text here, so all are equally long
     wanted = model.generate(
         prompts,
         attention_mask=torch.ones_like(prompts),
@@ -208,12 +208,12 @@ def _compare(step: TextStep, folder: Path, precisions: list[str], num_prompts: i
     scale = max(1.0, float(logits["torch"].abs().max()))
     if largest > TOLERANCE * scale or loss["float32"] - loss["torch"] > TOLERANCE:
         raise RuntimeError(
-            f"The logits of the float32 graph differ by {largest:.2g} from those of the model, whose largest is "
-            f"{scale:.3g}; {TOLERANCE} of that is allowed."
+            f"The logits of the float32 graph differ by {largest:.2g} from those of the model; allowed is {TOLERANCE} "
+            f"of the largest, {scale:.3g}."
         )
     if "int8" in loss and loss["int8"] - loss["torch"] > MOST_LOSS:
         raise RuntimeError(
-            f"The int8 graph has a loss of {loss['int8']:.4f} on texts of the model, which has {loss['torch']:.4f}; "
+            f"The int8 graph has a loss of {loss['int8']:.4f} on texts of the model, the model {loss['torch']:.4f}; "
             "export it without int8."
         )
     return {"prompts": num_prompts, "largest_difference": largest, "equal_texts": equal, "loss": loss}

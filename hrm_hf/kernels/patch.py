@@ -1,4 +1,4 @@
-"""Put the fused kernels to work in a model: bound methods in place of the forward of attention and SwiGLU."""
+"""Use the fused kernels in a model: bound methods instead of the forward of attention and SwiGLU."""
 
 from types import MethodType
 
@@ -13,14 +13,14 @@ from modeling_hrm import HRMMLP, HRMAttention, HRMBlock
 
 
 SILU = type(ACT2FN["silu"])
-# on import, because torch.compile cannot look at the environment; in the interpreter kernels run on the CPU
+# on import, because torch.compile cannot read the environment; in the interpreter kernels run on the CPU
 DEVICE_TYPE = "cpu" if triton.knobs.runtime.interpret else "cuda"
 
 
 def use_fused_kernels(model: nn.Module, swiglu: bool = True):
-    """Let the blocks of a model use `rope_attention`, `swiglu_matmul` and `swiglu_mlp` wherever these apply.
+    """Let the blocks of a model use `rope_attention`, `swiglu_matmul` and `swiglu_mlp` where they apply.
 
-    Before torch.compile. Weights, their names and what is saved stay as they are. A call uses
+    Call it before torch.compile. Weights, their names and saved files do not change. A call uses
 
     - `rope_attention` on a GPU in bfloat16 (hidden states or autocast), in a bidirectional model, over at most 128
       positions with heads of 32 or 64, without mask, cache, stopped positions, `output_attentions` or position
@@ -28,12 +28,12 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
     - `swiglu_mlp`, or without gradient `swiglu_matmul`, on a GPU of the Hopper generation or later in bfloat16, with
       silu, a hidden size that is a multiple of 64 and an intermediate size that is a multiple of 128;
 
-    and otherwise the forward of its class. Which of them is seen from shapes and settings alone, so torch.compile
-    decides it once and breaks no graph.
+    and otherwise the forward of its class. The choice depends only on shapes and settings, so torch.compile makes it
+    once, without graph breaks.
 
     Args:
         model (`nn.Module`): changed in place.
-        swiglu (`bool`, defaults to `True`): `False` leaves the SwiGLU as it is.
+        swiglu (`bool`, defaults to `True`): `False` does not change the SwiGLU.
 
     Raises:
         ValueError: if the model has no `HRMBlock` (for instance because its code came from the Hub).
@@ -41,8 +41,8 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
     blocks = [module for module in model.modules() if isinstance(module, HRMBlock)]
     if not blocks:
         raise ValueError(
-            f"{type(model).__name__} has no HRMBlock of modeling_hrm.py to use the fused kernels in; build or load "
-            "the model with the classes of this package instead of remote code."
+            f"{type(model).__name__} has no HRMBlock of modeling_hrm.py in which to use the fused kernels; build or "
+            "load the model with the classes of this package instead of remote code."
         )
     # without a copy engine Triton loads tiles one by one, slower than the layers of PyTorch
     has_copy_engine = not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] >= 9
@@ -54,7 +54,7 @@ def use_fused_kernels(model: nn.Module, swiglu: bool = True):
 
 
 def _computes_in_bfloat16(hidden_states: torch.Tensor) -> bool:
-    """Whether the linear layers return bfloat16, on a device that Triton runs on."""
+    """Whether the linear layers return bfloat16, on a device supported by Triton."""
     if hidden_states.device.type != DEVICE_TYPE:
         return False
     if torch.is_autocast_enabled(DEVICE_TYPE):

@@ -1,18 +1,18 @@
 """Attention over short sequences with rotary positions, from the packed projection to the packed gradient.
 
-Plain PyTorch reads and writes query and key once more to rotate them, and backward once more again to undo that and to
-copy three gradients into the one of the projection. Here one program does all of it for one head of one sequence:
+Plain PyTorch reads and writes query and key an extra time to rotate them, and again in the backward pass to undo this
+and to copy three gradients into that of the projection. Here one program does everything for one head of a sequence:
 
 forward     reads its part of `qkv`, rotates in registers, writes its part of the output
 backward    recomputes the softmax weights from the saved logsumexp and writes its part of the gradient of `qkv`
 
 Notable choices:
 - At most 128 positions, so keys and values of a head stay on chip: no running maximum, no atomics, no second pass.
-- Keys come as 64 and a rest of 16, 32 or 64 (blocks are powers of 2): 82 positions cost 96 columns instead of 128.
-- Offsets of positions are added on the way, too: a sum outside would read and write all of `qkv` once more.
-- A rotated vector is kept as two halves, because that is how half-split RoPE mixes them: query times key is the sum
-  of two products with half the depth, and no half ever has to be moved.
-- Rotation, softmax and sums in float32; what enters a product is in bfloat16, rounded where the model rounds it.
+- Keys are split into 64 and a rest of 16, 32 or 64 (blocks are powers of 2): 82 positions cost 96 columns, not 128.
+- Position offsets are added in the kernel too: a separate sum would read and write all of `qkv` once more.
+- A rotated vector is kept as two halves, as half-split RoPE mixes them: query times key is the sum of two products
+  with half the depth, and no half has to be moved.
+- Rotation, softmax and sums are in float32; inputs of products are in bfloat16, rounded where the model rounds them.
 """
 
 import torch
@@ -48,9 +48,9 @@ def _load_vectors(
     base, offsets, cos, sin, rows, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr, MOVE: tl.constexpr,
     ROTATE: tl.constexpr,
 ):  # fmt: skip
-    """Query or key at some positions, moved by its offsets and rotated; 0 from position S on.
+    """Query or key at some positions, with offsets added and rotated; 0 from position S on.
 
-    Its halves, each `(rows, D / 2)`, if it is rotated, else the whole of it, `(rows, D)`, twice.
+    Returns its halves, each `(rows, D / 2)`, if rotated, otherwise all of it, `(rows, D)`, twice.
     """
     OFFSETS_ROW: tl.constexpr = ROW // 3 * 2
     if ROTATE:
@@ -73,7 +73,7 @@ def _load_vectors(
 def _store_gradient(
     base, cos, sin, rows, x, y, ROW: tl.constexpr, S: tl.constexpr, D: tl.constexpr, ROTATE: tl.constexpr
 ):
-    """Store the gradient before the rotation, given the one after it; parts as of `_load_vectors`, in float32."""
+    """Store the gradient before the rotation, given the one after it; parts as in `_load_vectors`, in float32."""
     inside = rows[:, None] < S
     if ROTATE:
         columns = tl.arange(0, D // 2)[None, :]
@@ -121,7 +121,7 @@ def _forward_kernel(
     SAVE_LOGSUMEXP: tl.constexpr,
     BLOCK_Q: tl.constexpr,
 ):
-    # heads of one sequence follow one another: they share the lines of memory and the angles
+    # heads of one sequence follow each other: they share cache lines and angles
     sequence, head = tl.program_id(0) // H, tl.program_id(0) % H
     ROW: tl.constexpr = 3 * H * D
     query = qkv + sequence.to(tl.int64) * (S * ROW) + head * D
@@ -226,8 +226,8 @@ def _configurations(*choices: tuple[dict, dict]) -> list[triton.Config]:
     return configs[:1] if triton.knobs.runtime.interpret else configs
 
 
-# Compiled for an H100 with 82 positions of 64: 100 registers forward. Backward wants 220, which leaves room for one
-# program on a multiprocessor; at 128 two fit and one computes while the other waits for memory, for a few spills.
+# Compiled for an H100 with 82 positions of 64: 100 registers forward. Backward needs 220, so one program fits on a
+# multiprocessor; with 128, two fit and one computes while the other waits for memory, at the cost of a few spills.
 _forward = triton.autotune(
     _configurations(
         ({"BLOCK_Q": 64}, {"num_warps": 4, "num_stages": 1}),
@@ -275,7 +275,7 @@ def _rope_attention(qkv, offsets, cos, sin, num_heads, save_logsumexp):
         S=length,
         H=num_heads,
         D=head_dim,
-        # without keys beyond the first 64 a block of 16 that are all masked
+        # without keys beyond the first 64, a block of 16 that is fully masked
         LAST_KEYS=max(16, triton.next_power_of_2(length - FIRST_KEYS.value)),
         MOVE=offsets is not None,
         ROTATE=cos is not None,
@@ -330,7 +330,7 @@ def _(d_out, qkv, offsets, cos, sin, out, logsumexp, num_heads):
 
 
 def _or_any(qkv: torch.Tensor, *tensors: torch.Tensor | None) -> list[torch.Tensor]:
-    """Tensors to point a kernel to, which does not look at those that are `None`."""
+    """Tensors for a kernel; it does not read those that are `None`."""
     return [qkv if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
@@ -342,7 +342,7 @@ def _save_for_backward(ctx, inputs, output):
 
 def _differentiate(ctx, d_out, _):
     if not ctx.has_logsumexp:
-        raise RuntimeError("This rope_attention was called with save_logsumexp=False, so it has no gradient to give.")
+        raise RuntimeError("This rope_attention was called with save_logsumexp=False, so it has no gradient.")
     qkv, offsets, cos, sin, out, logsumexp = ctx.saved_tensors
     d_qkv = torch.ops.hrm_hf.rope_attention_backward(d_out, qkv, offsets, cos, sin, out, logsumexp, ctx.num_heads)
     d_offsets = None
@@ -384,7 +384,7 @@ def rope_attention(
     length, width = qkv.shape[-2:]
     if qkv.dim() != 3 or width % (3 * num_heads) or width // 3 // num_heads not in HEAD_DIMS:
         raise ValueError(
-            f"qkv has the shape {tuple(qkv.shape)}, but {num_heads} heads want (batch, positions, "
+            f"qkv has the shape {tuple(qkv.shape)}, but {num_heads} heads need (batch, positions, "
             f"3 * {num_heads} * D) with D 32 or 64."
         )
     if length > MAX_POSITIONS or qkv.dtype != torch.bfloat16:

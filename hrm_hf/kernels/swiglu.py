@@ -1,15 +1,15 @@
-"""SwiGLU in Triton: its two products never leave the chip unless a backward pass wants them.
+"""SwiGLU in Triton: its two products never leave the chip unless a backward pass needs them.
 
 swiglu_matmul  `silu(x @ gate.T) * (x @ up.T)` in one kernel, for calls without gradient
-swiglu_mlp     the whole feed-forward layer with its gradient: forward, one kernel makes the products and what lies
-               between them; backward, one goes from the gradient of the output to those of both products
+swiglu_mlp     the whole feed-forward layer with its gradient: one kernel for the products and the activation in the
+               forward pass, one from the gradient of the output to those of both products in the backward pass
 
 Notable choices:
-- Gate and up are one product: blocks of 64 of their rows alternate, so that a tile has a part of each, in registers.
-- Forward is persistent: a program takes tile after tile and loads the next while it still writes the last. Operands
-  come by the copy engine of Hopper (TMA).
-- The products stay in float32 until a result is rounded to bfloat16; the unfused model rounds gate, up, silu(gate) and
-  the gradient of the layer between, too, so the two differ by a few roundings and this one is the closer to exact.
+- Gate and up are one product: blocks of 64 of their rows alternate, so that a tile has part of each in registers.
+- Forward is persistent: a program processes tile after tile and loads the next while it writes the last. Operands are
+  loaded by the copy engine of Hopper (TMA).
+- The products stay in float32 until a result is rounded to bfloat16; the unfused model also rounds gate, up,
+  silu(gate) and the gradient in between, so the two differ by a few roundings, and this one is more exact.
 """
 
 import functools
@@ -20,7 +20,7 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 
-ALTERNATE = 64  # rows of gate, then as many of up
+ALTERNATE = 64  # rows of gate, then the same number of up
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ ALTERNATE = 64  # rows of gate, then as many of up
 
 @triton.jit
 def _place_of(tile, num_m, num_n: tl.constexpr):
-    """Row and column of a tile: tiles of one time share GROUP_M blocks of rows and few of columns in the L2 cache."""
+    """Row and column of a tile: concurrent tiles share GROUP_M row blocks and few column blocks in the L2 cache."""
     GROUP_M: tl.constexpr = 8
     group = tile // (GROUP_M * num_n)
     group_m = min(num_m - group * GROUP_M, GROUP_M)
@@ -118,9 +118,9 @@ def _configuration(m: int, n: int, warps: int, stages: int, set_blocks, **more: 
     return triton.Config(blocks | more, num_warps=warps, num_stages=stages, pre_hook=set_blocks)
 
 
-# What the autotuner measures, once for each key; the interpreter takes the first. With 8 warps one program has a
-# multiprocessor of an H100 for itself, with 4 warps two share it. There, of 62,976 tokens with K 512 and N 1536, the
-# first takes 0.309 ms and the second 0.351, with SAVE 0.431 and 0.412.
+# The autotuner measures these once for each key; the interpreter takes the first. With 8 warps one program uses a
+# multiprocessor of an H100, with 4 warps two share it. There, for 62,976 tokens with K 512 and N 1536, the first takes
+# 0.309 ms and the second 0.351, with SAVE 0.431 and 0.412.
 _FORWARD = [
     _configuration(128, 128, 8, 3, _set_forward_blocks, PROGRAMS_EACH=1),
     _configuration(128, 64, 4, 3, _set_forward_blocks, PROGRAMS_EACH=2),
@@ -151,7 +151,7 @@ def _described(tensor: torch.Tensor) -> TensorDescriptor:
 
 
 def _alternate(weight: torch.Tensor) -> torch.Tensor:
-    """The rows of gate and up in blocks that alternate; torch.compile can join this to the cast before it."""
+    """The rows of gate and up in alternating blocks; torch.compile can fuse this with the cast before it."""
     blocks = weight.view(2, weight.shape[0] // 2 // ALTERNATE, ALTERNATE, weight.shape[1])
     return blocks.transpose(0, 1).reshape(weight.shape)
 
@@ -177,7 +177,7 @@ def _run_forward(x: torch.Tensor, blocks: torch.Tensor, save: bool) -> tuple[tor
 
 
 def _empty_results(x: torch.Tensor, blocks: torch.Tensor, save: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Room for `silu(gate) * up`, and for the products if they are saved."""
+    """Empty tensors for `silu(gate) * up`, and for the products if they are saved."""
     tokens = x.shape[0]
     return x.new_empty(tokens, blocks.shape[0] // 2), x.new_empty(tokens, blocks.shape[0]) if save else x.new_empty(0)
 
@@ -279,7 +279,7 @@ def swiglu_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         `torch.Bfloat16Tensor` of shape `(tokens, intermediate)`.
 
     Raises:
-        ValueError: if the shapes or dtypes are not as above, or a gradient is asked for.
+        ValueError: if the shapes or dtypes are not as above, or a gradient is needed.
     """
     _check(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
@@ -290,8 +290,8 @@ def swiglu_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def swiglu_mlp(x: torch.Tensor, weight: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
     """`(silu(x @ gate.T) * (x @ up.T)) @ down.T`, with gradients of all three arguments.
 
-    Keeps for the backward pass the products with gate and up and what goes into the last product, `6 * intermediate`
-    bytes a token: a third more than layers that compute the latter again.
+    For the backward pass it keeps the products with gate and up and the input of the last product, `6 * intermediate`
+    bytes per token: a third more than layers that recompute the latter.
 
     Args:
         x (`torch.Bfloat16Tensor` of shape `(tokens, hidden)`): hidden a multiple of 64.

@@ -1,16 +1,16 @@
 """Checkpoint folders of the original codes of HRM (sapientinc/HRM) and TRM (SamsungSAILMontreal/TinyRecursiveModels):
 reading, checking, writing.
 
-step_N or checkpoint   a state dict; keys are `_orig_mod.model.inner.` and the name, or lack some of the prefix
+step_N or checkpoint   a state dict; keys are `_orig_mod.model.inner.` and the name, or lack part of the prefix
 all_config.yaml        every option of the run; `arch` is the architecture
-dataset.json           optional: sizes of the data set, as the original's data folders have it
+dataset.json           optional: sizes of the data set, as in the original's data folders
 identifiers.json       optional: names of the puzzle identifiers, by number
 
-Which of the two models it is, and sizes, come from the tensors: HRM has two networks, H_level and L_level, and TRM has
-L_level alone. What else the architecture is (`Settings`) stands in all_config.yaml, or is asked for.
+The tensors tell which of the two models it is, and its sizes: HRM has two networks, H_level and L_level, and TRM has
+only L_level. The rest of the architecture (`Settings`) is in all_config.yaml, or has to be given.
 
-TRM's halting head has two outputs, of which it uses the first alone (`no_ACT_continue`); the second is not kept, and
-written as it is initialized.
+TRM's halting head has two outputs, but only the first is used (`no_ACT_continue`); the second is not kept, and is
+written with its initial values.
 """
 
 import json
@@ -33,7 +33,7 @@ from hrm_hf.puzzles.arc.plans import BLANK_NAME, parse_plan
 from modeling_hrm import HRMForGridTask
 
 
-# repositories of the authors, and the task of each
+# repositories of the authors, and the kind of puzzle of each
 OFFICIAL = {
     "sapientinc/HRM-checkpoint-sudoku-extreme": "sudoku",
     "sapientinc/HRM-checkpoint-maze-30x30-hard": "maze",
@@ -42,15 +42,15 @@ OFFICIAL = {
 
 Family = Literal["HRM", "TRM"]
 
-# the class that all_config.yaml names: HRM's whatever the module it is in, TRM's in this one, because the hybrids
-# trm_hier6 and trm_singlez have a class of the same name
+# the class named in all_config.yaml: HRM's in any module, TRM's only in this one, because the hybrids trm_hier6 and
+# trm_singlez have a class of the same name
 _CLASSES: dict[str, Family] = {"HierarchicalReasoningModel_ACTV1": "HRM", "TinyRecursiveReasoningModel_ACTV1": "TRM"}
 _TRM_MODULE = "trm"
 _ARCH_NAMES: dict[Family, str] = {
     "HRM": "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1",
     "TRM": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
 }
-# prefix of the original's parameter names, in the order in which wrappers were put on
+# prefixes of the original's parameter names, outermost wrapper first
 _PREFIXES = ("_orig_mod.", "model.", "inner.")
 _RENAMES = {
     "H_init": "model.H_init",
@@ -64,19 +64,19 @@ _RENAMES = {
 }
 _RENAMES_BACK = {ours: original for original, ours in _RENAMES.items()}
 _OPTIONAL = {"embed_pos.embedding_weight", "puzzle_emb.weights"}
-# no parameters of the original but buffers, which an average of the parameters (EMA) lacks
+# buffers of the original, not parameters; an average of the parameters (EMA) lacks them
 _BUFFERS = {"H_init", "L_init", "puzzle_emb.weights"}
 _LAYER = re.compile(r"(H|L)_level\.layers\.(\d+)\.(.+)")
 _ATTENTION = ("self_attn.qkv_proj.weight", "self_attn.o_proj.weight")
 _TOKEN_MIXER = ("mlp_t.gate_up_proj.weight", "mlp_t.down_proj.weight")
 _MLP = ("mlp.gate_up_proj.weight", "mlp.down_proj.weight")
-# of the halting head of TRM, whose second output starts like this and stays so
+# initial bias of TRM's halting head; its unused second output keeps it
 _UNUSED_BIAS = -5.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the tensors do not tell of the architecture, under the names of all_config.yaml; `None`: not known."""
+    """What the tensors do not tell about the architecture, with the names of all_config.yaml; `None`: not known."""
 
     num_heads: int | None = None
     H_cycles: int | None = None
@@ -108,7 +108,7 @@ class Sizes:
 
     @property
     def mlp_t(self) -> bool:
-        """Whether a SwiGLU mixes positions in place of attention."""
+        """Whether a SwiGLU mixes positions instead of attention."""
         return self.token_mixer_intermediate_size is not None
 
     @property
@@ -119,13 +119,13 @@ class Sizes:
 
 @dataclass(frozen=True)
 class OriginalCheckpoint:
-    """A checkpoint that has been read and checked.
+    """A checkpoint that was read and checked.
 
     Attributes:
         path: of the state dict.
         tensors: by name, without prefix.
-        sizes: what they tell.
-        arch: `arch` of all_config.yaml; what is not in it was asked for or is the published code's default.
+        sizes: from the tensors.
+        arch: `arch` of all_config.yaml; missing entries were given or are defaults of the published code.
         dataset: contents of dataset.json, `{}` if there is none.
         identifiers: names of the puzzle identifiers by number, `None` if there is no identifiers.json.
     """
@@ -139,7 +139,7 @@ class OriginalCheckpoint:
 
     @property
     def seq_len(self) -> int | None:
-        """Tokens of a sequence, `None` if nothing tells."""
+        """Tokens of a sequence, `None` if unknown."""
         return _seq_len(self.sizes, self.arch["puzzle_emb_len"]) or self.dataset.get("seq_len")
 
     @property
@@ -181,7 +181,7 @@ class OriginalCheckpoint:
         """The model in float32, in evaluation mode, for sequences of `seq_len` tokens.
 
         Raises:
-            ValueError: if a tensor has another shape than the rest of the checkpoint asks for.
+            ValueError: if a tensor has a shape that does not fit the rest of the checkpoint.
         """
         model, family = HRMForGridTask(self.config(seq_len)), self.sizes.family
         converted = {
@@ -191,17 +191,17 @@ class OriginalCheckpoint:
             if converted[key].shape != expected.shape:
                 raise ValueError(
                     f"{original_key(key, family)} has the shape {tuple(converted[key].shape)} in {self.path}, but its "
-                    f"other tensors and its configuration ask for {tuple(expected.shape)}."
+                    f"other tensors and its configuration require {tuple(expected.shape)}."
                 )
         model.load_state_dict(converted)
         return model.eval()
 
     def used_part(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """What of a tensor the original uses: of a halting head perhaps the first output only."""
+        """The part of a tensor that the original uses: of a halting head perhaps only the first output."""
         return tensor[:1] if self.has_lean_halting and name.startswith("q_head.") else tensor
 
     def without_puzzle_embeddings(self) -> "OriginalCheckpoint":
-        """The same with the row of the blank identifier alone, and no names.
+        """The same with only the row of the blank identifier, and no names.
 
         Raises:
             ValueError: if there are no other rows.
@@ -209,7 +209,7 @@ class OriginalCheckpoint:
         if self.sizes.num_puzzle_identifiers in (None, 1):
             raise ValueError(
                 f"{self.path} has {'no' if self.sizes.num_puzzle_identifiers is None else 'one'} puzzle embedding, so "
-                "there is nothing that --drop-puzzle-embeddings could leave out."
+                "there is nothing to drop; leave out --drop-puzzle-embeddings."
             )
         blank_row = self.tensors["puzzle_emb.weights"][:1].clone()
         return replace(
@@ -220,7 +220,7 @@ class OriginalCheckpoint:
         )
 
     def with_rounded_puzzle_embeddings(self, dtype: torch.dtype) -> "OriginalCheckpoint":
-        """The same with puzzle embeddings that `dtype` holds exactly.
+        """The same with puzzle embeddings rounded to `dtype`.
 
         Raises:
             ValueError: if there are none, or one is too large for `dtype`.
@@ -241,17 +241,17 @@ class OriginalCheckpoint:
 
 
 def rename_original_key(key: str, family: Family = "HRM") -> str:
-    """Name here of a parameter of the original, with or without its wrappers' prefixes.
+    """Our name for a parameter of the original, given with or without the prefixes of wrappers.
 
     Raises:
-        ValueError: if the name is not one of the original model's.
+        ValueError: if the original model has no such parameter.
     """
     name = _without_prefix(key)
     if name in _RENAMES:
         return _RENAMES[name]
     layer = _LAYER.fullmatch(name)
     if layer and layer[3] in _layer_weights(family):
-        # the one network of TRM, which is named after L there, plays both modules
+        # the one network of TRM, named L there, plays both modules
         module = "H" if family == "TRM" else layer[1]
         return f"model.{module}_module.layers.{layer[2]}.{layer[3].replace('mlp_t.', 'token_mixer.')}"
     raise ValueError(f"{key!r} is not a parameter of the original {family} (ACT version 1); is this its checkpoint?")
@@ -298,22 +298,22 @@ def find_checkpoint(checkpoint: str, revision: str | None = None) -> Path:
     Raises:
         FileNotFoundError: if there is none.
         ValueError: if a folder has several and it is not clear which is meant.
-        OSError: if the Hub does not give it.
+        OSError: if the Hub does not provide it.
     """
     path = Path(checkpoint).expanduser()
     is_here = path.exists() or path.is_absolute() or checkpoint.startswith(".") or checkpoint.count("/") != 1
     if is_here and revision is not None:
         raise ValueError(
-            f"--revision {revision} is for repositories on the Hub, but {checkpoint} is none; leave it out."
+            f"--revision {revision} is for repositories on the Hub, but {checkpoint} is not one; leave it out."
         )
     if not is_here:
-        with hub_errors(f"give {checkpoint}"):
+        with hub_errors(f"provide {checkpoint}"):
             path = Path(
                 snapshot_download(
                     checkpoint,
                     revision=revision,
                     allow_patterns=["checkpoint", "step_*", "all_config.yaml", "dataset.json", "identifiers.json"],
-                    ignore_patterns=["*_all_preds*"],  # what an evaluation of the original predicts: gigabytes
+                    ignore_patterns=["*_all_preds*"],  # predictions from an evaluation of the original: gigabytes
                 )
             )
     if path.is_file():
@@ -322,32 +322,32 @@ def find_checkpoint(checkpoint: str, revision: str | None = None) -> Path:
         raise FileNotFoundError(
             f"There is no {checkpoint}; give a checkpoint file, its folder, or a repository on the Hub as owner/name."
         )
-    # of a repository without any of these files there is no folder
+    # the folder does not exist if the repository has none of these files
     steps = [file for file in path.glob("*") if re.fullmatch(r"step_\d+", file.name) and file.is_file()]
     newest = max(steps, key=lambda file: int(file.name.removeprefix("step_")), default=None)
     plain = path / "checkpoint"
     if newest and plain.is_file():
         raise ValueError(f"{checkpoint} has both {newest.name} and checkpoint; give the file that you want.")
     if not newest and not plain.is_file():
-        raise FileNotFoundError(f"{checkpoint} has no file step_N and none named checkpoint; give the file itself.")
+        raise FileNotFoundError(f"{checkpoint} has no file named step_N or checkpoint; give the file itself.")
     return newest or plain
 
 
 def read_checkpoint(
     path: Path, settings: Settings | None = None, identifiers: Path | None = None
 ) -> OriginalCheckpoint:
-    """Read a checkpoint and what lies beside it, and check that the parts belong together.
+    """Read a checkpoint and the files next to it, and check that they belong together.
 
     Args:
         path: the state dict.
-        settings: what to take if there is no all_config.yaml; must not contradict it.
+        settings: used if there is no all_config.yaml; must not contradict it.
         identifiers: folder with an identifiers.json, or of an ARC data set of `dataset_scripts/`; by default that of
             the checkpoint, if it has one.
 
     Raises:
-        FileNotFoundError: if `path` is not there, or `identifiers` is no such folder.
-        ValueError: if a file is none of the original HRM's or TRM's, parameters are missing or unknown, files
-            contradict each other, or something must be asked for.
+        FileNotFoundError: if `path` does not exist, or `identifiers` is not such a folder.
+        ValueError: if a file is not from the original HRM or TRM, parameters are missing or unknown, files contradict
+            each other, or a setting is needed.
     """
     settings = settings or Settings()
     all_config = path.with_name("all_config.yaml")
@@ -379,9 +379,9 @@ def read_checkpoint(
 
 
 def _identifier_names(folder: Path) -> list[str]:
-    """Names of the puzzle identifiers, by number, of a data set in the form of the original code or in ours."""
+    """Names of the puzzle identifiers, by number, of a data set in the format of the original code or ours."""
     if not any(folder.glob("data/tasks-*.parquet")):
-        # TRM writes them with other signs than HRM and our data sets
+        # TRM writes them with other separators than HRM and our data sets
         return [parse_plan(name).name for name in read_identifiers(folder)]
     from hrm_hf.puzzles.arc.puzzles import SPLITS, load_arc_tasks, load_plans, puzzle_names
 
@@ -392,28 +392,28 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint file by name, without prefix. Nothing in the file is run.
 
     Raises:
-        ValueError: if the file has something else than tensors in it, is damaged, or has a name twice.
+        ValueError: if the file contains anything but tensors, is damaged, or has a name twice.
     """
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        # torch's own message says how to run such a file all the same, which nobody should
+        # torch's own message says how to run such a file anyway, which nobody should
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         if code:
-            what = f"has more in it than tensors: loading it would call {code[1]}"
+            what = f"contains more than tensors: loading it would call {code[1]}"
         else:
-            what = "is no checkpoint of torch, damaged, or has more in it than tensors"
+            what = "is not a torch checkpoint, is damaged, or contains more than tensors"
         raise ValueError(
-            f"{path} {what}; it is refused and nothing in it was run, so give the state dict that the original wrote."
+            f"{path} {what}; it is refused and nothing in it was run; give the state dict written by the original."
         ) from error
     if not isinstance(state_dict, dict) or not state_dict:
-        raise ValueError(f"{path} holds no state dict but a {type(state_dict).__name__}; give a checkpoint file.")
+        raise ValueError(f"{path} is not a state dict but a {type(state_dict).__name__}; give a checkpoint file.")
     tensors = {}
     for key, tensor in state_dict.items():
         if not isinstance(key, str) or not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
-            raise ValueError(f"{path} has {key!r}, which is no weight; give a checkpoint that is a state dict.")
+            raise ValueError(f"{path} has {key!r}, which is not a weight; give a checkpoint that is a state dict.")
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{key} in {path} has values that are no finite numbers; that training has failed.")
+            raise ValueError(f"{key} in {path} has values that are not finite; that training failed.")
         if _without_prefix(key) in tensors:
             raise ValueError(f"{path} has {_without_prefix(key)} twice, with different prefixes.")
         tensors[_without_prefix(key)] = tensor
@@ -424,7 +424,7 @@ def read_arch(path: Path) -> dict[str, Any]:
     """`arch` of an all_config.yaml.
 
     Raises:
-        ValueError: if the file is no YAML, or that of another project or another model.
+        ValueError: if the file is not YAML, or is from another project or for another model.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -434,12 +434,12 @@ def read_arch(path: Path) -> dict[str, Any]:
     name = arch.get("name") if isinstance(arch, dict) else None
     if not isinstance(name, str) or "@" not in name:
         raise ValueError(
-            f"{path} is not of the original HRM or TRM: it has no arch.name that ends in @{' or @'.join(_CLASSES)}; "
+            f"{path} is not from the original HRM or TRM: it has no arch.name that ends in @{' or @'.join(_CLASSES)}; "
             "give the all_config.yaml of the run that made the checkpoint."
         )
     module, _, class_name = name.partition("@")
     if class_name not in _CLASSES:
-        raise ValueError(f"{path} is of the model {class_name}; only {' and '.join(_CLASSES)} can be converted.")
+        raise ValueError(f"{path} is for the model {class_name}; only {' and '.join(_CLASSES)} can be converted.")
     module = module.rpartition(".")[2]
     if _CLASSES[class_name] == "TRM" and module != _TRM_MODULE:
         raise ValueError(_is_a_hybrid(path, module))
@@ -460,15 +460,15 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
 
 
 def _family(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any] | None) -> Family:
-    """Which model a checkpoint is of; a `ValueError` if it is a hybrid, or all_config.yaml is of another."""
+    """Which model a checkpoint is; a `ValueError` if it is a hybrid, or all_config.yaml is for another model."""
     has_low, has_high = (any(name.startswith(f"{module}_level.") for name in tensors) for module in "LH")
     family: Family = "TRM" if has_low and not has_high else "HRM"
     said = family if arch is None else _CLASSES[arch["name"].partition("@")[2]]
     if said != family:
         has = {"HRM": "two networks, H_level and L_level, as HRM", "TRM": "one network, L_level, as TRM"}
         raise ValueError(
-            f"{path.with_name('all_config.yaml')} is of {said}, but {path} has {has[family]}; give the files of one "
-            "and the same run."
+            f"{path.with_name('all_config.yaml')} is for {said}, but {path} has {has[family]}; give files of the same "
+            "run."
         )
     if family == "TRM":
         if any(re.fullmatch(r"L\d_init", name) for name in tensors):
@@ -483,11 +483,11 @@ def _is_a_hybrid(path: Path, module: str) -> str:
         "trm_hier6": ", which has six low-level states",
         "trm_singlez": ", which has a single state",
     }.get(module, "")
-    return f"{path} is of the TRM variant {module}{about}; only recursive_reasoning.trm can be converted."
+    return f"{path} is the TRM variant {module}{about}; only recursive_reasoning.trm can be converted."
 
 
 def _check_names(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, Any], family: Family) -> None:
-    """Raise a `ValueError` that names the parameters that are missing, or that are too many."""
+    """Raise a `ValueError` that names missing or unknown parameters."""
     layers = dict.fromkeys("L" if family == "TRM" else "HL", 1)
     mlp_t = family == "TRM" and any(".mlp_t." in name for name in tensors)
     weights = (_TOKEN_MIXER if mlp_t else _ATTENTION) + _MLP
@@ -512,11 +512,11 @@ def _check_names(path: Path, tensors: dict[str, torch.Tensor], arch: dict[str, A
     missing = sorted(wanted - tensors.keys())
     if missing and {"H_init", "L_init"} <= set(missing) <= _BUFFERS:
         raise ValueError(
-            f"{path} lacks {_listed(missing)}, which are no parameters but buffers: it is an average of the "
-            f"parameters (EMA) alone; give the checkpoint step_N that the original {family} saved, which has both."
+            f"{path} lacks {_listed(missing)}, which are not parameters but buffers: it has only an average of the "
+            f"parameters (EMA); give the checkpoint step_N saved by the original {family}, which has both."
         )
     if missing:
-        raise ValueError(f"{path} lacks {_listed(missing)}; it is no whole checkpoint of the original {family}.")
+        raise ValueError(f"{path} lacks {_listed(missing)}; it is not a full checkpoint of the original {family}.")
 
 
 def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor], family: Family) -> Sizes:
@@ -544,7 +544,7 @@ def _infer_sizes(path: Path, tensors: dict[str, torch.Tensor], family: Family) -
 
 
 def _seq_len(sizes: Sizes, puzzle_emb_len: int) -> int | None:
-    """Tokens of a sequence, if the tensors tell: positions that are no prefix."""
+    """Tokens of a sequence, if the tensors tell: positions that are not prefix."""
     if sizes.num_positions is None:
         return None
     return sizes.num_positions - (puzzle_emb_len or sizes.num_filled_positions)
@@ -567,17 +567,17 @@ def _said_by_arch(arch: dict[str, Any], sizes: Sizes) -> Iterable[tuple[str, Any
 
 
 def _check_said(path: Path, said: Iterable[tuple[str, Any, Any]]) -> None:
-    """Raise a `ValueError` at the first `(name, value there or None, value of the tensors or None)` that differs."""
+    """Raise a `ValueError` at the first `(name, value in the file, value of the tensors)` that differs."""
     for name, there, of_tensors in said:
         if None not in (there, of_tensors) and there != of_tensors:
             raise ValueError(
-                f"{path} says {name} {there}, but the tensors of the checkpoint have {of_tensors}; give the files of "
-                "one and the same run."
+                f"{path} says {name} {there}, but the tensors of the checkpoint have {of_tensors}; give files of the "
+                "same run."
             )
 
 
 def _known(arch: dict[str, Any] | None, sizes: Sizes, dataset: dict[str, Any]) -> dict[str, Any]:
-    """`Settings` as far as all_config.yaml and the tensors tell them, or as nothing depends on them."""
+    """`Settings` as far as all_config.yaml and the tensors tell them, or nothing depends on them."""
     known = {field.name: (arch or {}).get(field.name) for field in fields(Settings)}
     if sizes.family == "HRM":
         known["puzzle_emb_len"] = 0
@@ -598,7 +598,7 @@ def _known(arch: dict[str, Any] | None, sizes: Sizes, dataset: dict[str, Any]) -
 def _with_settings(
     path: Path, arch: dict[str, Any] | None, settings: Settings, known: dict[str, Any], sizes: Sizes
 ) -> dict[str, Any]:
-    """`arch` with what is known and what was asked for; a `ValueError` if something is contradicted or not known."""
+    """`arch` with known and given settings; a `ValueError` if they contradict each other or one is missing."""
     asked = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     for name, value in asked.items():
         if None not in (value, known[name]) and value != known[name]:
@@ -612,13 +612,11 @@ def _with_settings(
             )
     merged = {name: known[name] if asked[name] is None else asked[name] for name in asked}
     if sizes.mlp_t and merged["num_heads"] is None:
-        merged["num_heads"] = 1  # there are none
+        merged["num_heads"] = 1  # it has no heads
     missing = [_option(name) for name, value in merged.items() if value is None]
     if missing:
-        where = "is no all_config.yaml beside it" if arch is None else "all_config.yaml does not say them"
-        raise ValueError(
-            f"The tensors of {path} do not tell everything and there {where}; give {' and '.join(missing)}."
-        )
+        where = "there is no all_config.yaml next to it" if arch is None else "all_config.yaml lacks the rest"
+        raise ValueError(f"The tensors of {path} do not tell everything, and {where}; give {' and '.join(missing)}.")
     return (arch or {}) | merged
 
 
@@ -637,7 +635,7 @@ def _listed(names: list[str], most: int = 8) -> str:
 
 # --- writing
 
-# what a run of the original must say, though no part of the model: its defaults
+# options that a run of the original needs, though not part of the model: its defaults
 _TRAINING_DEFAULTS = {
     "global_batch_size": 768,
     "epochs": 100000,
@@ -654,10 +652,10 @@ _TRAINING_DEFAULTS = {
 }
 _DATA: dict[Family, dict[str, Any]] = {"HRM": {"data_path": "data"}, "TRM": {"data_paths": ["data"]}}
 _YAML_HEADER = """\
-# Written by hrm-hf export. `arch` is that of the model; the rest are the original's defaults and say nothing of how it
-# was trained. Set {data} to the folder of data that you want to evaluate on or train with.
+# Written by hrm-hf export. `arch` is that of the model; the rest are the original's defaults, not how it was trained.
+# Set {data} to the folder of data that you want to evaluate on or train with.
 """
-# what the originals always do, in the words of HRMConfig
+# fixed in the originals, with the names of HRMConfig
 _FIXED: dict[Family, dict[str, Any]] = {
     "HRM": {"halting": "q_learning", "token_mixer": "attention", "puzzle_emb_len": None},
     "TRM": {},
@@ -676,14 +674,14 @@ _POSITIONS: dict[Family, tuple[str, ...]] = {"HRM": ("learned", "rope"), "TRM": 
 
 
 def family_of(config: HRMConfig) -> Family:
-    """Which of the two models a configuration describes: one network for both states is TRM's."""
+    """Which of the two models a configuration describes: TRM has one network for both states."""
     return "TRM" if config.share_modules else "HRM"
 
 
 def original_state_dict(model: HRMForGridTask) -> dict[str, torch.Tensor]:
-    """Parameters of a model under the original's names, prefix included.
+    """Parameters of a model with the names of the original, including the prefix.
 
-    They are float32, and the two initial states of the dtype that the original would compute in.
+    They are float32; the two initial states have the dtype in which the original would compute.
     """
     state_dtype, family = getattr(torch, _forward_dtype(model)), family_of(model.config)
     tensors = {
@@ -701,22 +699,22 @@ def original_arch(model: HRMForGridTask) -> dict[str, Any]:
     """`arch` of all_config.yaml for a model.
 
     Raises:
-        ValueError: if the original cannot compute what the model computes.
+        ValueError: if the original cannot represent the model.
     """
     config = model.config
     family = family_of(config)
     for name, value in (_FIXED[family] | _ALWAYS).items():
         if getattr(config, name) != value:
             raise ValueError(
-                f"The model has {name}={getattr(config, name)!r}, but the original {family} knows {value!r} only, so "
+                f"The model has {name}={getattr(config, name)!r}, but the original {family} only has {value!r}, so "
                 "it cannot be exported."
             )
     positions = _POSITIONS[family]
     if config.position_embedding_type not in positions or config.rope_parameters.get("rope_type") != "default":
         raise ValueError(
             f"The model has position_embedding_type={config.position_embedding_type!r} with rope_parameters="
-            f"{config.rope_parameters}, but the original {family} knows {' and '.join(map(repr, positions))} with "
-            "plain rotary angles only, so it cannot be exported."
+            f"{config.rope_parameters}, but the original {family} only has {' and '.join(map(repr, positions))} with "
+            "plain rotary angles, so it cannot be exported."
         )
     arch = {
         "name": _ARCH_NAMES[family],
@@ -746,10 +744,10 @@ def original_arch(model: HRMForGridTask) -> dict[str, Any]:
 
 
 def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str, int] | None = None) -> None:
-    """Write step_0, all_config.yaml, dataset.json and, with names, identifiers.json.
+    """Write step_0, all_config.yaml, dataset.json and, if there are names, identifiers.json.
 
     Args:
-        folder: that is there.
+        folder: must exist.
         model: to write.
         identifiers: numbers of puzzle identifiers by name.
 
@@ -780,13 +778,13 @@ def write_checkpoint(folder: Path, model: HRMForGridTask, identifiers: dict[str,
 
 
 def _forward_dtype(model: HRMForGridTask) -> str:
-    """The original keeps the initial states in the dtype that it computes in: bfloat16 if that holds them exactly."""
+    """The original keeps the initial states in its compute dtype: bfloat16 if that represents them exactly."""
     states = torch.stack([model.model.H_init, model.model.L_init]).float()
     return "bfloat16" if torch.equal(states, states.bfloat16().float()) else "float32"
 
 
 def _expansion(config: HRMConfig) -> float:
-    """An expansion factor that gives the widths of the model's SwiGLUs: the published 4, if it does."""
+    """An expansion factor that gives the widths of the model's SwiGLUs: the published 4, if possible."""
     widths = {config.hidden_size: config.intermediate_size}
     if config.token_mixer == "mlp":
         widths[config.num_prefix_positions + config.max_position_embeddings] = config.token_mixer_intermediate_size
@@ -796,6 +794,6 @@ def _expansion(config: HRMConfig) -> float:
             return expansion
     mixer = "" if config.token_mixer == "attention" else f", {config.token_mixer_intermediate_size} over positions"
     raise ValueError(
-        f"The model has intermediate_size={config.intermediate_size}{mixer}, but the original knows multiples of 256 "
-        "only, which follow from one expansion factor, so it cannot be exported."
+        f"The model has intermediate_size={config.intermediate_size}{mixer}, but the original only has multiples of "
+        "256 that follow from one expansion factor, so it cannot be exported."
     )

@@ -1,7 +1,7 @@
-"""Checkpoints of the original codes of HRM and TRM as model folders of this project, and back; each proves that it is
-the same.
+"""Checkpoints of the original codes of HRM and TRM as model folders of this project, and back; each conversion is
+checked to be equal.
 
-The layout of the original and the names of its parameters stand in `original.checkpoint`.
+`original.checkpoint` has the layout of the original and the names of its parameters.
 """
 
 import math
@@ -41,14 +41,14 @@ class Conversion:
         checkpoint: the file that was read, or the model.
         family: `"HRM"` or `"TRM"`.
         output: the folder that was written.
-        task: what the model is for.
-        parameters: numbers in it.
+        task: kind of puzzle and size.
+        parameters: number of parameters.
         named_identifiers: puzzle identifiers that have a name; 0 if there was no identifiers.json.
-        identifiers: puzzle identifiers that it has an embedding for, the blank one included.
-        equal_tensors: tensors that are equal bit for bit there and back.
-        equal_logits: shape of the logits that are.
+        identifiers: puzzle identifiers with an embedding, including the blank one.
+        equal_tensors: number of tensors that are equal bit for bit there and back.
+        equal_logits: shape of the logits that are equal.
         dropped_identifiers: puzzle identifiers whose embedding was left out.
-        rounding_error: largest difference that the rounding of puzzle embeddings made, `None` without.
+        rounding_error: largest difference caused by rounding puzzle embeddings, `None` without rounding.
     """
 
     checkpoint: str
@@ -68,15 +68,15 @@ def load_original(folder: str | os.PathLike, checkpoint: str = "step_0") -> HRMF
     """Load a checkpoint of the original code without converting it.
 
     Args:
-        folder: holds the checkpoint, `all_config.yaml` and `dataset.json`.
+        folder: with the checkpoint, `all_config.yaml` and `dataset.json`.
         checkpoint: file name of the state dict in `folder`.
 
     Returns:
         [`HRMForGridTask`] in float32, in evaluation mode.
 
     Raises:
-        FileNotFoundError: if one of the three files is not there.
-        ValueError: if parameters are missing, unknown or of another shape than the configuration says.
+        FileNotFoundError: if one of the three files is missing.
+        ValueError: if parameters are missing, unknown, or do not have the shape in the configuration.
     """
     folder = Path(folder)
     for name in (checkpoint, "all_config.yaml", "dataset.json"):
@@ -102,21 +102,21 @@ def convert(
     """Write a model folder from a checkpoint of the original: model, code, processor and card.
 
     Args:
-        checkpoint: a file, a folder or a repository on the Hub, as `original.checkpoint` describes them.
+        checkpoint: a file, a folder or a repository on the Hub, as described in `original.checkpoint`.
         output: the folder to write.
-        task: what the model is for; known for the repositories of `OFFICIAL`.
+        task: kind of puzzle; known for the repositories of `OFFICIAL`.
         settings: what neither tensors nor all_config.yaml tell.
-        identifiers: folder of the data set that it was trained on, in the form of the original code (with an
-            identifiers.json) or in ours; by default that of the checkpoint, if it has the file.
+        identifiers: folder of the data set that it was trained on, in the format of the original code (with an
+            identifiers.json) or ours; by default that of the checkpoint, if it has the file.
         revision: of the repository on the Hub.
-        overwrite: whether a model folder that is there may be replaced.
-        drop_puzzle_embeddings: leave out all puzzle embeddings but that of the blank identifier, 0.
+        overwrite: whether an existing model folder may be replaced.
+        drop_puzzle_embeddings: leave out all puzzle embeddings except that of the blank identifier, 0.
         puzzle_embeddings_dtype: of the puzzle embeddings in the file; `"float16"` rounds them.
 
     Raises:
         FileNotFoundError, FileExistsError: for a missing checkpoint and an output folder that is in use.
-        ValueError: for a checkpoint that is none of the original HRM's or TRM's or of another task.
-        RuntimeError: if the written model is not bit for bit the one that was read.
+        ValueError: for a checkpoint that is not from the original HRM or TRM, or is for other puzzles.
+        RuntimeError: if the written model is not equal to the checkpoint bit for bit.
     """
     known_task = OFFICIAL.get(checkpoint)
     if known_task is not None and task not in (None, known_task):
@@ -124,7 +124,7 @@ def convert(
     task = task or known_task
     if task is None:
         raise ValueError(
-            f"Nothing in the checkpoint {checkpoint} tells what its puzzles are; give --task sudoku, maze or arc."
+            f"The checkpoint {checkpoint} does not say what its puzzles are; give --task sudoku, maze or arc."
         )
     check_replaceable(output, overwrite, "config.json", "model folder")
     original = read_checkpoint(find_checkpoint(checkpoint, revision), settings, identifiers)
@@ -145,18 +145,16 @@ def convert(
         save_checkpoint(partial, model, processor)
         model.float()
         logits = _check_there_and_back(model, original, partial)
-        # the path of a file on this machine says nothing to others, the name of a repository does
+        # a path on this machine means nothing to others, unlike the name of a repository
         source = checkpoint if not Path(checkpoint).exists() else None
-        # that of their code; of other checkpoints nobody knows
+        # the license of their code; unknown for other checkpoints
         license = "apache-2.0" if checkpoint in OFFICIAL else None
         exceptions = []
         if original.has_lean_halting:
-            exceptions.append(
-                "The halting head of TRM has a second output that is used nowhere, and is left out here."
-            )
+            exceptions.append("The halting head of TRM has a second output, which is never used and is left out here.")
         if dropped:
             exceptions.append(
-                f"The {dropped:,} puzzle embeddings are left out; identifier 0, no particular puzzle, is kept."
+                f"The {dropped:,} puzzle embeddings are left out; identifier 0 (no particular puzzle) is kept."
             )
         if rounding_error is not None:
             exceptions.append(
@@ -169,17 +167,17 @@ def convert(
 
 
 def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
-    """Write a checkpoint folder as the original code writes and reads it.
+    """Write a checkpoint folder in the format of the original code.
 
     Args:
         model: a model folder, or a model on the Hub.
-        output: the folder to write: step_0, all_config.yaml, dataset.json and, with names, identifiers.json.
-        overwrite: whether a checkpoint folder that is there may be replaced.
+        output: the folder to write: step_0, all_config.yaml, dataset.json and, if there are names, identifiers.json.
+        overwrite: whether an existing checkpoint folder may be replaced.
 
     Raises:
         FileNotFoundError, FileExistsError: for a missing model and an output folder that is in use.
-        ValueError: if the original cannot compute what the model computes.
-        RuntimeError: if the written checkpoint is not bit for bit the model.
+        ValueError: if the original cannot represent the model.
+        RuntimeError: if the written checkpoint is not equal to the model bit for bit.
     """
     check_replaceable(output, overwrite, "all_config.yaml", "checkpoint folder")
     hrm_model, processor = load_checkpoint(model)
@@ -193,10 +191,10 @@ def export(model: str, output: Path, overwrite: bool = False) -> Conversion:
 
 
 def build_processor(original: OriginalCheckpoint, task: str) -> HRMGridProcessor:
-    """The processor for a checkpoint: its size is that of the sequences, or else the published one of the task.
+    """The processor for a checkpoint; its size comes from the sequences, or is the published size for the puzzles.
 
     Raises:
-        ValueError: if task, vocabulary, length and names do not fit together.
+        ValueError: if kind of puzzle, vocabulary, length and names do not match.
     """
     sizes = original.sizes
     kind = registry.get(task)
@@ -205,10 +203,10 @@ def build_processor(original: OriginalCheckpoint, task: str) -> HRMGridProcessor
         side = math.isqrt(original.seq_len)
         if side * side != original.seq_len:
             raise ValueError(
-                f"{original.path} is for sequences of {original.seq_len} tokens, which is no square board."
+                f"{original.path} is for sequences of {original.seq_len} tokens, which is not a square board."
             )
     names = None
-    # the file of a data set without puzzle identifiers names the blank one alone
+    # the file of a data set without puzzle identifiers names only the blank one
     if original.identifiers is not None and len(original.identifiers) > 1:
         if len(original.identifiers) != sizes.num_puzzle_identifiers:
             raise ValueError(
@@ -220,18 +218,18 @@ def build_processor(original: OriginalCheckpoint, task: str) -> HRMGridProcessor
     if not kind.fits_model(sizes.vocab_size, side):
         raise ValueError(
             f"{original.path} has {sizes.vocab_size} token ids"
-            f"{'' if original.seq_len is None else f' and sequences of {original.seq_len}'}, which is no model for "
+            f"{'' if original.seq_len is None else f' and sequences of {original.seq_len}'}, so it is not a model for "
             f"{task} (sudoku 9x9: 11 and 81, maze 30x30: 6 and 900, arc: 12 and 900); give the right --task."
         )
     return HRMGridProcessor(task, side, side, puzzle_identifiers=names)
 
 
 def _check_there_and_back(model: HRMForGridTask, original: OriginalCheckpoint, folder: Path) -> torch.Tensor:
-    """Compare what was read with what comes back from an export of the model, and its logits with two others'.
+    """Compare a checkpoint with an export of the converted model, and the logits of the model with its copies.
 
     Args:
-        model: converted from it.
-        original: what was read.
+        model: converted from the checkpoint.
+        original: the checkpoint.
         folder: with the saved model.
 
     Returns:
@@ -248,7 +246,7 @@ def _check_there_and_back(model: HRMForGridTask, original: OriginalCheckpoint, f
             raise RuntimeError(f"The names {differ} differ after conversion and export.")
         for name, tensor in original.tensors.items():
             there, here = (original.used_part(name, one) for one in (tensor, back[name]))
-            # the original's weights are float32, its initial states perhaps not; a wider dtype holds the same numbers
+            # the original's weights are float32, its initial states perhaps not; a wider dtype keeps the values
             wider = torch.promote_types(there.dtype, here.dtype)
             if not torch.equal(here.to(wider), there.to(wider)):
                 raise RuntimeError(f"{name} differs after conversion and export.")
@@ -257,10 +255,10 @@ def _check_there_and_back(model: HRMForGridTask, original: OriginalCheckpoint, f
 
 
 def _check_equal_logits(model: HRMForGridTask, other: HRMForGridTask, what: str) -> torch.Tensor:
-    """Two segments on random puzzles; a `RuntimeError` if the logits do not agree in every bit.
+    """Run two segments on random puzzles; a `RuntimeError` if the logits are not equal bit for bit.
 
-    The halting values do up to rounding: a head with one output is a dot product, and the order of its additions
-    depends on where in memory the weights lie.
+    The halting values are equal up to rounding: a head with one output is a dot product, and the order of its
+    additions depends on where the weights are in memory.
     """
     config = model.config
     generator = torch.Generator().manual_seed(0)

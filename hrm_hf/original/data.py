@@ -1,6 +1,6 @@
-"""Data set folders as the original code reads them, and directories of the original as data set folders.
+"""Data set folders as directories of the original code, and back.
 
-What is converted there and back is equal bit for bit (see `original.layout`; dataset/build_*_dataset.py).
+A conversion there and back is equal bit for bit (see `original.layout`; dataset/build_*_dataset.py).
 """
 
 import math
@@ -46,20 +46,21 @@ from hrm_hf.utils.files import sha256_of_files, whole_folder
 from processing_hrm import HRMGridProcessor
 
 
-_CHUNK = 10_000  # examples that are converted at a time
+_CHUNK = 10_000  # examples converted at a time
 
 
 # --- export
 
 
 def export_original(
-    folder: Annotated[Path, typer.Argument(help="Data set folder that `hrm-hf data` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Data set folder written by `hrm-hf data`.")],
     output_dir: Annotated[Path, typer.Argument(help="Directory to write.")],
     num_aug: Annotated[
         int | None,
         typer.Option(
-            help="Augmentations to store of each training puzzle. Sudoku: random symmetries, by default none; mazes: "
-            "of the square, by default none, 7 are all; ARC: the first plans of each task, by default all."
+            help="Number of augmentations to store per training puzzle. Sudoku: random symmetries, by default none; "
+            "mazes: symmetries of the square, by default none, at most 7; ARC: the first plans of each task, by "
+            "default all."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed for the symmetries of Sudoku and the translations of ARC.")] = 0,
@@ -67,8 +68,8 @@ def export_original(
 ) -> dict[str, int]:
     """Write a Sudoku, maze or ARC data set folder as the arrays that the original code reads.
 
-    Tokens are uint8, as the original's are (but for augmented Sudoku, where they are int64 of the same values). ARC
-    training examples are translated as there: of each puzzle one stays in the corner.
+    Tokens are uint8 as in the original (except for its augmented Sudoku, where they are int64 with the same values).
+    ARC training examples are translated as in the original: one example per puzzle stays in the corner.
 
     Returns:
         Number of examples by split.
@@ -81,9 +82,9 @@ def export_original(
         raise ValueError(f"num_aug={num_aug} is not allowed; it must be at least 0.")
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         if not (output_dir / "train/dataset.json").is_file():
-            raise FileExistsError(f"{output_dir} is there and holds no such data; give another output directory.")
+            raise FileExistsError(f"{output_dir} exists and has no such data; give another output directory.")
         if not overwrite:
-            raise FileExistsError(f"{output_dir} is there already; give another output directory or --overwrite.")
+            raise FileExistsError(f"{output_dir} already exists; give another output directory or --overwrite.")
     local = local_folder(folder, ["README.md", "data/*"], "build_sudoku.py, build_maze.py or build_arc.py")
     with whole_folder(output_dir) as partial:
         if parquet_path(local, ARC.subset).is_file():
@@ -97,19 +98,19 @@ def export_original(
 
 
 def _export_boards(folder: Path, output_dir: Path, num_aug: int, seed: int) -> dict[str, int]:
-    # imports the package `datasets`, which ARC does without
+    # imports the package `datasets`, which ARC does not need
     from hrm_hf.puzzles.sets import open_puzzles
 
     counts = {}
     for split in ("train", "validation", "test"):
         if split == "validation" and not parquet_path(folder, split).is_file():
-            continue  # data sets need not have one
+            continue  # optional in data sets
         puzzles = open_puzzles(str(folder), split)
         rows, processor = puzzles.rows, puzzles.processor
         groups = np.asarray(rows["group"]) if "group" in rows.column_names else np.arange(len(rows))
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         if num_aug and len(starts) != len(rows):
-            raise ValueError(f"{folder} has stored augmentations already (column group); leave out num_aug.")
+            raise ValueError(f"{folder} already has stored augmentations (column group); leave out num_aug.")
         members = 1 + (num_aug if split == "train" else 0)
         num_examples = len(rows) * members
         layout = OriginalSplit(
@@ -180,7 +181,7 @@ def _export_arc(folder: Path, output_dir: Path, num_aug: int | None, seed: int) 
 
 
 def _first_members(tasks: list[ArcTask], splits: dict[str, Plans], limit: int) -> dict[str, Plans]:
-    """At most so many plans of each task, and identifiers that count up again: as if no more had been made."""
+    """At most this many plans per task, with identifiers that count up again, as if no more had been made."""
     kept = {}
     for split, plans in splits.items():
         starts = np.flatnonzero(np.diff(plans.tasks, prepend=-1))
@@ -203,7 +204,7 @@ def _first_members(tasks: list[ArcTask], splits: dict[str, Plans], limit: int) -
 
 
 def _arc_tokens(puzzles: ArcPuzzles, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Inputs and labels of all examples, those of the training split translated."""
+    """Inputs and labels of all examples; those of the training split are translated."""
     for rows in _chunks(puzzles.num_examples, puzzles.split):
         place = puzzles.locate(rows)
         offsets = puzzles.stored_offsets(*place)
@@ -211,12 +212,12 @@ def _arc_tokens(puzzles: ArcPuzzles, seed: int) -> Iterator[tuple[np.ndarray, np
             identifiers = torch.from_numpy(puzzles.identifiers(*place[:2]))
             offsets = random_offsets(puzzles, *place, identifiers, torch.from_numpy(rows), seed)
         batch = puzzles.batch(*place, offsets)
-        # padding of labels, -100, is 0 there
+        # padding of labels, -100, is 0 in the original
         yield batch["input_ids"].numpy(), batch["labels"].clamp(min=0).numpy()
 
 
 def _chunks(num_examples: int, split: str) -> Iterator[np.ndarray]:
-    """Numbers of examples, some at a time, under a progress bar."""
+    """Numbers of examples, some at a time, with a progress bar."""
     for start in tqdm(range(0, num_examples, _CHUNK), desc=split, unit="chunk", leave=False):
         yield np.arange(start, min(start + _CHUNK, num_examples))
 
@@ -226,10 +227,10 @@ def _chunks(num_examples: int, split: str) -> Iterator[np.ndarray]:
 
 @pushes
 def import_original(
-    source: Annotated[Path, typer.Argument(help="Directory that a build script of the original wrote.")],
+    source: Annotated[Path, typer.Argument(help="Directory written by a build script of the original code.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     task: Annotated[
-        str, typer.Option(help="Kind of its puzzles, for instance maze; auto: to be seen from its sizes.")
+        str, typer.Option(help="Kind of its puzzles, for instance maze; auto infers it from the sizes.")
     ] = "auto",
     originals_only: Annotated[
         bool, typer.Option("--originals-only", help="Sudoku, mazes: leave out stored augmentations.")
@@ -239,21 +240,23 @@ def import_original(
     """Turn a directory of the original code into a data set folder.
 
     Sudoku and mazes become questions and answers, with a column `group` if augmentations are stored. ARC becomes tasks
-    and plans, which are taken from the names of the puzzles; the translation of each example is kept. Which pairs of a
-    training task were its test pairs is not stored there, so all are demonstrations. Directories of TRM have the same
-    layout and are read as well.
+    and plans, read from the names of the puzzles; the translation of each example is kept. The original does not store
+    which pairs of a training task were its test pairs, so all are demonstrations. Directories of TRM have the same
+    layout and can be read too.
 
     Returns:
         Number of rows by split.
 
     Raises:
-        ValueError: for files that do not fit together or hold something else.
+        ValueError: for files that do not match or have other contents.
         FileNotFoundError, FileExistsError: for missing files and an output directory that is in use.
     """
     splits = read_splits(source)
     kind = _kind_of(splits["train"], task)
     if kind is ARC and originals_only:
-        raise ValueError("originals_only is for Sudoku and mazes; ARC augmentations are plans, which take no space.")
+        raise ValueError(
+            "originals_only is for Sudoku and mazes; ARC augmentations are plans, which take no space; leave it out."
+        )
     files = sorted(path for path in source.rglob("*") if path.is_file())
     recipe = recipe_text(
         [
@@ -276,7 +279,7 @@ def import_original(
 
 
 def import_command(source: Path, output_dir: Path, task: str, originals_only: bool) -> str:
-    """The command that repeats an import; paths without their folders."""
+    """The command that repeats an import, with paths without their folders."""
     words = ["python", "dataset_scripts/convert_original.py", "import", source.name, output_dir.name]
     words += [] if task == "auto" else ["--task", task]
     words += ["--originals-only"] if originals_only else []
@@ -284,7 +287,7 @@ def import_command(source: Path, output_dir: Path, task: str, originals_only: bo
 
 
 def _kind_of(split: OriginalSplit, task: str) -> PuzzleKind:
-    """What a split holds: what is said, if its sizes fit, or what they show.
+    """The kind of a split: the given one, if the sizes fit, or the one that fits.
 
     Raises:
         ValueError: if the sizes do not fit, or fit two kinds.
@@ -295,10 +298,10 @@ def _kind_of(split: OriginalSplit, task: str) -> PuzzleKind:
     fitting = [kind for kind in registry.kinds() if is_square and kind.fits(split.vocab_size, side)]
     sizes = f"{split.path} has {split.seq_len} tokens of a vocabulary of {split.vocab_size}"
     if not fitting:
-        raise ValueError(f"{sizes}, as neither Sudoku nor square mazes nor ARC have, so there is no folder for it.")
+        raise ValueError(f"{sizes}, unlike Sudoku, square mazes and ARC, so it cannot be imported.")
     if wanted is None and len(fitting) > 1:
         names = " and ".join(kind.name for kind in fitting)
-        raise ValueError(f"{sizes}, as {names} have; say which it is with --task.")
+        raise ValueError(f"{sizes}, which fits {names}; say which it is with --task.")
     if wanted is not None and wanted not in fitting:
         raise ValueError(f"{sizes}, which is {fitting[0].name} and not {task}; leave out --task.")
     return wanted or fitting[0]
@@ -321,7 +324,7 @@ def _import_boards(
     for name, split in splits.items():
         if len(split.puzzle_identifiers) != split.num_examples or split.puzzle_identifiers.any():
             raise ValueError(
-                f"{split.path} has puzzles of several examples or with identifiers, as no Sudoku or maze has."
+                f"{split.path} has puzzles with several examples or with identifiers, unlike Sudoku and mazes."
             )
         rows = split.group_indices[:-1] if originals_only else np.arange(split.num_examples)
         questions, answers = [], []
@@ -338,7 +341,7 @@ def _import_boards(
     title = f"{kind.plural[0].upper()}{kind.plural[1:]} {side}x{side}"
     card = [f"# {title}", "", "Each row is a puzzle: `question` and `answer` cell by cell, row by row."]
     if has_groups:
-        card += ["Rows of one `group` are augmentations of one puzzle, which comes first."]
+        card += ["Rows with the same `group` are augmentations of one puzzle, which comes first."]
     counts = {name: table.num_rows for name, table in tables.items()}
     card += ["", recipe, "", *(f"- {name}: {count:,} rows" for name, count in counts.items())]
     metadata = {"pretty_name": title, "task_categories": ["other"], "tags": [kind.name, "reasoning", "hrm"]}
@@ -353,7 +356,7 @@ def _board_lines(split: OriginalSplit, rows: np.ndarray, processor: HRMGridProce
     """Questions and answers of some rows.
 
     Raises:
-        ValueError: if one is no puzzle, or its answer none to it.
+        ValueError: if one is not a puzzle with its answer.
     """
     boards = [side[rows].astype(np.int64) for side in (split.inputs, split.labels)]
     kind = registry.kind_of(processor)
@@ -369,7 +372,7 @@ def _board_lines(split: OriginalSplit, rows: np.ndarray, processor: HRMGridProce
     bad = np.flatnonzero(errors != "")
     if len(bad):
         raise ValueError(
-            f"{split.path}, row {rows[bad[0]]} is not one of the {kind.plural} with their answer: {errors[bad[0]]}."
+            f"{split.path}, row {rows[bad[0]]} is not valid for {kind.plural} with their answers: {errors[bad[0]]}."
         )
     return processor.batch_decode(boards[0]), processor.batch_decode(boards[1])
 
@@ -381,7 +384,7 @@ def _import_arc(
         raise ValueError(f"{source} has the splits {', '.join(splits)}; ARC data sets have train and test.")
     plans_by_name = [parse_plan(name) for name in read_identifiers(source)]
     groups = {name: _groups_by_task(split, plans_by_name) for name, split in splits.items()}
-    # all pairs of a training task are demonstrations, as nothing tells its test pairs
+    # all pairs of a training task are demonstrations, since its test pairs are not marked
     names = list(dict.fromkeys([*groups["train"], *groups["test"]]))
     pairs = {
         split: {name: _pairs_of_group(splits[split], group, plans_by_name) for name, group in groups[split].items()}
@@ -416,12 +419,12 @@ def _import_arc(
 
     notes = [
         "",
-        "Which pairs of a training task were its test pairs is not stored there; all are demonstrations here.",
+        "The original does not store which pairs of a training task were its test pairs; all are demonstrations here.",
     ]
     if puzzles["train"].plans.offsets is not None:
         notes += [
             "The column `offsets` of the plans has the row and column of the canvas at which each example starts,",
-            "as in the arrays; reading keeps to it.",
+            "as in the arrays; it is used on reading.",
         ]
     num_aug = int(puzzles["train"].group_members.max()) - 1
     leaks = leak_lines(find_leaks(tasks, tasks))
@@ -439,7 +442,7 @@ def _groups_by_task(split: OriginalSplit, plans_by_name: list[Plan]) -> dict[str
         ValueError: if the puzzles of a group are of several tasks or sizes, or a task has two groups.
     """
     if split.puzzle_identifiers.min() < 1 or split.puzzle_identifiers.max() >= len(plans_by_name):
-        raise ValueError(f"{split.path} has puzzles that have no name in identifiers.json.")
+        raise ValueError(f"{split.path} has puzzles without a name in identifiers.json.")
     sizes = np.diff(split.puzzle_indices)
     groups: dict[str, int] = {}
     for group, (start, end) in enumerate(zip(split.group_indices, split.group_indices[1:], strict=False)):
@@ -466,7 +469,7 @@ def _pairs_of_group(split: OriginalSplit, group: int, plans_by_name: list[Plan])
             is_colored = canvas >= FIRST_COLOR
             lines, columns = is_colored.any(1), is_colored.any(0)
             if not lines.any() or canvas.max() >= VOCAB_SIZE:
-                raise ValueError(f"{split.path}, row {row} holds no ARC grid.")
+                raise ValueError(f"{split.path}, row {row} has no ARC grid.")
             grid = canvas[np.ix_(lines, columns)]
             grids.append(np.ascontiguousarray(plan.invert(np.maximum(grid, FIRST_COLOR) - FIRST_COLOR)))
         pairs.append(ArcPair(*grids))
@@ -495,6 +498,6 @@ def _check_pixels(split: OriginalSplit, puzzles: ArcPuzzles):
                 row = int(rows[differs.argmax()])
                 group, member, _ = (int(number[0]) for number in puzzles.locate(np.array([row])))
                 raise ValueError(
-                    f"{split.path}, row {row} of the {side} is not what the puzzle {puzzles.plan(group, member).name} "
-                    "makes of its task; names and arrays are not of one data set."
+                    f"{split.path}, row {row} of the {side} is not the puzzle {puzzles.plan(group, member).name} of "
+                    "its task; names and arrays are from different data sets."
                 )

@@ -6,8 +6,8 @@
 {train,test}/all__{puzzle,group}_indices.npy    first example of each puzzle, first puzzle of each group, and the end
 identifiers.json                                names of the puzzle identifiers
 
-A group is an original puzzle, its puzzles are the augmentations that are stored, and a puzzle has one example or, in
-ARC, several.
+A group is an original puzzle, its puzzles are the stored augmentations, and a puzzle has one example or, in ARC,
+several.
 """
 
 import json
@@ -33,7 +33,7 @@ class OriginalSplit:
         puzzle_identifiers: `(puzzles,)` int32.
         puzzle_indices: first example of each puzzle, and the end, `(puzzles + 1,)` int32.
         group_indices: first puzzle of each group, and the end, `(groups + 1,)` int32.
-        inputs, labels: `(examples, seq_len)`; padding is 0. `None` while the split is written.
+        inputs, labels: `(examples, seq_len)`; padding is 0. `None` while the split is being written.
         path: where it was read from.
     """
 
@@ -60,13 +60,13 @@ def write_split(folder: Path, split: OriginalSplit, tokens: Iterable[tuple[np.nd
     """Write a split.
 
     Args:
-        folder: to make.
-        split: all but the tokens.
+        folder: to create.
+        split: everything except the tokens.
         tokens: inputs and labels `(some, seq_len)` uint8, in turn.
     """
     folder.mkdir(parents=True)
     paths = {side: _array_path(folder, SET_NAME, side) for side in ("inputs", "labels")}
-    # written in turn, as arrays in memory would be gigabytes, and mapped files end the process when the disk is full
+    # written in chunks: arrays in memory would be gigabytes, and mapped files kill the process if the disk is full
     with open(paths["inputs"], "wb") as inputs_file, open(paths["labels"], "wb") as labels_file:
         files = (inputs_file, labels_file)
         for file in files:
@@ -106,23 +106,23 @@ def read_splits(folder: Path) -> dict[str, OriginalSplit]:
     """All splits of a directory, the training split first; tokens stay on disk until they are used.
 
     Raises:
-        FileNotFoundError: if there is no such directory, or a file is missing.
-        ValueError: if the files do not fit together, or are of a kind that the original does not write.
+        FileNotFoundError: if the directory does not exist, or a file is missing.
+        ValueError: if the files do not match, or the original does not write such files.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no directory {folder}.")
     there = {path.parent.name for path in folder.glob("*/dataset.json")}
     if not {"train", "test"} <= there:
         raise FileNotFoundError(
-            f"{folder} has no {' and '.join(sorted({'train', 'test'} - there))}/dataset.json; give a directory that "
-            "the original code's build scripts wrote."
+            f"{folder} has no {' and '.join(sorted({'train', 'test'} - there))}/dataset.json; give a directory "
+            "written by the build scripts of the original code."
         )
     splits = {name: _read_split(folder / name) for name in ("train", *sorted(there - {"train", "test"}), "test")}
     for split in splits.values():
         for name in ("vocab_size", "seq_len"):
             value, wanted = getattr(split, name), getattr(splits["train"], name)
             if value != wanted:
-                raise ValueError(f"{split.path}/dataset.json has {name}={value}, and that of train has {wanted}.")
+                raise ValueError(f"{split.path}/dataset.json has {name}={value}, but that of train has {wanted}.")
     return splits
 
 
@@ -130,17 +130,17 @@ def read_identifiers(folder: Path) -> list[str]:
     """Names of the puzzle identifiers, by number.
 
     Raises:
-        FileNotFoundError, ValueError: if identifiers.json is missing, or is no list of names.
+        FileNotFoundError, ValueError: if identifiers.json is missing, or is not a list of names.
     """
     path = folder / "identifiers.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no file {path}, which has the names of the puzzle identifiers; give the folder of a data set "
-            "of the original code, or one of dataset_scripts/build_arc.py or convert_original.py."
+            f"There is no file {path} with the names of the puzzle identifiers; give a data set folder of the "
+            "original code, or one from dataset_scripts/build_arc.py or convert_original.py."
         )
     names = _read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path} is no list of names.")
+        raise ValueError(f"{path} is not a list of names.")
     return names
 
 
@@ -159,20 +159,20 @@ def _read_split(folder: Path) -> OriginalSplit:
         raise ValueError(f"{metadata_path} lacks entries; expected {', '.join(wanted)}.")
     for name in _SPECIAL_IDS:
         if metadata[name] != 0:
-            raise ValueError(f"{metadata_path} has {name}={metadata[name]}; the original's data sets have 0.")
+            raise ValueError(f"{metadata_path} has {name}={metadata[name]}; data sets of the original have 0.")
     if len(metadata["sets"]) != 1:
-        raise ValueError(f"{metadata_path} has the sets {metadata['sets']}; only directories with one can be read.")
+        raise ValueError(f"{metadata_path} has the sets {metadata['sets']}; expected only one.")
 
     set_name = metadata["sets"][0]
     arrays = {}
     for name in ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"):
         path = _array_path(folder, set_name, name)
         if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}; {metadata_path} says that there is.")
+            raise FileNotFoundError(f"There is no file {path}, but {metadata_path} requires it.")
         try:
             arrays[name] = np.load(path, mmap_mode="r" if name in ("inputs", "labels") else None)
         except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is no array of numpy, or is cut off ({error}).") from error
+            raise ValueError(f"{path} is not a numpy array, or is cut off ({error}).") from error
         if arrays[name].dtype.kind not in "iu":
             raise ValueError(f"{path} has the type {arrays[name].dtype}; expected integers.")
 
@@ -184,8 +184,8 @@ def _read_split(folder: Path) -> OriginalSplit:
         indices, end = arrays[name], len(arrays["inputs"]) if of == "puzzle" else num_puzzles
         if len(indices) != count + 1 or indices[0] != 0 or indices[-1] != end or (np.diff(indices) < 1).any():
             raise ValueError(
-                f"{_array_path(folder, set_name, name)} does not fit: expected the start of each {of}, from 0 on, "
-                f"and at the end {end}."
+                f"{_array_path(folder, set_name, name)} does not match: expected the start of each {of}, beginning "
+                f"with 0 and ending with {end}."
             )
     for side in ("inputs", "labels"):
         shape = (len(arrays["inputs"]), metadata["seq_len"])

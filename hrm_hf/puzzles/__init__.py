@@ -1,16 +1,16 @@
-"""Puzzles on a grid: what they are, how they are made, stored and read. A folder for each kind; what they share:
+"""Puzzles on a grid: what they are, how they are made, stored and read. One folder per kind; shared by all kinds:
 
-kind       what a kind of puzzle is: one object that says all that differs from kind to kind
-registry   the kinds that are known, those of plug-ins among them
-rows       rows with question and answer as tensors, and the sequence of training examples made of them
-sets       a split of any puzzle data set, in the one form that training and evaluation take
-draws      the sequence of training examples, of single ones and of groups
-build      what the builders share: splits without leaks, parts of the card
-files      rows of CSV, Parquet and JSON files as others publish them
-text       puzzles in texts as people keep them
+kind       a kind of puzzle: one object with everything that differs between kinds
+registry   the known kinds, including those of plugins
+rows       rows with question and answer as tensors, and the sequence of training examples
+sets       a split of any puzzle data set, in one form for training and evaluation
+draws      the sequence of training examples, single or in groups
+build      for the builders: splits without leaks, parts of the card
+files      rows of CSV, Parquet and JSON files in common formats
+text       puzzles in texts in common notations
 voting     one answer out of several
 dihedral   symmetries of the square
-hashing    random numbers that are functions of a place
-drawing    what drawings of several kinds share, with matplotlib
-svg        small boards as elements of SVG
+hashing    random numbers that depend only on a place
+drawing    for drawings of several kinds, with matplotlib
+svg        small boards as SVG elements
 """

@@ -1,4 +1,4 @@
-"""What the builders of puzzle data sets share: rows of CSV files and of the Hub, splits without leaks, the card."""
+"""Shared by the builders of puzzle data sets: rows of CSV files and of the Hub, splits without leaks, the card."""
 
 import inspect
 from collections import Counter
@@ -24,7 +24,7 @@ _MARKED_AT_ONCE = 2000  # puzzles, in less than a second
 
 @dataclass
 class Puzzles:
-    """Puzzles of one size: boards `(puzzles, cells)` uint8, what is known of each, and how many bad rows they lack."""
+    """Puzzles of one size: boards `(puzzles, cells)` uint8, rating and source, and how many bad rows were left out."""
 
     questions: np.ndarray
     answers: np.ndarray
@@ -52,12 +52,12 @@ def check_counts(num_train: int | None, num_validation: int, num_test: int | Non
 
 
 def check_source_options(builder: Callable, options: dict, sources: dict[str, tuple[str, ...]]):
-    """Raise a `ValueError` if an option is set that says nothing to the source.
+    """Raise a `ValueError` if an option is set that the source does not use.
 
     Args:
         builder: function whose signature has the defaults.
         options: its arguments by name.
-        sources: for options that not every source has, those that have them.
+        sources: the sources that use an option, for options that not every source uses.
     """
     defaults = inspect.signature(builder).parameters
     for name, known_to in sources.items():
@@ -74,12 +74,12 @@ def check_source_options(builder: Callable, options: dict, sources: dict[str, tu
 def csv_files(
     source: str, hub_name: str, train_csv: Path | None, test_csv: Path | None, test_share: float | None
 ) -> tuple[Path, ...]:
-    """The files of both splits: the given ones, train.csv and test.csv of a data set on the Hub, or one file that is
+    """The files of both splits: the given ones, train.csv and test.csv of a data set on the Hub, or one file to be
     split by a share.
 
     Raises:
-        ValueError: if the source is `csv` and a file is not given, or a share is and says nothing.
-        FileNotFoundError: if a file is not there.
+        ValueError: if the source is `csv` and a file is not given, or a share has no use.
+        FileNotFoundError: if a file does not exist.
     """
     if source == "hub":
         try:
@@ -89,26 +89,26 @@ def csv_files(
             return train_csv, test_csv
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
-                f"train.csv and test.csv of the data set {hub_name} cannot be fetched from the Hub: "
+                f"train.csv and test.csv of the data set {hub_name} cannot be downloaded from the Hub: "
                 f"{str(error).splitlines()[0]}"
             ) from error
     if test_share is not None:
         if not 0 < test_share < 1:
             raise ValueError(f"test_share={test_share} is not allowed; it must be above 0 and below 1.")
         if train_csv is None or test_csv is not None:
-            raise ValueError(f"test_share={test_share} splits one file; give it as --train-csv and no --test-csv.")
+            raise ValueError(f"test_share={test_share} splits one file; give it as --train-csv, without --test-csv.")
         check_file(train_csv)
         return (train_csv,)
     if train_csv is None or test_csv is None:
         raise ValueError(
-            "The source csv needs two files; give --train-csv and --test-csv, or one and a --test-share of it."
+            "The source csv needs two files; give --train-csv and --test-csv, or --train-csv and --test-share."
         )
     for path in (train_csv, test_csv):
         check_file(path)
     return train_csv, test_csv
 
 
-# lines of questions and answers -> boards of both `(lines, cells)` uint8, and what is wrong with each ("" if nothing)
+# lines of questions and answers -> boards of both `(lines, cells)` uint8, and the error of each ("" if none)
 Parser = Callable[[list[str], list[str]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -128,15 +128,15 @@ def read_puzzle_csv(
     Args:
         path: the file.
         parse: reads and checks questions and answers.
-        num: how many of the rows that have a wanted rating; all by default.
+        num: how many of the rows whose rating is in bounds; all by default.
         min_rating, max_rating: bounds of the rating.
         subset_seed: take `num` random rows, drawn with this seed, in the order of the file; by default the first.
         on_error: `"stop"` raises at bad rows, `"skip"` leaves them out and counts them.
         columns: names of the columns of the file.
-        rate: from questions and answers to ratings, for a file without them; 0 by default.
+        rate: computes ratings from questions and answers, for a file without ratings; 0 by default.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if a column is missing, there are too few rows, or a row is bad; names file, line and value.
     """
     read = read_rows(
@@ -148,7 +148,7 @@ def read_puzzle_csv(
     table, ratings, lines = read.table, read.ratings, read.lines
     if ratings is None:
         if min_rating or max_rating is not None:
-            raise ValueError(f"{path} has no ratings to choose puzzles by; name them by --rating-column.")
+            raise ValueError(f"{path} has no ratings to choose puzzles by; name their column with --rating-column.")
         wanted: np.ndarray | bool = True
     else:
         wanted = (True if min_rating is None else ratings >= min_rating) & (
@@ -193,24 +193,24 @@ def read_puzzle_csv(
 
 
 def _report_bad_rows(path: Path, line: int, reason: str, number: int, num_rows: int, on_error: OnError):
-    """Raise a `ValueError` for bad rows, or say that they are left out; `line` and `reason` are those of the first."""
+    """Raise a `ValueError` for bad rows, or print that they are left out; `line`, `reason`: of the first one."""
     if on_error == "stop":
         raise ValueError(
-            f"{path}, line {line}: {reason}; {number} of {num_rows} rows are bad: mend them or leave them out with "
+            f"{path}, line {line}: {reason}; {number} of {num_rows} rows are bad: fix them or leave them out with "
             "--on-error skip."
         )
     if number == num_rows:
-        raise ValueError(f"{path} has no good row to go on with; the first bad one is line {line}: {reason}.")
+        raise ValueError(f"{path} has no good rows; the first bad one is line {line}: {reason}.")
     print(f"{path}: left out {number} of {num_rows} rows; the first is line {line}: {reason}")
 
 
 def column_of_ratings(ratings: np.ndarray) -> pa.Array:
-    """Ratings as a column: integers where all are."""
+    """Ratings as a column; integers if all are."""
     return pa.array(ratings, pa.int32() if ratings.dtype.kind in "iu" else pa.float64())
 
 
 def with_equal_ratings(splits: dict[str, Puzzles]) -> dict[str, Puzzles]:
-    """Splits whose ratings are of one type, so that they make one data set."""
+    """Splits whose ratings have the same type, so that they make one data set."""
     if any(part.ratings.dtype.kind == "f" for part in splits.values()):
         for part in splits.values():
             part.ratings = part.ratings.astype(np.float64)
@@ -218,18 +218,18 @@ def with_equal_ratings(splits: dict[str, Puzzles]) -> dict[str, Puzzles]:
 
 
 def usual_length(lines: list[str]) -> int:
-    """The length that most lines have; so a bad line, even the first, is one that differs from the good ones."""
+    """The length of most lines, so that even a bad first line is recognized as bad."""
     return Counter(len(line) for line in lines).most_common(1)[0][0]
 
 
 def parse_lines(lines: list[str], cells: int, numbers: dict[str, int], wanted: str) -> tuple[np.ndarray, np.ndarray]:
-    """Boards `(lines, cells)` uint8 of lines of characters, and what is wrong with each ("" if nothing).
+    """Boards `(lines, cells)` uint8 of lines of characters, and the error of each ("" if none).
 
     Args:
         lines: one board each.
-        cells: of every board.
-        numbers: the number of each ASCII character that may occur, from 0 to 254.
-        wanted: how messages name these.
+        cells: number of cells per board.
+        numbers: the number, from 0 to 254, of each allowed ASCII character.
+        wanted: the allowed characters in words, for messages.
     """
     boards = np.zeros((len(lines), cells), dtype=np.uint8)
     errors = np.full(len(lines), "", dtype=object)
@@ -260,14 +260,14 @@ def read_splits(
     test_share: float | None = None,
     seed: int = 0,
 ) -> tuple[Puzzles, Puzzles]:
-    """Training (and validation) and test puzzles of two files, or of one that is split.
+    """Training (and validation) and test puzzles of two files, or of one file that is split.
 
     Args:
-        files: of the training and of the test split, or of both.
-        read: reads so many puzzles of a file, or all.
+        files: the training and the test file, or one file for both.
+        read: reads this many puzzles of a file, or all.
         num_train, num_validation, num_test: how many; `None` for all.
-        test_share: of the one file: how much of it, at random, is the test split.
-        seed: of that choice.
+        test_share: random share of the one file that is the test split.
+        seed: of this random choice.
 
     Raises:
         ValueError: for puzzles of two sizes, or if validation would take all training puzzles.
@@ -283,7 +283,7 @@ def read_splits(
     if train.questions.shape[1] != test.questions.shape[1]:
         raise ValueError(
             f"{files[0]} has puzzles of {train.questions.shape[1]} cells, {files[1]} of {test.questions.shape[1]}; "
-            "both must be of one size."
+            "both must have the same size."
         )
     if num_validation >= len(train):
         raise ValueError(
@@ -301,7 +301,7 @@ def _split_by_share(
     share: float,
     seed: int,
 ) -> tuple[Puzzles, Puzzles]:
-    """Training and test puzzles of one file, each in its order; the first so many of them, if it is said how many."""
+    """Training and test puzzles of one file, each in the order of the file; only the first ones if a number is set."""
     is_test = np.zeros(len(puzzles), dtype=bool)
     is_test[np.random.default_rng(seed).permutation(len(puzzles))[: round(share * len(puzzles))]] = True
     parts = []
@@ -334,14 +334,14 @@ def split_puzzles(train: Puzzles, test: Puzzles, num_validation: int) -> dict[st
 def without_leaks(
     splits: dict[str, Puzzles], fingerprint: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[dict[str, Puzzles], int]:
-    """Remove the puzzles of a split that have the fingerprint of one of a later split; and count them.
+    """Remove, and count, the puzzles of a split that have the same fingerprint as a puzzle of a later split.
 
     Args:
         splits: puzzles by split.
-        fingerprint: from questions to `(puzzles,)` uint64, equal for those that are equal up to symmetry.
+        fingerprint: maps questions to `(puzzles,)` uint64, equal for puzzles that are equal up to symmetry.
 
     Raises:
-        ValueError: if a split has no other puzzles.
+        ValueError: if nothing is left of a split.
     """
     removed, later = 0, np.array([], dtype=np.uint64)
     clean = {}
@@ -351,8 +351,8 @@ def without_leaks(
         removed += int(leaks.sum())
         if leaks.all():
             raise ValueError(
-                f"All {len(puzzles)} puzzles of the split {name!r} equal one of a later split up to symmetry, so that "
-                "none is left; give splits of different puzzles."
+                f"All {len(puzzles)} puzzles of the split {name!r} are also in a later split, up to symmetry, so none "
+                "is left; give splits with different puzzles."
             )
         clean[name] = puzzles[~leaks]
         later = np.concatenate((later, marks))
@@ -360,7 +360,7 @@ def without_leaks(
 
 
 def _marks(questions: np.ndarray, fingerprint: Callable[[np.ndarray], np.ndarray], name: str) -> np.ndarray:
-    """Fingerprints of many puzzles, some at a time, so that memory is bounded and a terminal sees how far it is."""
+    """Fingerprints of many puzzles, in parts to bound memory and to show progress."""
     starts = range(0, max(1, len(questions)), _MARKED_AT_ONCE)
     parts = tqdm(starts, f"compare {name}", unit="part", leave=False, delay=2, disable=None)
     return np.concatenate([fingerprint(questions[start : start + _MARKED_AT_ONCE]) for start in parts])
@@ -370,7 +370,7 @@ def _marks(questions: np.ndarray, fingerprint: Callable[[np.ndarray], np.ndarray
 
 
 def files_origin(source: str, files: tuple[Path, ...]) -> list[str]:
-    """Lines of the card on the files that the puzzles come from."""
+    """Lines of the card about the files that the puzzles come from."""
     lines = [f"{'Hub' if source == 'hub' else 'CSV'} files:"]
     return lines + [f"- `{path.name}`, SHA-256 `{sha256(path)}`" for path in files]
 
@@ -390,12 +390,12 @@ def card_text(
     Args:
         title: its heading.
         folder_name: of the data set.
-        form: lines on the rows.
-        recipe: as `recipe_text` gives it.
-        statistics: lines of a table, and on it.
-        symmetries: those up to which no puzzle is in two splits, in words.
+        form: lines about the rows.
+        recipe: from `recipe_text`.
+        statistics: lines of a table, and about it.
+        symmetries: in words; up to these, no puzzle is in two splits.
         removed: how many puzzles were removed for that.
-        example: lines on a puzzle.
+        example: lines that show a puzzle.
     """
     lines = [
         f"# {title}",
@@ -414,7 +414,7 @@ def card_text(
         "",
         *statistics,
         "",
-        "Leak check: no puzzle of one split has the symmetry-invariant fingerprint of a puzzle of another split",
+        "Leak check: no puzzle has the same symmetry-invariant fingerprint as a puzzle of another split",
         f"({symmetries});",
         f"{removed} puzzles of earlier splits were removed for that.",
         "",
@@ -424,10 +424,10 @@ def card_text(
 
 
 def samples_picture(processor: HRMGridProcessor, questions: Sequence[str], answers: Sequence[str]) -> CardPicture:
-    """Picture of the first training puzzles, at most four, with their answers.
+    """Picture of the first training puzzles (at most four) with their answers.
 
     Args:
-        processor: of the task.
+        processor: of the puzzles.
         questions, answers: of the training split.
     """
     inputs = processor(list(questions[:4]), list(answers[:4]))

@@ -8,9 +8,9 @@ import numpy as np
 
 
 NUM_DIHEDRAL = 8
-# the transform that undoes each
+# the inverse of each
 DIHEDRAL_INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
-# whether each makes rows of columns
+# whether each swaps rows and columns
 IS_TURNED = np.array([False, True, False, True, False, False, True, True])
 
 
@@ -22,10 +22,10 @@ def dihedral(grids: np.ndarray, index: int) -> np.ndarray:
         index: which of the symmetries, 0 to 7.
 
     Returns:
-        A view of `grids`; of shape `(..., columns, rows)` for the odd rotations and the transposes.
+        A view of `grids`; with shape `(..., columns, rows)` for the odd rotations and the transposes.
 
     Raises:
-        ValueError: if there is no such symmetry.
+        ValueError: if the symmetry does not exist.
     """
     if index in (0, 1, 2, 3):
         return np.rot90(grids, k=index, axes=(-2, -1))

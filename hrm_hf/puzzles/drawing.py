@@ -1,4 +1,4 @@
-"""Boards with matplotlib: what the drawings of several kinds share."""
+"""Boards with matplotlib: shared by the drawings of several kinds."""
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -10,7 +10,7 @@ GIVEN_FILL, WRONG_FILL = "#eef0f3", "#fde2df"
 
 
 def draw_text_cells(axes: Axes, board: list[list], puzzle: list[list], answer: list[list] | None) -> None:
-    """Draw cells as text: those that the answer leaves as they were on gray, others in blue, wrong ones in red.
+    """Draw cells as text: given ones on gray, others in blue, wrong ones in red.
 
     Args:
         axes: where to draw.
@@ -29,7 +29,7 @@ def draw_text_cells(axes: Axes, board: list[list], puzzle: list[list], answer: l
             axes.text(
                 column + 0.5,
                 row + 0.53,
-                str(cell).replace("$", r"\$"),  # which is mathematics to matplotlib
+                str(cell).replace("$", r"\$"),  # matplotlib reads $ as mathematics
                 ha="center",
                 va="center",
                 fontsize=min(13, 81 / max(rows, columns), 100 / (columns * max(1, longest))),
@@ -56,7 +56,7 @@ def draw_cells(axes: Axes, fills: list[list[str]]) -> None:
 
 def frame(axes: Axes, rows: int, columns: int) -> None:
     """Limits of the axes around a board, without ticks."""
-    # a little more than the board, so that its border is not cut in half
+    # slightly larger than the board, so that its border is not cut in half
     margin = max(rows, columns) / 150
     axes.set(xlim=(-margin, columns + margin), ylim=(rows + margin, -margin), aspect="equal")
     axes.axis("off")

@@ -1,7 +1,7 @@
-"""The sequence of training examples: draw d of a run is a pure function of (seed, d).
+"""The sequence of training examples: draw d of a run depends only on (seed, d).
 
-Each epoch visits every item once, in a random order of its own. Nothing depends on how draws are batched or which
-process or worker makes them, so a run continues anywhere and gives the same data on any number of processes.
+Each epoch visits every item once, in its own random order. Nothing depends on how draws are batched or which process
+or worker makes them, so a run can resume anywhere and has the same data on any number of processes.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class EpochOrder:
 
     Args:
         num_items: items to draw from.
-        seed: of the orders.
+        seed: for the orders.
 
     Raises:
-        ValueError: if there is no item.
+        ValueError: if there are no items.
     """
 
     def __init__(self, num_items: int, seed: int):
@@ -33,7 +33,7 @@ class EpochOrder:
     def order(self, epoch: int) -> torch.LongTensor:
         """The permutation of the items in an epoch, of shape `(items,)`."""
         if epoch not in self._orders:
-            # a batch spans two epochs at most when it is no larger than the data set; older orders are not needed
+            # a batch not larger than the data set spans at most two epochs; older orders are not needed
             self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
             generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
             self._orders[epoch] = torch.randperm(self.num_items, generator=generator)
@@ -51,12 +51,12 @@ class EpochOrder:
 
 
 class Draws(torch.utils.data.Dataset):
-    """What a `DataLoader` of a run reads: its draws, a whole batch at a time.
+    """The draws of a run for a `DataLoader`, a whole batch at a time.
 
     Args:
         num_items: items to draw from.
         num_draws: length of the run in draws.
-        seed: of the order.
+        seed: for the order.
     """
 
     def __init__(self, num_items: int, num_draws: int, seed: int):
@@ -67,7 +67,7 @@ class Draws(torch.utils.data.Dataset):
         return self.num_draws
 
     def of_step(self, step: int, batch_size: int) -> range:
-        """The draws of a step, counted from 0: the next `batch_size` ones."""
+        """The draws of a step, counted from 0: the next `batch_size` draws."""
         return range(step * batch_size, (step + 1) * batch_size)
 
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
@@ -77,11 +77,11 @@ class Draws(torch.utils.data.Dataset):
 
 @dataclass(frozen=True)
 class Visits:
-    """Where some draws of examples in groups fall; `(draws,)` each.
+    """The examples of some draws from groups; `(draws,)` each.
 
     Attributes:
         numbers: of the visit, equal for the examples of one member in one epoch and different for all others.
-        groups, members, examples: what is drawn.
+        groups, members, examples: of each draw.
     """
 
     numbers: torch.LongTensor
@@ -93,15 +93,16 @@ class Visits:
 class GroupedDraws(Draws):
     """Draws of examples that come in groups of members, as in the original (puzzle_dataset.py).
 
-    Each epoch visits every group once, in a random order of its own, takes one random member of it and draws all of
-    that member's examples, one after the other. As the members of a group have equally many examples, all epochs are
-    equally long. The original drops the rest of a member that does not fit into a batch; here the next batch has it.
+    Each epoch visits every group once, in its own random order, takes one random member of it and draws all of that
+    member's examples, one after the other. All members of a group have the same number of examples, so all epochs have
+    the same length. The original drops the rest of a member that does not fit into a batch; here it goes to the next
+    batch.
 
     Args:
         group_sizes: examples of each member of a group, `(groups,)`.
         group_members: members of each group, `(groups,)`.
         num_draws: length of the run in draws.
-        seed: of orders and members.
+        seed: for orders and members.
     """
 
     def __init__(self, group_sizes: torch.LongTensor, group_members: torch.LongTensor, num_draws: int, seed: int):

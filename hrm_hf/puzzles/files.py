@@ -1,4 +1,4 @@
-"""Rows of puzzle files as others publish them: CSV, Parquet and JSON, under the names of columns that are in use.
+"""Rows of puzzle files in common formats: CSV, Parquet and JSON, with the usual names of columns.
 
 rows = read_rows(Path("sudoku.csv"), Columns(), "stop")
 rows.table["question"], rows.ratings, rows.lines
@@ -23,7 +23,7 @@ import typer
 from hrm_hf.data.bad_input import OnError
 
 
-# of the original (question, answer), of Kaggle (quizzes, solutions; puzzle, solution, difficulty)
+# names in the original (question, answer) and on Kaggle (quizzes, solutions; puzzle, solution, difficulty)
 _NAMES = {
     "question": ("question", "quizzes", "quiz", "puzzle"),
     "answer": ("answer", "solutions", "solution"),
@@ -39,13 +39,13 @@ AnswerColumn = Annotated[
     str | None, typer.Option(help="csv, hub: column of the answers; by default answer, solutions or solution.")
 ]
 RatingColumn = Annotated[
-    str | None, typer.Option(help="csv, hub: column of the ratings; by default rating or difficulty, if it is there.")
+    str | None, typer.Option(help="csv, hub: column of the ratings; by default rating or difficulty, if it exists.")
 ]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a file; those that are `None` are looked for under the usual names."""
+    """Names of the columns of a file; `None` means the usual names."""
 
     question: str | None = None
     answer: str | None = None
@@ -58,9 +58,9 @@ class Rows:
 
     Attributes:
         table: columns `question`, `answer` and `source`, of strings.
-        ratings: int64, or float64 where some have decimals, `(rows,)`; `None` where the file has none.
+        ratings: int64, or float64 if some have decimals, `(rows,)`; `None` if the file has none.
         lines: of the file, `(rows,)`; in Parquet and JSON the number of the row, from 1.
-        bad: what is wrong with the rows that are left out, by line.
+        bad: errors of the rows that are left out, by line.
     """
 
     table: pa.Table
@@ -74,10 +74,10 @@ class Rows:
 
 
 def check_file(path: Path):
-    """Raise a `FileNotFoundError` if there is no such file of puzzles."""
+    """Raise a `FileNotFoundError` if a file of puzzles does not exist."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no CSV file {path}; give one that is there, with the columns question and answer."
+            f"There is no CSV file {path}; give an existing file with the columns question and answer."
         )
 
 
@@ -88,11 +88,11 @@ def read_rows(path: Path, columns: Columns, on_error: OnError, report: Callable[
     Args:
         path: the file.
         columns: names of its columns.
-        on_error: `"stop"` raises at rows that lack a column, have one too many, or have a rating that is no number.
+        on_error: `"stop"` raises at rows that lack a column, have an extra one, or a rating that is not a number.
         report: called with the line and the reason of the first such row, their number and that of all rows.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it cannot be read, or a column is missing.
     """
     check_file(path)
@@ -101,7 +101,7 @@ def read_rows(path: Path, columns: Columns, on_error: OnError, report: Callable[
     found = {part: _column(path, table.column_names, part, getattr(columns, part, None)) for part in _NAMES}
     if missing := [part for part in ("question", "answer") if found[part] is None]:
         raise ValueError(
-            f"{path} has no column {' and '.join(missing)}, it has {', '.join(table.column_names)}; name them by "
+            f"{path} has no column {' and '.join(missing)}, only {', '.join(table.column_names)}; name them with "
             f"{' and '.join(f'--{part}-column' for part in missing)}."
         )
     sources = [path.name.split(".")[0]] * len(table)
@@ -129,16 +129,16 @@ def _column(path: Path, names: list[str], part: str, given: str | None) -> str |
     if given is not None:
         if given not in names:
             raise ValueError(
-                f"{path} has no column {given!r}, it has {', '.join(names)}; give --{part}-column another one."
+                f"{path} has no column {given!r}, only {', '.join(names)}; give one of these as --{part}-column."
             )
         return given
     return next((name for name in _NAMES[part] if name in names), None)
 
 
 def table_of(path: Path, bad: dict[int, str]) -> tuple[pa.Table, int]:
-    """The table of a file, and the line of its first row; notes in `bad` rows of another number of columns.
+    """The table of a file, and the line of its first row; notes in `bad` rows with another number of columns.
 
-    Text files give strings, which are JSON where the file has lists.
+    Text files give strings, which are JSON if the file has lists.
 
     Raises:
         ValueError: if it cannot be read.
@@ -152,7 +152,7 @@ def table_of(path: Path, bad: dict[int, str]) -> tuple[pa.Table, int]:
             return _json_table(_bytes_of(path), kind), 1
         return _csv_table(_bytes_of(path), bad), 2  # the header is line 1
     except (ValueError, TypeError, OSError, EOFError, lzma.LZMAError) as error:
-        # of pyarrow, of JSON, of decoding and of compressed files
+        # from pyarrow, JSON, decoding and compressed files
         wanted = {".parquet": "Parquet", ".json": "JSON", ".jsonl": "JSON lines"}.get(kind, "CSV")
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is not a {wanted} file of puzzles: {reason}") from error
@@ -177,7 +177,7 @@ def _csv_table(data: bytes, bad: dict[int, str]) -> pa.Table:
         bad[row.number] = f"a row of {row.actual_columns} columns, expected {row.expected_columns}"
         return "skip"
 
-    # before rows are read, because pyarrow only prints that one of another number of columns is no UTF-8
+    # before rows are read, because for a bad row pyarrow only prints that it is not UTF-8
     data.decode()
     header = data.split(b"\n", 1)[0]
     delimiter = max((b",", b";", b"\t"), key=header.count).decode()
@@ -192,7 +192,7 @@ def _csv_table(data: bytes, bad: dict[int, str]) -> pa.Table:
             invalid_row_handler=note,
             newlines_in_values=b'"' in data,
         ),
-        # all as text, so that a row with a bad rating can be named and no board of digits becomes a number
+        # all as text, so that a row with a bad rating can be named and boards of digits do not become numbers
         convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
 
@@ -206,5 +206,5 @@ def _json_table(data: bytes, kind: str) -> pa.Table:
 
 
 def _text_of(value: Any) -> str | None:
-    """A value of JSON as text: a string as it is, lists as JSON."""
+    """A value of JSON as text: a string unchanged, lists as JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value)

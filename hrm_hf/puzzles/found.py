@@ -1,10 +1,10 @@
-"""What is found when texts are searched for puzzles, and what the readers of all kinds share."""
+"""Puzzles found in texts, and helpers for the readers of all kinds."""
 
 import re
 from dataclasses import dataclass, field
 
 
-# the verdict of the command below a board
+# the verdict that the command prints below a board
 VERDICT = re.compile(r"(solved|not solved: .*|no solution: .*|more than one solution: .*) \((\d+) segments?.*\)")
 
 
@@ -16,7 +16,7 @@ class PuzzleText:
         board: the puzzle for `HRMGridProcessor`: a Sudoku as a line with `.` for a blank cell, of 16x16 in `1-G`; a
             maze as its rows.
         task: name of its kind.
-        notation: of a 16x16 Sudoku, one of `SUDOKU_NOTATIONS`; else `None`.
+        notation: of a 16x16 Sudoku, one of `SUDOKU_NOTATIONS`; otherwise `None`.
     """
 
     board: str
@@ -25,17 +25,17 @@ class PuzzleText:
 
     @property
     def cells(self) -> int:
-        """How many cells it has."""
+        """Number of cells."""
         return len(self.board.replace("\n", ""))
 
 
 @dataclass
 class PuzzlesRead:
-    """What was found in a text.
+    """The result of reading a text.
 
     Attributes:
         puzzles: in order.
-        left_out: what else stands in the text, a phrase each; comments do not count.
+        left_out: phrases that describe the rest of the text, except comments.
     """
 
     puzzles: list[PuzzleText] = field(default_factory=list)
@@ -51,6 +51,6 @@ class Line:
 
 
 def short(text: str) -> str:
-    """The beginning of a text, in quotes, for messages."""
+    """The start of a text, in quotes, for messages."""
     text = text.strip()
     return repr(text if len(text) <= 40 else f"{text[:40]}...")

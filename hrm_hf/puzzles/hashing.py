@@ -1,4 +1,4 @@
-"""splitmix64 (Steele, Lea and Flood, 2014): random numbers that are functions of a place, for tensors and arrays."""
+"""splitmix64 (Steele, Lea and Flood, 2014): random numbers that depend only on a place, for tensors and arrays."""
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ def _mix(values: torch.LongTensor) -> torch.LongTensor:
 
 
 def shift_right(values: torch.LongTensor, bits: int) -> torch.LongTensor:
-    """Logical shift; `>>` on signed integers drags the sign along."""
+    """Logical shift; `>>` on signed integers extends the sign."""
     return (values >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def combine(*values: np.ndarray) -> np.ndarray:
-    """Hash of several uint64 arrays, in this order; sums of hashes wrap around, which is as good."""
+    """Hash of several uint64 arrays, in this order; sums of hashes wrap around, which does no harm."""
     combined = np.uint64(0)
     for value in values:
         combined = mix_array(combined * np.uint64(0x9E3779B97F4A7C15) + value)

@@ -1,10 +1,11 @@
-"""The kinds of puzzles that are known: those of this package, of installed ones, and of files of one's own.
+"""The known kinds of puzzles: those of this package, of installed packages, and of your own files.
 
 kind_of(processor)                        # the kind of the puzzles of a processor
 get("sudoku"), kinds()                    # by name, all
-register(MyKind())                        # in a file that --plugin or a recipe's `plugin:` names
+register(MyKind())                        # in a file named by --plugin or a recipe's `plugin:`
 
-An installed package registers a kind by an entry point of the group `hrm_hf.puzzles` that names a `PuzzleKind` object:
+An installed package registers a kind with an entry point of the group `hrm_hf.puzzles` that names a `PuzzleKind`
+object:
 
     [project.entry-points."hrm_hf.puzzles"]
     futoshiki = "my_package.futoshiki:KIND"
@@ -26,24 +27,24 @@ from processing_hrm import HRMGridProcessor
 
 GROUP = "hrm_hf.puzzles"
 
-# in the order in which a puzzle without a card is tried, and pages and commands are listed
+# in the order for guessing the kind of a puzzle, and for listing pages and commands
 _kinds: dict[str, PuzzleKind] = {kind.name: kind for kind in (SUDOKU, MAZE, ARC, GRID)}
 _plugins: set[Path] = set()
 
 
 def register(kind: PuzzleKind) -> None:
-    """Make a kind known.
+    """Register a kind.
 
     Raises:
-        TypeError: if it is no object of a subclass of `PuzzleKind`.
+        TypeError: if it is not an object of a subclass of `PuzzleKind`.
         ValueError: if another kind has its name.
     """
     if not isinstance(kind, PuzzleKind) or type(kind) is PuzzleKind:
         raise TypeError(
-            f"{kind!r} is no kind of puzzle; give an object of a subclass of hrm_hf.puzzles.kind.PuzzleKind."
+            f"{kind!r} is not a kind of puzzle; give an object of a subclass of hrm_hf.puzzles.kind.PuzzleKind."
         )
     if kind.name in _kinds:
-        raise ValueError(f"There is a kind of puzzle named {kind.name!r} already; choose another name.")
+        raise ValueError(f"There is already a kind of puzzle named {kind.name!r}; choose another name.")
     _kinds[kind.name] = kind
 
 
@@ -54,7 +55,7 @@ def kinds() -> list[PuzzleKind]:
 
 
 def get(name: str) -> PuzzleKind:
-    """The kind of a name.
+    """The kind with a name.
 
     Raises:
         ValueError: if there is none.
@@ -63,18 +64,18 @@ def get(name: str) -> PuzzleKind:
     if name not in _kinds:
         raise ValueError(
             f"The kind of puzzle {name!r} is not known; known are {', '.join(_kinds)}. Give the file that registers "
-            "it by --plugin."
+            "it with --plugin."
         )
     return _kinds[name]
 
 
 def kind_of(processor: HRMGridProcessor) -> PuzzleKind:
-    """The kind of the puzzles of a processor; errors as of `get`."""
+    """The kind of the puzzles of a processor; raises the errors of `get`."""
     return get(processor.kind or processor.task)
 
 
 def guess(line: str) -> PuzzleKind | None:
-    """The kind of a puzzle of which nothing is known but its cells; `None` if they fit none.
+    """The kind of a puzzle if only its cells are known; `None` if they fit no kind.
 
     Args:
         line: cells, one character each.
@@ -84,40 +85,40 @@ def guess(line: str) -> PuzzleKind | None:
 
 
 def load_plugin(file: str | Path) -> None:
-    """Run a file of Python that registers one or more kinds; the second time, nothing.
+    """Run a Python file that registers one or more kinds; a second call does nothing.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it does not import, or registers nothing.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if its import fails, or it registers nothing.
     """
     path = Path(file).expanduser().resolve()
     if path in _plugins:
         return
     if not path.is_file():
-        raise FileNotFoundError(f"There is no plug-in {file}; give a file of Python that registers a kind of puzzle.")
+        raise FileNotFoundError(f"There is no plugin {file}; give a Python file that registers a kind of puzzle.")
     known = set(_kinds)
     name = f"hrm_hf_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
-        raise ValueError(f"The plug-in {file} is no file of Python; its name must end in .py.")
+        raise ValueError(f"The plugin {file} is not a Python file; its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
-    # workers of data loaders and pickle look classes up there
+    # workers of data loaders and pickle look up classes there
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    # it is someone's code, so anything can go wrong
+    # user code, so anything can go wrong
     except Exception as error:
         del sys.modules[name]
         for added in set(_kinds) - known:
             del _kinds[added]
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"The plug-in {file} does not import ({type(error).__name__}: {reason}); correct it."
+            f"The plugin {file} cannot be imported ({type(error).__name__}: {reason}); correct it."
         ) from error
     if set(_kinds) == known:
         del sys.modules[name]
         raise ValueError(
-            f"The plug-in {file} registers no kind of puzzle; end it in hrm_hf.puzzles.registry.register(...)."
+            f"The plugin {file} registers no kind of puzzle; end it with hrm_hf.puzzles.registry.register(...)."
         )
     _plugins.add(path)
 
@@ -128,10 +129,10 @@ def _load_installed() -> None:
     for point in entry_points(group=GROUP):
         try:
             register(point.load())
-        # it is someone's code, so anything can go wrong
+        # code from other packages, so anything can go wrong
         except Exception as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"The installed plug-in {point.name} ({point.value}) of the group {GROUP} does not import "
+                f"The installed plugin {point.name} ({point.value}) of the group {GROUP} cannot be imported "
                 f"({type(error).__name__}: {reason}); correct or uninstall it."
             ) from error

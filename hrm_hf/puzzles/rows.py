@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import datasets
 
 
-_MOST_FILES = 1000  # of a folder of CSV files or the like, sub-folders included
+_MOST_FILES = 1000  # in a folder of CSV files or similar, with its subfolders
 
 
 def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.Dataset":
@@ -29,8 +29,8 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
         limit: how many rows; all by default.
 
     Raises:
-        FileNotFoundError: if `dataset` looks like a folder and is none.
-        ValueError: if it cannot be opened, the split or a column is missing, or fewer than `limit` rows are there.
+        FileNotFoundError: if `dataset` looks like a folder and does not exist.
+        ValueError: if it cannot be opened, the split or a column is missing, or it has fewer than `limit` rows.
     """
     import datasets  # ARC is read without it
 
@@ -43,7 +43,7 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
         _check_is_small(Path(dataset))
     try:
         splits = datasets.load_dataset(dataset)
-    # the latter are of a README.md whose YAML is damaged, or of another form than that of data cards
+    # the errors after the first are from a README.md with damaged YAML, or YAML that is not that of a data card
     except (
         datasets.exceptions.DatasetsError,
         yaml.YAMLError,
@@ -55,7 +55,7 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
     ) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(
-            f"{dataset} is no data set that can be opened ({reason}); make a folder of its files with a script of "
+            f"{dataset} cannot be opened as a data set ({reason}); make a folder from its files with a script of "
             "dataset_scripts/."
         ) from error
     if split not in splits:
@@ -75,7 +75,7 @@ def load_rows(dataset: str, split: str, limit: int | None = None) -> "datasets.D
 
 
 def _check_is_small(folder: Path):
-    """Raise a `ValueError` for a folder that is no data set but holds a tree of files, all of which would be read."""
+    """Raise a `ValueError` for a folder that is not a data set but has many files, all of which would be read."""
     if is_dataset_folder(folder):
         return
     number = 0
@@ -83,9 +83,9 @@ def _check_is_small(folder: Path):
         number += len(folders) + len(files)
         if number > _MOST_FILES:
             raise ValueError(
-                f"The folder {folder} is no data set folder, which has README.md and data/, and has more than "
-                f"{_MOST_FILES:,} files and folders in it, which would all be looked at; give the folder of one data "
-                "set, as a script of dataset_scripts/ makes it."
+                f"The folder {folder} is not a data set folder (with README.md and data/) and contains more than "
+                f"{_MOST_FILES:,} files and folders, which would all be read; give the folder of one data set, as "
+                "a script of dataset_scripts/ makes it."
             )
 
 
@@ -118,12 +118,12 @@ class ChangedDraws(Draws):
 
 
 class PuzzleDraws(Draws):
-    """The training puzzles of a run, in order: each draw is one of the puzzles, under a random symmetry of its own.
+    """The training puzzles of a run, in order: each draw is one of the puzzles under its own random symmetry.
 
     Args:
-        puzzles: as `encode` gives them.
+        puzzles: from `encode`.
         num_draws: length of the run in examples.
-        seed: of order and augmentation.
+        seed: for order and augmentation.
         augment: symmetry to apply, or `None`.
     """
 

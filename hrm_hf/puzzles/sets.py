@@ -1,9 +1,9 @@
-"""A split of any puzzle data set, in the one form that training and evaluation take.
+"""A split of any puzzle data set, in one form for training and evaluation.
 
 puzzles = open_puzzles("data/maze-30x30", "train")
-puzzles.processor                                   # of the task and size of the data set
+puzzles.processor                                   # for kind and size of the data set
 puzzles.draws(num_draws=1000, seed=0)               # training examples, under random symmetries
-puzzles.examples(limit=100)                         # labelled examples as they are, as tensors
+puzzles.examples(limit=100)                         # labeled examples as tensors, not augmented
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ Predict = Callable[[torch.LongTensor, torch.LongTensor], torch.LongTensor]
 
 
 def check_rows(rows: Sequence[int], num_rows: int, what: str) -> None:
-    """Raise a `ValueError` for a row that is not there; `what` has them."""
+    """Raise a `ValueError` for a row that does not exist; `what` names what has the rows."""
     for row in rows:
         if not 0 <= row < num_rows:
             raise ValueError(f"There is no row {row}: {what} has the rows 0 to {num_rows - 1:,}.")
@@ -48,8 +48,8 @@ class PuzzleSet(ABC):
     Args:
         kind: of the puzzles.
         dataset: name of the data set, for messages.
-        processor: that of the task and size, and of all puzzles that the data set knows by name.
-        num_items: what an epoch visits once, in draws.
+        processor: for kind and size, with all puzzles that the data set names.
+        num_items: draws per epoch.
     """
 
     # whether it has augmentations of its puzzles, which can vote
@@ -64,7 +64,7 @@ class PuzzleSet(ABC):
 
     @abstractmethod
     def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
-        """The first `limit` examples, not augmented; fewer if there are no more.
+        """The first `limit` examples, not augmented; fewer if there are not as many.
 
         Returns:
             `input_ids` and `labels` of shape `(examples, tokens)`, `puzzle_identifiers` of shape `(examples,)`.
@@ -72,23 +72,23 @@ class PuzzleSet(ABC):
 
     @abstractmethod
     def known_of_examples(self, limit: int | None = None) -> dict[str, list]:
-        """What else is known of the same examples: `source`, and `rating` where there is one; a list each."""
+        """More columns of the same examples, as lists: `source`, and `rating` if there is one."""
 
     @abstractmethod
     def figure(self, rows: Sequence[int], member: int = 0, predict: Predict | None = None) -> "Figure":
         """Draw rows of the split with their answers.
 
         Args:
-            rows: which, from 0.
-            member: which augmentation of a puzzle, where there are any; 0 is the puzzle as it is.
-            predict: gives a prediction for each puzzle, drawn beside its answer with what is wrong marked.
+            rows: which ones, from 0.
+            member: which augmentation of a puzzle, if there are any; 0 is the original puzzle.
+            predict: returns a prediction for each puzzle, drawn next to its answer with the errors marked.
 
         Raises:
-            ValueError: if there is no such row or augmentation.
+            ValueError: if a row or augmentation does not exist.
         """
 
     def for_model(self, processor: HRMGridProcessor) -> "PuzzleSet":
-        """The same split, with examples as the model of a processor takes them.
+        """The same split, with examples in the form for the model of a processor.
 
         Raises:
             ValueError: if the model is for puzzles of another kind or size, or does not know one of them.
@@ -97,7 +97,7 @@ class PuzzleSet(ABC):
         if kinds[0] != kinds[1]:
             ours, theirs = ("{} of {}x{}".format(*kind) for kind in kinds)
             raise ValueError(
-                f"The model is for {ours}, but {self.dataset} holds {theirs}; give a data set of the same kind."
+                f"The model is for {ours}, but {self.dataset} has {theirs}; give a data set of the same kind."
             )
         return self
 
@@ -109,12 +109,12 @@ class PuzzleSet(ABC):
         num_augmentations: int,
         **options: Any,
     ) -> dict[str, float]:
-        """Scores of answers that augmentations of the puzzles vote for, if it has any.
+        """Scores after a vote of augmentations of the puzzles, if it has any.
 
         Args:
-            model, processor, accelerator: that answer.
-            num_augmentations: how many vote at most, for each puzzle.
-            options: of solving.
+            model, processor, accelerator: for the answers.
+            num_augmentations: maximum number of votes per puzzle.
+            options: for solving.
         """
         raise NotImplementedError(f"{type(self).__name__} has no augmentations.")
 
@@ -125,8 +125,8 @@ class BoardSet(PuzzleSet):
     Args:
         kind: of the puzzles.
         dataset, split: as for `open_puzzles`.
-        limit: the first rows only.
-        entry: what the card says of the puzzles; `None` if it says nothing.
+        limit: only this many first rows.
+        entry: entry of the card about the puzzles; `None` if it has none.
     """
 
     def __init__(
@@ -179,19 +179,19 @@ def open_puzzles(dataset: str, split: str, limit: int | None = None) -> PuzzleSe
         limit: only the first rows of data sets of questions and answers; all by default.
 
     Raises:
-        FileNotFoundError: if there is no such data set.
-        ValueError: if it holds no puzzles, has no such split or less than `limit`, or a limit is given for ARC.
+        FileNotFoundError: if the data set does not exist.
+        ValueError: if it has no puzzles, no such split or less than `limit`, or a limit is given for ARC.
     """
     kind, entry = kind_of_dataset(dataset, split)
     return kind.open(dataset, split, limit, entry)
 
 
 def kind_of_dataset(dataset: str, split: str) -> tuple[PuzzleKind, Mapping[str, Any] | None]:
-    """The kind of the puzzles of a data set, and what its card says of them; without a card they are looked at.
+    """The kind of the puzzles of a data set, and the entry of its card; without a card the kind is guessed.
 
     Args:
         dataset: a folder, or the name of a data set on the Hub.
-        split: of which the first row is looked at.
+        split: its first row is used for guessing.
 
     Raises:
         FileNotFoundError, ValueError: as for `open_puzzles`, and `ValueError` if the kind is not known.
@@ -207,10 +207,10 @@ def kind_of_dataset(dataset: str, split: str) -> tuple[PuzzleKind, Mapping[str, 
 
 
 def kind_of_rows(rows: "datasets.Dataset", dataset: str = "The data set") -> PuzzleKind:
-    """The kind of the puzzles of rows with questions, told by the characters of the first.
+    """The kind of the puzzles of rows with questions, inferred from the characters of the first.
 
     Raises:
-        ValueError: if there is no row, or the first is of no kind that can be told so.
+        ValueError: if there is no row, or the kind of the first cannot be inferred.
     """
     if len(rows) == 0:
         raise ValueError(f"{dataset} is empty; build one with at least one puzzle.")
@@ -218,36 +218,36 @@ def kind_of_rows(rows: "datasets.Dataset", dataset: str = "The data set") -> Puz
     kind = registry.guess(question)
     if kind is None:
         raise ValueError(
-            f"{dataset} has no card that says what its puzzles are, and its first question {question[:40]!r} is of no "
-            "kind that is known; build the data set with hrm-hf data."
+            f"{dataset} has no card that says what its puzzles are, and its first question {question[:40]!r} fits no "
+            "known kind; build the data set with hrm-hf data."
         )
     return kind
 
 
 def processor_of(kind: PuzzleKind, rows: "datasets.Dataset") -> HRMGridProcessor:
-    """The processor of rows of a kind; errors as of `PuzzleKind.processor_of_rows`, and `ValueError` for no row."""
+    """The processor of rows of a kind; raises the errors of `PuzzleKind.processor_of_rows`, and without rows."""
     if len(rows) == 0:
         raise ValueError(f"The data set is empty; build one with at least one of {kind.plural}.")
     return kind.processor_of_rows(rows)
 
 
 def processor_of_entry(kind: PuzzleKind, entry: Mapping[str, Any], dataset: str) -> HRMGridProcessor:
-    """The processor of the puzzles that a card describes.
+    """The processor of the puzzles described by a card.
 
     Raises:
-        ValueError: if the card says what cannot be.
+        ValueError: if the entry of the card is not valid.
     """
     try:
         return kind.processor(entry)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(
-            f"The card of {dataset} says of its {kind.plural} what cannot be ({reason}); build the data set anew."
+            f"The card of {dataset} has an invalid entry about its {kind.plural} ({reason}); build the data set again."
         ) from error
 
 
 def _metadata(dataset: str) -> dict[str, Any]:
-    """The YAML of the card of a data set; nothing if it has no card, or is none, which those who read it say."""
+    """The YAML of the card of a data set; empty without a card or data set, for which readers raise later."""
     folder = Path(dataset).expanduser()
     if folder.is_dir():
         return card_metadata(folder) if (folder / "README.md").is_file() else {}
@@ -259,7 +259,7 @@ def _metadata(dataset: str) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, HFValidationError) as error:
         raise FileNotFoundError(
-            f"There is no data set folder {dataset}, and a data set of this name on the Hub cannot be fetched: "
+            f"There is no data set folder {dataset}, and no data set of this name can be downloaded from the Hub: "
             f"{str(error).splitlines()[0]}"
         ) from error
 

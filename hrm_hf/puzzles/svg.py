@@ -1,4 +1,4 @@
-"""Small boards as elements of SVG, a unit a cell; needs neither torch nor matplotlib."""
+"""Small boards as SVG elements, one unit per cell; needs neither torch nor matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -22,7 +22,7 @@ def colored_cells(board: Sequence[Sequence[str]], fills: Mapping[str, str]) -> l
 def text_cells(
     board: Sequence[Sequence[str]], puzzle: Sequence[Sequence[str]] | None, wrong: set[tuple[int, int]]
 ) -> list[str]:
-    """Cells as text, at most two characters of each; those of the puzzle on gray; arguments as of `PuzzleKind.svg`."""
+    """Cells as text, at most two characters each; given ones on gray; arguments as for `PuzzleKind.svg`."""
     rows, columns = len(board), len(board[0])
     parts = []
     for row, cells in enumerate(board):

@@ -1,11 +1,11 @@
-"""Puzzles as people keep them: the one reader of the command line, of files, of standard input and of the app.
+"""Puzzles in common notations: the reader for the command line, files, standard input and the app.
 
 read_puzzles(decode_text(Path("puzzles.sdk").read_bytes())).puzzles[0].board
 
-What is read: Sudoku as a line of cells or drawn, with `.`, `0`, `_`, `-` or `*` for a blank cell, in frames, with
-spaces, as columns of a table or as lists; mazes as a line or drawn; several of them in one text; JSON objects and
-boards as `hrm-hf solve` writes them. Left out are comments, which start with `#`, and, named in `left_out`, titles and
-further columns. What looks like a puzzle and is none is an error that names its line.
+It reads Sudoku as a line of cells or drawn, with `.`, `0`, `_`, `-` or `*` for a blank cell, in frames, with spaces,
+as columns of a table or as lists; mazes as a line or drawn; several of them in one text; JSON objects and boards
+written by `hrm-hf solve`. It leaves out comments, which start with `#`, and titles and extra columns, which `left_out`
+names. Text that looks like a puzzle but is not one is an error that names its line.
 """
 
 import ast
@@ -20,7 +20,7 @@ from hrm_hf.puzzles.sudoku.reading import AREAS, SIZES, are_cells, read_sudoku, 
 from processing_hrm import SUDOKU_NOTATIONS
 
 
-# fields of a JSON object that hold a puzzle: of the command, and of data sets
+# fields of a JSON object with a puzzle: of the command, and of data sets
 _FIELDS = ("puzzle", "question", "quizzes", "quiz")
 
 
@@ -29,10 +29,10 @@ def decode_text(data: bytes, name: str) -> str:
 
     Args:
         data: of the file.
-        name: what messages call it.
+        name: for messages.
 
     Raises:
-        ValueError: if it is no text.
+        ValueError: if it is not text.
     """
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
@@ -46,11 +46,11 @@ def decode_text(data: bytes, name: str) -> str:
     if data[::2].count(0) > len(data) // 4:
         return _decode(data, "utf-16-be", name)
     if b"\0" in data:
-        raise ValueError(f"{name} is no text: it has bytes that are 0; give puzzles as text.")
+        raise ValueError(f"{name} is not text: it has bytes that are 0; give puzzles as text.")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        # puzzles are ASCII, and so only comments can suffer
+        # puzzles are ASCII, so this only affects comments
         return data.decode("latin-1")
 
 
@@ -58,19 +58,19 @@ def _decode(data: bytes, encoding: str, name: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is no whole {encoding} text ({error.reason}, byte {error.start}).") from error
+        raise ValueError(f"{name} is not valid {encoding} text ({error.reason}, byte {error.start}).") from error
 
 
 def read_puzzles(text: str, name: str = "", notation: str | None = None) -> PuzzlesRead:
     """Find the puzzles of a text.
 
     Args:
-        text: of any number of puzzles.
-        name: of the text in messages, such as that of a file; none by default.
-        notation: of 16x16 Sudoku, one of `SUDOKU_NOTATIONS`; by default told by the symbols of each puzzle.
+        text: with any number of puzzles.
+        name: of the text in messages, such as a file name; none by default.
+        notation: of 16x16 Sudoku, one of `SUDOKU_NOTATIONS`; by default inferred from the symbols of each puzzle.
 
     Raises:
-        ValueError: if there is none, something looks like a puzzle and is none, or the notation is not sure.
+        ValueError: if there is none, something looks like a puzzle but is not one, or the notation is ambiguous.
     """
     if notation is not None and notation not in SUDOKU_NOTATIONS:
         raise ValueError(f"notation={notation!r} is not allowed; it must be one of {', '.join(SUDOKU_NOTATIONS)}.")
@@ -99,7 +99,7 @@ def read_puzzles(text: str, name: str = "", notation: str | None = None) -> Puzz
 
 
 def _lists(text: str) -> list | None:
-    """The boards of a text that is a list as JSON or Python write it: each a string or a list of rows; else `None`."""
+    """The boards of a text that is a list in JSON or Python, each a string or a list of rows; otherwise `None`."""
     if not text.lstrip().startswith(("[[", "[ [", "[\n", '["', "['")) and not re.match(r"\s*\[\s*[\[\"']", text):
         return None
     try:
@@ -130,10 +130,10 @@ def _of_cells(value: Any, place: str, notation: str | None) -> PuzzleText:
             return maze
         value = None
     if not isinstance(value, str):
-        raise ValueError(f"{place} holds a board that is none: {short(str(value))}; give rows of equally many cells.")
+        raise ValueError(f"{place} has an invalid board: {short(str(value))}; give rows of the same length.")
     (puzzle, *others) = read_puzzles(value, place, notation).puzzles
     if others:
-        raise ValueError(f"{place} holds a string with {len(others) + 1} boards; give one in each.")
+        raise ValueError(f"{place} has a string with {len(others) + 1} boards; give one per string.")
     return puzzle
 
 
@@ -146,11 +146,11 @@ def _symbol_of_value(cell: Any) -> str:
 
 
 def _of_object(text: str, place: str, notation: str | None) -> PuzzleText:
-    """The puzzle of a JSON object, as the command writes them with --json."""
+    """The puzzle of a JSON object, as written by the command with --json."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}: {short(text)} is no whole JSON object ({str(error)[:80]}).") from error
+        raise ValueError(f"{place}: {short(text)} is not a valid JSON object ({str(error)[:80]}).") from error
     for name in _FIELDS:
         if isinstance(value, dict) and isinstance(value.get(name), str | list):
             return _of_cells(value[name], place, notation)

@@ -1,4 +1,4 @@
-"""Votes of several predictions for one puzzle: of ARC's augmentations, and of samples at test time."""
+"""Votes of several predictions for one puzzle: for ARC's augmentations, and for samples at test time."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Candidate:
 
 
 class Votes:
-    """Counts predictions for one puzzle; what it holds grows with the answers that differ alone."""
+    """Counts predictions for one puzzle; its memory grows only with the number of distinct answers."""
 
     def __init__(self):
         # by shape and content: answer, votes, sum of the halting probabilities, verdict
@@ -42,7 +42,7 @@ class Votes:
         tally[2] += halt_probability
 
     def ranked(self) -> list[Candidate]:
-        """All candidates, the best first: those that keep the rules, then by votes, then by mean halting probability.
+        """All candidates, best first: those that keep the rules, then by votes, then by mean halting probability.
 
         Without rules it is the order of the original (arc_eval.ipynb). Of equals the one that came first is first.
         """

@@ -1,6 +1,6 @@
 """Blocks of tokens for training and evaluation, and their tokenizer, from a folder of `dataset_scripts/build_text.py`.
 
-Reads with pyarrow alone, so that a machine that trains needs no `datasets`.
+Reads only with pyarrow, so training does not need `datasets`.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TextBlocks:
     Attributes:
         tokens: all token ids, of shape `(tokens,)`, int32.
         starts: where the rows start, and the end, of shape `(rows + 1,)`, int64.
-        num_bytes: UTF-8 bytes of text that a row stands for, of shape `(rows,)`, int32.
+        num_bytes: UTF-8 bytes of text in each row, of shape `(rows,)`, int32.
     """
 
     tokens: np.ndarray
@@ -46,7 +46,7 @@ class TextBlocks:
 
     @property
     def block_size(self) -> int:
-        """Tokens of the longest row: of all but the last, which may be shorter."""
+        """Tokens of the longest row; only the last row may be shorter."""
         return int(np.diff(self.starts).max())
 
 
@@ -58,7 +58,7 @@ def load_text_blocks(folder: str | Path, split: str) -> TextBlocks:
         split: "train" or "validation".
 
     Raises:
-        FileNotFoundError: if there is no such data set.
+        FileNotFoundError: if the data set does not exist.
         ValueError: if the split or a column is missing, or the split has no rows.
     """
     local = local_folder(folder, ["data/*"], "build_text.py")
@@ -71,7 +71,7 @@ def load_text_blocks(folder: str | Path, split: str) -> TextBlocks:
         columns = pq.read_schema(file).names
         if missing := [name for name in _COLUMNS if name not in columns]:
             raise ValueError(
-                f"{file} has no column {' and '.join(missing)}, it has {', '.join(columns)}; give a folder of "
+                f"{file} has no column {' and '.join(missing)}, only {', '.join(columns)}; give a folder written by "
                 "dataset_scripts/build_text.py."
             )
         tables.append(pq.read_table(file, columns=list(_COLUMNS)))
@@ -94,7 +94,7 @@ def load_text_tokenizer(folder: str | Path) -> "PreTrainedTokenizerFast":
         folder: as for [`load_text_blocks`].
 
     Raises:
-        FileNotFoundError: if there is no such data set, or no tokenizer in it.
+        FileNotFoundError: if the data set does not exist or has no tokenizer.
     """
     tokenizer_folder = local_folder(folder, ["tokenizer/*"], "build_text.py") / "tokenizer"
     if not (tokenizer_folder / "tokenizer.json").is_file():

@@ -1,7 +1,7 @@
 """Text data sets: documents as tokens, packed into blocks of one length, in a folder that `load_dataset` opens.
 
 README.md                    the card: how the blocks were made, from which files, and statistics
-data/train-*.parquet         a row a block: `input_ids` and `num_bytes`, the bytes of text that they stand for
+data/train-*.parquet         one row per block: `input_ids` and `num_bytes`, the bytes of text that they stand for
 data/validation-*.parquet
 tokenizer/                   the tokenizer, for `AutoTokenizer`
 """
@@ -36,9 +36,9 @@ from hrm_hf.utils.files import sha256
 from hrm_hf.utils.parallel import NumProc, num_threads_of
 
 
-_LISTED_FILES = 100  # of a split, in the card
+_LISTED_FILES = 100  # per split, in the card
 _FLAGS = {"inputs": "--input", "validation_inputs": "--validation-input", "endings": "--ending"}
-# of files and folders, whose place on this machine is nobody's business
+# options that name files and folders, whose place on this machine is private
 _PLACES = ("inputs", "validation_inputs", "tokenizer")
 
 
@@ -49,14 +49,14 @@ def build_text(
         list[str],
         typer.Option(
             "--input",
-            help="File (.gz, .xz, .bz2 and .zst too; .jsonl: a document a line; .json: an array; .parquet: a document "
-            "a row), quoted glob, folder with .txt and .jsonl files or with a data set, or a data set on the Hub. "
-            "Repeat it for more.",
+            help="File (also .gz, .xz, .bz2 and .zst; .jsonl: one document per line; .json: an array; .parquet: one "
+            "document per row), quoted glob, folder with .txt and .jsonl files or with a data set, or a data set on "
+            "the Hub. Can be repeated.",
         ),
     ],
     validation_inputs: Annotated[
         list[str] | None,
-        typer.Option("--validation-input", help="The same for the validation split; else a share is held out."),
+        typer.Option("--validation-input", help="The same for the validation split; by default a share is held out."),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Folder, model on the Hub, or mistral-v0.1 (from the package mistral-common).")
@@ -65,33 +65,36 @@ def build_text(
         int | None,
         typer.Option(metavar="SIZE", help="Train a byte-level BPE of this size on the training split instead."),
     ] = None,
-    block_size: Annotated[int, typer.Option(help="Tokens of a block.")] = 1024,
+    block_size: Annotated[int, typer.Option(help="Tokens per block.")] = 1024,
     document_separator: Annotated[
         str | None,
-        typer.Option(help=r"Cut files and rows into documents at this string, such as '\n\n\n'; else each is one."),
+        typer.Option(
+            help=r"Split files and rows into documents at this string, such as '\n\n\n'; by default each is one "
+            "document."
+        ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="JSON and data sets: column with the text.")] = "text",
     template: Annotated[
         str | None,
         typer.Option(
-            help=r"JSON and data sets: how columns become the text, as in 'Q: {question}\nA: {answer}'; in place of "
-            "--text-column."
+            help=r"JSON and data sets: how to make the text from columns, such as 'Q: {question}\nA: {answer}'; "
+            "instead of --text-column."
         ),
     ] = None,
     endings: Annotated[
         list[str] | None,
-        typer.Option("--ending", help="Of more files of folders that are text, such as .md. Repeat it for more."),
+        typer.Option("--ending", help="Ending of more text files in folders, such as .md. Can be repeated."),
     ] = None,
     config_name: Annotated[str | None, typer.Option(help="Data sets: name of the configuration.")] = None,
-    train_split: Annotated[str, typer.Option(help="Data sets: split that --input takes.")] = "train",
+    train_split: Annotated[str, typer.Option(help="Data sets: split to use for --input.")] = "train",
     validation_split: Annotated[
-        str, typer.Option(help="Data sets: split that --validation-input takes.")
+        str, typer.Option(help="Data sets: split to use for --validation-input.")
     ] = "validation",
     validation_share: Annotated[
-        float, typer.Option(help="Share of the documents held out if there is no --validation-input.")
+        float, typer.Option(help="Share of the documents to hold out if there is no --validation-input.")
     ] = 0.02,
     drop_tail: Annotated[
-        bool, typer.Option("--drop-tail", help="Leave out the last block of a split if it is shorter.")
+        bool, typer.Option("--drop-tail", help="Leave out the last block of a split if it is shorter than the others.")
     ] = False,
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Seed for the choice of held-out documents.")] = 0,
@@ -100,16 +103,16 @@ def build_text(
 ) -> dict[str, SplitStatistics]:
     """Build a text data set with the splits train and validation.
 
-    A document is a file or a row, or with a separator a piece of it; blank ones are left out. EOS ends every
-    document, BOS starts it if the tokenizer has one of its own, and what the text itself spells like a special token
-    stays text. The documents of a split follow each other in blocks of one length; only the last may be shorter. A
-    data set that the same command has made of the same files is left as it is.
+    A document is a file or a row, or a part of it between separators; blank ones are left out. Every document ends
+    with EOS, and starts with BOS if the tokenizer has its own; text that looks like a special token stays text. The
+    documents of a split follow each other in blocks of one length; only the last block may be shorter. A data set that
+    the same command made from the same files is left unchanged.
 
     Returns:
         Statistics by split.
 
     Raises:
-        ValueError: for an impossible wish, input that is not text, or too little of it.
+        ValueError: for an impossible option, input that is not text, or too little of it.
         FileNotFoundError, FileExistsError: for missing input and an output directory that is in use.
         ModuleNotFoundError: if a package that `mistral-v0.1` needs is not installed.
     """
@@ -120,13 +123,16 @@ def build_text(
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share={validation_share} is not allowed; it must be above 0 and below 1.")
     if (tokenizer is None) == (train_bpe is None):
-        raise ValueError("Give one of --tokenizer NAME and --train-bpe SIZE.")
+        raise ValueError("Give either --tokenizer NAME or --train-bpe SIZE.")
     if document_separator is not None:
         document_separator = options["document_separator"] = parse_separator(document_separator)
 
     if template is not None:
         if text_column != "text":
-            raise ValueError(f"text_column={text_column} and a template were given; the template names its columns.")
+            raise ValueError(
+                f"text_column={text_column} and a template were given; give only one, since the template names its "
+                "columns."
+            )
         template = options["template"] = unescaped(template, "template")
     kinds = {"template": template, "endings": endings or ()}
     sources = {"train": find_sources(inputs, text_column, config_name, train_split, **kinds)}
@@ -176,7 +182,7 @@ def build_text(
             pictures=[
                 CardPicture(
                     explore(str(partial), rows=range(min(3, statistics["train"].blocks))),
-                    "Beginnings of the first training blocks",
+                    "Start of the first training blocks",
                 )
             ],
         )
@@ -184,22 +190,22 @@ def build_text(
     for split, counts in statistics.items():
         print(
             f"{split}: {counts.documents:,} documents, {counts.num_bytes:,} bytes, {counts.tokens:,} tokens "
-            f"({counts.bytes_per_token:.3f} bytes a token), {counts.blocks:,} blocks of {block_size}"
+            f"({counts.bytes_per_token:.3f} bytes per token), {counts.blocks:,} blocks of {block_size}"
             f"{tail_text(counts, drop_tail)}"
         )
         if counts.blank_documents:
             print(f"{split}: {counts.blank_documents:,} blank documents left out")
         if counts.unknown_tokens:
             print(
-                f"{split}: {counts.unknown_tokens:,} tokens are {tokenizer_object.unk_token}, from which the text "
-                "cannot be restored; do not compare bits per byte with other tokenizers"
+                f"{split}: {counts.unknown_tokens:,} tokens are {tokenizer_object.unk_token}, which loses text; do "
+                "not compare bits per byte with other tokenizers"
             )
     print(f"vocabulary: {len(tokenizer_object):,} tokens; written to {output_dir}")
     return statistics
 
 
 def check_splits(statistics: dict[str, SplitStatistics], options: dict):
-    """Raise a `ValueError` if the training split has no whole block or the validation split none at all."""
+    """Raise a `ValueError` if the training split has no full block or the validation split no block at all."""
     train, validation = statistics["train"], statistics["validation"]
     if train.tokens < options["block_size"]:
         raise ValueError(
@@ -218,7 +224,7 @@ def check_splits(statistics: dict[str, SplitStatistics], options: dict):
 
 
 def tail_text(counts: SplitStatistics, drop_tail: bool) -> str:
-    """What became of the last block, to follow the number of blocks."""
+    """What became of the last block; follows the number of blocks."""
     if counts.tail_tokens == 0:
         return ""
     if drop_tail:
@@ -239,22 +245,22 @@ def card_text(
     if options["document_separator"] is None:
         document = "a file (JSON lines and data sets: a row)"
     else:
-        document = f"what lies between two `{escaped(options['document_separator'])}` in a file or row"
+        document = f"the text between two `{escaped(options['document_separator'])}` in a file or row"
     if options["validation_inputs"]:
         split_rule = "The splits come from different sources, see below."
     else:
         split_rule = (
-            f"A share of {options['validation_share']} of the documents is held out for validation, by a hash of the "
-            f"seed {options['seed']} and the document's number."
+            f"A share of {options['validation_share']} of the documents is held out for validation, chosen by a hash "
+            f"of the seed {options['seed']} and the document's number."
         )
-    dropped_text = " but for the dropped ends" if options["drop_tail"] else ""
+    dropped_text = ", except for the dropped ends" if options["drop_tail"] else ""
     lines = [
         f"# {options['output_dir'].name}",
         "",
-        f"Each row is a block of {options['block_size']} tokens: `input_ids`, and `num_bytes`, how many bytes of text",
-        "(UTF-8) they stand for; special tokens stand for none. The bytes of a split's rows add up to those of its",
-        f"documents{dropped_text}: a model's bits per byte are the sum of its losses over that of the bytes, over",
-        "ln 2.",
+        f"Each row is a block of {options['block_size']} tokens: `input_ids`, and `num_bytes`, the number of bytes of",
+        "text (UTF-8) that they stand for; special tokens stand for none. The bytes of all rows of a split add up to",
+        f"those of its documents{dropped_text}. A model's bits per byte are the sum of its losses divided by the",
+        "number of bytes and by ln 2.",
         "",
         "```python",
         "from datasets import load_dataset",
@@ -274,32 +280,32 @@ def card_text(
         f"- Tokenizer: {origin}, {len(tokenizer):,} tokens; `tokenizer/tokenizer.json` has the SHA-256",
         f"  `{tokenizer_sha256(tokenizer)}`.",
         f"- A document is {document}; blank ones are left out.",
-        f"- {borders}`{tokenizer.eos_token}` after it; what the text itself spells like a special token is text.",
-        "- The documents of a split follow each other, in order, across the borders of blocks.",
+        f"- {borders}`{tokenizer.eos_token}` after it; text that looks like a special token is text.",
+        "- The documents of a split follow each other in order, across the borders of blocks.",
         f"- {split_rule}",
         f"- tokenizers {version('tokenizers')}, transformers {version('transformers')}.",
         "",
         "## Statistics",
         "",
-        "| split | documents | bytes | tokens | bytes a token | blocks | last block |",
+        "| split | documents | bytes | tokens | bytes per token | blocks | last block |",
         "|---|---|---|---|---|---|---|",
     ]
     for split, counts in statistics.items():
-        tail = f"{counts.tail_tokens:,} tokens, {counts.tail_bytes:,} bytes" if counts.tail_tokens else "whole"
+        tail = f"{counts.tail_tokens:,} tokens, {counts.tail_bytes:,} bytes" if counts.tail_tokens else "full"
         dropped = ", dropped" if counts.tail_tokens and options["drop_tail"] else ""
         lines.append(
             f"| {split} | {counts.documents:,} | {counts.num_bytes:,} | {counts.tokens:,} | "
             f"{counts.bytes_per_token:.3f} | {counts.blocks:,} | {tail}{dropped} |"
         )
-    lines += ["", "Tokens count BOS and EOS."]
+    lines += ["", "The numbers of tokens include BOS and EOS."]
     blank = sum(counts.blank_documents for counts in statistics.values())
     unknown = sum(counts.unknown_tokens for counts in statistics.values())
     if blank:
         lines += [f"{blank:,} blank documents were left out."]
     if unknown:
         lines += [
-            f"{unknown:,} tokens are `{tokenizer.unk_token}`, from which the text cannot be restored: bits per byte "
-            "are not comparable with other tokenizers."
+            f"{unknown:,} tokens are `{tokenizer.unk_token}`, which loses text: bits per byte are not comparable with "
+            "other tokenizers."
         ]
     lines += left_out_lines(num_bad, "files, lines or rows")
     return "\n".join([*lines, "", "## Sources", "", *sources])
@@ -313,7 +319,7 @@ def tokenizer_sha256(tokenizer) -> str:
 
 
 def source_lines(corpus: Corpus) -> list[str]:
-    """Lines of the card on the sources of each split, with their SHA-256."""
+    """Lines of the card about the sources of each split, with their SHA-256."""
     lines = []
     for split, sources in corpus.sources.items():
         prints = [line for source in sources for line in source.fingerprints()]
@@ -327,19 +333,19 @@ def source_lines(corpus: Corpus) -> list[str]:
 
 
 def command_line(options: dict) -> str:
-    """The command that repeats a build, as its card has it."""
+    """The command that repeats a build, as in its card."""
     return recipes.command_line("build_text.py", build_text, options, _FLAGS, _shown)
 
 
 def _shown(name: str, value: object) -> str:
-    """The value of an option as the card has it."""
+    """The value of an option, as in the card."""
     if name in ("document_separator", "template"):
         return escaped(value)
     return public_input(value) if name in _PLACES else str(value)
 
 
 def public_input(entry: str) -> str:
-    """An input or a tokenizer as given, without the folders that an absolute path goes through on this machine."""
+    """An input or a tokenizer as given, but without the folders of this machine if the path is absolute."""
     path = Path(entry).expanduser()
     if not path.is_absolute():
         return entry
@@ -349,5 +355,5 @@ def public_input(entry: str) -> str:
 
 
 def escaped(separator: str) -> str:
-    """A separator as it is typed on a command line."""
+    """A separator as typed on a command line."""
     return separator.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""How documents become blocks: tokenized in threads, laid end to end, cut to one length, and written as they fill."""
+"""Documents as blocks: tokenized in threads, concatenated, cut to one length, and written as they fill."""
 
 import json
 import os
@@ -16,21 +16,21 @@ import pyarrow.parquet as pq
 SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("num_bytes", pa.int32())])
 _ROW_GROUP = 1024  # blocks written at a time
 _STATISTICS = "statistics"  # key in the metadata of a Parquet file
-_BATCH = 1 << 18  # characters tokenized at a time by a thread, or one longer document
+_BATCH = 1 << 18  # characters that a thread tokenizes at a time, or one longer document
 
 
 @dataclass
 class SplitStatistics:
-    """What became of the documents of a split.
+    """Statistics of the documents of a split.
 
     Attributes:
-        documents: how many; blank ones do not count.
-        blank_documents: how many were left out because they are empty or white space.
+        documents: number of documents that are not blank.
+        blank_documents: number left out because they are empty or white space.
         num_bytes: of the documents, in UTF-8.
-        tokens: of the documents, BOS and EOS included.
-        unknown_tokens: how many of them are the unknown token, which does not say what the text was.
+        tokens: of the documents, including BOS and EOS.
+        unknown_tokens: how many of them are the unknown token, which loses the text.
         blocks: rows written.
-        tail_tokens, tail_bytes: of the last block if it is shorter than the others, else 0.
+        tail_tokens, tail_bytes: of the last block if it is shorter than the others, otherwise 0.
     """
 
     documents: int = 0
@@ -48,23 +48,23 @@ class SplitStatistics:
 
 
 def read_statistics(path: Path) -> SplitStatistics:
-    """The statistics of a split that is there.
+    """The statistics of an existing split.
 
     Args:
-        path: Parquet file that a [`BlockPacker`] has written.
+        path: Parquet file written by a [`BlockPacker`].
 
     Raises:
-        ValueError: if it was written without them, as by older versions.
+        ValueError: if it was written without them, as in older versions.
     """
     metadata = pq.read_metadata(path).metadata or {}
     if _STATISTICS.encode() not in metadata:
-        raise ValueError(f"{path} lacks the statistics of its split; make the data set anew with --overwrite.")
+        raise ValueError(f"{path} lacks the statistics of its split; make the data set again with --overwrite.")
     return SplitStatistics(**json.loads(metadata[_STATISTICS.encode()]))
 
 
 @contextmanager
 def one_thread_a_call():
-    """Makes `tokenizers` work in the thread that calls it; it reads the variable whenever it is called."""
+    """Makes `tokenizers` work in the calling thread; it reads the variable on every call."""
     name = "TOKENIZERS_PARALLELISM"
     before = os.environ.get(name)
     os.environ[name] = "false"
@@ -78,8 +78,8 @@ def one_thread_a_call():
 
 
 def text_encoder(tokenizer) -> Callable[[str], list[int]]:
-    """What gives the tokens of a text as data sets have them: without BOS and EOS, and what the text spells like a
-    special token as text.
+    """A function from a text to its tokens as in data sets: without BOS and EOS, and text that looks like a special
+    token is text.
 
     Args:
         tokenizer: of transformers, fast or not.
@@ -93,10 +93,10 @@ def text_encoder(tokenizer) -> Callable[[str], list[int]]:
 
 
 def _plain_backend(tokenizer):
-    """The `tokenizers.Tokenizer` of a fast tokenizer, for text in which nothing is special."""
+    """The `tokenizers.Tokenizer` of a fast tokenizer, without special tokens in the text."""
     from tokenizers import Tokenizer
 
-    # a copy: what is set below is not to be saved
+    # a copy, so that the settings below are not saved
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.encode_special_tokens = True  # as ordinary text
     backend.no_truncation()
@@ -136,7 +136,7 @@ def batches(documents: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, st
     batch, size = [], 0
     for split, text in documents:
         batch.append((split, text))
-        size += len(text) + 1  # blank documents take room too
+        size += len(text) + 1  # blank documents take space too
         if size >= _BATCH:
             yield batch
             batch, size = [], 0
@@ -174,9 +174,9 @@ class BlockPacker:
     def add(self, text: str, encoding):
         """Append a document, with BOS and EOS, to the blocks.
 
-        The bytes of a document go to the blocks without a rest: a token stands for the characters from the end of the
-        token before it to its own end. A character that is spread over several tokens counts with the first of them,
-        characters without a token count with the next one, at the end of the text with the last one.
+        All bytes of a document are assigned to blocks: a token stands for the characters from the end of the previous
+        token to its own end. A character that spans several tokens counts with the first of them; characters without
+        a token count with the next token, or at the end of the text with the last one.
 
         Args:
             text: the document.
@@ -236,6 +236,6 @@ class BlockPacker:
 
 
 def border_tokens(tokenizer) -> tuple[list[int], list[int]]:
-    """The tokens before and after every document: BOS, unless there is none or it is EOS as well, and EOS."""
+    """The tokens before and after every document: BOS, unless there is none or it is the same as EOS, and EOS."""
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     return ([] if bos in (None, eos) else [bos]), [eos]

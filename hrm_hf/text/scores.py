@@ -1,8 +1,8 @@
-"""Loss, perplexity and bits per byte of causal language models, ours or any of transformers, by the same code.
+"""Loss, perplexity and bits per byte of causal language models (ours or any of transformers), with the same code.
 
-blocks      packed tokens of a data set folder, each block by itself: quick, for training
-documents   whole texts by sliding window: every token but the first of a text is scored once, with as much
-            context as the window leaves it
+blocks      packed tokens of a data set folder, each block separately: fast, for training
+documents   whole texts with a sliding window: every token except the first of a text is scored once, with as much
+            context as the window allows
 """
 
 import math
@@ -28,8 +28,8 @@ IGNORE_INDEX = -100
 class TextScores:
     """Result of `evaluate_blocks` and `evaluate_documents`.
 
-    `loss` is the mean cross entropy of the scored tokens in nats, `perplexity` its exponential, `bits_per_byte` what
-    the model needs for a byte of the text (UTF-8), which can be compared between tokenizers.
+    `loss` is the mean cross entropy of the scored tokens in nats, `perplexity` its exponential, `bits_per_byte` the
+    bits that the model needs per byte of text (UTF-8), which can be compared between tokenizers.
     """
 
     n_tokens: int
@@ -45,7 +45,7 @@ class TextScores:
 
 
 def begin_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that a text starts after, as in training: BOS, or EOS where the tokenizer has no BOS.
+    """The token before a text, as in training: BOS, or EOS if the tokenizer has no BOS.
 
     Raises:
         ValueError: if it has neither.
@@ -53,20 +53,20 @@ def begin_token(tokenizer: PreTrainedTokenizerBase) -> int:
     token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     if token is None:
         raise ValueError(
-            "The tokenizer has neither a BOS nor an EOS token, which a text starts after; set one and save the "
-            "tokenizer with save_pretrained."
+            "The tokenizer has neither a BOS nor an EOS token to start a text with; set one and save the tokenizer "
+            "with save_pretrained."
         )
     return token
 
 
 def text_scores(nats: float, scored: int, n_tokens: int, n_bytes: int, seconds: float) -> TextScores:
-    """Scores from the summed cross entropy of the tokens that were scored.
+    """Scores from the summed cross entropy of the scored tokens.
 
     Args:
         nats: sum over the scored tokens.
-        scored: how many tokens were scored.
-        n_tokens, n_bytes: tokens and bytes of the text. Tokens that nothing comes before are not scored; they are
-            taken to cost as much as the others, so that bits per byte are those of the whole text.
+        scored: number of scored tokens.
+        n_tokens, n_bytes: tokens and bytes of the text. Tokens with nothing before them are not scored; they are
+            assumed to cost as much as the others, so that bits per byte are for the whole text.
         seconds: time it took.
     """
     loss = nats / scored
@@ -89,7 +89,7 @@ def sum_of_losses(
     Args:
         model: a causal language model; called with `input_ids` and `model_arguments`.
         input_ids: `(batch, tokens)`.
-        labels: `(batch, tokens)`, already shifted: `labels[:, i]` is what follows `input_ids[:, i]`; -100 is ignored.
+        labels: `(batch, tokens)`, already shifted: `labels[:, i]` follows `input_ids[:, i]`; -100 is ignored.
     """
     logits = model(input_ids=input_ids, use_cache=False, **model_arguments).logits
     sums = torch.zeros(2, dtype=torch.float64)
@@ -107,15 +107,15 @@ def evaluate_blocks(
     max_blocks: int | None = None,
     **model_arguments,
 ) -> TextScores:
-    """Score blocks of packed tokens, each by itself. With several processes each takes its share of them.
+    """Score blocks of packed tokens, each separately. With several processes, each takes its share of them.
 
     Args:
         model: the model itself, not its distributed wrapper; in evaluation mode.
         blocks: rows of a data set folder.
         accelerator: gives device, mixed precision and the processes.
         batch_size: blocks at a time, per process.
-        max_blocks: only the first so many.
-        model_arguments: thinking depth of our models, for instance.
+        max_blocks: only this many first blocks.
+        model_arguments: for instance, the thinking depth of our models.
 
     Raises:
         ValueError: if no block has two tokens.
@@ -129,10 +129,10 @@ def evaluate_blocks(
         input_ids, labels = shifted_batch(sequences, accelerator.device)
         with accelerator.autocast():
             sums += sum_of_losses(model, input_ids, labels, **model_arguments)
-    # float32, because not every device knows float64
+    # float32, because not every device has float64
     nats, scored = accelerator.reduce(sums.to(accelerator.device, torch.float32), reduction="sum").tolist()
     if scored == 0:
-        raise ValueError("There is nothing to evaluate: no block has two tokens.")
+        raise ValueError("There is nothing to evaluate: no block has at least two tokens.")
     return text_scores(nats, int(scored), n_tokens, n_bytes, time.perf_counter() - start)
 
 
@@ -146,7 +146,7 @@ def shifted_batch(
     Args:
         sequences: token ids.
         device: where to put the batch.
-        first_scored: index of the first token of each sequence that counts; the second token by default.
+        first_scored: index of the first scored token of each sequence; the second token by default.
     """
     longest = max(len(sequence) for sequence in sequences)
     tokens = torch.zeros(len(sequences), longest, dtype=torch.long)
@@ -168,32 +168,33 @@ def evaluate_documents(
     progress: bool = False,
     **model_arguments,
 ) -> TextScores:
-    """Score whole texts by sliding window.
+    """Score whole texts with a sliding window.
 
-    A text is its tokens between BOS (or EOS, where the tokenizer has no BOS) and EOS, as in training; what it spells
-    like a special token is text, as there. Every token after the first is scored once; the bits of the final EOS are
-    part of the text's.
+    As in training, a text is its tokens between BOS (or EOS, if the tokenizer has no BOS) and EOS, and text that looks
+    like a special token is text. Every token after the first is scored once; the bits of the final EOS are included.
 
     Args:
         model: a causal language model, in evaluation mode.
         tokenizer: its tokenizer.
         documents: the texts; blank ones are left out.
-        window: tokens the model sees at a time; by default what it was trained for (`max_position_embeddings`).
-        stride: tokens that a window moves on, half a window by default. Every token but those of the first window has
-            at least `window - stride` tokens before it.
+        window: tokens the model sees at a time; by default as in training (`max_position_embeddings`).
+        stride: tokens by which the window moves, half a window by default. Every token after the first window has at
+            least `window - stride` tokens before it.
         batch_size: windows at a time.
         progress: show a progress bar.
-        model_arguments: thinking depth of our models, for instance.
+        model_arguments: for instance, the thinking depth of our models.
 
     Raises:
-        ValueError: for a window or stride that cannot be, a tokenizer without EOS, or no text at all.
+        ValueError: for an impossible window or stride, a tokenizer without EOS, or no text at all.
     """
     trained = getattr(model.config, "max_position_embeddings", None)
     window = trained if window is None else window
     if window is None:
         raise ValueError("The model does not say how many tokens it was trained for; give a window.")
     if window < 2 or (trained is not None and window > trained):
-        raise ValueError(f"window={window} is not allowed; it must be from 2 to {trained or 'any'}, as trained.")
+        raise ValueError(
+            f"window={window} is not allowed; it must be from 2 to {trained or 'any'}, the length in training."
+        )
     stride = max(1, window // 2) if stride is None else stride
     if not 1 <= stride < window:
         raise ValueError(f"stride={stride} is not allowed; it must be at least 1 and below the window, {window}.")
@@ -204,7 +205,7 @@ def evaluate_documents(
     encode = text_encoder(tokenizer)
 
     def windows() -> Iterator[tuple[np.ndarray, int]]:
-        """Windows of all texts, each with the index of its first token that counts."""
+        """Windows of all texts, each with the index of its first scored token."""
         begin = begin_token(tokenizer)
         for document in tqdm(documents, desc="evaluate", unit="text", disable=not progress, leave=False):
             if not document.strip():

@@ -1,6 +1,6 @@
-"""Where the documents of a text corpus come from: files, folders, globs, and the rows of data sets.
+"""Sources of the documents of a text corpus: files, folders, globs, and rows of data sets.
 
-Everything is read in pieces, so that a corpus need not fit in memory; one document has to.
+Everything is read in pieces, so a corpus does not have to fit in memory, only each document.
 """
 
 import bz2
@@ -27,15 +27,15 @@ def _open_zst(file):
 
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open, ".zst": _open_zst}
-# what is taken from a folder, with the endings of compression, besides those that are asked for
+# read from folders, also compressed, in addition to the given endings
 _TEXT_KINDS = (".txt", ".jsonl")
-# what makes a folder without such files a data set; the first two do so with certainty
+# a folder with such files and no text is a data set; the first two endings are certain
 _TABLE_ENDINGS = (".parquet", ".arrow", ".csv", ".json")
 _PIECE = 1 << 20  # bytes of text read at a time
 
-# told how much more of its source (`size`) has been read
+# called with how much more of its source (`size`) has been read
 Advance = Callable[[int], object]
-# told what is wrong with a line or a row, which is left out unless this raises
+# called with the error in a line or a row, which is left out unless this raises
 OnBad = Callable[[ValueError], object]
 
 
@@ -44,13 +44,13 @@ def _raise(error: ValueError):
 
 
 class TextFile:
-    """A text file, plain or compressed (.gz, .xz, .bz2, .zst): one document, or several with a separator between them.
+    """A text file, plain or compressed (.gz, .xz, .bz2, .zst): one document, or several separated by a separator.
 
-    A byte order mark at its begin is no part of the text.
+    A byte order mark at the start is not part of the text.
 
     Args:
         path: the file.
-        name: what to call it in the card of a data set.
+        name: its name in the card of a data set.
     """
 
     def __init__(self, path: Path, name: str):
@@ -60,20 +60,20 @@ class TextFile:
         self.size = path.stat().st_size  # on disk
 
     def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
-        """The documents, in order; blank ones too.
+        """The documents, in order, including blank ones.
 
         Raises:
-            ValueError: if the file is no UTF-8 or not whole; names the file and the byte.
+            ValueError: if the file is not UTF-8 or is cut off; names the file and the byte.
         """
         yield from cut(self._pieces(advance), separator)
 
     def check(self, advance: Advance):
-        """Read the file to its end; raises a `ValueError` as `documents` does."""
+        """Read the file to its end; raises a `ValueError` like `documents`."""
         for _ in self._pieces(advance):
             pass
 
     def fingerprints(self) -> list[str]:
-        """What identifies the content, a line each: SHA-256 and name, in the form of `sha256sum`."""
+        """Lines that identify the content: SHA-256 and name, in the format of `sha256sum`."""
         return [f"{sha256(self.path)}  {self.name}"]
 
     def _pieces(self, advance: Advance) -> Iterator[str]:
@@ -87,16 +87,16 @@ class TextFile:
             while piece != b"":
                 try:
                     piece = file.read(_PIECE)
-                # OSError: of bz2 and of pyarrow
+                # OSError: from bz2 and pyarrow
                 except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-                    raise ValueError(f"{self.path} is not a whole {compression} file ({error}).") from error
+                    raise ValueError(f"{self.path} is a damaged {compression} file ({error}).") from error
                 if text_bytes == 0 and piece.startswith(codecs.BOM_UTF8):
                     piece = piece.removeprefix(codecs.BOM_UTF8)
                     text_bytes = len(codecs.BOM_UTF8)
                 try:
                     text = decoder.decode(piece, final=piece == b"")
                 except UnicodeDecodeError as error:
-                    # the decoder had kept the first bytes of a character from the piece before
+                    # the decoder keeps the first bytes of a character from the previous piece
                     offset = text_bytes - (len(error.object) - len(piece)) + error.start
                     where = "byte offset" if file is raw else "byte offset (uncompressed)"
                     raise ValueError(
@@ -110,10 +110,10 @@ class TextFile:
 
 
 class Template:
-    """How the columns of a row become its text: `"Question: {question}\\nAnswer: {answer}"`.
+    """Makes the text of a row from its columns: `"Question: {question}\\nAnswer: {answer}"`.
 
     Args:
-        text: with names of columns in braces; `{{` and `}}` are braces.
+        text: with column names in braces; `{{` and `}}` are literal braces.
 
     Raises:
         ValueError: if it has a broken brace, or names no column.
@@ -129,19 +129,19 @@ class Template:
             raise ValueError(f"The template {text!r} names no column in its braces; write {{column}}.")
 
     def text_of(self, row: dict, where: str) -> str:
-        """The text of a row; raises a `ValueError` that starts with `where` if a column has none."""
+        """The text of a row; raises a `ValueError` that starts with `where` if a column has no text."""
         return "".join(before + (_text_of(row, name, where) if name else "") for before, name in self._parts)
 
 
 class JsonLinesFile(TextFile):
-    """A file with a JSON object a line, plain or compressed: a document each, of a column or of several."""
+    """A file with one JSON object per line, plain or compressed: each is a document, from one or several columns."""
 
     def __init__(self, path: Path, name: str, template: Template):
         super().__init__(path, name)
         self.template = template
 
     def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
-        """As [`TextFile.documents`]; `on_bad` is told of a line that is no object with text in it."""
+        """As [`TextFile.documents`]; `on_bad` is called for a line that is not an object with text."""
         for number, line in enumerate(cut(self._pieces(advance), "\n"), start=1):
             if not line.strip():
                 continue
@@ -161,16 +161,16 @@ class JsonLinesFile(TextFile):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            # JSON can spell half of a surrogate pair, which is no character
-            raise ValueError(f"{where} holds {text[error.start]!r}, which is no character.") from error
+            # JSON can encode half of a surrogate pair, which is not a character
+            raise ValueError(f"{where} contains {text[error.start]!r}, which is not a character.") from error
         return text
 
 
 class JsonFile(JsonLinesFile):
-    """A file with one JSON array of objects, plain or compressed; it is read whole."""
+    """A file with one JSON array of objects, plain or compressed; read at once."""
 
     def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
-        """As [`JsonLinesFile.documents`], of an object of the array."""
+        """As [`JsonLinesFile.documents`], for the objects of the array."""
         rows = _json_of("".join(self._pieces(advance)), str(self.path))
         if not isinstance(rows, list):
             raise ValueError(f"{self.path} is not a JSON array; expected objects in [ ], or .jsonl with one per line.")
@@ -184,19 +184,19 @@ class JsonFile(JsonLinesFile):
 
 
 class DataSetRows:
-    """A split of a data set that `datasets.load_dataset` opens, read as a stream: a document a row.
+    """A split of a data set that `datasets.load_dataset` opens, read as a stream: one document per row.
 
     Args:
         name: a folder, or the name of a data set on the Hub.
-        template: of the columns with the text.
+        template: for the columns with the text.
         config_name: name of the data set's configuration, if it has several.
         split: name of the split.
 
     Raises:
-        ValueError: if the data set, the configuration, the split or the column is not there.
+        ValueError: if the data set, the configuration, the split or the column does not exist.
     """
 
-    size = None  # unknown before it is read
+    size = None  # unknown before reading
 
     def __init__(self, name: str, template: Template, config_name: str | None, split: str):
         import datasets
@@ -231,7 +231,7 @@ class DataSetRows:
             self._commit = HfApi().dataset_info(name).sha
 
     def documents(self, separator: str | None, advance: Advance, on_bad: OnBad = _raise) -> Iterator[str]:
-        """The documents, in order; blank ones too; `on_bad` is told of a row without text."""
+        """The documents, in order, including blank ones; `on_bad` is called for a row without text."""
         for number, row in enumerate(self._rows):
             try:
                 text = self.template.text_of(row, f"The data set {self.name}, row {number},")
@@ -264,7 +264,7 @@ def find_sources(
     template: str | None = None,
     endings: Sequence[str] = (),
 ) -> list[Source]:
-    """What the inputs name, in their order; the files of a folder or glob sorted, a file named twice only once.
+    """The sources named by the inputs, in order; files of a folder or glob are sorted, and each file is used once.
 
     Args:
         inputs: each a file, a glob, a folder with text files (searched with its subfolders), a folder that
@@ -272,18 +272,18 @@ def find_sources(
         text_column: for JSON and data sets, the column with the text.
         config_name: for data sets, the configuration.
         split: for data sets, the split.
-        template: for JSON and data sets, how several columns become the text; see `Template`.
-        endings: of files that are text as well, in folders, such as `.md`.
+        template: for JSON and data sets, how to make the text from several columns; see `Template`.
+        endings: of more text files in folders, such as `.md`.
 
     Raises:
         FileNotFoundError: if an input names nothing, or a folder without text.
-        ValueError: if a folder can be read in two ways, a data set cannot be opened, or the template or an ending
-            cannot be.
+        ValueError: if a folder can be read in two ways, a data set cannot be opened, or the template or an ending is
+            not valid.
     """
     columns = Template(f"{{{text_column}}}" if template is None else template)
     for ending in endings:
         if not ending.startswith(".") or ending.lower() in (*_OPENERS, *_TABLE_ENDINGS):
-            raise ValueError(f"The ending {ending!r} is not allowed; it must be one of text files, such as .md.")
+            raise ValueError(f"The ending {ending!r} is not allowed; give an ending of text files, such as .md.")
     kinds = (*_TEXT_KINDS, *(ending.lower() for ending in endings))
     sources: list[Source] = []
     for entry in inputs:
@@ -296,7 +296,7 @@ def find_sources(
             matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
             found = {match: public_name(match.parent, match) for match in matches if match.is_file()}
             if not found:
-                raise FileNotFoundError(f"The glob {entry} matches no file (from {Path.cwd()}); mend it.")
+                raise FileNotFoundError(f"The glob {entry} matches no file (from {Path.cwd()}); fix it.")
         elif path.is_absolute() or entry.startswith(".") or entry.count("/") != 1:
             raise FileNotFoundError(
                 f"There is no file, folder or glob match {entry}; a data set on the Hub is named owner/name."
@@ -315,8 +315,8 @@ def find_sources(
                 sources.append(DataSetRows(str(file), columns, None, "train"))
             elif kind in (".csv", ".arrow", ".zip", ".7z", ".rar", ".pdf", ".docx", ".epub"):
                 raise ValueError(
-                    f"{file} is no plain text; convert it to text, JSON lines or Parquet, or put it alone in a folder "
-                    "if datasets.load_dataset opens it."
+                    f"{file} is not plain text; convert it to text, JSON lines or Parquet, or put it alone in a "
+                    "folder if datasets.load_dataset opens it."
                 )
             else:
                 sources.append(TextFile(file, name))
@@ -329,12 +329,12 @@ class Corpus:
     Args:
         sources: by split; without "validation", documents of "train" are held out.
         separator: between documents of a file or row.
-        validation_share: of the documents of "train" that are held out.
-        seed: of their choice.
+        validation_share: share of the documents of "train" to hold out.
+        seed: for their choice.
         on_error: `"stop"` raises at bad files, lines and rows, `"skip"` leaves them out.
 
     Attributes:
-        errors: what is wrong with those that were left out, lines and rows as of the last reading.
+        errors: messages about what was left out; for lines and rows, in the last reading.
     """
 
     def __init__(
@@ -354,7 +354,7 @@ class Corpus:
         self._bad_files: list[str] = []
 
     def documents(self, label: str, splits: tuple[str, ...] = ("train", "validation")) -> Iterator[tuple[str, str]]:
-        """Pairs of split and text, in order, blank ones too; with a progress bar of that label."""
+        """Pairs of split and text, in order, including blank ones; with a progress bar with this label."""
         self.errors = self._bad_files.copy()
         read = {split: sources for split, sources in self.sources.items() if split in splits}
         sizes = [source.size for sources in read.values() for source in sources]
@@ -381,8 +381,8 @@ class Corpus:
             stop_or_note(error, "stop", self.errors)
 
     def leave_out_bad_files(self):
-        """With `on_error="skip"`, read every file once to leave out those that are bad, as what comes before the bad
-        place would be taken otherwise.
+        """With `on_error="skip"`, read every file once to leave out bad ones; otherwise the text before the bad place
+        would be used.
 
         Raises:
             ValueError: if there is no other file.
@@ -407,21 +407,21 @@ class Corpus:
                 self.sources[split] = [source for source in sources if source not in bad]
 
     def split_of(self, number: int) -> str:
-        """The split of a document, if the validation split is held out: a function of the seed and its number."""
+        """The split of a document, if the validation split is held out; depends on the seed and its number."""
         digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
         return "validation" if int.from_bytes(digest) < self.validation_share * 2**64 else "train"
 
     def check(self, output_dir: Path):
-        """Find what is wrong with the choice of files before the long work of reading them.
+        """Find errors in the choice of files before the long work of reading them.
 
         Raises:
-            ValueError: if a source is in both splits, or would be deleted with what is in the output directory, or
-                each file is a document and none of them falls into the validation split.
+            ValueError: if a source is in both splits, or is in the output directory and would be deleted, or each file
+                is a document and none of them falls into the validation split.
         """
         held_apart = {source.key for source in self.sources.get("validation", [])}
         for source in self.sources["train"]:
             if source.key in held_apart:
-                raise ValueError(f"{source.name} is in --input and in --validation-input; it can be in one of them.")
+                raise ValueError(f"{source.name} is in --input and in --validation-input; give it only once.")
         for sources in self.sources.values():
             for source in sources:
                 if isinstance(source, TextFile) and output_dir.resolve() in source.key.parents:
@@ -436,11 +436,11 @@ class Corpus:
 
 
 def nothing_held_out(documents: int, share: float) -> str:
-    """What is wrong when no document falls into the validation split."""
+    """The message for when no document falls into the validation split."""
     return (
         f"The validation split is empty: each of {documents} documents falls into it with a probability of {share}, "
         "and none did; give --validation-input, another --seed, a larger --validation-share, or a "
-        "--document-separator that cuts files into documents."
+        "--document-separator that splits files into documents."
     )
 
 
@@ -453,26 +453,26 @@ def _files_of_folder(folder: Path, kinds: Sequence[str]) -> dict[Path, str]:
     sure_tables = [path for path in tables if path.suffix.lower() in _TABLE_ENDINGS[:2]]
     if sure_tables and texts:
         raise ValueError(
-            f"The folder {folder} holds text files ({texts[0].name}) and a data set ({sure_tables[0].name}); name "
-            "what you want with a glob or a subfolder."
+            f"The folder {folder} contains text files ({texts[0].name}) and a data set ({sure_tables[0].name}); "
+            "select one with a glob or a subfolder."
         )
     if not texts and not tables:
         raise FileNotFoundError(
-            f"The folder {folder} holds no text; expected files that end in {', '.join(endings)}, or a data set of "
-            "Parquet files. Other endings of text files are given by --ending."
+            f"The folder {folder} contains no text; expected files that end in {', '.join(endings)}, or a data set of "
+            "Parquet files; give other endings of text files with --ending."
         )
     if 0 < len(texts) < len(files):
-        print(f"{folder}: {len(files) - len(texts)} files are no text ({', '.join(endings)}) and are left out")
+        print(f"{folder}: {len(files) - len(texts)} files are not text ({', '.join(endings)}) and are left out")
     return {path: public_name(folder, path) for path in texts}
 
 
 def public_name(folder: Path, path: Path) -> str:
-    """A file's name for a card: below its folder, and nothing of the machine above it."""
+    """A file's name for a card: its folder and the path below it, without the folders of this machine above."""
     return str(Path(folder.resolve().name) / path.relative_to(folder))
 
 
 def cut(pieces: Iterable[str], separator: str | None) -> Iterator[str]:
-    """The documents of a text that comes in pieces: what lies between separators, or without one the whole."""
+    """The documents of a text given in pieces: the parts between separators, or the whole text without a separator."""
     if separator is None:
         yield "".join(pieces)
         return
@@ -484,7 +484,7 @@ def cut(pieces: Iterable[str], separator: str | None) -> Iterator[str]:
 
 
 def parse_separator(text: str) -> str:
-    r"""A separator as it is typed on a command line: `\n`, `\t`, `\x1e` and the other escapes of Python are meant.
+    r"""A separator typed on a command line, with `\n`, `\t`, `\x1e` and the other escapes of Python resolved.
 
     Raises:
         ValueError: if it is empty or has a broken escape.
@@ -495,9 +495,9 @@ def parse_separator(text: str) -> str:
 
 
 def unescaped(text: str, what: str) -> str:
-    """A text with the escapes of Python meant; raises a `ValueError` that names `what` it is if one is broken."""
+    """A text with the escapes of Python resolved; raises a `ValueError` that names `what` it is if one is broken."""
     try:
-        # latin-1 keeps what is no escape as it is
+        # latin-1 keeps everything else unchanged
         return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
     except UnicodeDecodeError as error:
         raise ValueError(f"The {what} {text!r} has a broken escape; write \\\\ for a backslash.") from error

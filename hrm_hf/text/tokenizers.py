@@ -1,4 +1,4 @@
-"""Tokenizers for text: any fast one of the Hub, the vocabulary of Mistral 7B v0.1, or a new byte-level BPE."""
+"""Tokenizers for text: any fast one on the Hub, the vocabulary of Mistral 7B v0.1, or a new byte-level BPE."""
 
 import importlib.util
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 # the 256 bytes, the three special tokens, and one merge
 SMALLEST_BPE = 260
 
-# How text is cut into words before BPE: the pattern of Llama 3. Unlike GPT-2's it keeps a blank line in one token and
-# groups digits by three: 3.79 bytes a token instead of 3.61 on English text, with a vocabulary of 8192.
+# How text is split into words before BPE: the pattern of Llama 3. Unlike GPT-2's it keeps a blank line in one token
+# and groups digits by three: 3.79 bytes per token instead of 3.61 on English text, with a vocabulary of 8192.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -29,7 +29,7 @@ def load_tokenizer(name: str) -> "PreTrainedTokenizerFast":
         name: a folder, the name of a model on the Hub, or `mistral-v0.1`.
 
     Raises:
-        ValueError: if there is none of this name, it has no EOS token or no fast version.
+        ValueError: if it does not exist, or has no EOS token or no fast version.
         ModuleNotFoundError: if a package that `mistral-v0.1` needs is not installed.
     """
     if name == MISTRAL:
@@ -50,8 +50,8 @@ def load_tokenizer(name: str) -> "PreTrainedTokenizerFast":
         )
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"The tokenizer {name!r} has no EOS token, which must end every document; set tokenizer.eos_token, save "
-            "it with save_pretrained and give that folder, or train a new one with --train-bpe."
+            f"The tokenizer {name!r} has no EOS token to end documents with; set tokenizer.eos_token, save it with "
+            "save_pretrained and give that folder, or train a new one with --train-bpe."
         )
     return tokenizer
 
@@ -59,13 +59,13 @@ def load_tokenizer(name: str) -> "PreTrainedTokenizerFast":
 def mistral_tokenizer() -> "PreTrainedTokenizerFast":
     """The tokenizer of Mistral 7B v0.1 (32,000 pieces), from the vocabulary in the package `mistral-common`.
 
-    The same tokens as SentencePiece gives; unlike it, it can tell which characters a token stands for.
+    It gives the same tokens as SentencePiece, but can also tell which characters a token stands for.
 
     Raises:
         ModuleNotFoundError: if `mistral-common` or `sentencepiece` is not installed.
     """
     for package in ("mistral_common", "sentencepiece"):
-        # found, not imported: the package of which one file is needed imports much else
+        # found, not imported: only one file of the package is needed, and the import is slow
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(
                 f"The tokenizer {MISTRAL} needs the package {package.replace('_', '-')}, which is not installed; run "
@@ -78,7 +78,7 @@ def mistral_tokenizer() -> "PreTrainedTokenizerFast":
     pieces = sentencepiece.SentencePieceProcessor(str(folder / "data/tokenizer.model.v1"))
     vocabulary = {pieces.id_to_piece(index): index for index in range(len(pieces))}
     # SentencePiece joins the two neighbors whose union has the best score; BPE takes the first of a list of merges.
-    # A score is no function of the id: runs of spaces stand early and come last.
+    # The order is that of the scores, not of the ids: runs of spaces have low ids and come last.
     joined = [
         piece
         for piece, index in vocabulary.items()
@@ -100,14 +100,14 @@ def mistral_tokenizer() -> "PreTrainedTokenizerFast":
 
 
 def bpe_tokenizer(documents: Iterable[str], vocab_size: int) -> "PreTrainedTokenizerFast":
-    """A byte-level BPE of the documents, with tokens for BOS, EOS and padding; it can spell any text.
+    """A byte-level BPE of the documents, with tokens for BOS, EOS and padding; it can represent any text.
 
     Args:
-        documents: read once; they need not fit in memory.
-        vocab_size: size of the vocabulary, the three special tokens and the 256 bytes included.
+        documents: read once; they do not have to fit in memory.
+        vocab_size: size of the vocabulary, including the three special tokens and the 256 bytes.
 
     Raises:
-        ValueError: if the size is below 260, or the documents do not have so many different parts.
+        ValueError: if the size is below 260, or too large for the documents.
     """
     if vocab_size < SMALLEST_BPE:
         raise ValueError(f"train_bpe={vocab_size} is not allowed; it must be at least {SMALLEST_BPE}.")
@@ -130,14 +130,14 @@ def bpe_tokenizer(documents: Iterable[str], vocab_size: int) -> "PreTrainedToken
     backend.train_from_iterator(documents, trainer)
     if backend.get_vocab_size() < vocab_size:
         raise ValueError(
-            f"The training split is too small for a vocabulary of {vocab_size}; it gives "
-            f"{backend.get_vocab_size()}: give more text or at most --train-bpe {backend.get_vocab_size()}."
+            f"The training split is too small for a vocabulary of {vocab_size} tokens, it only gives "
+            f"{backend.get_vocab_size()}; give more text or at most --train-bpe {backend.get_vocab_size()}."
         )
     return _wrap(backend, bos_token=BOS, eos_token=EOS, pad_token=PAD)
 
 
 def _wrap(backend, **special_tokens: str) -> "PreTrainedTokenizerFast":
-    """The tokenizer for transformers; it puts BOS before a text, as documents in training have it."""
+    """The tokenizer for transformers; it puts BOS before a text, as before documents in training."""
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(

@@ -1,4 +1,4 @@
-"""What a causal language model thinks at every token: depth, entropy, alternatives, and how its states move.
+"""Traces of a causal language model at every token: depth, entropy, alternatives, and changes of its states.
 
 for text in continue_text(model, tokenizer, "The king", sampling, depth):    # grows while it is written
     print(text)
@@ -6,7 +6,7 @@ trace = trace_text(model, tokenizer, token_ids, depth)
 trace.tokens[5].segments, trace.tokens[5].alternatives
 trace.states[3].change       # of the 4th module call, averaged over positions
 
-Depth is that of `HRMForCausalLM.forward`: `max_segments`, `early_stop`, `halt_threshold`; other models have none.
+Depth: `max_segments`, `early_stop` and `halt_threshold` of `HRMForCausalLM.forward`; other models have none.
 """
 
 import math
@@ -31,8 +31,8 @@ from hrm_hf.text.scores import begin_token
 from modeling_hrm import CACHE_NAME
 
 
-_POSITIONS_AT_A_TIME = 64  # whose distributions are held in float32
-_PIECE_CONTEXT = 4  # tokens before a token that decide how it is spelled
+_POSITIONS_AT_A_TIME = 64  # with distributions in float32
+_PIECE_CONTEXT = 4  # tokens before a token that can change its text
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: 0 takes the likeliest token.
-        top_k: only from so many likeliest tokens; 0 for all.
-        top_p: only from the likeliest tokens of this total probability.
-        min_p: only from tokens at least so likely, as a share of the likeliest.
-        max_new_tokens: how many at most.
-        seed: of the choice.
+        temperature: 0 takes the most likely token.
+        top_k: sample only from this many most likely tokens; 0 for all.
+        top_p: sample only from the most likely tokens up to this total probability.
+        min_p: sample only from tokens with at least this share of the highest probability.
+        max_new_tokens: maximum number of new tokens.
+        seed: for sampling.
     """
 
     temperature: float = 0.8
@@ -71,7 +71,7 @@ class Sampling:
             raise ValueError("top_p=0 leaves no token; give more than 0.")
 
     def warpers(self) -> LogitsProcessorList:
-        """What shapes the distribution, in the order in which `generate` of transformers does it."""
+        """Processors of the distribution, in the same order as in `generate` of transformers."""
         warpers = LogitsProcessorList()
         if self.temperature not in (0, 1):
             warpers.append(TemperatureLogitsWarper(float(self.temperature)))
@@ -86,13 +86,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Continuation:
-    """A text while it is written.
+    """A text while it is being written.
 
     Attributes:
-        token_ids: begin token, prompt and what was added.
+        token_ids: begin token, prompt and new tokens.
         num_prompt: how many of them are not new.
-        text: the new ones in words.
-        end: why it ended; empty while it goes on.
+        text: of the new tokens.
+        end: why it ended; empty until then.
     """
 
     token_ids: list[int]
@@ -103,16 +103,16 @@ class Continuation:
 
 @dataclass(frozen=True)
 class TokenTrace:
-    """A token, and what the model thought just before it.
+    """A token and the model's prediction of it.
 
     Attributes:
         number: its place in the text, from 1; the begin token is not counted.
         text: its characters.
-        probability: that the model gave it, at temperature 1.
+        probability: predicted by the model, at temperature 1.
         entropy: of the model's distribution, in bits.
         segments: thinking depth, `None` for models without it.
-        halt_probability: that the likeliest token is right, as the halting head has it; `None` without such a head.
-        alternatives: the likeliest tokens and their probabilities.
+        halt_probability: of the most likely token being right, from the halting head; `None` without such a head.
+        alternatives: the most likely tokens and their probabilities.
     """
 
     number: int
@@ -131,9 +131,9 @@ class StateTrace:
     Attributes:
         module: "H" or "L".
         segment: from 1.
-        norms: root mean square of what the blocks made, before the closing norm of a model with
-            `norm_position="pre"`, at each position that is still thinking; else `None`.
-        changes: length of the state's change in this call, as a share of its length before; likewise.
+        norms: root mean square of the output of the blocks, before the final norm of a model with
+            `norm_position="pre"`, at each position that is still thinking; otherwise `None`.
+        changes: length of the state's change in this call, as a share of its length before; otherwise `None`.
     """
 
     module: str
@@ -154,7 +154,7 @@ class StateTrace:
 
 @dataclass(frozen=True)
 class TextTrace:
-    """The tokens of a text, and the states in the order of the module calls; position p is what token p + 1 saw."""
+    """The tokens of a text, and the states in order of the module calls; position p predicts token p + 1."""
 
     tokens: list[TokenTrace]
     states: list[StateTrace]
@@ -169,23 +169,23 @@ def continue_text(
     depth: dict[str, Any] | None = None,
     seconds: float | None = None,
 ) -> Iterator[Continuation]:
-    """Continue a text, token by token: the same tokens as `generate` of transformers after `torch.manual_seed(seed)`.
+    """Continue a text token by token, like `generate` of transformers after `torch.manual_seed(seed)`.
 
-    Random numbers are its own, so several may be written at a time. Closing the generator ends it.
+    It has its own random numbers, so several can run at a time. Closing the generator ends it.
 
     Args:
         model: in evaluation mode.
         tokenizer: its tokenizer.
         prompt: not empty.
-        sampling: how to choose.
+        sampling: how to choose tokens.
         depth: thinking depth as arguments of the model.
-        seconds: time after which it ends.
+        seconds: time limit.
 
     Yields:
         The text so far, after the prompt was read and after every token.
 
     Raises:
-        ValueError: if the prompt is empty or leaves no room in what the model was made for.
+        ValueError: if the prompt is empty or longer than the model allows.
     """
     prompt_ids = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
     if not prompt_ids:
@@ -204,7 +204,7 @@ def continue_text(
     end = "" if wanted else "all tokens"
     while True:
         new = token_ids[num_prompt:]
-        # half of a character is held back until the other half is there
+        # part of a character is held back until the rest arrives
         text = tokenizer.decode(new, skip_special_tokens=True).rstrip("\ufffd" if not end else "")
         yield Continuation(list(token_ids), num_prompt, text, end)
         if end:
@@ -238,20 +238,20 @@ def trace_text(
     depth: dict[str, Any] | None = None,
     num_alternatives: int = 10,
 ) -> TextTrace:
-    """Run a model over a text once and keep what it thought.
+    """Run a model over a text once and keep a trace.
 
     Args:
         model: in evaluation mode.
         tokenizer: its tokenizer.
-        token_ids: begin token and text, as `Continuation` has them.
+        token_ids: begin token and text, as in `Continuation`.
         depth: thinking depth as arguments of the model.
-        num_alternatives: likeliest tokens to keep of each.
+        num_alternatives: number of most likely tokens to keep per position.
 
     Raises:
         ValueError: if there is no token after the begin token.
     """
     if len(token_ids) < 2:
-        raise ValueError("There is no token to look at; give some text.")
+        raise ValueError("There are no tokens to trace; give some text.")
     is_hrm = model.config.model_type == "hrm"
     input_ids = torch.tensor([token_ids], device=model.device)
     output = model(input_ids=input_ids, use_cache=False, output_hidden_states=is_hrm, **(depth or {}))
@@ -265,7 +265,7 @@ def trace_text(
         logits = output.logits[0, first : min(first + _POSITIONS_AT_A_TIME, len(token_ids) - 1)].float()
         log_probabilities = F.log_softmax(logits, dim=-1)
         probabilities = log_probabilities.exp()
-        # 0 * -inf is no number, but adds nothing to an entropy
+        # 0 * -inf is NaN, but should add nothing to the entropy
         entropies = -(probabilities * log_probabilities.clamp_min(-1e9)).sum(-1) / math.log(2)
         best = probabilities.topk(min(num_alternatives, logits.shape[-1]), dim=-1)
         for row in range(len(logits)):
@@ -291,7 +291,7 @@ def trace_text(
 
 
 def piece(tokenizer: PreTrainedTokenizerBase, token_ids: list[int], index: int) -> str:
-    """The characters that a token adds to those before it; a token of part of a character is a replacement sign."""
+    """The characters that a token adds to those before it; part of a character is a replacement character."""
     before = token_ids[max(1, index - _PIECE_CONTEXT) : index]
     start = tokenizer.decode(before)
     text = tokenizer.decode([*before, token_ids[index]])
@@ -319,7 +319,7 @@ def _trace_states(
             old, new = state[module], modules[module].final_norm(summed)
             norms = summed.square().mean(-1).sqrt()
             if config.norm_position == "pre" and block == len(outputs):
-                # the library gives the last output as it is after the closing norm
+                # the library returns the last output after the final norm
                 norms = torch.full_like(norms, math.nan)
             changes = (new - old).norm(dim=-1) / old.norm(dim=-1).clamp_min(1e-9)
             states.append(StateTrace(module, segment, where_thinking(norms), where_thinking(changes)))

@@ -1,1 +1,1 @@
-"""What needs nothing of the project: files, threads, CUDA graphs, the environment, statistics."""
+"""Tools that do not depend on the rest of the project: files, threads, CUDA graphs, environment, statistics."""

@@ -1,4 +1,4 @@
-"""A function on tensors, recorded once as a CUDA graph and then replayed: the host launches one thing a call."""
+"""A function on tensors, recorded once as a CUDA graph and then replayed: one launch per call."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import torch
 
 
 class GraphedCall:
-    """Calls a function that reads its inputs and changes tensors that stay where they are.
+    """Calls a function that reads its inputs and changes tensors in place.
 
-    The first calls are made as they are, because memory and compiled code must be there when the recording begins. The
+    The first calls run without a graph, because memory and compiled code must exist when the recording starts. The
     function must never wait for the device.
 
     Args:
-        function: takes a dictionary of tensors, which have the same shapes in every call; what it returns is dropped.
+        function: takes a dictionary of tensors, with the same shapes in every call; its return value is ignored.
         warmup_calls: calls before the recording.
         prepare: called right before the recording.
     """
@@ -30,9 +30,9 @@ class GraphedCall:
         self.inputs: dict[str, torch.Tensor] = {}
 
     def __call__(self, inputs: dict[str, torch.Tensor]):
-        """Call the function, or replay what it did."""
+        """Call the function, or replay its recording."""
         if self.calls_done < self.warmup_calls:
-            # on the stream that records, as https://docs.pytorch.org/docs/stable/notes/cuda.html asks for
+            # on the stream that records, as required by https://docs.pytorch.org/docs/stable/notes/cuda.html
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
                 self.function(inputs)
@@ -60,6 +60,6 @@ class GraphedCall:
         if self.prepare is not None:
             self.prepare()
         self.graph = torch.cuda.CUDAGraph()
-        # other threads go on using the device meanwhile: the one that pins the memory of the next batches
+        # another thread keeps using the device meanwhile: it pins the memory of the next batches
         with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
             self.function(self.inputs)

@@ -1,6 +1,6 @@
-"""Versions and devices, for bug reports, and which of the versions are outside of what is tested.
+"""Versions and devices for bug reports, and which versions are not tested.
 
-torch and transformers are not imported before they are needed: versions are known where these fail too.
+torch and transformers are imported only when needed: the versions are known even if those imports fail.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from packaging.version import Version
 
 
-# what the package depends on, always or for one of its extras
+# dependencies of the package and its extras
 PACKAGES = (
     *("torch", "transformers", "accelerate", "datasets", "huggingface_hub", "safetensors", "tokenizers", "numpy"),
     *("numba", "pyarrow", "matplotlib", "jinja2", "pyyaml", "tqdm", "typer", "packaging", "gradio"),
@@ -25,7 +25,7 @@ PACKAGES = (
 TESTED_PYTHON = "3.11"
 _HERE = Path(__file__).resolve().parent.parent
 _OWN_MODULES = {"hrm_hf", "configuration_hrm", "modeling_hrm", "processing_hrm", "pipeline_hrm"}
-# the command, and the same model files as remote code
+# the command, and the model files as remote code
 _OWN_MODULES |= {"__main__", "transformers_modules"}
 
 
@@ -43,25 +43,25 @@ def pins(file: str) -> dict[str, str]:
 
 
 def tested_versions() -> dict[str, tuple[str, str]]:
-    """The oldest and the newest version that is tested, by the name of the package."""
+    """The oldest and the newest tested version, by the name of the package."""
     oldest, newest = pins("constraints-oldest.txt"), pins("constraints.txt")
     return {name: (oldest.get(name, newest[name]), newest[name]) for name in PACKAGES if name in newest}
 
 
 def installed_versions() -> dict[str, str | None]:
-    """The version by the name of the package, `None` if it is not installed: this package, and what it depends on."""
+    """Versions of this package and its dependencies, by name; `None` if not installed."""
     return {name: _version(name) for name in ("hrm-hf", *PACKAGES)}
 
 
 def untested(packages: dict[str, str | None], python: str) -> dict[str, str]:
-    """What is outside of the tested versions.
+    """Packages whose versions are not tested.
 
     Args:
-        packages: version by name, as of `installed_versions`.
+        packages: version by name, from `installed_versions`.
         python: version of Python.
 
     Returns:
-        By name, in words, where the version lies: "newer than the tested 2.0.0 to 2.4.6". `python` may be among them.
+        A phrase by name: "newer than the tested 2.0.0 to 2.4.6". `python` may be among them.
     """
     found = {"python": ".".join(python.split(".")[:2])} | packages
     outside = {}
@@ -78,16 +78,16 @@ def untested(packages: dict[str, str | None], python: str) -> dict[str, str]:
 
 
 def untested_note(error: Exception) -> str:
-    """What a sentence about an error ends in: the untested versions, if they can be the reason.
+    """The untested versions, to append to a sentence about an error, if they can be the reason.
 
-    They are no reason for an error that this package itself states (a bad puzzle), nor for one of the system (a
-    missing file).
+    They are not the reason for an error raised by this package itself (a bad puzzle) or by the system (a missing
+    file).
 
     Args:
-        error: as it was caught.
+        error: as caught.
 
     Returns:
-        `""`, or a sentence that begins with a space.
+        `""`, or a sentence that starts with a space.
     """
     stated = isinstance(error, ValueError | OSError) and not _raised_by_library(error)
     packages, python = installed_versions(), platform.python_version()
@@ -100,12 +100,12 @@ def untested_note(error: Exception) -> str:
 
 
 def describe_environment() -> dict[str, Any]:
-    """What decides how this project behaves here; no path and no name of a user or a machine is among it.
+    """What affects how this project behaves here, without paths and without names of users or machines.
 
     Returns:
-        `python`, `platform`, `packages` (version by name, `None` if it is not installed), `untested` (of these, what
-        is older or newer than what is tested, in words), `cpu` (cores that this process may use, threads of torch),
-        `cuda` (version of the build, names and memory of the cards), `mps`, `offline`.
+        `python`, `platform`, `packages` (version by name, `None` if not installed), `untested` (those older or newer
+        than the tested versions, in words), `cpu` (cores that this process may use, threads of torch), `cuda`
+        (version of the build, names and memory of the GPUs), `mps`, `offline`.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, what stands in their way, and their hashes."""
+"""Writing files and folders completely or not at all, checks before writing, and hashes."""
 
 import errno
 import hashlib
@@ -12,10 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def whole_folder(output_dir: Path) -> Iterator[Path]:
-    """An empty folder to fill, which replaces `output_dir` at the end, or goes away after an error.
+    """An empty folder to fill, which replaces `output_dir` at the end, or is removed after an error.
 
     Raises:
-        OSError: if the disk is full, with a sentence that says so.
+        OSError: if the disk is full, with a message that says so.
     """
     partial = output_dir.with_name(output_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -28,13 +28,13 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
             disk = next(folder for folder in partial.absolute().parents if folder.exists())
             raise OSError(
                 f"No space is left for {output_dir}: its disk has {shutil.disk_usage(disk).free / 1e6:,.0f} MB free; "
-                "make room or give an output directory on another disk. Nothing was written."
+                "free some space or give an output directory on another disk. Nothing was written."
             ) from error
         raise
     old = output_dir.with_name(output_dir.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if output_dir.exists():
-        # not removed before the new one is there: whoever is killed in between has both
+        # removed only after the new one is in place: a process killed in between leaves both
         output_dir.rename(old)
     partial.rename(output_dir)
     shutil.rmtree(old, ignore_errors=True)
@@ -42,7 +42,7 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write, with the same ending, which replaces `path` at the end, or goes away after an error."""
+    """A file to write, with the same ending, which replaces `path` at the end, or is removed after an error."""
     partial = path.with_name(f"partial-{path.name}")
     try:
         yield partial
@@ -53,11 +53,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def check_output_file(path: Path | None, endings: Sequence[str] = ()):
-    """Find, before work of minutes, what would make writing a file fail; `None` is no file and fine.
+    """Find what would make writing a file fail, before minutes of work; `None` means no file.
 
     Args:
         path: the file.
-        endings: of which its name must have one, if any are given.
+        endings: its name must have one of these, if any are given.
 
     Raises:
         ValueError: for another ending.
@@ -67,15 +67,14 @@ def check_output_file(path: Path | None, endings: Sequence[str] = ()):
         return
     if endings and path.suffix.lower() not in endings:
         raise ValueError(
-            f"The file {path} has no form that is known by its name; end it in {', '.join(endings[:-1])} or "
-            f"{endings[-1]}."
+            f"The name of the file {path} has an unknown ending; use {', '.join(endings[:-1])} or {endings[-1]}."
         )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to; create it first.")
     try:
-        # permissions alone do not tell of a disk that is read-only or full
+        # permissions do not tell whether the disk is read-only or full
         with tempfile.TemporaryFile(dir=path.parent) as trial:
             trial.write(b" ")
     except OSError as error:
@@ -86,26 +85,26 @@ def _is_full_disk(error: Exception) -> bool:
     """Whether an error says that a disk or a quota is full."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # tokenizers says it in words only, and numpy just that it wrote less than it should
+    # tokenizers only says it in the message, and numpy only that it wrote less than it should
     said = str(error)
     return os.strerror(errno.ENOSPC) in said or (isinstance(error, OSError) and " requested and " in said)
 
 
 def check_replaceable(output: Path, overwrite: bool, has_file: str, kind: str) -> None:
-    """Raise a `FileExistsError` if something is there that may not be replaced by a folder of this kind.
+    """Raise a `FileExistsError` if something exists that may not be replaced by a folder of this kind.
 
     Args:
-        output: the folder that is to be written.
-        overwrite: whether one of this kind may be replaced.
-        has_file: a file that folders of this kind have.
+        output: the folder to write.
+        overwrite: whether a folder of this kind may be replaced.
+        has_file: a file in every folder of this kind.
         kind: in words.
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / has_file).is_file():
-        raise FileExistsError(f"{output} is there and is no {kind} (it has no {has_file}); give another --out.")
+        raise FileExistsError(f"{output} exists and is not a {kind} (it has no {has_file}); give another --out.")
     if not overwrite:
-        raise FileExistsError(f"{output} is a {kind} already; give another --out, or --overwrite to replace it.")
+        raise FileExistsError(f"{output} is already a {kind}; give another --out, or --overwrite to replace it.")
 
 
 def sha256(path: Path) -> str:
@@ -115,13 +114,13 @@ def sha256(path: Path) -> str:
 
 
 def sha256_of_files(folder: Path, files: list[Path]) -> str:
-    """SHA-256 of the list of the files' SHA-256, each with its path in the folder, as `sha256sum` writes it."""
+    """SHA-256 of a list of the files' SHA-256, each with its path in the folder, in the format of `sha256sum`."""
     lines = "".join(f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def beside_package(name: str) -> Path:
-    """A folder of data files: inside the package where it is installed, at the top of the repository.
+    """A folder of data files: inside an installed package, or at the top of the repository.
 
     Raises:
         FileNotFoundError: if it is missing.

@@ -1,4 +1,4 @@
-"""Work that goes on in threads while its results are taken in order."""
+"""Work in threads whose results are taken in order."""
 
 import os
 from collections import deque
@@ -10,13 +10,13 @@ from typing import Annotated, TypeVar
 import typer
 
 
-NumProc = Annotated[int | None, typer.Option(help="Threads that work at a time; by default one a core.")]
+NumProc = Annotated[int | None, typer.Option(help="Number of threads; by default one per core.")]
 
 Result = TypeVar("Result")
 
 
 def num_threads_of(num_proc: int | None) -> int:
-    """How many threads to work with: as many as were asked for, or one for every core this process may use.
+    """Number of threads: as many as given, or one for every core this process may use.
 
     Raises:
         ValueError: for less than one.
@@ -29,14 +29,14 @@ def num_threads_of(num_proc: int | None) -> int:
 
 
 def in_order(make: Callable[[int], Result], num_threads: int) -> Iterator[Result]:
-    """`make(0)`, `make(1)` and so on without end, some of them made ahead; close it when there are enough.
+    """`make(0)`, `make(1)` and so on without end, some of them made ahead; close it when you have enough.
 
-    The results are the same for any number of threads, so a build is a function of its seed alone. It helps where
-    `make` spends its time in compiled code that gives up Python's lock.
+    The results are the same for any number of threads, so a build depends only on its seed. It helps if `make`
+    spends its time in compiled code that releases Python's lock.
 
     Args:
-        make: makes the result of a number.
-        num_threads: how many are made at a time.
+        make: makes the result for a number.
+        num_threads: how many to make at a time.
     """
     pool = ThreadPoolExecutor(num_threads)
     try:
@@ -46,5 +46,5 @@ def in_order(make: Callable[[int], Result], num_threads: int) -> Iterator[Result
             pending.append(pool.submit(make, number))
             yield result
     finally:
-        # what was made ahead is not needed any more
+        # results made ahead are no longer needed
         pool.shutdown(cancel_futures=True)

@@ -7,7 +7,7 @@ def binomial_interval(share: float, n: int) -> list[float]:
     """95 % Wilson interval of a share of `n` independent trials, as `[low, high]`.
 
     Raises:
-        ValueError: if there is no trial.
+        ValueError: if `n` is below 1.
     """
     if n < 1:
         raise ValueError(f"n={n} is not allowed; a share needs at least one trial.")

@@ -1,16 +1,16 @@
-"""A limit of time, for the command line and for requests of the app."""
+"""A time limit for the command line and for requests of the app."""
 
 import time
 
 
 class TimeLimit:
-    """Seconds that may pass from now on.
+    """A number of seconds from now on.
 
     Args:
-        seconds: how many; `None` for no limit.
+        seconds: `None` for no limit.
 
     Raises:
-        ValueError: if they are not above 0.
+        ValueError: if not above 0.
     """
 
     def __init__(self, seconds: float | None):

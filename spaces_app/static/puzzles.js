@@ -151,7 +151,7 @@ function judgeMaze(puzzle, answer, side) {
   const steps = distances(isWay, side, puzzle.indexOf(MAZE.START))[goal];
   if (steps < 0) return broken("the path does not lead from S to G");
   const drawn = answer.filter((token) => token === MAZE.PATH).length;
-  if (drawn > steps - 1) return broken("there is path beside the way from S to G");
+  if (drawn > steps - 1) return broken("there are stray path cells");
   const least = shortestLayers(puzzle, side).length - 1;
   if (steps > least) return broken(`the path takes ${steps} steps, the shortest ${least}`);
   return { solved: true, reason: `the path leads from S to G in the fewest steps, ${steps}` };
@@ -192,7 +192,7 @@ export function fault(kind, side, puzzle) {
   for (const [token, name] of [[MAZE.START, "S (start)"], [MAZE.GOAL, "G (goal)"]]) {
     if (!puzzle.includes(token)) return `The maze has no ${name}; place one.`;
   }
-  return shortestLayers(puzzle, side) === null ? "There is no way from S to G, so there is no solution." : null;
+  return shortestLayers(puzzle, side) === null ? "There is no path from S to G, so there is no solution." : null;
 }
 
 /** Whether an answer solves its puzzle by the rules, and why. */

@@ -69,7 +69,7 @@ def test_copies_are_asked_when_the_first_answer_breaks_the_rules(app_client):
         (SUDOKU, "123....4........", "no solution", "an exact search"),
         (SUDOKU, "." * 16, "more than one solution", "two boards"),
         (SUDOKU, ANSWER, "solved", "full"),
-        ("maze", "S#    " + "##    " + "      " * 3 + "     G", "no solution", "no way from S to G"),
+        ("maze", "S#    " + "##    " + "      " * 3 + "     G", "no solution", "no path from S to G"),
     ],
 )
 def test_what_exact_search_tells_is_told_before_the_model_is_asked(app_client, model, puzzle, outcome, reason):

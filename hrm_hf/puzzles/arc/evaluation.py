@@ -1,11 +1,11 @@
-"""ARC as the original scores it: all augmentations of a test input vote, and the ranked candidates are compared.
+"""ARC scored like the original: all augmentations of a test input vote, and the ranked candidates are compared.
 
 answers = vote(model.solve, load_arc("data/arc-1", "test"), processor, Accelerator())
-score(answers).as_dict()                            # pass@K by both task-counting rules
-write_submission(Path("submission.json"), answers)  # what the competition takes
-write_pictures(Path("pictures"), tasks, answers)    # a picture a task
+score(answers).as_dict()                            # pass@K by both rules for counting tasks
+write_submission(Path("submission.json"), answers)  # for the competition
+write_pictures(Path("pictures"), tasks, answers)    # one picture per task
 
-A prediction is cropped at its end of grid, mapped back by the inverse of its plan and counted with the equal ones; the
+A prediction is cropped at its end of grid, mapped back by the inverse of its plan and counted with equal ones; the
 candidates are ranked by votes, then by mean halting probability (arc_eval.ipynb of HRM, evaluators/arc.py of TRM).
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PASS_AT = (1, 2, 10, 100, 1000)
-# the competition takes two for each test input
+# the competition allows two per test input
 NUM_ATTEMPTS = 2
 
 
@@ -46,19 +46,19 @@ NUM_ATTEMPTS = 2
 
 @dataclass(frozen=True, eq=False)
 class ArcAnswer:
-    """What the votes give for one test input.
+    """The result of the votes for one test input.
 
     Attributes:
         task: name of the task.
         test: which of its test inputs, from 0 on.
-        rank: place of the right grid among the candidates, from 1 on; `None` if nobody predicted it or knows it.
-        attempts: the best candidates, best first. A prediction without any grid takes part in the ranking, as in the
-            original, but is no attempt.
-        num_votes: predictions that were counted.
-        num_candidates: how many of them differ.
-        segments: that they took together.
+        rank: place of the right grid among the candidates, from 1 on; `None` if it was not predicted or is unknown.
+        attempts: the best candidates, best first. A prediction without any grid is ranked, as in the original, but is
+            not an attempt.
+        num_votes: number of predictions.
+        num_candidates: number of different predictions.
+        segments: of all predictions together.
         is_known: whether the data set has the right grid.
-        first_is_right: whether the prediction for the task as it is, without any vote, is the right grid.
+        first_is_right: whether the prediction for the original task, without any vote, is the right grid.
     """
 
     task: str
@@ -88,32 +88,32 @@ def vote(
 ) -> list[ArcAnswer]:
     """Predict the test outputs of all augmentations of all tasks, and let them vote.
 
-    Only the votes of the tasks in work are held; what stays of a task is its rank and its best candidates. With
-    several processes each takes its share of the tasks.
+    Only the votes of unfinished tasks are held; of a finished task only its rank and its best candidates are kept.
+    With several processes, each takes its share of the tasks.
 
     Args:
-        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or what has its interface.
+        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or a function with its interface.
         puzzles: of the split `"test"`.
-        processor: that of the model. Puzzles are told apart by their names, if it has names; a processor without them
-            takes the identifiers of the data set, which then must be the one that the model was trained on.
+        processor: of the model. If it has names, puzzles are identified by name; otherwise it uses the identifiers of
+            the data set, which must then be the one that the model was trained on.
         accelerator: gives device, mixed precision and the processes.
         batch_size: predictions at a time, per process.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`. The original runs every segment.
-        num_augmentations: how many of each task take part besides the task as it is; by default all that there are.
-        num_attempts: candidates that are kept of each test input.
+        num_augmentations: how many per task vote besides the original task; by default all.
+        num_attempts: candidates to keep per test input.
         progress: show a progress bar on the main process.
 
     Returns:
-        One for each test input, task by task in the order of `puzzles`, on every process.
+        One per test input, task by task in the order of `puzzles`, on every process.
 
     Raises:
-        ValueError: if the puzzles are not of the test split, the processor is of another task, or the model does not
-            know one of the puzzles.
+        ValueError: if the puzzles are not of the test split, the processor is not for ARC, or the model does not know
+            one of the puzzles.
     """
     if puzzles.split != "test":
-        raise ValueError(f"ARC is scored on the split test, but these puzzles are of the split {puzzles.split!r}.")
+        raise ValueError(f"ARC is scored on the split test, but these puzzles are from the split {puzzles.split!r}.")
     if processor.task != "arc":
-        raise ValueError(f"The processor is for {processor.task}; give that of a model for ARC.")
+        raise ValueError(f"The processor is for {processor.task}; give the processor of an ARC model.")
     if num_augmentations is not None and num_augmentations < 0:
         raise ValueError(f"num_augmentations={num_augmentations} is not allowed; it must be at least 0.")
     make_ballots = _canvas_ballots if isinstance(puzzles, CanvasPairs) else _plan_ballots
@@ -144,7 +144,7 @@ def vote(
             # a prediction without a grid has neither rows nor columns
             grid = np.array(rows, dtype=np.uint8) if rows else np.zeros((0, 0), dtype=np.uint8)
             tallies.setdefault((task, test), _Tally()).add(plan.invert(grid), halt_probability, segments)
-        # the predictions of a task follow each other, so all tasks but the last are complete
+        # the predictions of a task follow each other, so all tasks except the last are complete
         for task, test in [place for place in tallies if ballot.is_last or place[0] != ballot.tasks[-1]]:
             answer = _answer(puzzles_tasks(puzzles)[task], test, tallies.pop((task, test)), num_attempts)
             answers.append((task, answer))
@@ -158,7 +158,7 @@ def puzzles_tasks(puzzles: ArcPuzzles | CanvasPairs) -> list[ArcTask]:
 
 
 def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = None) -> ArcPuzzles | CanvasPairs:
-    """The test of a data set, in the form that a model takes.
+    """The test pairs of a data set, in the form for a model.
 
     Args:
         dataset: folder of an ARC data set, or its name on the Hub.
@@ -169,7 +169,7 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
         ValueError: if the processor is not for ARC, or there are no evaluation tasks of this source.
     """
     if processor.task != "arc":
-        raise ValueError(f"The processor is for {processor.task}; give that of a model for ARC.")
+        raise ValueError(f"The processor is for {processor.task}; give the processor of an ARC model.")
     if processor.canvas_sides is not None:
         canvases = load_canvases(dataset, processor.canvas_sides, processor.token_roles)
         return CanvasPairs(canvases, "test", source)
@@ -185,25 +185,25 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
 
 
 def check_number_of_identifiers(dataset: str, processor: HRMGridProcessor, num_known: int) -> None:
-    """Raise a `ValueError` if the identifiers of a data set are not those of a model that has no names for its own.
+    """Raise a `ValueError` if a model without names for its identifiers has another number of them than a data set.
 
     Args:
         dataset: folder of an ARC data set, or its name on the Hub.
-        processor: of the model. Names are compared one by one when a model is asked.
-        num_known: puzzle identifiers of the model, the blank one included.
+        processor: of the model. Names, if any, are compared one by one later.
+        num_known: puzzle identifiers of the model, including the blank one.
     """
     if processor.puzzle_identifiers is not None:
         return
     num_identifiers = num_puzzle_identifiers(dataset)
     if num_identifiers != num_known:
         raise ValueError(
-            f"The model has {num_known} puzzle identifiers without names, and {dataset} has {num_identifiers}, so it "
+            f"The model has {num_known} puzzle identifiers without names, but {dataset} has {num_identifiers}, so it "
             "was trained on other data and would score 0 %; give the data set that it was trained on, or convert it "
             "with --identifiers."
         )
 
 
-# --- ballots: what a model is asked at a time
+# --- ballots: inputs for a model at a time
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,10 @@ class _Ballot:
     """Copies of test inputs that are solved together.
 
     Attributes:
-        tasks, tests: which test input of which task each is of, `(batch,)`; those of a task follow each other.
-        inputs: makes what `solve` takes.
-        plans: what was done to each to make the copy.
-        is_last: whether there is no other after it.
+        tasks, tests: task and test input of each copy, `(batch,)`; those of a task follow each other.
+        inputs: makes the arguments of `solve`.
+        plans: makes the plans of the copies.
+        is_last: whether it is the last ballot.
     """
 
     tasks: np.ndarray
@@ -227,7 +227,7 @@ class _Ballot:
 def _plan_ballots(
     puzzles: ArcPuzzles, processor: HRMGridProcessor, share: slice, num_augmentations: int | None, batch_size: int
 ) -> list[_Ballot]:
-    """Of a data set with plans: each task and its augmentations, as the original draws them."""
+    """For a data set with plans: each task and its augmentations, drawn as in the original."""
     groups, members, examples = _predictions_to_make(puzzles, range(puzzles.num_groups)[share], num_augmentations)
     identifiers = model_identifiers(puzzles, processor)
 
@@ -258,8 +258,8 @@ def _plan_ballots(
 def _canvas_ballots(
     puzzles: CanvasPairs, processor: HRMGridProcessor, share: slice, num_augmentations: int | None, batch_size: int
 ) -> list[_Ballot]:
-    """Of tasks on canvases: each test input under its 8 symmetries, then with permuted colors. A batch has boards of
-    one canvas, and about as many cells as `batch_size` of the largest have."""
+    """For tasks on canvases: each test input under its 8 symmetries, then with permuted colors. A batch has boards of
+    one canvas size, and about as many cells as `batch_size` boards of the largest size."""
     num_copies = 80 if num_augmentations is None else 1 + num_augmentations
     tasks = np.unique(puzzles.pair_tasks)[share]
     names = [BLANK_NAME, *(task.name for task in puzzles.canvases.tasks)]
@@ -300,11 +300,11 @@ def _predictions_to_make(
 
 
 def model_identifiers(puzzles: ArcPuzzles, processor: HRMGridProcessor) -> torch.LongTensor:
-    """The model's identifier of each identifier of a data set with plans, `(identifiers,)`.
+    """The model's identifier for each identifier of a data set with plans, `(identifiers,)`.
 
     Args:
         puzzles: of any split.
-        processor: that of the model; without names of puzzles it takes the identifiers of the data set.
+        processor: of the model; without names of puzzles it uses the identifiers of the data set.
 
     Raises:
         ValueError: if the model does not know one of the puzzles.
@@ -314,15 +314,15 @@ def model_identifiers(puzzles: ArcPuzzles, processor: HRMGridProcessor) -> torch
 
 
 def _model_identifiers(names: Sequence[str], used: np.ndarray, processor: HRMGridProcessor) -> torch.LongTensor:
-    """The model's identifier of each identifier of the data set.
+    """The model's identifier for each identifier of the data set.
 
     Args:
-        names: of the puzzles of the data set, by their identifiers there.
+        names: of the puzzles of the data set, by identifier.
         used: identifiers in use, ascending.
         processor: of the model.
 
     Raises:
-        ValueError: if the model does not know one that is in use.
+        ValueError: if the model does not know one of those in use.
     """
     table = torch.arange(len(names))
     if processor.puzzle_identifiers is None or len(used) == 0:
@@ -330,7 +330,7 @@ def _model_identifiers(names: Sequence[str], used: np.ndarray, processor: HRMGri
     unknown = [names[number] for number in used if names[number] not in processor.puzzle_identifiers]
     if unknown:
         raise ValueError(
-            f"The model does not know {len(unknown)} of the {len(used)} puzzles ({unknown[0]} for one), and would "
+            f"The model does not know {len(unknown)} of the {len(used)} puzzles (for example {unknown[0]}), and would "
             "score 0 % on them; give the data set that it was trained on."
         )
     table[used] = torch.tensor([processor.puzzle_identifiers[names[number]] for number in used])
@@ -345,7 +345,7 @@ class _Tally:
         self.first: np.ndarray | None = None
 
     def add(self, grid: np.ndarray, halt_probability: float, segments: int) -> None:
-        """Count a prediction; the first one is for the task as it is."""
+        """Count a prediction; the first one is for the original task."""
         if self.first is None:
             self.first = grid
         self.votes.add(grid, halt_probability)
@@ -375,16 +375,16 @@ def _answer(task: ArcTask, test: int, tally: _Tally, num_attempts: int) -> ArcAn
 
 @dataclass(frozen=True)
 class ArcScores:
-    """pass@K by both rules in use to count a task with several test inputs.
+    """pass@K by both common rules for counting a task with several test inputs.
 
     Attributes:
         n_tasks, n_test_inputs: how many were scored: those whose right grids are known.
-        hrm_pass_at: by K, empty if no task was scored; a task counts when all its test inputs are solved
+        hrm_pass_at: by K, empty if no task was scored; a task counts if all its test inputs are solved
             (arc_eval.ipynb of HRM).
-        trm_pass_at: by K; a task counts with the share of its test inputs that are (evaluators/arc.py of TRM).
-        single: share of the test inputs that the prediction for the task as it is gets right, without any vote.
-        num_predictions: that voted.
-        mean_segments: segments of a prediction.
+        trm_pass_at: by K; a task counts with the share of its solved test inputs (evaluators/arc.py of TRM).
+        single: share of the test inputs that the prediction for the original task gets right, without any vote.
+        num_predictions: number of votes.
+        mean_segments: mean number of segments per prediction.
     """
 
     n_tasks: int
@@ -411,14 +411,14 @@ class ArcScores:
 def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> ArcScores:
     """pass@K: a test input is solved if the right grid is among the first K candidates.
 
-    Tasks with a test input whose right grid is not known, as those of a competition, are left out.
+    Tasks with a test input whose right grid is not known, such as those of a competition, are left out.
 
     Args:
         answers: of all test inputs of at least one task.
         pass_at: values of K.
 
     Raises:
-        ValueError: if there is no answer.
+        ValueError: if there are no answers.
     """
     known = [of_task for of_task in _by_task(answers).values() if all(answer.is_known for answer in of_task)]
     ranks = [[answer.rank or np.inf for answer in of_task] for of_task in known]
@@ -437,17 +437,17 @@ def score(answers: Sequence[ArcAnswer], pass_at: Sequence[int] = PASS_AT) -> Arc
 
 
 def report(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, Any]:
-    """Scores of all answers, and of those of which no answer was trained on, as a flat dictionary.
+    """Scores of all answers, and of those without leaked test inputs, as a flat dictionary.
 
     Args:
         answers: of test inputs.
-        tasks: all tasks that were trained on, those of the answers among them.
+        tasks: all tasks of the training, including those of the answers.
     """
     leaked = leaked_tests(tasks)
     clean = [answer for answer in answers if (answer.task, answer.test) not in leaked]
     without = {}
     if len(clean) < len(answers):
-        # none is left where all answers are known from training, as in data of a few alike pairs
+        # none is left if all answers are known from training, as in data with a few similar pairs
         none = {"n_tasks": 0, "n_test_inputs": 0}
         scores = score(clean, range(1, NUM_ATTEMPTS + 1)).as_dict() if clean else none
         names = ("n_tasks", "n_test_inputs", "hrm_pass@1", "hrm_pass@2", "trm_pass@1", "trm_pass@2")
@@ -457,12 +457,12 @@ def report(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[str, 
 
 
 def leaked_tests(tasks: Sequence[ArcTask]) -> set[tuple[str, int]]:
-    """Test inputs whose answer is among the training pairs of these tasks, in whatever symmetry and colors.
+    """Test inputs whose answer is among the training pairs of these tasks, in any symmetry and colors.
 
-    ARC-AGI-1 has nine by nature, see `find_leaks`.
+    ARC-AGI-1 itself has nine, see `find_leaks`.
 
     Args:
-        tasks: all tasks that are trained on, those that are evaluated among them.
+        tasks: all tasks of the training, including those that are evaluated.
 
     Returns:
         Name of the task and number of the test input, from 0 on.
@@ -489,7 +489,7 @@ def by_source(answers: Sequence[ArcAnswer], tasks: Sequence[ArcTask]) -> dict[st
 def _by_task(answers: Sequence[ArcAnswer]) -> dict[str, list[ArcAnswer]]:
     """The answers of each task in the order of its test inputs."""
     if len(answers) == 0:
-        raise ValueError("There is no answer; give those of at least one task.")
+        raise ValueError("There are no answers; give those of at least one task.")
     by_task: dict[str, list[ArcAnswer]] = {}
     for answer in sorted(answers, key=lambda answer: answer.test):
         by_task.setdefault(answer.task, []).append(answer)
@@ -500,12 +500,12 @@ def _by_task(answers: Sequence[ArcAnswer]) -> dict[str, list[ArcAnswer]]:
 
 
 def submission(answers: Sequence[ArcAnswer]) -> dict[str, list[dict[str, list[list[int]]]]]:
-    """The answers in the JSON form of the competition: two grids for each test input of each task.
+    """The answers in the JSON format of the competition: two grids for each test input of each task.
 
     A test input with one candidate has it twice, as in the original; one without any grid has a single black cell.
 
     Raises:
-        ValueError: if there is no answer.
+        ValueError: if there are no answers.
     """
     entries = {}
     for task, answers_of_task in _by_task(answers).items():
@@ -518,29 +518,29 @@ def submission(answers: Sequence[ArcAnswer]) -> dict[str, list[dict[str, list[li
 
 
 def write_submission(path: Path, answers: Sequence[ArcAnswer]) -> None:
-    """Write `submission` as a JSON file: beside its place, then renamed."""
+    """Write `submission` as a JSON file, first next to its place, then renamed."""
     text = json.dumps(submission(answers))
     with whole_file(path) as partial:
         partial.write_text(text + "\n")
 
 
 def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":
-    """A picture of a task: its pairs, and below the truth of each test input the attempts, with what is wrong marked.
+    """A picture of a task: its pairs, and below the truth of each test input the attempts, with errors marked.
 
     Args:
         task: the task.
         answers: one for each of its test inputs.
 
     Raises:
-        ValueError: if there are others.
+        ValueError: for other answers.
     """
     from hrm_hf.puzzles.arc.drawing import draw_arc_task
 
     ordered = sorted(answers, key=lambda answer: answer.test)
     if [(answer.task, answer.test) for answer in ordered] != [(task.name, test) for test in range(len(task.test))]:
         raise ValueError(
-            f"There are {len(answers)} answers for {len(task.test)} test inputs of {task.name}; give one for each, of "
-            "this task."
+            f"There are {len(answers)} answers for {len(task.test)} test inputs of {task.name}; give one per test "
+            "input of this task."
         )
     attempts = [[each.answer for each in answer.attempts[:NUM_ATTEMPTS]] for answer in ordered]
     solved = sum(
@@ -549,7 +549,7 @@ def draw_answers(task: ArcTask, answers: Sequence[ArcAnswer]) -> "Figure":
     )
     title = f"{task.name}: {solved} of {len(ordered)} test inputs solved in {NUM_ATTEMPTS} attempts"
     if not all(answer.is_known for answer in ordered):
-        title = f"{task.name}: {NUM_ATTEMPTS} attempts at each test input, whose right output is not known"
+        title = f"{task.name}: {NUM_ATTEMPTS} attempts per test input, right output not known"
     return draw_arc_task(task, attempts, title)
 
 
@@ -557,7 +557,7 @@ def write_pictures(folder: Path, tasks: Sequence[ArcTask], answers: Sequence[Arc
     """Write `draw_answers` of every task that has answers as `<task>.png`.
 
     Args:
-        folder: where to; it is made if it is not there.
+        folder: created if it does not exist.
         tasks: at least those with answers.
         answers: one for each test input of a task.
 
@@ -565,15 +565,15 @@ def write_pictures(folder: Path, tasks: Sequence[ArcTask], answers: Sequence[Arc
         The files.
 
     Raises:
-        ValueError: if a task is missing or has not one answer for each test input.
+        ValueError: if a task is missing or does not have one answer per test input.
     """
     tasks_by_name = {task.name: task for task in tasks}
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, answers_of_task in _by_task(answers).items():
         if name not in tasks_by_name:
-            raise ValueError(f"There are answers for the task {name}, which is none of the {len(tasks)} given.")
-        # a name may have any sign, a file may not
+            raise ValueError(f"There are answers for the task {name}, which is not among the {len(tasks)} given.")
+        # a task name may have any character, a file name may not
         paths.append(folder / f"{quote(name, safe=' ')}.png")
         draw_answers(tasks_by_name[name], answers_of_task).savefig(paths[-1])
     return paths

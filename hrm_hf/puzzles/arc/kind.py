@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hrm_hf.puzzles.sets import PuzzleSet
 
-# a puzzle, and how it is named; of a model on canvases a task, whose demonstrations tell the size of the canvas
+# a puzzle and its name; for a model on canvases a whole task, whose demonstrations tell the size of the canvas
 _CODE = {
     False: ("[[0, 0, 3], [0, 3, 0]]  # rows of colors 0 to 9", ', identifiers="name of the task"'),
     True: ('open("c7d4e6ad.json").read()  # {"train": [...], "test": [...]}', ', identifiers="c7d4e6ad"'),
@@ -22,7 +22,7 @@ _CODE = {
 
 
 class ArcKind(PuzzleKind):
-    """Tasks of ARC, which a model has learnt; there are no rules that all of them share."""
+    """Tasks of ARC that a model has learned; they have no rules in common."""
 
     name = "arc"
     title = "ARC"
@@ -31,18 +31,18 @@ class ArcKind(PuzzleKind):
     has_rules = False
     # JSON of up to 900 cells
     logs_boards = False
-    no_solving = "ARC has no rules that tell whether an answer is right; score such a model by hrm-hf evaluate-arc."
+    no_solving = "ARC has no rules that tell whether an answer is right; score such a model with hrm-hf evaluate-arc."
     fills = {str(color): fill for color, fill in enumerate(ARC_FILLS)}
 
     def card_entry(self, processor: HRMGridProcessor | None = None) -> dict[str, Any]:
-        """What a card says; the sizes of grids are those of all ARC."""
+        """The entry of a card; grids can have all sizes of ARC."""
         return {CARD_KEY: {"kind": self.name}}
 
     def open(self, dataset: str, split: str, limit: int | None, entry: Mapping[str, Any] | None) -> "PuzzleSet":
         from hrm_hf.puzzles.arc.sets import ArcSet
 
         if limit is not None:
-            raise ValueError(f"A limit of {limit} rows is for Sudoku and mazes; ARC tasks are taken all or none.")
+            raise ValueError(f"A limit of {limit} rows is for Sudoku and mazes, not for ARC tasks; leave it out.")
         return ArcSet(self, dataset, split)
 
     def builder(self) -> Callable:
@@ -52,8 +52,8 @@ class ArcKind(PuzzleKind):
 
     def check_copies(self, processor: HRMGridProcessor) -> None:
         raise ValueError(
-            "The symmetric copies of an ARC task are puzzles of their own, with identifiers that the model was "
-            "trained on; let them vote with hrm_hf.puzzles.arc.evaluation.vote, or set symmetries=False and noise_std."
+            "The symmetric copies of an ARC task are separate puzzles, with identifiers that the model was trained "
+            "on; let them vote with hrm_hf.puzzles.arc.evaluation.vote, or set symmetries=False and noise_std."
         )
 
     def alphabet(self, processor: HRMGridProcessor) -> list[str]:

@@ -1,7 +1,7 @@
 """Augmented ARC tasks as plans: one of the 8 symmetries of the square and a permutation of the colors 1 to 9.
 
-A plan is a few bytes where the original stores every pixel; what it makes of a grid is the same, and so is its name
-(dataset/build_arc_dataset.py, arc_eval.ipynb): `<task>_t<symmetry>_<colors>`, `<task>` for the task as it is.
+A plan is a few bytes, while the original stores every pixel; the resulting grids are the same, and so is its name
+(dataset/build_arc_dataset.py, arc_eval.ipynb): `<task>_t<symmetry>_<colors>`, or `<task>` for the original task.
 """
 
 import re
@@ -14,14 +14,14 @@ from hrm_hf.puzzles.arc.tasks import NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import DIHEDRAL_INVERSE, NUM_DIHEDRAL, dihedral
 
 
-# plans that are tried for every one that is wanted, as in the original
+# tries per wanted plan, as in the original
 TRIES_PER_PLAN = 5
 
-# of identifier 0, which belongs to no puzzle
+# name of identifier 0, which belongs to no puzzle
 BLANK_NAME = "<blank>"
 
 _COLORS = "0123456789"
-# TRM (Samsung's TinyRecursiveModels) writes the same names with other signs between the parts
+# TRM (Samsung's TinyRecursiveModels) writes the same names with other separators
 _NAME = re.compile(r"(?P<task>.+?)(?P<sign>_|\|\|\|)t(?P<symmetry>[0-7])(?P=sign)(?P<colors>0[1-9]{9})")
 
 
@@ -35,7 +35,7 @@ class Plan:
         colors: the new color of each color from 0 to 9, as ten digits; 0 stays 0.
 
     Raises:
-        ValueError: if there is no such symmetry or `colors` is no permutation of that kind.
+        ValueError: if the symmetry does not exist or `colors` is not such a permutation.
     """
 
     task: str
@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def name_in_trm(self) -> str:
-        """The same as TRM writes it."""
+        """The name in the format of TRM."""
         if self.name == self.task:
             return self.task
         return f"{self.task}|||t{self.symmetry}|||{self.colors}"
@@ -76,11 +76,11 @@ class Plan:
         return dihedral(self._table()[grid], self.symmetry)
 
     def invert(self, grid: np.ndarray) -> np.ndarray:
-        """The grid that `apply` makes this one of: maps a prediction for the augmented task back."""
+        """The inverse of `apply`: maps a prediction for the augmented task back."""
         return np.argsort(self._table()).astype(np.uint8)[dihedral(grid, DIHEDRAL_INVERSE[self.symmetry])]
 
     def apply_to_task(self, task: ArcTask) -> ArcTask:
-        """The task with all its grids augmented, under the name of the plan."""
+        """The task with all its grids augmented, named after the plan."""
         train, test = (
             tuple(ArcPair(self.apply(pair.input), self.apply(pair.output)) for pair in pairs)
             for pairs in (task.train, task.test)
@@ -95,7 +95,7 @@ def parse_plan(name: str) -> Plan:
     """The plan with a name; also reads those of TRM, `<task>|||t<symmetry>|||<colors>`.
 
     Raises:
-        ValueError: if the digits of the name are no permutation of the colors.
+        ValueError: if the digits of the name are not a permutation of the colors.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -104,22 +104,22 @@ def parse_plan(name: str) -> Plan:
 
 
 def color_table(colors: list[str]) -> np.ndarray:
-    """The new color of each color, `(plans, 10)` uint8, of strings of ten digits."""
+    """The new color of each color, `(plans, 10)` uint8, from strings of ten digits."""
     digits = np.frombuffer("".join(colors).encode(), dtype=np.uint8)
     return digits.reshape(len(colors), NUM_COLORS) - np.uint8(ord("0"))
 
 
 def make_plans(task: ArcTask, num_aug: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random plans that make different tasks of one: first the task as it is, then up to `num_aug` others.
+    """Random plans that make different tasks from one: first the original task, then up to `num_aug` others.
 
-    As in the original, a plan that makes a task that is there already is dropped, and after 5 tries a wanted plan
-    there are no more; a task with few colors or much symmetry has fewer. The plans are a function of seed and name,
-    whatever other tasks there are, and fewer of them are the first of more.
+    As in the original, a plan that repeats an earlier result is dropped, and there are 5 tries per wanted plan, so a
+    task with few colors or much symmetry has fewer. The plans depend only on seed and name, not on other tasks, and a
+    smaller number gives the first of them.
 
     Args:
         task: the task.
         num_aug: augmentations besides the task itself.
-        seed: of the random numbers.
+        seed: for the random numbers.
 
     Returns:
         Symmetries `(plans,)` uint8 and colors `(plans, 10)` uint8: the new color of each color.
@@ -145,15 +145,15 @@ def make_plans(task: ArcTask, num_aug: int, seed: int) -> tuple[np.ndarray, np.n
 
 @dataclass(frozen=True)
 class Plans:
-    """Plans of many tasks as arrays, a row a plan; those of a task follow each other.
+    """Plans of many tasks as arrays, one row per plan; those of a task follow each other.
 
     Attributes:
         tasks: number of the task, `(plans,)` int32.
         symmetries: number of the symmetry, `(plans,)` uint8.
         colors: the new color of each color, `(plans, 10)` uint8.
         identifiers: puzzle identifier, from 1 on, `(plans,)` int32.
-        offsets: only of data sets of the original, which fixes them: row and column of the canvas at which an example
-            of a plan starts, of all examples in turn, `(examples, 2)` uint8.
+        offsets: only for data sets of the original, which fixes them: row and column of the canvas where each example
+            starts, plan by plan, `(examples, 2)` uint8.
     """
 
     tasks: np.ndarray
@@ -186,7 +186,7 @@ class _Images:
             )
 
     def digest(self, symmetry: int, colors: bytes) -> bytes:
-        """Hash of the augmented pairs, in whatever order they are.
+        """Hash of the augmented pairs, independent of their order.
 
         Args:
             symmetry: number of the symmetry.

@@ -1,10 +1,10 @@
-"""Augmented ARC tasks for training and evaluation: pixels are made when they are read.
+"""Augmented ARC tasks for training and evaluation: pixels are made on reading.
 
 A group is a task, its members are the task and its augmentations (see `arc_plans`), and every member has the same
-number of examples. An example is named by three numbers (group, member, example), and drawn on the canvas of the
+number of examples. An example is identified by three numbers (group, member, example), and drawn on the canvas of the
 processor: padding 0, end of grid 1 along the right and bottom border, colors 2 to 11.
 
-Reads with pyarrow alone, so that a machine that trains needs no `datasets`.
+Reads only with pyarrow, so training does not need `datasets`.
 """
 
 from collections.abc import Iterable
@@ -34,12 +34,12 @@ VOCAB_SIZE = FIRST_COLOR + NUM_COLORS
 
 _TASK_COLUMNS = ("name", "source", "role", "train", "test")
 _PLAN_COLUMNS = ("task", "symmetry", "colors", "identifier")
-# columns of data sets of version 0.1, by their old names
+# new names of columns in data sets of version 0.1
 _NEW_NAMES = {"colours": "colors"}
 
 
 class PackedGrids:
-    """Grids in one array, to be drawn on canvases by compiled code.
+    """Grids in one array, drawn on canvases by compiled code.
 
     Args:
         grids: colors 0 to 9, `(rows, columns)` uint8 each.
@@ -48,7 +48,7 @@ class PackedGrids:
         shapes: rows and columns of each, `(grids, 2)` int64.
 
     Raises:
-        ValueError: if one is larger than 30x30 or has another color.
+        ValueError: if a grid is larger than 30x30 or has another color.
     """
 
     def __init__(self, grids: list[np.ndarray]):
@@ -56,7 +56,7 @@ class PackedGrids:
         self.shapes = np.array([grid.shape for grid in grids], dtype=np.int64)
         self._cells = np.concatenate([grid.reshape(-1) for grid in grids])
         self._starts = cells.cumsum() - cells
-        # compiled code draws them, which does not check its indices
+        # the compiled code does not check its indices
         if self._cells.max() >= NUM_COLORS or self.shapes.max() > MAX_SIZE:
             raise ValueError(f"There are grids over {MAX_SIZE}x{MAX_SIZE} or colors over 9; build the data set again.")
 
@@ -73,7 +73,7 @@ class PackedGrids:
 
         Args:
             numbers: which grids, `(batch,)`.
-            symmetries, colors: what is done to each, `(batch,)` and `(batch, 10)` uint8.
+            symmetries, colors: applied to each, `(batch,)` and `(batch, 10)` uint8.
             canvases: to draw on, `(batch, side, side)` int64.
             offsets: row and column where each starts, `(batch, 2)`; by default the top left corner.
             border: whether to mark the end of the grid where the canvas has room.
@@ -84,7 +84,7 @@ class PackedGrids:
         offsets = np.zeros((len(numbers), 2), dtype=np.int64) if offsets is None else offsets
         views = _views()[self.shapes[numbers, 0], self.shapes[numbers, 1], symmetries]
         if ((offsets < 0) | (offsets + views[:, :2] > canvases.shape[1])).any():
-            raise ValueError("An offset leaves no room for its grid; it must be below what rooms() says.")
+            raise ValueError("An offset leaves no room for its grid; it must be below the result of rooms().")
         _draw(self._cells, self._starts[numbers], views, colors, offsets, canvases, border)
 
 
@@ -93,7 +93,7 @@ class ArcPuzzles:
 
     Args:
         tasks: all tasks of the data set.
-        plans: the members of all groups, those of a group one after the other; the task as it is comes first.
+        plans: the members of all groups, those of a group one after the other; the original task comes first.
         split: `"train"` or `"test"`.
 
     Attributes:
@@ -104,7 +104,7 @@ class ArcPuzzles:
 
     Raises:
         ValueError: if there is no plan, the plans of a task do not follow each other, a task has no pairs, or a grid
-            or a plan is none of ARC.
+            or a plan is not valid for ARC.
     """
 
     def __init__(self, tasks: list[ArcTask], plans: Plans, split: str):
@@ -123,18 +123,18 @@ class ArcPuzzles:
         if not self.group_sizes.all():
             name = tasks[self.group_tasks[self.group_sizes.argmin()]].name
             raise ValueError(
-                f"The task {name} has plans in the split {split!r} and no pairs; build the data set again."
+                f"The task {name} has plans in the split {split!r} but no pairs; build the data set again."
             )
         self._group_pairs = self.group_sizes.cumsum() - self.group_sizes  # first pair of each group
         self._group_examples = (self.group_sizes * self.group_members).cumsum()  # after each group
         self._grids = PackedGrids([grid for group in pairs for pair in group for grid in pair])
-        # compiled code draws them, which does not check its indices
+        # the compiled code does not check its indices
         if plans.symmetries.max() >= NUM_DIHEDRAL or plans.colors.max() >= NUM_COLORS:
             raise ValueError(f"The split {split!r} has colors over 9 or symmetries over 7; build the data set again.")
 
     @property
     def num_groups(self) -> int:
-        """Number of groups: of tasks."""
+        """Number of groups, which are tasks."""
         return len(self.group_tasks)
 
     @property
@@ -143,7 +143,7 @@ class ArcPuzzles:
         return int(self._group_examples[-1])
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Group, member and example of the numbers of a count over all examples, group by group, member by member.
+        """Group, member and example of rows counted over all examples, group by group, member by member.
 
         Args:
             rows: from 0 to `num_examples - 1`, `(batch,)`.
@@ -153,7 +153,9 @@ class ArcPuzzles:
         """
         rows = np.asarray(rows)
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.num_examples:
-            raise IndexError(f"There are {self.num_examples} examples; asked for were {rows.min()} to {rows.max()}.")
+            raise IndexError(
+                f"There are {self.num_examples} examples, but {rows.min()} to {rows.max()} were requested."
+            )
         groups = np.searchsorted(self._group_examples, rows, side="right")
         sizes = self.group_sizes[groups]
         members, examples = np.divmod(
@@ -162,19 +164,19 @@ class ArcPuzzles:
         return groups, members, examples
 
     def plan(self, group: int, member: int) -> Plan:
-        """What was done to the task of a group to make a member; maps predictions back."""
+        """The plan that makes a member from the task of a group; maps predictions back."""
         row = self._group_plans[group] + member
         colors = "".join(map(str, self.plans.colors[row]))
         return Plan(self.tasks[self.group_tasks[group]].name, int(self.plans.symmetries[row]), colors)
 
     def rooms(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        """How many rows and columns each example can start at, so that both grids fit: `(batch, 2)` int64."""
+        """Number of rows and columns where each example can start so that both grids fit: `(batch, 2)` int64."""
         sizes = self._grids.shapes.reshape(-1, 2, 2)[self._group_pairs[groups] + examples].max(1)
         is_turned = IS_TURNED[self.plans.symmetries[self._group_plans[groups] + members]]
         return MAX_SIZE + 1 - np.where(is_turned[:, None], sizes[:, ::-1], sizes)
 
     def stored_offsets(self, groups: np.ndarray, members: np.ndarray, examples: np.ndarray) -> np.ndarray | None:
-        """The offsets that the data set fixes, `(batch, 2)` int64, or `None`: they are to be drawn."""
+        """The offsets stored in the data set, `(batch, 2)` int64, or `None` if they are to be drawn."""
         if self.plans.offsets is None:
             return None
         sizes = self.group_sizes[groups]
@@ -191,11 +193,11 @@ class ArcPuzzles:
         """Draw examples.
 
         Args:
-            groups, members, examples: which, `(batch,)` each.
+            groups, members, examples: which ones, `(batch,)` each.
             offsets: row and column of the canvas where each starts, `(batch, 2)`; by default the top left corner.
 
         Returns:
-            `input_ids` and `labels`, `(batch, 900)` int64, padding of labels being -100; `puzzle_identifiers`,
+            `input_ids` and `labels`, `(batch, 900)` int64, with -100 for padding of labels; `puzzle_identifiers`,
             `(batch,)` int64.
 
         Raises:
@@ -270,16 +272,16 @@ def _draw(cells, starts, views, colors, offsets, canvases, border):
 
 
 class ArcDraws(GroupedDraws):
-    """The training examples of a run, in order, as in the original: one random member of each group an epoch.
+    """The training examples of a run, in order, as in the original: one random member of each group per epoch.
 
-    Translation, too, is that of the original, but drawn at every visit of a member instead of once for all when the
-    data set is built: one of its examples, at random, stays in the corner of the canvas; the others start at any place
-    where both grids fit. Offsets that a data set fixes are kept.
+    Translation is also as in the original, but drawn at every visit of a member instead of once when the data set is
+    built: one random example stays in the corner of the canvas; the others start at any place where both grids fit.
+    Offsets stored in a data set are kept.
 
     Args:
         puzzles: of the training split.
         num_draws: length of the run in examples.
-        seed: of order, members and translations.
+        seed: for order, members and translations.
         translate: whether to translate at all.
     """
 
@@ -291,7 +293,7 @@ class ArcDraws(GroupedDraws):
         self.translate = translate
 
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
-        """One batch, as `ArcPuzzles.batch` gives it."""
+        """One batch from `ArcPuzzles.batch`."""
         visits = self.visits(draws)
         place = (visits.groups.numpy(), visits.members.numpy(), visits.examples.numpy())
         offsets = None
@@ -314,16 +316,16 @@ def random_offsets(
     """Random translations: one example of each member stays in the corner.
 
     Args:
-        puzzles: what the places are of.
+        puzzles: with the examples.
         groups, members, examples: which examples, `(batch,)` each.
         member_numbers: equal for the examples of one visit of a member, and different for others, `(batch,)`.
         example_numbers: different for all examples, `(batch,)`.
-        seed: the offsets are a function of it and the numbers.
+        seed: the offsets depend only on it and the numbers.
 
     Returns:
-        Row and column that each example starts at, `(batch, 2)` int64.
+        Row and column where each example starts, `(batch, 2)` int64.
     """
-    # the first key of a visit is what GroupedDraws chooses the member by
+    # GroupedDraws chooses the member by the first key of a visit
     corner_keys = shift_right(random_keys(member_numbers, seed, 2)[:, 1], 1).numpy()
     offset_keys = shift_right(random_keys(example_numbers, seed, 4)[:, 2:], 1).numpy()
     offsets = offset_keys % puzzles.rooms(groups, members, examples)
@@ -342,29 +344,29 @@ def load_arc(folder: str | Path, split: str) -> ArcPuzzles:
         split: `"train"` or `"test"`.
 
     Raises:
-        FileNotFoundError: if there is no such data set.
-        ValueError: if it is none of ARC tasks, or has no such split.
+        FileNotFoundError: if the data set does not exist.
+        ValueError: if it does not have ARC tasks, or no such split.
     """
     if split not in SPLITS:
-        raise ValueError(f"ARC data sets have the splits train and test, and no split {split!r}.")
+        raise ValueError(f"ARC data sets have the splits train and test, but no split {split!r}.")
     local = arc_folder(folder)
     return ArcPuzzles(load_arc_tasks(local), load_plans(local, split), split)
 
 
 def arc_folder(folder: str | Path) -> Path:
-    """Where an ARC data set is on this machine; raises as `load_arc` does."""
+    """The local folder of an ARC data set; raises the errors of `load_arc`."""
     local = local_folder(folder, ["data/*"], "build_arc.py")
     for name in ("tasks", *SPLITS):
         if not parquet_path(local, name).is_file():
             raise ValueError(
-                f"The data set {folder} has no file data/{parquet_path(local, name).name}, so it is none of ARC "
-                "tasks; give a folder of dataset_scripts/build_arc.py."
+                f"The data set {folder} has no file data/{parquet_path(local, name).name}, so it does not have ARC "
+                "tasks; give a folder written by dataset_scripts/build_arc.py."
             )
     return local
 
 
 def num_puzzle_identifiers(folder: str | Path) -> int:
-    """Identifiers of an ARC data set, the blank one included: `num_puzzle_identifiers` of a model for it."""
+    """Number of identifiers of an ARC data set with the blank one: `num_puzzle_identifiers` of a model for it."""
     local = arc_folder(folder)
     return 1 + max(_max_identifier(parquet_path(local, split)) for split in SPLITS)
 
@@ -390,7 +392,7 @@ def _max_identifier(path: Path) -> int:
 
 
 def load_arc_tasks(folder: Path) -> list[ArcTask]:
-    """The tasks of a folder that is on this machine."""
+    """The tasks of a local folder."""
     table = _read(parquet_path(folder, "tasks"), _TASK_COLUMNS).combine_chunks()
     columns = [table[name].to_pylist() for name in ("name", "source", "role")]
     columns += [_pairs(table[name].combine_chunks()) for name in ("train", "test")]
@@ -401,8 +403,8 @@ def load_generated(folder: Path, tasks: list[ArcTask]) -> list[ArcTask]:
     """The tasks with their generated pairs.
 
     Args:
-        folder: that is on this machine.
-        tasks: of `load_arc_tasks`.
+        folder: a local folder.
+        tasks: from `load_arc_tasks`.
 
     Raises:
         ValueError: if the data set has no generated pairs.
@@ -410,7 +412,7 @@ def load_generated(folder: Path, tasks: list[ArcTask]) -> list[ArcTask]:
     path = parquet_path(folder, "generated")
     if not path.is_file():
         raise ValueError(
-            f"{folder} has no generated pairs; build it again by build_arc.py with --generated, or set "
+            f"{folder} has no generated pairs; build it again with build_arc.py --generated, or set "
             "arc_share_generated to 0."
         )
     table = _read(path, ("task", "pairs")).combine_chunks()
@@ -419,7 +421,7 @@ def load_generated(folder: Path, tasks: list[ArcTask]) -> list[ArcTask]:
 
 
 def _pairs(column: pa.ListArray) -> list[tuple[ArcPair, ...]]:
-    """The pairs of each task of a column of lists of structs of lists of lists of cells."""
+    """The pairs of each task, from a column of lists of structs of lists of lists of cells."""
     structs = column.flatten()
     inputs, outputs = (_grids(structs.field(side)) for side in ("input", "output"))
     pairs = [ArcPair(*pair) for pair in zip(inputs, outputs, strict=True)]
@@ -432,7 +434,7 @@ def _grids(column: pa.ListArray) -> list[np.ndarray]:
     rows = column.flatten()
     cells = rows.flatten().to_numpy()
     grid_rows, row_cells = column.value_lengths().to_numpy(), rows.value_lengths().to_numpy()
-    # an output that is not known has neither rows nor columns
+    # an unknown output has neither rows nor columns
     columns = np.zeros_like(grid_rows)
     columns[grid_rows > 0] = row_cells[(np.cumsum(grid_rows) - grid_rows)[grid_rows > 0]]
     ends = np.cumsum(grid_rows * columns)
@@ -443,7 +445,7 @@ def _grids(column: pa.ListArray) -> list[np.ndarray]:
 
 
 def load_plans(folder: Path, split: str) -> Plans:
-    """The plans of a split of a folder that is on this machine."""
+    """The plans of a split of a local folder."""
     path = parquet_path(folder, split)
     has_offsets = "offsets" in pq.read_schema(path).names
     table = _read(path, (*_PLAN_COLUMNS, *(["offsets"] if has_offsets else [])))
@@ -466,7 +468,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
     there = [_NEW_NAMES.get(name, name) for name in pq.read_schema(path).names]
     if missing := [name for name in columns if name not in there]:
         raise ValueError(
-            f"{path} has no column {' and '.join(missing)}, it has {', '.join(there)}; give a folder of "
+            f"{path} has no column {' and '.join(missing)}, only {', '.join(there)}; give a folder written by "
             "dataset_scripts/build_arc.py."
         )
     return pq.read_table(path).rename_columns(there).select(list(columns))

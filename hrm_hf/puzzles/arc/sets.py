@@ -1,4 +1,4 @@
-"""A split of an ARC data set, as training and evaluation take it."""
+"""A split of an ARC data set, for training and evaluation."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class ArcSet(PuzzleSet):
     """ARC tasks and their augmentations, which are members of the task's group. Their symmetries are part of the data
-    set, so a draw is under the symmetry of the member that it takes.
+    set, so a draw has the symmetry of its member.
 
     Args:
         kind, dataset, split: as for `PuzzleSet`.
@@ -42,7 +42,7 @@ class ArcSet(PuzzleSet):
 
     def examples(self, limit: int | None = None) -> dict[str, torch.Tensor]:
         groups, examples = self._first(limit)
-        # the first member of a group is the task as it is
+        # the first member of a group is the original task
         batch = self.puzzles.batch(groups, groups * 0, examples)
         if self._identifiers is not None:
             batch["puzzle_identifiers"] = self._identifiers[batch["puzzle_identifiers"]]
@@ -52,7 +52,9 @@ class ArcSet(PuzzleSet):
         from hrm_hf.puzzles.arc.drawing import draw_member
 
         if len(rows) > 1:
-            raise ValueError(f"{len(rows)} rows of {self.dataset} were asked for; ARC tasks are drawn one at a time.")
+            raise ValueError(
+                f"{len(rows)} rows of {self.dataset} were requested; ARC tasks are drawn one at a time, so give one."
+            )
         return draw_member(self.puzzles, rows[0], member, self.dataset, self.processor, predict)
 
     def for_model(self, processor: HRMGridProcessor) -> "ArcSet":
@@ -71,7 +73,7 @@ class ArcSet(PuzzleSet):
         num_augmentations: int,
         **options: Any,
     ) -> dict[str, float]:
-        """pass@1 and pass@2 by both rules to count a task, and how many augmentations vote."""
+        """pass@1 and pass@2 by both rules for counting tasks, and how many augmentations vote."""
         from hrm_hf.puzzles.arc.evaluation import NUM_ATTEMPTS, score, vote
 
         answers = vote(

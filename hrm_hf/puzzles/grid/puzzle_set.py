@@ -16,7 +16,7 @@ from processing_hrm import HRMGridProcessor
 
 
 class GridSet(BoardSet):
-    """Grids: rows with a question, an answer and, if not all cells are asked for, a mask.
+    """Grids: rows with a question, an answer and, if not all cells are to be filled in, a mask.
 
     Args:
         kind, dataset, split, limit, entry: as for `BoardSet`; there must be an entry.
@@ -43,7 +43,7 @@ class GridSet(BoardSet):
         return self._encoded(self._first(limit))
 
     def for_model(self, processor: HRMGridProcessor) -> "GridSet":
-        """The same split in the token ids of a model, whose alphabet may have more symbols or another order.
+        """The same split with the token ids of a model, whose alphabet may have more symbols or another order.
 
         Raises:
             ValueError: if the model is for another kind or shape, or does not know a symbol.
@@ -52,8 +52,8 @@ class GridSet(BoardSet):
         unknown = [symbol for symbol in self.processor.symbols if symbol not in processor.symbols]
         if unknown:
             raise ValueError(
-                f"{self.dataset} has the symbol {unknown[0]!r}, and the model knows only "
-                f"{' '.join(processor.symbols[:40])}; give a data set of the same task."
+                f"{self.dataset} has the symbol {unknown[0]!r}, but the model only knows "
+                f"{' '.join(processor.symbols[:40])}; give a data set for the same kind of puzzle."
             )
         self.processor = processor
         return self
@@ -71,7 +71,7 @@ class GridSet(BoardSet):
 
 
 def grid_augmentation(description: GridDescription, seed: int) -> Augmentation:
-    """Apply to draw d the symmetry that is a function of (seed, d) alone."""
+    """Apply a symmetry to draw d that depends only on (seed, d)."""
     vocab_size = description.processor().vocab_size
     answer_tokens = torch.tensor([1 + description.symbols.index(symbol) for symbol in description.answer_symbols])
 

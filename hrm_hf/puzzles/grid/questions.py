@@ -1,4 +1,4 @@
-"""Questions to a model of grids as people write them: on the command line, in files, on stdin."""
+"""Questions to a model of grids as users write them: on the command line, in files, on stdin."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from processing_hrm import HRMGridProcessor
 
 
 def read_questions(text: str, name: str, processor: HRMGridProcessor) -> list[PuzzleText]:
-    """The questions of a text: a line each where a line is a board, else boards with blank lines between them.
+    """The questions of a text: one per line if a line is a board, otherwise boards separated by blank lines.
 
     A line may also be a JSON object with the board under one of the usual names of an input column.
 
     Args:
-        text: of questions.
-        name: of the text in messages, such as that of a file.
+        text: with questions.
+        name: of the text in messages, such as a file name.
         processor: of the model, which knows shape and alphabet.
 
     Raises:
@@ -36,12 +36,14 @@ def read_questions(text: str, name: str, processor: HRMGridProcessor) -> list[Pu
 
 
 def _board_of(line: str, where: str) -> str:
-    """The board of a JSON object, as a text that the processor reads."""
+    """The board of a JSON object, as text for the processor."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is no JSON object ({error}).") from error
+        raise ValueError(f"{where} is not a JSON object ({error}).") from error
     key = next((name for name in INPUT_NAMES if name in row), None)
     if key is None:
-        raise ValueError(f"{where} has no {', '.join(INPUT_NAMES)}, it has {', '.join(row)}; give the board as one.")
+        raise ValueError(
+            f"{where} has no {', '.join(INPUT_NAMES)}, only {', '.join(row)}; give the board under one of these names."
+        )
     return row[key] if isinstance(row[key], str) else json.dumps(row[key])

@@ -1,12 +1,12 @@
-"""Boards out of tables as people keep them: CSV, JSON, Parquet, npz or a data set of the Hub.
+"""Boards from tables in common formats: CSV, JSON, Parquet, npz or a data set on the Hub.
 
 table = read_table("mine.csv")["train"]
 boards = read_boards(table, "input", "output")
 boards.questions[0]              # rows of cells, each a string
 
-How the cells of a text are told apart is decided once for all rows: JSON lists; words with whitespace or commas
-between them, if the rows of almost all boards then have equally many; else every character is a cell. Rows of a board
-stand on lines of their own, or between slashes.
+How a text is split into cells is decided once for all rows: JSON lists; words separated by whitespace or commas, if
+the rows of almost all boards then have equally many; otherwise every character is a cell. Rows of a board are
+separated by line breaks or slashes.
 """
 
 import json
@@ -25,7 +25,7 @@ from processing_hrm import grid_cells
 Rows = list[list[str]]
 Cells = Literal["auto", "characters", "words"]
 
-# names of columns that are in use
+# usual names of columns
 INPUT_NAMES = ("input", "question", "puzzle", "quizzes", "quiz", "x")
 OUTPUT_NAMES = ("output", "answer", "solution", "solutions", "target", "y")
 MASK_NAMES = ("mask",)
@@ -39,9 +39,9 @@ class Table:
     """Columns of equal length.
 
     Attributes:
-        name: what messages call it.
+        name: for messages.
         columns: values by the name of their column.
-        bad: what is wrong with rows that are no rows of the table, by line.
+        bad: errors of lines that are not rows of the table, by line.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Table:
     bad: dict[int, str]
 
     def column(self, given: str | None, usual: Sequence[str], option: str) -> str | None:
-        """The name of a column: the given one, or the first of the usual ones; `None` if it has none.
+        """The name of a column: the given one, or the first usual one; `None` if it has none.
 
         Raises:
-            ValueError: if it has not the given one.
+            ValueError: if it does not have the given one.
         """
         if given is None:
             return next((name for name in usual if name in self.columns), None)
         if given not in self.columns:
             raise ValueError(
-                f"{self.name} has no column {given!r}, it has {', '.join(self.columns)}; give {option} one of these."
+                f"{self.name} has no column {given!r}, only {', '.join(self.columns)}; give one of these as {option}."
             )
         return given
 
@@ -69,10 +69,10 @@ class Boards:
 
     Attributes:
         name: of the table, for messages.
-        numbers: of each board's row in the table, from 1.
-        questions, answers: rows of cells; cells of an answer that are not asked for are those of the question.
-        masks: rows of `1` for a cell that is asked for and `0` for another; `None` if all are, in all boards.
-        left_out: how many bad rows are not among them.
+        numbers: row of each board in the table, from 1.
+        questions, answers: rows of cells; cells of an answer that are not to be filled in are those of the question.
+        masks: rows of `1` for a cell to be filled in and `0` for another; `None` if all are, in all boards.
+        left_out: number of bad rows that are left out.
     """
 
     name: str
@@ -86,13 +86,13 @@ class Boards:
         return len(self.questions)
 
     def __getitem__(self, rows: Iterable[int]) -> "Boards":
-        """Some of them, by their places here."""
+        """Some of the boards, by index."""
         rows = list(rows)
         parts = ([part[row] for row in rows] for part in (self.numbers, self.questions, self.answers))
         return Boards(self.name, *parts, None if self.masks is None else [self.masks[row] for row in rows])
 
     def place(self, row: int) -> str:
-        """What messages call the board in a place here."""
+        """The place of a board, for messages."""
         return f"{self.name}, row {self.numbers[row]}"
 
 
@@ -101,14 +101,14 @@ Report = Callable[[str, str], None]
 
 
 def read_table(source: str, config: str | None = None) -> dict[str, Table]:
-    """The tables of a file, which is one called `train`, or of a data set, which are its splits.
+    """The table of a file, as the split `train`, or the splits of a data set.
 
     Args:
-        source: a file (CSV, JSON, Parquet, npz), or what `datasets.load_dataset` takes.
+        source: a file (CSV, JSON, Parquet, npz), or an argument for `datasets.load_dataset`.
         config: of the data set, if it has several.
 
     Raises:
-        FileNotFoundError: if there is no such file or data set.
+        FileNotFoundError: if the file or data set does not exist.
         ValueError: if it cannot be read.
     """
     path = Path(source).expanduser()
@@ -116,7 +116,7 @@ def read_table(source: str, config: str | None = None) -> dict[str, Table]:
         return {"train": _table_of_file(path)}
     is_file_name = path.suffix.lower() in _ENDINGS or source.startswith((".", "/", "~")) or source.count("/") > 1
     if not path.is_dir() and is_file_name:
-        raise FileNotFoundError(f"There is no file {source}; give one that is there: {FILES}.")
+        raise FileNotFoundError(f"There is no file {source}; give an existing file: {FILES}.")
     import datasets
 
     try:
@@ -139,7 +139,7 @@ def _table_of_file(path: Path) -> Table:
         names = table.column_names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"{path} has more than one column {twice!r}; give each column a name of its own.")
+            raise ValueError(f"{path} has more than one column {twice!r}; give each column its own name.")
         return Table(str(path), {name: table[name].to_pylist() for name in table.column_names}, bad)
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -148,7 +148,7 @@ def _table_of_file(path: Path) -> Table:
         raise ValueError(f"{path} is not an npz file of plain arrays: {str(error).splitlines()[0]}") from error
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"{path} has arrays of {lengths} rows; it must have some, all of one length.")
+        raise ValueError(f"{path} has arrays of {lengths} rows; expected arrays of the same length.")
     return Table(str(path), columns, {})
 
 
@@ -166,13 +166,13 @@ def read_boards(
 
     Args:
         tables: by split.
-        report: called with the place of a bad row and what is wrong with it; raises, or the row is left out.
-        input_column, output_column, mask_column: names of the columns; by default usual ones, and no mask.
-        cells: what a cell of a text is.
-        height, width: rows and columns of boards that are given as one row; the other follows from one of them.
+        report: called with the place and the error of a bad row; raises, or the row is left out.
+        input_column, output_column, mask_column: names of the columns; by default the usual ones.
+        cells: what a cell is in a text.
+        height, width: rows and columns of boards given as one row; one of them is enough.
 
     Raises:
-        ValueError: if a column is missing or there is no row, and what `report` raises.
+        ValueError: if a column is missing or there is no row; also what `report` raises.
     """
     found = {
         split: (
@@ -187,7 +187,7 @@ def read_boards(
         if missing:
             table = tables[split]
             raise ValueError(
-                f"{table.name} has no column {' and '.join(missing)}, it has {', '.join(table.columns)}; name them by "
+                f"{table.name} has no column {' and '.join(missing)}, only {', '.join(table.columns)}; name them with "
                 f"{' and '.join(f'--{name}-column' for name in missing)}."
             )
         if not tables[split].columns[question]:
@@ -231,7 +231,7 @@ def _boards_of(
         if mask is not None:
             boards.masks.append(mask)
     if not boards.questions:
-        raise ValueError(f"{table.name} has no good row to go on with.")
+        raise ValueError(f"{table.name} has no good rows; check the table and the options.")
     return boards
 
 
@@ -239,7 +239,7 @@ def _boards_of(
 
 
 def _reader(pairs: list[tuple[Any, Any]], cells: Cells) -> Callable[[Any], Rows]:
-    """What reads a board of a table, decided by all questions and answers of it."""
+    """The function that reads boards of a table, chosen by all its questions and answers."""
     values = [value for pair in pairs for value in pair]
     texts = [value for value in values if isinstance(value, str)]
     is_json = bool(texts) and all(_json_list(text) is not None for text in texts if text.strip())
@@ -259,7 +259,7 @@ def _reader(pairs: list[tuple[Any, Any]], cells: Cells) -> Callable[[Any], Rows]
     if not texts or is_json:
         flat = (value for value in map(parsed, values) if isinstance(value, list))
         lengths = {len(cell) for value in flat for cell in value if isinstance(cell, str)}
-        # strings of one length are rows of a board
+        # strings of the same length are rows of a board
         return reader(len(lengths) > 1, slashes)
     by_words = any(_between_cells(text) for text in texts) and _are_equal_shapes(pairs, reader(True, slashes))
     return reader(by_words, slashes)
@@ -275,24 +275,24 @@ def _json_list(text: str) -> list | None:
 
 
 def _plain(value: Any) -> Any:
-    """A number as its digits, which are the cells; all else as it is."""
+    """A number as its digits, which are the cells; anything else unchanged."""
     is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return str(value) if is_number else value
 
 
 def _between_cells(text: str) -> bool:
-    """Whether something that separates words stands in a text, at its ends aside."""
+    """Whether a text has word separators, except at its ends."""
     return any(separator in text.strip() for separator in " \t,;")
 
 
 def _are_rectangles(texts: list[str], read: Callable[[str], Rows]) -> bool:
-    """Whether the rows of almost all boards are equally long: a few bad boards do not change how others are read."""
+    """Whether the rows of almost all boards are equally long; a few bad boards do not affect how others are read."""
     good = sum(len({len(row) for row in rows}) == 1 and all(rows) for rows in map(read, texts))
     return good >= _MOST * len(texts)
 
 
 def _are_equal_shapes(pairs: list[tuple[Any, Any]], read: Callable[[Any], Rows]) -> bool:
-    """Whether rows are equally long in almost all boards, and answers are of the shape of their questions."""
+    """Whether rows are equally long in almost all boards, and answers have the shape of their questions."""
     good = 0
     for pair in pairs:
         shapes = [{len(row) for row in read(value)} | {-len(read(value))} for value in pair if isinstance(value, str)]
@@ -319,7 +319,7 @@ def _whole_board(
     widths = [len(row) for row in rows]
     if not rows or 0 in widths or len(set(widths)) > 1:
         raise ValueError(
-            f"the column {column!r} has rows of {widths} cells, expected rows of equally many, and at least one"
+            f"the column {column!r} has rows of {widths} cells, expected rows of the same length, and at least one"
         )
     if any(given and given != found for given, found in ((height, len(rows)), (width, widths[0]))):
         raise ValueError(
@@ -346,11 +346,11 @@ def _mask(value: Any, column: str, question: Rows, height: int | None, width: in
     symbols = {cell for row in mask for cell in row}
     if not symbols <= {"0", "1"}:
         raise ValueError(
-            f"the mask has {', '.join(map(repr, sorted(symbols - {'0', '1'})[:3]))}, expected 1 for a cell that is "
-            "asked for and 0 for another"
+            f"the mask has {', '.join(map(repr, sorted(symbols - {'0', '1'})[:3]))}, expected 1 for a cell to be "
+            "filled in and 0 for another"
         )
     if "1" not in symbols:
-        raise ValueError("the mask asks for nothing, expected a 1 for at least one cell")
+        raise ValueError("the mask is all 0, expected a 1 for at least one cell")
     return mask
 
 
@@ -375,7 +375,7 @@ def _answer(
         if "" in row:
             raise ValueError(
                 f"the column {column!r} has an empty cell in row {number}, column {row.index('') + 1} of its board, "
-                "which the mask asks for"
+                "where the mask is 1"
             )
     return kept
 
@@ -384,7 +384,7 @@ def _check_shape(board: Rows, column: str, question: Rows):
     if _shape(board) != _shape(question):
         raise ValueError(
             f"the column {column!r} has a board of {_shape(board)} and the input one of {_shape(question)}, "
-            "expected boards of one shape"
+            "expected boards of the same shape"
         )
 
 
@@ -393,5 +393,5 @@ def _shape(board: Rows) -> str:
 
 
 def usual_shape(boards: Iterable[Rows]) -> tuple[int, int]:
-    """The shape (rows, columns) that most boards have."""
+    """The shape (rows, columns) of most boards."""
     return Counter((len(board), len(board[0])) for board in boards).most_common(1)[0][0]

@@ -1,7 +1,7 @@
-"""Symmetries that the owner of a task says it has: turned and mirrored boards, or other symbols in the same roles.
+"""Symmetries that the author of a data set declares: turned and mirrored boards, or symbols in swapped roles.
 
-dihedral   the 8 symmetries of the square, of which a rectangle has 4; question and answer are turned alike
-symbols    the symbols that answers are made of exchange their roles, in question and answer alike
+dihedral   the 8 symmetries of the square (4 for a rectangle), the same for question and answer
+symbols    the symbols of answers swap their roles, the same in question and answer
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hrm_hf.puzzles.maze.symmetry import symmetry_cells
 
 
 Symmetries = Literal["none", "dihedral", "symbols", "both"]
-# the numbers of relabelings are others than those of turns
+# separates the random numbers of relabelings from those of turns
 _SYMBOLS = 0x73796D626F6C
 
 
@@ -32,12 +32,12 @@ class GridSymmetry:
     cells: torch.LongTensor
 
     def apply(self, boards: torch.LongTensor) -> torch.LongTensor:
-        """The transformed boards, `(batch, cells)`; ids below 0, which stand for no label, stay as they are."""
+        """The transformed boards, `(batch, cells)`; ids below 0 (no label) are unchanged."""
         turned = boards.gather(1, self.cells)
         return torch.where(turned < 0, turned, self.tokens.gather(1, turned.clamp(min=0)))
 
     def undo(self, boards: torch.LongTensor) -> torch.LongTensor:
-        """The boards that `apply` makes these of."""
+        """The inverse of `apply`."""
         old_tokens = torch.empty_like(self.tokens).scatter_(
             1, self.tokens, torch.arange(self.tokens.shape[1], device=boards.device).expand_as(self.tokens)
         )
@@ -54,20 +54,20 @@ def random_symmetries(
     symmetries: Symmetries,
     answer_tokens: torch.LongTensor,
 ) -> GridSymmetry:
-    """Uniformly random symmetries, that of draw d a pure function of `(seed, d)`.
+    """Uniformly random symmetries; that of draw d depends only on `(seed, d)`.
 
     Args:
         draws (`torch.LongTensor` of shape `(batch,)`): numbers of the draws.
         seed: another seed gives independent symmetries.
         height, width: rows and columns.
-        vocab_size: token ids that there are.
-        symmetries: which.
-        answer_tokens: ids of the symbols that exchange their roles, `(symbols,)`.
+        vocab_size: number of token ids.
+        symmetries: which ones.
+        answer_tokens: ids of the symbols that swap their roles, `(symbols,)`.
     """
     cells = torch.arange(height * width, device=draws.device).expand(len(draws), -1)
     if symmetries in ("dihedral", "both"):
         turns = symmetry_cells(height, width).to(draws.device)
-        # 4 or 8 of them, so that the remainder of a random number is uniform
+        # 4 or 8 of them, so the remainder of a random number is uniform
         cells = turns[shift_right(random_keys(draws, seed, 1)[:, 0], 32) % len(turns)]
     tokens = torch.arange(vocab_size, device=draws.device).repeat(len(draws), 1)
     if symmetries in ("symbols", "both"):
@@ -80,10 +80,10 @@ def random_symmetries(
 def fingerprint(
     boards: np.ndarray, height: int, width: int, symmetries: Symmetries, answer_tokens: np.ndarray
 ) -> np.ndarray:
-    """A number for each board that none of the symmetries changes.
+    """A number for each board that no symmetry changes.
 
-    Different fingerprints prove that two boards are not equal up to symmetry; equal ones mean that they are, but for a
-    chance of 2^-64 a pair.
+    Different fingerprints prove that two boards are not equal up to symmetry; equal ones mean that they are, except
+    with a chance of 2^-64 per pair.
 
     Args:
         boards: token ids `(boards, height * width)`, integers.
@@ -106,7 +106,7 @@ def fingerprint(
 
 
 def _by_first_place(boards: np.ndarray, answer_tokens: np.ndarray) -> np.ndarray:
-    """Boards whose exchangeable symbols are named after the place where each comes first."""
+    """Boards whose exchangeable symbols are named after the place of their first occurrence."""
     named = boards.copy()
     for token in answer_tokens:
         is_here = boards == token
