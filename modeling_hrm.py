@@ -497,7 +497,8 @@ class HRMAttention(nn.Module):
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         if frozen is not None:
             key, value = frozen.keep_keys_values(call_idx, key, value)
-        slot = segment * self.config.calls_per_segment + call_idx
+        # the number of cycles is read only if needed: compiled code is compiled anew for each value that it has read
+        slot = 0 if cache is None else segment * self.config.calls_per_segment + call_idx
         if isinstance(cache, Cache):
             key, value = cache.update(key, value, slot)
         elif cache is not None and CACHE_NAME == "cache":

@@ -15,7 +15,7 @@ from hrm_hf.utils.cuda_graph import GraphedCall
 _MOST_PIECES = 64
 
 
-def compile_blocks(model: nn.Module, several_shapes: bool = False, grows: bool = False):
+def compile_blocks(model: nn.Module, several_shapes: bool = False):
     """Let torch.compile fuse what is inside of each Transformer block.
 
     All blocks are compiled as one piece of code for steps with and one for steps without gradient, which takes seconds
@@ -25,9 +25,8 @@ def compile_blocks(model: nn.Module, several_shapes: bool = False, grows: bool =
         model: any model of transformers.
         several_shapes: whether batches have a few shapes: each then has code of its own, instead of slower code for
             all of them.
-        grows: whether cycles change during training: a block that has read their number is compiled anew for another.
     """
-    if several_shapes or grows:
+    if several_shapes:
         torch._dynamo.config.recompile_limit = max(_MOST_PIECES, torch._dynamo.config.recompile_limit)
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):  # the Transformer blocks of any model

@@ -257,7 +257,7 @@ def _build_run(
 
         use_fused_kernels(model)
     if train_args.compile:
-        compile_blocks(model, task.several_shapes, grows=len(train_args.stages()) > 0)
+        compile_blocks(model, task.several_shapes)
     # SignSGD sums the sparse gradient over the processes itself
     sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
