@@ -642,6 +642,35 @@ def reasoning_gym_table() -> str:
     return markdown_table([*header, f"minutes of {read_records('reasoning_gym')[0]['device']}"], rows)
 
 
+def minutes_to_table() -> str:
+    """How long runs trained until they reached given accuracies on hard Sudoku."""
+    names = {
+        "sudoku_hard_default": "the shipped run, 48,976 puzzles",
+        "sudoku_hard_1k_neighbors": "1000 puzzles and neighbors, seed 0",
+        "sudoku_hard_1k_neighbors_seed1": "the same, seed 1",
+        "sudoku_hard_1k_neighbors_seed2": "the same, seed 2",
+    }
+    rows = []
+    for record in read_records("minutes_to"):
+        before, total = record["before"], record["total_minutes"]
+        minutes = "not reached" if record["step"] is None else f"**{record['minutes']:.1f}**"
+        if record["step"] is not None and "compilation" not in record["minutes_exclude"]:
+            minutes += ", compilation included"
+        rows.append(
+            [
+                names.get(record["variant"], record["variant"]),
+                percent(record["accuracy"]),
+                minutes,
+                "" if before is None else f"{before['minutes']:.1f} ({percent(before['reached'])})",
+                "not recorded" if total is None else f"{total:.1f}",
+                f"{record['n']:,} ({record['split']})",
+                record["device"],
+            ]
+        )
+    header = ["run", "exactly solved", "minutes of training", "evaluation before it", "in all, minutes"]
+    return markdown_table([*header, "puzzles", "on"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline_table,
     "sudoku": sudoku_table,
@@ -668,6 +697,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "puzzle_table": puzzle_table_table,
     "data": data_table,
     "reasoning_gym": reasoning_gym_table,
+    "minutes_to": minutes_to_table,
 }
 
 

@@ -84,7 +84,7 @@ def training_log(run: Path) -> list[dict]:
         {
             name: value
             for name, value in line.items()
-            if name not in ("minutes", "memory_gb") and not name.endswith("_per_s")
+            if name != "memory_gb" and not name.endswith(("minutes", "_per_s"))
         }
         for line in lines
     ]

@@ -2,6 +2,7 @@
 
 import gzip
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from hrm_hf.puzzles import build
 from hrm_hf.puzzles.maze.build import build_maze, generated_mazes, maze_shape, read_maze_csv
 from hrm_hf.puzzles.maze.generator import generate, hard_steps
 from hrm_hf.puzzles.maze.kind import MazeKind
-from hrm_hf.puzzles.maze.paths import FLOOR, GOAL, PATH, START, WALL, measure
+from hrm_hf.puzzles.maze.mixed import KINDS_OF_MAZE, generate_mixed
+from hrm_hf.puzzles.maze.paths import FLOOR, GOAL, PATH, START, WALL, first_paths, measure
 from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.puzzles.maze.symmetry import fingerprint, random_symmetries, symmetry_cells
 from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
+from hrm_hf.puzzles.sets import open_puzzles
 from processing_hrm import HRMGridProcessor
 
 
@@ -151,6 +154,140 @@ def test_impossible_wishes_are_refused(wish, message):
         generate(**wish, progress=False)
 
 
+# --- several kinds, sizes and shortest paths
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_MAZE)
+def test_mazes_of_every_kind_have_shortest_paths_as_answers(kind):
+    made = generate_mixed(40, [kind], 11, 16, progress=False)
+    assert (maze_errors(made.mazes, made.answers, 11, 16) == "").all()
+    paths = measure(made.mazes, made.answers, 11, 16)
+    assert np.array_equal(paths.steps, made.steps)
+    assert made.steps.min() < 9 < made.steps.max()
+    assert paths.is_unique.all() == (kind in ("walls", "perfect"))
+
+
+def test_perfect_mazes_are_trees():
+    made = generate_mixed(30, ["perfect"], 12, 15, progress=False)
+    floor = (made.mazes != WALL).reshape(-1, 12, 15)
+    edges = (floor[:, 1:] & floor[:, :-1]).sum((1, 2)) + (floor[:, :, 1:] & floor[:, :, :-1]).sum((1, 2))
+    # all in one piece: one edge less than cells
+    assert np.array_equal(edges, floor.sum((1, 2)) - 1)
+    assert (reached(made.mazes, 12, 15) == floor.sum((1, 2))).all()
+
+
+def test_all_rooms_can_be_reached():
+    made = generate_mixed(30, ["rooms"], 13, 18, progress=False)
+    assert (reached(made.mazes, 13, 18) == (made.mazes != WALL).sum(1)).all()
+
+
+def reached(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """How many cells can be reached from S, by spreading a step at a time."""
+    floor = (mazes != WALL).reshape(-1, height, width)
+    known = (mazes == START).reshape(-1, height, width)
+    for _ in range(height * width):
+        spread = known.copy()
+        spread[:, 1:] |= known[:, :-1]
+        spread[:, :-1] |= known[:, 1:]
+        spread[:, :, 1:] |= known[:, :, :-1]
+        spread[:, :, :-1] |= known[:, :, 1:]
+        known = spread & floor
+    return known.sum((1, 2))
+
+
+def test_kinds_differ_in_their_walls():
+    shares = {
+        kind: (generate_mixed(30, [kind], 20, 20, progress=False).mazes == WALL).mean(1) for kind in KINDS_OF_MAZE
+    }
+    assert shares["open"].max() < 0.15 and (shares["open"] == 0).any()
+    assert 0 < shares["lines"].min() and shares["lines"].max() < 0.4
+    assert shares["scattered"].min() < 0.2 < 0.35 < shares["scattered"].max()
+    assert 0.25 < shares["walls"].min() < shares["walls"].max() < 0.55
+
+
+def test_the_first_path_goes_up_then_left_then_right_then_down():
+    for maze, answer in (
+        ("S  /   /  G", "Soo/  o/  G"),
+        ("G  /   /  S", "Goo/  o/  S"),
+        ("  S/   /G  ", "ooS/o  /G  "),
+        ("S  / # /  G", "Soo/ #o/  G"),
+        ("SG /   /   ", "SG /   /   "),
+    ):
+        assert format_mazes(first_paths(mazes(joined(maze)), 3, 3)) == [joined(answer)]
+
+
+def test_the_only_shortest_path_is_the_first():
+    questions, answers, _ = generate(30, **SMALL, progress=False)
+    assert np.array_equal(first_paths(questions, 8, 8), answers)
+
+
+def test_kinds_take_turns_and_a_greater_number_gives_more_of_the_same():
+    few, again, more, other, threads = (
+        generate_mixed(num, ["rooms", "walls"], 8, 9, 5, seed=seed, progress=False, num_threads=num_threads)
+        for num, seed, num_threads in ((20, 0, 1), (20, 0, 1), (200, 0, 1), (20, 1, 1), (200, 0, 3))
+    )
+    assert few.kinds.tolist() == ["rooms", "walls"] * 10
+    for made in (again, more, threads):
+        assert np.array_equal(few.mazes, made.mazes[:20]) and np.array_equal(few.answers, made.answers[:20])
+    assert np.array_equal(more.mazes, threads.mazes)
+    assert not np.array_equal(few.mazes, other.mazes)
+
+
+def test_smaller_mazes_stand_anywhere_with_walls_around():
+    made = generate_mixed(60, ["open"], 5, 6, board=(9, 12), progress=False)
+    floor = (made.mazes != WALL).reshape(-1, 9, 12)
+    sides = [[np.flatnonzero(maze.any(axis)) for maze in floor] for axis in (1, 0)]
+    for places, side, board_side in zip(sides, (5, 6), (9, 12), strict=True):
+        spans = [(found[0], found[-1]) for found in places]
+        assert max(last - first for first, last in spans) == side - 1
+        assert min(first for first, _ in spans) == 0 and max(last for _, last in spans) == board_side - 1
+    sizes = generate_mixed(80, ["open"], 9, 12, smallest_side=4, progress=False)
+    rows = (sizes.mazes != WALL).reshape(-1, 9, 12).any(2).sum(1)
+    assert 30 <= (rows == 9).sum() <= 65 and rows.min() == 4
+
+
+def test_no_two_mixed_mazes_are_equal_wherever_they_stand():
+    made = generate_mixed(120, ["open"], 3, 3, board=(7, 7), progress=False)
+    # cut out and compared in all symmetries, without the fingerprint
+    seen = set()
+    for maze in made.mazes.reshape(-1, 7, 7):
+        rows, columns = np.flatnonzero((maze != WALL).any(1)), np.flatnonzero((maze != WALL).any(0))
+        cut = np.where(maze == GOAL, START, maze)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        images = [np.rot90(flipped, turns) for flipped in (cut, cut[:, ::-1]) for turns in range(4)]
+        seen.add(min((image.shape, image.tobytes()) for image in images))
+    assert len(seen) == 120
+
+
+def test_fingerprint_of_mazes_anywhere_is_kept_by_moves_and_symmetries():
+    made = generate_mixed(40, ["scattered"], 4, 4, board=(4, 4), progress=False).mazes.reshape(-1, 4, 4)
+    boards = np.full((2, 40, 7, 7), WALL, dtype=np.uint8)
+    boards[0, :, :4, :4] = made
+    boards[1, :, 2:6, 3:7] = np.rot90(made, axes=(1, 2))
+    boards = boards.reshape(2, 40, 49)
+    marks, moved = (fingerprint(part, 7, 7, anywhere=True) for part in boards)
+    assert np.array_equal(marks, moved) and len(np.unique(marks)) == 40
+    assert not np.isin(*(fingerprint(part, 7, 7) for part in boards)).any()
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"num": 0}, "num=0 is not allowed"),
+        ({"seed": -1}, "seed=-1 is not allowed"),
+        ({"kinds": []}, "kind=none is not allowed; give some of walls, scattered"),
+        ({"kinds": ["caves"]}, "kind=caves is not allowed; give some of walls, scattered"),
+        ({"kinds": ["open", "open"]}, "kind=open open is not allowed; .* each once"),
+        ({"height": 2}, "height=2 is not allowed; mazes of a kind have at least 3 of them"),
+        ({"board": (8, 7)}, "width=8 does not fit on a board of 8x7; give less"),
+        ({"smallest_side": 9}, "smallest_side=9 is not allowed for mazes of up to 8x8; it must be from 3 to 8"),
+        ({"num": 999, "height": 3, "width": 3}, "Only .* mazes turned up, not 999: 500 of the kind open in a row"),
+    ],
+)
+def test_impossible_wishes_for_kinds_are_refused(wish, message):
+    with pytest.raises(ValueError, match=message):
+        generate_mixed(**({"num": 2, "kinds": ["open"], "height": 8, "width": 8} | wish), progress=False)
+
+
 # --- symmetries
 
 
@@ -266,6 +403,55 @@ def test_mazes_that_are_not_square_know_their_width(tmp_path):
     assert all(processor.check_batch(*augment(torch.arange(5), batch["input_ids"], batch["labels"])))
     with pytest.raises(ValueError, match="40 cells, which is no rectangle 6 wide"):
         MazeKind().processor_of_rows(rows.remove_columns("width"))
+
+
+@pytest.fixture(scope="module")
+def mixed_folder(tmp_path_factory) -> Path:
+    """A data set of mazes of two kinds, up to 8x8."""
+    path = tmp_path_factory.mktemp("mazes") / "mixed"
+    options = {"kind": ["open", "perfect"], "height": 8, "width": 8, "smallest_side": 5}
+    build_maze(path, **options, num_train=60, num_validation=6, num_test=10)
+    return path
+
+
+def test_a_folder_of_several_kinds_says_what_it_holds(mixed_folder):
+    card = (mixed_folder / "README.md").read_text()
+    options = "--height 8 --width 8 --kind open --kind perfect --smallest-side 5 --num-train 60 --num-validation 6"
+    assert f"build_maze.py mixed {options} --num-test 10\n" in card
+    assert "\n| open | 30 | 3 | 5 | " in card and "\n| perfect | 30 | 3 | 5 | " in card
+    assert "the answer is the first, where each step from S\ngoes up" in card
+    rows = load_rows(str(mixed_folder), "train")
+    assert rows["source"][:4] == ["generated-open", "generated-perfect"] * 2
+    processor = MazeKind().processor_of_rows(rows)
+    batch = encode(rows, processor)
+    assert all(processor.check_batch(batch["input_ids"], batch["labels"]))
+
+
+def test_turned_mazes_with_several_shortest_paths_are_answered_anew(mixed_folder):
+    puzzles = open_puzzles(str(mixed_folder), "train")
+    batch = puzzles.draws(300, seed=0).__getitems__(list(range(300)))
+    expected = first_paths(batch["input_ids"].numpy().astype(np.uint8), 8, 8)
+    assert np.array_equal(batch["labels"].numpy(), expected)
+    # not what the symmetries alone make of the answers
+    plain = PuzzleDraws(puzzles.examples(), 300, seed=0, augment=MazeKind().augmentation(puzzles.processor, 0))
+    turned = plain.__getitems__(list(range(300)))
+    assert torch.equal(turned["input_ids"], batch["input_ids"])
+    assert 20 < (turned["labels"] != batch["labels"]).any(1).sum() < 150
+
+    def different(labels: torch.Tensor) -> list[list[int]]:
+        return labels.unique(dim=0).tolist()
+
+    # an epoch without symmetries
+    as_they_are = puzzles.draws(60, seed=0, augment=False).__getitems__(list(range(60)))
+    assert different(as_they_are["labels"]) == different(puzzles.examples()["labels"])
+
+
+def test_a_card_with_other_ties_is_refused(mixed_folder, tmp_path):
+    shutil.copytree(mixed_folder, tmp_path / "m")
+    card = tmp_path / "m/README.md"
+    card.write_text(card.read_text().replace("ties: first", "ties: last"))
+    with pytest.raises(ValueError, match="of several shortest paths the 'last' is the answer; only 'first' is known"):
+        open_puzzles(str(tmp_path / "m"), "train")
 
 
 def test_the_same_command_reuses_what_is_there(folder, capsys):
@@ -417,6 +603,10 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         ({"source": "csv", "train_csv": file}, "needs two files"),
         ({"source": "csv", "train_csv": file, "test_csv": tmp_path / "no.csv"}, "There is no CSV file .*no.csv"),
         ({"source": "csv", "min_steps": [5]}, r"min_steps=\[5\] is for the source generate, not for csv"),
+        ({"source": "csv", "kind": ["open"]}, r"kind=\['open'\] is for the source generate, not for csv"),
+        ({"kind": ["caves"]}, "kind=caves is not allowed; give some of walls"),
+        ({"kind": ["open"], "min_steps": [5]}, r"min_steps=\[5\] is for mazes without --kind"),
+        ({"smallest_side": 5}, "smallest_side=5 is for mazes of a --kind"),
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
         ({"num_validation": -1}, "num_validation=-1 is not allowed"),

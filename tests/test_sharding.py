@@ -174,8 +174,8 @@ def train_in_one_process(path: str):
 def log(run: Path) -> list[dict]:
     """The log, without values that depend on the machine."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    left_out = ("minutes", "memory_gb")
-    return [{k: v for k, v in line.items() if k not in left_out and not k.endswith("_per_s")} for line in lines]
+    left_out = ("minutes", "memory_gb", "_per_s")
+    return [{k: v for k, v in line.items() if not k.endswith(left_out)} for line in lines]
 
 
 def assert_learned_the_same(one: Path, two: Path):

@@ -20,6 +20,7 @@ from hrm_hf.data.folder import size_category
 from hrm_hf.puzzles.files import Columns
 from hrm_hf.puzzles.rows import load_rows
 from hrm_hf.puzzles.sudoku.build import build_sudoku, read_sudoku_csv
+from hrm_hf.puzzles.sudoku.filling import fill_in
 from hrm_hf.puzzles.sudoku.generator import generate
 from hrm_hf.puzzles.sudoku.grids import solution_fingerprint
 from hrm_hf.puzzles.sudoku.hard import generate_hard
@@ -198,6 +199,50 @@ def test_fingerprint_is_kept_by_symmetries_and_tells_puzzles_apart(size, clues):
     fewer = questions.copy()
     fewer[np.arange(50), (questions > 0).argmax(1)] = 0
     assert not np.isin(fingerprint(fewer, size), fingerprint(questions, size)).any()
+
+
+# --- cells filled in
+
+
+def filled_in(number: int, share: float, seed: int = 0, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    puzzles = torch.tensor(boards(EASY)).long().repeat(number, 1)
+    solutions = torch.tensor(boards(EASY_ANSWER)).long().repeat(number, 1)
+    draws = torch.arange(first, first + number)
+    return puzzles, fill_in(draws, puzzles, solutions, seed, share, blank=0)
+
+
+def test_filled_cells_are_those_of_the_solution_and_clues_stay():
+    puzzles, filled = filled_in(500, share=1.0)
+    solution = torch.tensor(boards(EASY_ANSWER)).long()
+    assert ((filled == solution) | (filled == 0)).all()
+    assert (filled[puzzles > 0] == puzzles[puzzles > 0]).all()
+    # each cell is as often blank as any other
+    often_blank = (filled == 0).float().mean(0)[puzzles[0] == 0]
+    assert 0.4 < often_blank.min() < often_blank.max() < 0.6
+
+
+def test_numbers_of_filled_cells_are_even_from_the_clues_to_all():
+    puzzles, filled = filled_in(5200, share=1.0)
+    clues = int((puzzles[0] > 0).sum())
+    counts = (filled > 0).sum(1).bincount(minlength=82)
+    assert counts[:clues].sum() == 0
+    assert len(counts) == 82
+    # 100 of each of 52 numbers, up to five standard deviations
+    assert (counts[clues:] - 100).abs().max() < 50
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_puzzles_is_filled_in(share):
+    puzzles, filled = filled_in(3000, share)
+    # of 52 numbers of further cells one is none
+    assert abs((filled != puzzles).any(1).float().mean() - share * 51 / 52) < 0.05
+
+
+def test_what_is_filled_in_depends_on_seed_and_draw_alone():
+    _, together = filled_in(20, share=0.7)
+    _, alone = filled_in(1, share=0.7, first=13)
+    assert torch.equal(together[13:14], alone)
+    assert not torch.equal(together, filled_in(20, share=0.7, seed=1)[1])
 
 
 # --- folders

@@ -206,6 +206,8 @@ def test_a_run_is_not_overwritten_unasked(run_folder):
         ({"halting": "sometimes"}, "halting='sometimes' is not allowed"),
         ({"init_from": "./nowhere"}, "There is no folder ./nowhere"),
         ({"eval_augmentations": 3}, "eval_augmentations=3 is for ARC"),
+        ({"filled_share": 1.5}, "filled_share=1.5 is not allowed; it must be at least 0 and at most 1"),
+        ({"filled_share": 0.5, "task": "text"}, "filled_share=0.5 is for Sudoku, not for text"),
         (
             {"init_from": str(SHIPPED_SUDOKU)},
             "do not fit the recipe: for lm_head.weight it has (11, 256), expected (6, 32)",
@@ -225,6 +227,35 @@ def test_user_errors_are_one_sentence_without_a_traceback(tmp_path, data_folder,
 
 
 # --- options of the loop
+
+
+def test_a_share_of_the_visits_has_further_cells_filled_in(data_folder, tmp_path):
+    from hrm_hf.training.grid_task import GridTask
+
+    def batch(**options) -> dict[str, torch.Tensor]:
+        recipe = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run")} | options
+        model_args, data_args, train_args = parse_recipe([write_recipe(tmp_path / "r.yaml", **recipe)])
+        task = GridTask(model_args, data_args, seed=3)
+        return task.draws(train_args, num_steps=100, parts=1).__getitems__(list(range(400)))
+
+    plain, filled = batch(), batch(filled_share=0.5)
+    # the same puzzles under the same symmetries
+    assert torch.equal(plain["labels"], filled["labels"])
+    changed = (plain["input_ids"] != filled["input_ids"]).any(1)
+    assert 100 < changed.sum() < 260
+    assert (filled["input_ids"] == filled["labels"]).all(1).any()
+    assert torch.equal(filled["input_ids"], batch(filled_share=0.5)["input_ids"])
+
+
+def test_puzzles_whose_answers_are_no_fillings_are_not_filled_in(tmp_path):
+    from hrm_hf.puzzles.maze.build import build_maze
+    from hrm_hf.training.grid_task import GridTask
+
+    build_maze(tmp_path / "mazes", height=5, width=5, min_steps=[3], num_train=4, num_test=4)
+    options = TINY | {"dataset": str(tmp_path / "mazes"), "output_dir": str(tmp_path / "run"), "filled_share": 0.5}
+    model_args, data_args, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
+    with pytest.raises(ValueError, match="filled_share=0.5 is for Sudoku, but .*mazes is of the task maze; leave it"):
+        GridTask(model_args, data_args, seed=0)
 
 
 def test_moving_average_is_what_is_evaluated_and_saved(data_folder, tmp_path):

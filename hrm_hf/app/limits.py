@@ -1,5 +1,8 @@
 """What the server refuses: requests that are too large, uploads, which no page needs, and calls that name no event."""
 
+from typing import Any
+
+import gradio as gr
 from gradio.route_utils import FnIndexInferError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -63,9 +66,30 @@ def _refusal(scope: Scope) -> PlainTextResponse | None:
 
 
 def _refuse_call(request: Request, error: Exception) -> PlainTextResponse:
-    return PlainTextResponse(str(error)[:500], 400)
+    return PlainTextResponse(f"This request names nothing that is here: {error}"[:500], 400)
 
 
-# by exception, as FastAPI takes them: what Gradio raises for an unknown endpoint or a wrong number of inputs, which
-# would count as an error of the server
-BAD_REQUESTS = {FnIndexInferError: _refuse_call, ValueError: _refuse_call}
+# by exception, as FastAPI takes them: what Gradio raises for an unknown endpoint or component, which would count as an
+# error of the server and write a page into its log
+BAD_REQUESTS = {FnIndexInferError: _refuse_call, ValueError: _refuse_call, KeyError: _refuse_call}
+
+
+class CheckedBlocks(gr.Blocks):
+    """`gr.Blocks` to which inputs that no page sends are an error of the caller: a sentence, nothing in the log."""
+
+    def validate_inputs(self, *arguments: Any, **named: Any) -> None:
+        """Raise a `gr.Error` if there are too few inputs."""
+        try:
+            super().validate_inputs(*arguments, **named)
+        except ValueError as error:
+            raise gr.Error(str(error).partition("\n")[0], print_exception=False) from error
+
+    async def preprocess_data(self, *arguments: Any, **named: Any) -> Any:
+        """The inputs as functions take them; a `gr.Error` if a component cannot read its own."""
+        try:
+            return await super().preprocess_data(*arguments, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            reason = f"An input cannot be read ({type(error).__name__}); see the documentation of the API."
+            raise gr.Error(reason, print_exception=False) from error

@@ -26,11 +26,17 @@ pre, pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; overf
 .note p { color: var(--body-text-color-subdued); font-size: 0.9rem; margin: 0; }
 """
 
-# for the frame around the pages, which Gradio keeps CSS out of
+# for the frame around the pages, which Gradio keeps CSS out of, and for screen readers
 HEAD = """<style>
 .gradio-container > .main.fillable { max-width: 1080px !important; }
 @media (max-width: 640px) { .gradio-container > .main.fillable { padding: 12px !important; } }
-</style>"""
+</style>
+<script>
+// screen readers say a verdict when it changes; pages are built when they are first looked at
+new MutationObserver(() => {
+  for (const node of document.querySelectorAll(".verdict:not([aria-live])")) node.setAttribute("aria-live", "polite");
+}).observe(document, { childList: true, subtree: true });
+</script>"""
 
 
 def make_theme() -> gr.themes.Base:

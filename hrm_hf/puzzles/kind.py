@@ -133,6 +133,16 @@ class PuzzleKind:
         """What puts each training example under a random symmetry; `None` if there are no symmetries."""
         return None
 
+    def filling(self, processor: HRMGridProcessor, seed: int, share: float) -> "Augmentation | None":
+        """What fills further cells of the answer into a share of the training examples; `None` if it makes no puzzle.
+
+        Args:
+            processor: of the puzzles.
+            seed: of which examples and cells.
+            share: of the examples, above 0 and up to 1.
+        """
+        return None
+
     def num_copies(self, processor: HRMGridProcessor) -> int | None:
         """How many different symmetric copies of a puzzle there are, with itself; `None` for more than anyone asks."""
         return 1

@@ -98,6 +98,25 @@ def encode(rows: "datasets.Dataset", processor: HRMGridProcessor) -> dict[str, t
 Augmentation = Callable[[torch.LongTensor, torch.LongTensor, torch.LongTensor], tuple[torch.Tensor, torch.Tensor]]
 
 
+class ChangedDraws(Draws):
+    """The draws of a run with a further change, a function of each draw.
+
+    Args:
+        draws: of puzzles.
+        change: of `input_ids` and `labels`.
+    """
+
+    def __init__(self, draws: Draws, change: Augmentation):
+        super().__init__(draws.epochs.num_items, draws.num_draws, draws.epochs.seed)
+        self.draws, self.change = draws, change
+
+    def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
+        """One batch, as of the draws before the change."""
+        batch = self.draws.__getitems__(draws)
+        batch["input_ids"], batch["labels"] = self.change(torch.tensor(draws), batch["input_ids"], batch["labels"])
+        return batch
+
+
 class PuzzleDraws(Draws):
     """The training puzzles of a run, in order: each draw is one of the puzzles under its own random symmetry.
 

@@ -156,7 +156,7 @@ def fit(
     num_prefix = fitted.config.num_prefix_positions
     one_board = int(pairs.pair_sides[0]) ** 2 + num_prefix
     draws = CanvasDraws(pairs, max(batch_tokens, one_board), num_prefix, 100_000, seed)
-    pool = CarryPool(2, staggered_start=True, halt_max_steps=fitted.config.halt_max_steps)
+    pool = CarryPool(2, staggered_start=True, config=fitted.config)
     is_finite = torch.zeros((), dtype=torch.bool, device=fitted.device)
     start, step = time.monotonic(), 0
     while step < draws.num_draws // draws.most:

@@ -80,9 +80,7 @@ class ArcCanvasTask(GridTask):
 
     def start(self, args: TrainArguments, model: HRMForGridTask):
         size = args.batches_in_work * args.gradient_accumulation_steps
-        self.pools = {
-            side: CarryPool(size, args.staggered_start, model.config.halt_max_steps) for side in self.canvases.sides
-        }
+        self.pools = {side: CarryPool(size, args.staggered_start, model.config) for side in self.canvases.sides}
         self.saves_carries = args.checkpoint_carries
         self.used: list[HRMCarry] = []
         self.side = 0
@@ -98,6 +96,10 @@ class ArcCanvasTask(GridTask):
         for carry in self.used:
             self.pools[self.side].put(carry, found_inf)
         self.used = []
+
+    def segments_changed(self):
+        for pool in self.pools.values():
+            pool.stagger_anew()
 
     def state(self) -> dict:
         return {str(side): pool.state() for side, pool in self.pools.items()} if self.saves_carries else {}

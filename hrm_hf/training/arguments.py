@@ -18,6 +18,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from configuration_hrm import HRMConfig
+from hrm_hf.training.growth import GROWING, Stages, parse_stages
 from hrm_hf.training.trackers import TRACKERS
 from hrm_hf.utils.files import beside_package
 
@@ -99,6 +100,13 @@ class DataArguments:
         default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
     )
     augment: bool = field(default=True, metadata={"help": "Apply a random symmetry to every training puzzle."})
+    filled_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "Sudoku: share of the visits of training puzzles that come with further cells of the solution, "
+            "evenly from none of them to all."
+        },
+    )
     sample_prompts: list[str] = field(
         default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}
     )
@@ -110,7 +118,10 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         _check_range(self, "max_train_rows max_eval_rows sample_tokens", 1)
         _check_range(self, "eval_augmentations num_workers", 0)
-        _check_range(self, "arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
+        _check_range(self, "filled_share arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
+        if self.filled_share > 0 and (self.task == "text" or self.arc_canvases):
+            other = "text" if self.task == "text" else "ARC on canvases"
+            raise ValueError(f"filled_share={self.filled_share} is for Sudoku, not for {other}; leave it out.")
 
 
 @dataclass
@@ -167,7 +178,22 @@ class TrainArguments:
     )
     schedule_by_minutes: bool = field(
         default=False,
-        metadata={"help": "Let the learning rate follow max_minutes instead of max_steps, to end low on any machine."},
+        metadata={
+            "help": "Let the learning rate, and what grows, follow max_minutes instead of max_steps, so that runs end "
+            "low on any machine."
+        },
+    )
+    grow_halt_max_steps: str | None = field(
+        default=None,
+        metadata={
+            "help": "Other values of halt_max_steps at first, each with the share of the run until which it holds, "
+            "such as '2 until 0.2, 4 until 0.5, 8 until 0.8'; evaluations and the saved model have the final value."
+        },
+    )
+    grow_H_cycles: str | None = field(default=None, metadata={"help": "The same for H_cycles."})
+    grow_L_cycles: str | None = field(default=None, metadata={"help": "The same for L_cycles."})
+    grow_gradient_depth: str | None = field(
+        default=None, metadata={"help": "The same for gradient_depth, such as 'last_step until 0.3'."}
     )
     puzzle_emb_learning_rate: float = field(
         default=1e-2,
@@ -267,6 +293,15 @@ class TrainArguments:
         fields = {"H_cycles": self.eval_H_cycles, "halt_threshold": self.eval_halt_threshold}
         return {name: value for name, value in fields.items() if value is not None}
 
+    def stages(self) -> dict[str, Stages]:
+        """Fields of the model's config that grow during training, with their values before the final one.
+
+        Raises:
+            ValueError: for a value that cannot be.
+        """
+        texts = {name: getattr(self, f"grow_{name}") for name in GROWING}
+        return {name: parse_stages(f"grow_{name}", name, text) for name, text in texts.items() if text is not None}
+
     def __post_init__(self):
         _check_range(
             self,
@@ -295,6 +330,7 @@ class TrainArguments:
             )
         if self.optimizer not in ("adam_atan2", "muon"):
             raise ValueError(f"optimizer={self.optimizer!r} is not allowed; it must be 'adam_atan2' or 'muon'.")
+        self.stages()
         if self.schedule_by_minutes and self.max_minutes is None:
             raise ValueError("schedule_by_minutes=True needs max_minutes; give the minutes of the run.")
         if self.batch_size % self.gradient_accumulation_steps != 0:

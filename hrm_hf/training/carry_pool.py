@@ -2,6 +2,7 @@
 
 import torch
 
+from configuration_hrm import HRMConfig
 from modeling_hrm import HRMCarry, HRMState
 
 
@@ -15,11 +16,11 @@ class CarryPool:
         size: how many.
         staggered_start: give the sequences of each batch a random number of steps after their first segment, so that
             in every later step about equally many halt.
-        halt_max_steps: of the model.
+        config: of the model, whose `halt_max_steps` may change during training.
     """
 
-    def __init__(self, size: int, staggered_start: bool, halt_max_steps: int):
-        self.size, self.staggered_start, self.halt_max_steps = size, staggered_start, halt_max_steps
+    def __init__(self, size: int, staggered_start: bool, config: HRMConfig):
+        self.size, self.staggered_start, self.config = size, staggered_start, config
         self.fields: dict[str, torch.Tensor] = {}  # (size, batch, ...); empty before the first batch
 
     def take(self, ahead: int = 0) -> HRMCarry | None:
@@ -42,9 +43,10 @@ class CarryPool:
         steps, halted = carry.steps, carry.halted
         if self.staggered_start:
             is_fresh = self._of_turn(self.fields["is_fresh"])
-            drawn = torch.randint_like(steps, 1, self.halt_max_steps + 1)
+            most = self.config.halt_max_steps
+            drawn = torch.randint_like(steps, 1, most + 1)
             steps = torch.where(is_fresh, drawn, steps)
-            halted = torch.where(is_fresh, drawn >= self.halt_max_steps, halted)
+            halted = torch.where(is_fresh, drawn >= most, halted)
         fields = _fields_of(carry) | {
             "steps": steps,
             "halted": halted | found_inf,
@@ -58,6 +60,15 @@ class CarryPool:
                 else:
                     tensor.index_copy_(0, self.fields["turn"], value.unsqueeze(0))
         self.fields["turn"].add_(1).remainder_(self.size)
+
+    def stagger_anew(self):
+        """Give the sequences in work random numbers of steps once more, because `halt_max_steps` has changed.
+
+        Spread over the steps of before they would halt together from now on: of those that took turns at 2 steps, none
+        at the first and second of 4 and half of them at each of the others, in all batches at a time.
+        """
+        if self.staggered_start and self.fields:
+            self.fields["is_fresh"].fill_(True)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything, as tensors."""

@@ -1,15 +1,21 @@
-"""What of a model is compiled for training."""
+"""What of a model is compiled for training, and how long that takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from hrm_hf.training.meter import TrainingClock
+from hrm_hf.utils.cuda_graph import GraphedCall
 
-# shapes that are compiled of one block before it runs uncompiled; torch's own limit is 8
-_MOST_SHAPES = 64
+
+# pieces of code that are compiled of one block before it runs uncompiled; torch's own limit is 8
+_MOST_PIECES = 64
 
 
-def compile_blocks(model: nn.Module, several_shapes: bool = False):
+def compile_blocks(model: nn.Module, several_shapes: bool = False, grows: bool = False):
     """Let torch.compile fuse what is inside of each Transformer block.
 
     All blocks are compiled as one piece of code for steps with and one for steps without gradient, which takes seconds
@@ -19,9 +25,50 @@ def compile_blocks(model: nn.Module, several_shapes: bool = False):
         model: any model of transformers.
         several_shapes: whether batches have a few shapes: each then has code of its own, instead of slower code for
             all of them.
+        grows: whether cycles change during training: a block that has read their number is compiled anew for another.
     """
-    if several_shapes:
-        torch._dynamo.config.recompile_limit = max(_MOST_SHAPES, torch._dynamo.config.recompile_limit)
+    if several_shapes or grows:
+        torch._dynamo.config.recompile_limit = max(_MOST_PIECES, torch._dynamo.config.recompile_limit)
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):  # the Transformer blocks of any model
             module.compile(dynamic=False if several_shapes else None)
+
+
+class CompileWatch:
+    """Tells the clock which steps went into compiling.
+
+    A step counts as compilation as a whole, from its beginning to the end of its work on the device, if torch.compile
+    compiles something in it, if it is called before a CUDA graph is recorded or records it, or if it is the first one
+    with Triton kernels on batches of its shape.
+
+    Args:
+        clock: of the run.
+        compiles: whether torch.compile is used.
+        graphed: the step, if it is recorded.
+        has_kernels: whether Triton compiles kernels of ours.
+    """
+
+    def __init__(self, clock: TrainingClock, compiles: bool, graphed: GraphedCall | None, has_kernels: bool):
+        self.clock, self.compiles, self.graphed, self.has_kernels = clock, compiles, graphed, has_kernels
+        self.shapes_seen: set[tuple[torch.Size, ...]] = set()
+
+    @contextmanager
+    def step(self, batch: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Watch the step on a batch, which is taken in the block."""
+        shapes = tuple(tensor.shape for tensor in batch.values())
+        prepares = (self.graphed is not None and not self.graphed.is_recorded) or (
+            self.has_kernels and shapes not in self.shapes_seen
+        )
+        if prepares:
+            self.clock.wait()  # for steps before this one
+        minutes, pieces = self.clock.minutes(), self._pieces_compiled()
+        yield
+        self.shapes_seen.add(shapes)
+        if prepares or self._pieces_compiled() != pieces:
+            self.clock.wait()
+            self.clock.compile_minutes += self.clock.minutes() - minutes
+            self.clock.compile_steps += 1
+
+    def _pieces_compiled(self) -> int:
+        """How many pieces of code torch.compile has made in this process, if it is used."""
+        return torch._dynamo.utils.counters["stats"]["unique_graphs"] if self.compiles else 0

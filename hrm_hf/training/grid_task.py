@@ -14,6 +14,7 @@ from torch import nn
 from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, score, solve_puzzles
 from hrm_hf.puzzles.draws import Draws
+from hrm_hf.puzzles.rows import ChangedDraws
 from hrm_hf.puzzles.sets import open_puzzles
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
@@ -45,6 +46,14 @@ class GridTask(Task):
         self.processing = self.puzzles.processor
         self.num_train_items = self.puzzles.num_items
         self.augment = data_args.augment
+        self.filling = None
+        if data_args.filled_share > 0:
+            self.filling = self.puzzles.kind.filling(self.processing, seed, data_args.filled_share)
+            if self.filling is None:
+                raise ValueError(
+                    f"filled_share={data_args.filled_share} is for Sudoku, but {data_args.dataset} is of the task "
+                    f"{self.puzzles.kind.name}; leave it out."
+                )
         self.eval_split = data_args.eval_split
         self.eval_puzzles = open_puzzles(data_args.dataset, data_args.eval_split).examples(data_args.max_eval_rows)
         self.eval_augmentations = data_args.eval_augmentations
@@ -57,7 +66,8 @@ class GridTask(Task):
             self.voting_puzzles = open_puzzles(data_args.dataset, "test")
 
     def draws(self, args: TrainArguments, num_steps: int, parts: int) -> Draws:
-        return self.puzzles.draws(num_steps * args.batch_size, self.seed, self.augment)
+        draws = self.puzzles.draws(num_steps * args.batch_size, self.seed, self.augment)
+        return draws if self.filling is None else ChangedDraws(draws, self.filling)
 
     def build_model(self) -> HRMForGridTask:
         return build_model(self.model_args, self.processing)
@@ -65,7 +75,7 @@ class GridTask(Task):
     def start(self, args: TrainArguments, model: HRMForGridTask):
         # a part of a batch has carries of its own
         size = args.batches_in_work * args.gradient_accumulation_steps
-        self.carries = CarryPool(size, args.staggered_start, model.config.halt_max_steps)
+        self.carries = CarryPool(size, args.staggered_start, model.config)
         self.used: list[HRMCarry] = []  # in this step, to be put back at its end
 
     def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> HRMGridTaskOutput:
@@ -77,6 +87,9 @@ class GridTask(Task):
         for carry in self.used:
             self.carries.put(carry, found_inf)
         self.used = []
+
+    def segments_changed(self):
+        self.carries.stagger_anew()
 
     def state(self) -> dict:
         return self.carries.state()

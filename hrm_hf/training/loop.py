@@ -32,8 +32,9 @@ from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArgume
 from hrm_hf.training.average import MovingAverage
 from hrm_hf.training.best import Best
 from hrm_hf.training.checkpoint import Checkpoint, Checkpoints, random_states, restore_random_states
-from hrm_hf.training.compilation import compile_blocks
+from hrm_hf.training.compilation import CompileWatch, compile_blocks
 from hrm_hf.training.device_optimizer import DeviceOptimizer
+from hrm_hf.training.growth import Growth, Value
 from hrm_hf.training.meter import Meter, TrainingClock
 from hrm_hf.training.optim import build_optimizers, puzzle_embedding
 from hrm_hf.training.run_folder import RunFolder
@@ -68,6 +69,7 @@ class Run:
     folder: RunFolder
     task: Task
     model: PreTrainedModel
+    growth: Growth  # of fields of its config
     network: nn.Module  # what a step calls, wrapped by Accelerate or sharded
     average: MovingAverage | None  # of the weights
     empty: PreTrainedModel | None  # to put slices of weights together in, if they are sharded
@@ -84,21 +86,25 @@ class Run:
         with ExitStack() as stack:
             if self.empty is not None:
                 model = stack.enter_context(whole_model(self.empty, model, self.accelerator.device))
-            stack.enter_context(changed_config(model, self.args.eval_config()))
+            stack.enter_context(changed_config(model, self.growth.final | self.args.eval_config()))
             yield model
 
 
 @contextmanager
-def changed_config(model: PreTrainedModel, changes: dict[str, int | float]) -> Iterator[None]:
+def changed_config(model: PreTrainedModel, changes: dict[str, int | float | str]) -> Iterator[None]:
     """Let the config of a model have other values for a while."""
     before = {name: getattr(model.config, name) for name in changes}
     try:
-        for name, value in changes.items():
-            setattr(model.config, name, value)
+        set_config(model, changes)
         yield
     finally:
-        for name, value in before.items():
-            setattr(model.config, name, value)
+        set_config(model, before)
+
+
+def set_config(model: PreTrainedModel, values: dict[str, int | float | str]):
+    """Let the config of a model have other values."""
+    for name, value in values.items():
+        setattr(model.config, name, value)
 
 
 def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -> Task:
@@ -206,6 +212,11 @@ def _build_run(
         | {name: getattr(train_args, name) for name in _FIXED_BY_CHECKPOINT},
     )
     resumed = None if train_args.resume is None else checkpoints.find(train_args.resume)
+    if resumed is not None and "clock" not in resumed.own:
+        raise ValueError(
+            f"{resumed.path} is of an older version of hrm-hf, which kept no times of compilation; go on with that "
+            "version, or start anew."
+        )
     steps_done = 0 if resumed is None else resumed.step
     # a run that could not save its model has a checkpoint after the last step
     if steps_done > max_steps:
@@ -246,7 +257,7 @@ def _build_run(
 
         use_fused_kernels(model)
     if train_args.compile:
-        compile_blocks(model, task.several_shapes)
+        compile_blocks(model, task.several_shapes, grows=len(train_args.stages()) > 0)
     # SignSGD sums the sparse gradient over the processes itself
     sparse = puzzle_embedding(model)
     # the weights are made, equal on every process; from here on exploration must differ
@@ -283,6 +294,7 @@ def _build_run(
         folder=folder,
         task=task,
         model=model,
+        growth=Growth(train_args.stages(), model.config),
         network=network,
         average=average,
         empty=empty,
@@ -326,17 +338,20 @@ def train(run: Run) -> dict:
 def run_loop(run: Run) -> dict:
     """The loop itself; what it returns and raises is said at `train`."""
     args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
-    meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes)
+    meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes, accelerator.device)
     best = Best(*task.best)
 
     task.start(args, run.model)
     steps_done = 0
+    depth: dict[str, Value] = {}  # values of the fields that grow, in force
     if run.resumed is not None:
         steps_done = run.resumed.step
         task.restore(run.resumed.own["task"], accelerator.device)
         meter.restore(run.resumed.own["meter"], accelerator.device)
-        clock.go_on_from(run.resumed.own["minutes"])
+        clock.restore(run.resumed.own["clock"])
         best.restore(run.resumed.own["best"])
+        depth = {name: value for name, value in run.resumed.own["depth"].items() if name in run.growth.final}
+        set_config(run.model, depth)
     progress = tqdm(
         total=max_steps, initial=steps_done, desc="train", disable=not accelerator.is_main_process, unit="step"
     )
@@ -351,35 +366,65 @@ def run_loop(run: Run) -> dict:
         args.max_grad_norm,
         args.gradient_accumulation_steps,
     )
-    if args.cuda_graph:
-        take_step = GraphedCall(take_step, prepare=take_step.drop_gradients)
+    graphed = GraphedCall(take_step, prepare=take_step.drop_gradients) if args.cuda_graph else None
+    watch_compilation = CompileWatch(clock, args.compile, graphed, args.fused_kernels)
     saved_at = clock.minutes()
+
+    def share_over() -> float | None:
+        """Share of the run that is over, if it ends at a time and not at a step."""
+        return clock.minutes() / args.max_minutes if args.schedule_by_minutes else None
+
+    def rate_factor(step: int, share: float | None) -> float:
+        return learning_rate_factor(step, args.warmup_steps, max_steps, args.min_lr_ratio, args.lr_decay_share, share)
+
+    def log(record: dict):
+        run.folder.log(record)
+        track(accelerator, record)
+
+    def read_meter(step: int) -> dict:
+        """A record of the steps since the last one."""
+        sums = meter.read(clock)  # waits for the device
+        record = {"step": step} | clock.record() | {"lr": args.learning_rate * factor}
+        return record | sums | {"memory_gb": peak_memory_gb(accelerator.device)}
+
+    def change_depth(step: int, values: dict[str, Value]) -> list[dict]:
+        """Let fields of the config have other values from a step on, which comes next; gives what is to be logged."""
+        # no line is of steps of both depths
+        records = [read_meter(step - 1)] if meter.has_steps() else []
+        meter.forget_names()
+        segments = run.model.config.halt_max_steps
+        set_config(run.model, values)
+        if run.model.config.halt_max_steps != segments:
+            task.segments_changed()
+        # a recorded step has the old values in it
+        if graphed is not None:
+            graphed.forget()
+        said = ", ".join(f"{name} {value}" for name, value in values.items())
+        progress.write(f"from step {step}: {said}")
+        return [*records, {"step": step} | clock.record() | values]
 
     def save_checkpoint(step: int) -> tuple[Path | None, str]:
         """The new checkpoint, or `None` and what is wrong with the disk."""
         with clock.paused():
             try:
-                return run.checkpoints.save(step, *everything(run, meter, clock, best)), ""
+                return run.checkpoints.save(step, *everything(run, meter, clock, best, depth)), ""
             except OSError as error:
                 accelerator.print(f"{error} Training goes on.")
                 return None, str(error)
 
     def evaluate(step: int) -> dict:
-        with clock.paused(), run.result() as result:
+        with clock.paused(evaluates=True), run.result() as result:
             scores = task.evaluate(result, accelerator, args)
             run.network.train()
             if best.update(step, scores) and args.keep_best:
                 save = partial(run.folder.save_model, result, task.processing, "best_model")
                 if said := disk_error(accelerator, save):
                     accelerator.print(f"The best model so far cannot be saved: {said} Training goes on.")
-        record = {"step": step, "minutes": clock.minutes()}
-        record |= {f"eval_{name}": value for name, value in scores.items()}
-        run.folder.log(record)
-        track(accelerator, record)
+        log({"step": step} | clock.record() | {f"eval_{name}": value for name, value in scores.items()})
         progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
         return scores
 
-    step = steps_done
+    step, factor = steps_done, rate_factor(steps_done, share_over())
     if steps_done == max_steps:
         begin_to_go_on(run)
         scores = evaluate(step)
@@ -390,29 +435,26 @@ def run_loop(run: Run) -> dict:
             if run.resumed is not None and step == steps_done + 1:
                 # not before, because the loader itself draws random numbers when it starts
                 restore_random_states(run.resumed.own["random"])
-            factor = learning_rate_factor(
-                step,
-                args.warmup_steps,
-                max_steps,
-                args.min_lr_ratio,
-                args.lr_decay_share,
-                clock.minutes() / args.max_minutes if args.schedule_by_minutes else None,
-            )
+            share, to_log = share_over(), []
+            values = run.growth.values((step - 1) / max_steps if share is None else share)
+            if values != depth:
+                to_log, depth = change_depth(step, values), values
+            factor = rate_factor(step, share)
             for optimizer in run.optimizers:
                 optimizer.set_learning_rate(factor)
-            take_step(batch)
+            with watch_compilation.step(batch):
+                (graphed or take_step)(batch)
             progress.update()
             if step == steps_done + 1:
                 # not before, so that a run which cannot go on has changed nothing
                 begin_to_go_on(run)
+            for record in to_log:
+                log(record)
 
             is_last = step == max_steps or clock.is_over(accelerator)
             if step % args.log_steps == 0 or is_last:
-                minutes = clock.minutes()
-                record = {"step": step, "minutes": minutes, "lr": args.learning_rate * factor}
-                record |= meter.read(minutes) | {"memory_gb": peak_memory_gb(accelerator.device)}
-                run.folder.log(record)
-                track(accelerator, record)
+                record = read_meter(step)
+                log(record)
                 if record["skipped_in_a_row"] >= args.max_skipped_steps:
                     remedy = "lower the learning rate or clip the gradient"
                     if args.compile:
@@ -452,6 +494,7 @@ def run_loop(run: Run) -> dict:
     result = {
         "steps": step,
         "train_minutes": clock.minutes(),
+        **{name: value for name, value in clock.record().items() if name != "minutes"},
         **task.counts(step, args.batch_size),
         "parameters": sum(param.numel() for param in run.model.parameters()),
         "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
@@ -517,7 +560,7 @@ def bytes_to_write(model: PreTrainedModel, average: MovingAverage | None, args: 
     return weights * (1 + 3 + (average is not None))
 
 
-def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best) -> tuple[dict, dict]:
+def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best, depth: dict[str, Value]) -> tuple[dict, dict]:
     """What a checkpoint holds: the state that all processes share, and that of this one."""
     shared = {
         "model": run.model.state_dict(),
@@ -528,8 +571,9 @@ def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best) -> tupl
     own = {
         "task": run.task.state(),
         "meter": meter.state(),
-        "minutes": clock.minutes(),
+        "clock": clock.state(),
         "best": best.state(),
+        "depth": depth,
         "random": random_states(),
     }
     return shared, own

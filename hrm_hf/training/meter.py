@@ -1,11 +1,15 @@
 """What training did, in numbers: sums on the device, means for the log, and the clock."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
+
+
+# of the state of a clock
+_OF_READING = ("minutes", "compile_minutes", "compile_steps")
 
 
 class Meter:
@@ -24,7 +28,7 @@ class Meter:
         self.sums = torch.zeros(0, device=accelerator.device)
         self.common = torch.zeros(3, device=accelerator.device)
         self.skipped_in_a_row = torch.zeros((), device=accelerator.device)
-        self.minutes_at_last_reading = 0.0
+        self.last_reading = dict.fromkeys(_OF_READING, 0.0)  # what the clock said
 
     def add(self, sums: dict[str, torch.Tensor], gradient_norm: torch.Tensor, found_inf: torch.Tensor):
         """Count one step, given as scalar tensors on the device; one that was skipped as that alone."""
@@ -44,21 +48,30 @@ class Meter:
             "sums": self.sums,
             "common": self.common,
             "skipped_in_a_row": self.skipped_in_a_row,
-            "minutes": self.minutes_at_last_reading,
+            "last_reading": self.last_reading,
         }
 
     def restore(self, state: dict, device: torch.device):
         """Go on counting from a `state`."""
-        self.names, self.minutes_at_last_reading = state["names"], state["minutes"]
+        self.names, self.last_reading = state["names"], state["last_reading"]
         self.sums, self.common, self.skipped_in_a_row = (
             state[name].to(device) for name in ("sums", "common", "skipped_in_a_row")
         )
 
-    def read(self, minutes: float) -> dict[str, float]:
-        """The record of the steps since the last reading, at this minute of training.
+    def has_steps(self) -> bool:
+        """Whether steps have been taken or skipped since the last reading; waits for the device."""
+        return bool(self.common[:2].sum() > 0)
 
-        It has `skipped_steps`, `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the
-        mean norm of the gradient before clipping, and what the task makes of its sums.
+    def forget_names(self):
+        """Let the next step say anew what there are sums of; called after a reading."""
+        self.names = []
+
+    def read(self, clock: "TrainingClock") -> dict[str, float]:
+        """The record of the steps since the last reading, by the clock of the run.
+
+        Speeds in it are those of the steps that did not go into compiling, if there were any. It has `skipped_steps`,
+        `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the mean norm of the gradient
+        before clipping, and what the task makes of its sums.
         """
         taken, skipped, norms, in_a_row = torch.cat((self.common, self.skipped_in_a_row.view(1))).tolist()
         record = {
@@ -66,32 +79,70 @@ class Meter:
             "skipped_share": skipped / max(taken + skipped, 1),
             "skipped_in_a_row": int(in_a_row),
         }
-        seconds = 60 * (minutes - self.minutes_at_last_reading)
+        reading = {name: value for name, value in clock.state().items() if name in _OF_READING}
+        minutes, compile_minutes, compile_steps = (reading[name] - self.last_reading[name] for name in _OF_READING)
+        if compile_steps < taken + skipped:
+            minutes = (minutes - compile_minutes) / (1 - compile_steps / (taken + skipped))
         if taken > 0:
             totals = self.accelerator.reduce(self.sums.clone(), reduction="sum").tolist()
             record["grad_norm"] = norms / taken
-            record |= self.means(dict(zip(self.names, totals, strict=True)), max(seconds, 1e-9))
+            record |= self.means(dict(zip(self.names, totals, strict=True)), max(60 * minutes, 1e-9))
         # in place, because a recorded step writes into these very tensors
         self.sums.zero_()
         self.common.zero_()
-        self.minutes_at_last_reading = minutes
+        self.last_reading = reading
         return record
 
 
 class TrainingClock:
-    """Time spent training: evaluation is not counted."""
+    """Where the time of a run goes, in minutes.
 
-    def __init__(self, max_minutes: float | None = None):
-        self.max_minutes = max_minutes
+    Those of training are the ones that `max_minutes` limits. They include compilation, which is counted apart as well,
+    and neither evaluations nor checkpoints, for which the clock is stopped.
+
+    Args:
+        max_minutes: of training.
+        device: that trains; one that works on while the program does something else is waited for where the time of
+            something ends and that of something else begins.
+
+    Attributes:
+        compile_minutes, compile_steps: minutes and steps of training that went into compiling (`CompileWatch` says
+            which).
+        evaluation_minutes: minutes that evaluations took.
+        other_minutes: minutes that checkpoints took.
+    """
+
+    def __init__(self, max_minutes: float | None = None, device: torch.device | None = None):
+        self.max_minutes, self.device = max_minutes, device
         self.start = time.perf_counter()
+        self.compile_minutes = self.evaluation_minutes = self.other_minutes = 0.0
+        self.compile_steps = 0
 
-    def go_on_from(self, minutes: float):
-        """Count these minutes of training as spent."""
-        self.start -= 60 * minutes
+    def state(self) -> dict[str, float]:
+        """What has been counted so far."""
+        names = ("compile_minutes", "compile_steps", "evaluation_minutes", "other_minutes")
+        return {"minutes": self.minutes()} | {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, float]):
+        """Count on from a `state`."""
+        self.start = time.perf_counter() - 60 * state["minutes"]
+        self.compile_minutes, self.compile_steps = state["compile_minutes"], state["compile_steps"]
+        self.evaluation_minutes, self.other_minutes = state["evaluation_minutes"], state["other_minutes"]
 
     def minutes(self) -> float:
-        """Minutes of training so far."""
+        """Minutes of training so far, compilation included."""
         return (time.perf_counter() - self.start) / 60
+
+    def record(self) -> dict[str, float]:
+        """What a line of log.jsonl says of the time: `minutes` of training, the `compile_minutes` among them, and
+        beside them `evaluation_minutes` and `total_minutes`, which are all since the first step, of all jobs."""
+        minutes = self.minutes()
+        return {
+            "minutes": minutes,
+            "compile_minutes": self.compile_minutes,
+            "evaluation_minutes": self.evaluation_minutes,
+            "total_minutes": minutes + self.evaluation_minutes + self.other_minutes,
+        }
 
     def is_over(self, accelerator: Accelerator) -> bool:
         """Whether `max_minutes` are spent; the same answer on every process, or they would wait for each other."""
@@ -103,9 +154,21 @@ class TrainingClock:
         votes = accelerator.reduce(torch.tensor(float(is_over), device=accelerator.device), reduction="sum")
         return votes.item() > 0
 
+    def wait(self):
+        """Wait for what the device has still to do."""
+        if self.device is not None and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     @contextmanager
-    def paused(self):
-        """Stop the clock for the duration of the block."""
+    def paused(self, evaluates: bool = False) -> Iterator[None]:
+        """Stop the clock for the duration of the block, which is an evaluation or something else."""
+        self.wait()
         before = time.perf_counter()
         yield
-        self.start += time.perf_counter() - before
+        self.wait()
+        seconds = time.perf_counter() - before
+        self.start += seconds
+        if evaluates:
+            self.evaluation_minutes += seconds / 60
+        else:
+            self.other_minutes += seconds / 60

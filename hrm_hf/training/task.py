@@ -61,6 +61,10 @@ class Task(ABC):
         """The end of a step; `found_inf`, a scalar bool tensor, says whether its numbers are not finite."""
         return
 
+    def segments_changed(self) -> None:
+        """Called before a step from which on the model has another `halt_max_steps`."""
+        return
+
     def state(self) -> dict:
         """What else the next step depends on, of this process: tensors and plain values."""
         return {}

@@ -45,6 +45,16 @@ class GraphedCall:
             self.graph.replay()
         self.calls_done += 1
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the next call replays."""
+        return self.graph is not None
+
+    def forget(self):
+        """Drop the recording, because the function does something else from now on; the next calls are like the
+        first."""
+        self.graph, self.calls_done = None, 0
+
     def _record(self, inputs: dict[str, torch.Tensor]):
         self.inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         if self.prepare is not None:

@@ -182,5 +182,15 @@ def open_tab(chromium, name: str, width: int = 1100, dark: bool = False):
     page = chromium.new_page(viewport={"width": width, "height": 900})
     page.set_default_timeout(20_000)
     page.goto(f"{world().url}?__theme={'dark' if dark else 'light'}")
-    page.get_by_role("tab", name=name, exact=True).click()
+    page.get_by_role("tab").first.wait_for()
+    choose_tab(page, name)
     return page
+
+
+def choose_tab(page, name: str):
+    """Choose a page of the app; on a phone some are in a menu."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if tab.count() == 0:
+        page.locator(".overflow-menu > button").first.click()
+        tab = page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
+    tab.first.click()

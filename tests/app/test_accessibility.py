@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 
 import pytest
-from served_pages import open_tab, world  # noqa: F401  world is opened by open_tab
+from served_pages import choose_tab, open_tab, world  # noqa: F401  world is opened by open_tab
 
 
 _AXE = "axe-core@4.14.1"
@@ -47,8 +47,7 @@ def test_no_page_of_the_app_is_hard_to_use(chromium, app_url, axe, theme, width)
     page.get_by_text("See inside").first.click()
     found = {"Sudoku": faults(page, axe)}
     for name in ("Maze", "ARC", "Text", "Models", "Training", "Data", "API"):
-        # on a phone some pages are in a menu, whose button opens it
-        page.get_by_role("tab", name=name, exact=True).first.dispatch_event("click")
+        choose_tab(page, name)
         page.wait_for_timeout(700)
         found[name] = faults(page, axe)
     page.close()

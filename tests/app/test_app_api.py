@@ -339,6 +339,32 @@ def test_what_runs_a_model_must_queue(app_url, app_client):
     assert app_client.predict(model=SUDOKU, puzzle=PUZZLE, api_name="/solve_puzzle")["solved"]
 
 
+def test_hostile_requests_do_not_fill_the_log(app_url, capfd):
+    def ask(path: str, body: dict) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{app_url}gradio_api/{path}", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    for path, body in (
+        ("queue/join", {"data": [1], "fn_index": 10**9, "session_hash": "x"}),
+        ("component_server", {"data": 1, "component_id": 99_999, "fn_name": "x", "session_hash": "x"}),
+    ):
+        status, text = ask(path, body)
+        assert status == 400 and b"nothing that is here" in text
+    for data in ([], [{}] * 5, [None] * 5):
+        status, text = ask("call/solve_puzzle", {"data": data})
+        event = json.loads(text)["event_id"]
+        with urllib.request.urlopen(f"{app_url}gradio_api/call/solve_puzzle/{event}") as answer:
+            said = answer.read().decode()
+        assert "event: error" in said and ("enough input values" in said or "not allowed" in said)
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err + captured.out
+
+
 def test_what_visitors_leave_behind_expires(app_settings):
     import gradio
 

@@ -112,6 +112,8 @@ def test_text_is_pasted_and_what_is_no_puzzle_is_told_without_becoming_html(page
     paste(page, "sudoku-board", "1\t2\t\t\n3\t4\t\t\n2\t1\t4\t3\n4\t3\t2\t")
     expect(page.locator("#sudoku-board .cell.given")).to_have_count(11)
     assert cells(page, "sudoku-board") == PUZZLE
+    # a screen reader says what changes there
+    expect(verdict).to_have_attribute("aria-live", "polite")
     # passing through the box changes nothing
     box.focus()
     page.keyboard.press("Tab")

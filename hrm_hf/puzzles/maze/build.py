@@ -1,9 +1,9 @@
-"""Maze data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
+"""Maze data sets: from the generators, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
 
 import math
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,12 @@ from hrm_hf.puzzles.build import (
     without_leaks,
 )
 from hrm_hf.puzzles.files import AnswerColumn, Columns, QuestionColumn, RatingColumn
+from hrm_hf.puzzles.kind import CARD_KEY
 from hrm_hf.puzzles.maze.generator import generate
 from hrm_hf.puzzles.maze.kind import MAZE
+from hrm_hf.puzzles.maze.mixed import generate_mixed
 from hrm_hf.puzzles.maze.paths import WALL, Paths, measure
+from hrm_hf.puzzles.maze.puzzle_set import FIRST
 from hrm_hf.puzzles.maze.rules import SYMBOLS, draw_maze, format_mazes, maze_errors
 from hrm_hf.puzzles.maze.symmetry import fingerprint
 from hrm_hf.utils.parallel import NumProc, num_threads_of
@@ -51,6 +54,21 @@ def build_maze(
         typer.Option(
             help="generate: least steps of the shortest path; by default 111 for 30x30, as in Maze-Hard, and as rare "
             "for other sizes. Given several times, equally many mazes of each are made."
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="generate: mazes of this kind instead, some with several shortest paths; given several times, "
+            "equally many of each. walls: random walls and one shortest path; scattered: random walls; perfect: "
+            "corridors without loops; rooms: rooms with doors; open: few or no walls; lines: some lines of wall."
+        ),
+    ] = None,
+    smallest_side: Annotated[
+        int | None,
+        typer.Option(
+            help="--kind: fewest rows and columns; half of the mazes have them drawn from there to --height and "
+            "--width, and walls around them fill the board."
         ),
     ] = None,
     num_train: Annotated[
@@ -85,10 +103,14 @@ def build_maze(
 ) -> dict[str, int]:
     """Build a maze data set with the splits train, test and, if wanted, validation.
 
-    Every answer is a shortest path, in generated mazes the only one. No maze of one split is equal, up to the 8
-    symmetries of the square, to one of another: of a pair the one in the test split stays. The symmetries themselves
-    (the original's aug) are drawn while training. A data set that the same command has made of the same files is left
-    unchanged.
+    Every answer is a shortest path, in generated mazes the only one unless kinds are given. No maze of one split is
+    equal, up to the 8 symmetries of the square, to one of another: of a pair the one in the test split stays. The
+    symmetries themselves (the original's aug) are drawn while training. A data set that the same command has made of
+    the same files is left unchanged.
+
+    With `kind`, mazes are of the given kinds in turn and of any length of path (`hrm_hf.puzzles.maze.mixed`). Of
+    several shortest paths the answer is the first: from S, each step goes up if a shortest path does, else left, else
+    right, else down. Mazes that differ in nothing but their place on the board then count as equal, too.
 
     Returns:
         Number of mazes by split.
@@ -103,11 +125,18 @@ def build_maze(
     check_source_options(
         build_maze,
         options,
-        {"min_steps": ("generate",), "train_csv": ("csv",), "test_csv": ("csv",), "hub_name": ("hub",)}
+        dict.fromkeys(("min_steps", "kind", "smallest_side"), ("generate",))
+        | {"train_csv": ("csv",), "test_csv": ("csv",), "hub_name": ("hub",)}
         | dict.fromkeys(("question_column", "answer_column", "rating_column"), ("csv", "hub"))
         | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub")},
     )
-    if source == "generate":
+    if kind and min_steps is not None:
+        raise ValueError(f"min_steps={min_steps} is for mazes without --kind, which are of any length; leave it out.")
+    if not kind and smallest_side is not None:
+        raise ValueError(f"smallest_side={smallest_side} is for mazes of a --kind; give one, or leave it out.")
+    if kind:
+        files, origin = None, making_of_kinds(kind, smallest_side, height or 30, width or 30)
+    elif source == "generate":
         files = None
         origin = [
             "Generated (`hrm_hf.puzzles.maze.generator`): random cells are walls, 30 to 50 %, S and G are random",
@@ -124,9 +153,11 @@ def build_maze(
     if files is None:
         height, width = (30 if side is None else side for side in (height, width))
         num_train, num_test = num_train or 1000, num_test or 1000
-        everything = generated_mazes(
-            num_train + num_validation + num_test, height, width, min_steps, seed, num_threads
-        )
+        num = num_train + num_validation + num_test
+        if kind:
+            everything = mixed_mazes(num, kind, height, width, smallest_side, seed, num_threads)
+        else:
+            everything = generated_mazes(num, height, width, min_steps, seed, num_threads)
         test, train = everything[:num_test], everything[num_test:]
     else:
         read = partial(
@@ -141,33 +172,35 @@ def build_maze(
         height, width = maze_shape(test.questions.shape[1], height, width)
     splits, removed = without_leaks(
         with_equal_ratings(split_puzzles(train, test, num_validation)),
-        partial(fingerprint, height=height, width=width),
+        partial(fingerprint, height=height, width=width, anywhere=bool(kind)),
     )
     paths = {name: measure(part.questions, part.answers, height, width) for name, part in splits.items()}
 
+    title = f"Mazes {'' if smallest_side is None else 'up to '}{height}x{width}"
     example = draw_maze(format_mazes(splits["train"].answers[:1])[0], width)
     write_dataset_folder(
         output_dir,
         {name: as_table(part, paths[name], height, width) for name, part in splits.items()},
         card_text(
-            title=f"Mazes {height}x{width}",
+            title=title,
             folder_name=output_dir.name,
-            form=form_lines(height, width, source, paths),
+            form=form_lines(height, width, source, paths, bool(kind)),
             recipe=recipe,
             statistics=[
                 *statistics_table(splits, paths),
+                *(table_of_kinds(splits, paths) if kind else []),
                 *left_out_lines(train.left_out + test.left_out, "rows of the files"),
             ],
-            symmetries="turned, mirrored, S and G exchanged",
+            symmetries="turned, mirrored, S and G exchanged" + (", moved on the board" if kind else ""),
             removed=removed,
             example=["The first training maze with its answer, in a frame:", "", "```", example, "```"],
         ),
         metadata={
-            "pretty_name": f"Mazes {height}x{width}",
+            "pretty_name": title,
             "task_categories": ["other"],
             "tags": [MAZE.name, "reasoning", "hrm"],
         }
-        | MAZE.card_entry(HRMGridProcessor.for_maze(height, width))
+        | card_entry(height, width, bool(kind))
         | ({"license": "cc0-1.0"} if source == "generate" else {}),
         overwrite=overwrite,
         pictures=[
@@ -204,10 +237,30 @@ def generated_mazes(
     mazes, answers, steps = (np.concatenate(parts) for parts in zip(*made, strict=True))
     turns = np.argsort(np.concatenate([np.arange(share) for share in shares]), kind="stable")
     mazes, answers, steps = mazes[turns], answers[turns], steps[turns]
+    check_made(mazes, answers, height, width)
+    return Puzzles(mazes, answers, steps, np.full(num, f"generated-{height}x{width}", dtype=object))
+
+
+def mixed_mazes(
+    num: int,
+    kinds: list[str],
+    height: int,
+    width: int,
+    smallest_side: int | None,
+    seed: int,
+    num_threads: int,
+) -> Puzzles:
+    """Mazes of [`~hrm_hf.puzzles.maze.mixed.generate_mixed`], with their kind in the source and steps as rating."""
+    made = generate_mixed(num, kinds, height, width, smallest_side, seed=seed, num_threads=num_threads)
+    check_made(made.mazes, made.answers, height, width)
+    return Puzzles(made.mazes, made.answers, made.steps, "generated-" + made.kinds)
+
+
+def check_made(mazes: np.ndarray, answers: np.ndarray, height: int, width: int):
+    """Raise a `RuntimeError` if an answer of a generator is wrong; all are `(mazes, height * width)`."""
     errors = maze_errors(mazes, answers, height, width)
     if (errors != "").any():
         raise RuntimeError(f"The generator made {errors[errors != ''][0]}; please report this with the command.")
-    return Puzzles(mazes, answers, steps, np.full(num, f"generated-{height}x{width}", dtype=object))
 
 
 def read_maze_csv(
@@ -280,7 +333,29 @@ def as_table(mazes: Puzzles, paths: Paths, height: int, width: int) -> pa.Table:
 # --- card
 
 
-def form_lines(height: int, width: int, source: str, paths: dict[str, Paths]) -> list[str]:
+def card_entry(height: int, width: int, is_mixed: bool) -> dict[str, Any]:
+    """What the YAML of the card says of the mazes; of mixed ones also which shortest path is the answer."""
+    entry = MAZE.card_entry(HRMGridProcessor.for_maze(height, width))
+    return {CARD_KEY: entry[CARD_KEY] | {"ties": FIRST}} if is_mixed else entry
+
+
+def making_of_kinds(kinds: list[str], smallest_side: int | None, height: int, width: int) -> list[str]:
+    """Lines of the card on how mazes of several kinds were made."""
+    lines = [
+        f"Generated (`hrm_hf.puzzles.maze.mixed`, which explains the kinds), in turn: {', '.join(kinds)}.",
+        "S is a random cell, and the steps to G are spread evenly from 1 to those of the farthest cell. In `walls` it",
+        "is the fewest steps that are spread evenly, up to those that are hard for the size, and a few more walls",
+        "leave just one shortest path.",
+    ]
+    if smallest_side is not None:
+        lines += [
+            f"Half of the mazes have rows drawn from {smallest_side} to {height} and columns from {smallest_side} to",
+            f"{width}: these stand anywhere on the board of {height}x{width}, with walls around.",
+        ]
+    return lines
+
+
+def form_lines(height: int, width: int, source: str, paths: dict[str, Paths], is_mixed: bool = False) -> list[str]:
     """Lines of the card on the columns, and on which of several shortest paths is the answer."""
     lines = [
         f"Each row is a maze of {height} rows and {width} columns with its answer: `question` and `answer` cell by",
@@ -292,8 +367,17 @@ def form_lines(height: int, width: int, source: str, paths: dict[str, Paths]) ->
     if height != width:
         lines.append("`width` is the number of columns.")
     several = 1 - np.concatenate([part.is_unique for part in paths.values()]).mean()
-    if several == 0:
+    if several == 0 and not is_mixed:
         return [*lines, "", "Every maze has just one shortest path, so that its answer is the only right one."]
+    if is_mixed:
+        return [
+            *lines,
+            "`source` ends with the kind of the maze.",
+            "",
+            f"{several:.1%} of the mazes have several shortest paths: the answer is the first, where each step from S",
+            "goes up if a shortest path does, else left, else right, else down. Any other is as right by the rules,",
+            "though not equal to it. In training, turned and mirrored mazes get the first path of their own.",
+        ]
     return [
         *lines,
         "",
@@ -313,5 +397,26 @@ def statistics_table(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> lis
         lines.append(
             f"| {name} | {len(mazes)} | {steps.mean():.1f} ({steps.min()} to {steps.max()}) | "
             f"{walls.mean():.1%} ({walls.min():.1%} to {walls.max():.1%}) | {paths[name].is_unique.mean():.1%} |"
+        )
+    return lines
+
+
+def table_of_kinds(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> list[str]:
+    """Lines of a table of the card on the kinds of generated mazes, told by their source."""
+    sources = np.concatenate([mazes.sources for mazes in splits.values()])
+    steps, is_unique = (
+        np.concatenate([getattr(part, name) for part in paths.values()]) for name in ("steps", "is_unique")
+    )
+    lines = [
+        "",
+        f"| kind | {' | '.join(splits)} | steps: mean (least to most) | just one shortest path |",
+        "|---" * (len(splits) + 3) + "|",
+    ]
+    for source in dict.fromkeys(sources.tolist()):
+        counts = " | ".join(str((mazes.sources == source).sum()) for mazes in splits.values())
+        own = steps[sources == source]
+        lines.append(
+            f"| {source.removeprefix('generated-')} | {counts} | {own.mean():.1f} ({own.min()} to {own.max()}) | "
+            f"{is_unique[sources == source].mean():.1%} |"
         )
     return lines

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
     from hrm_hf.puzzles.rows import Augmentation
+    from hrm_hf.puzzles.sets import PuzzleSet
 
 
 class MazeKind(PuzzleKind):
@@ -48,6 +49,18 @@ class MazeKind(PuzzleKind):
                 "with a column 'width'."
             )
         return HRMGridProcessor.for_maze(cells // width, width)
+
+    def open(self, dataset: str, split: str, limit: int | None, entry: Mapping[str, Any] | None) -> "PuzzleSet":
+        from hrm_hf.puzzles.maze.puzzle_set import FIRST, MixedMazeSet
+
+        if entry is None or "ties" not in entry:
+            return super().open(dataset, split, limit, entry)
+        if entry["ties"] != FIRST:
+            raise ValueError(
+                f"The card of {dataset} says that of several shortest paths the {entry['ties']!r} is the answer; only "
+                f"{FIRST!r} is known here, so build the data set anew."
+            )
+        return MixedMazeSet(self, dataset, split, limit, entry)
 
     def builder(self) -> Callable:
         from hrm_hf.puzzles.maze.build import build_maze

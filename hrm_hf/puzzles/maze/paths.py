@@ -212,3 +212,81 @@ def _close_ties(field, stride, start, goal, from_start, from_goal, queue, ways, 
         if ties == 0:
             return
         field[tied[np.random.randint(ties)]] = False
+
+
+# --- mazes of any field
+
+
+@numba.njit(cache=True)
+def draw_ends(field_cells, height, width, chances):
+    """The maze of a field, with S on a random floor cell and a G that can be reached from there.
+
+    The steps to G are spread evenly from 1 to those of the farthest cell from S.
+
+    Args:
+        field_cells: `(height * width,)` bool, True for floor.
+        height, width: plain integers.
+        chances: three numbers from 0 to below 1: which S, how many steps, and which of the cells so far away.
+
+    Returns:
+        The maze `(height * width,)` uint8, and its steps; 0 if no floor cell is beside that of S.
+    """
+    stride = width + 1
+    size = (height + 2) * stride + 1
+    field = np.zeros(size, dtype=np.bool_)
+    distances, queue = np.empty((2, size), dtype=np.int32)
+    maze = np.where(field_cells, FLOOR, WALL).astype(np.uint8)
+    floor = np.flatnonzero(field_cells)
+    if len(floor) == 0:
+        return maze, 0
+    start = floor[int(chances[0] * len(floor))]
+    _lay_out(field_cells, height, width, field)
+    reached = _spread(field, stride, (start // width + 1) * stride + start % width + 1, distances, queue)
+    farthest = distances[queue[reached - 1]]
+    if farthest == 0:
+        return maze, 0
+    steps = 1 + int(chances[1] * farthest)
+    first = 0
+    while distances[queue[first]] < steps:
+        first += 1
+    end = first
+    while end < reached and distances[queue[end]] == steps:
+        end += 1
+    goal = queue[first + int(chances[2] * (end - first))]
+    maze[start] = START
+    maze[(goal // stride - 1) * width + goal % stride - 1] = GOAL
+    return maze, steps
+
+
+@numba.njit(cache=True, nogil=True)
+def _first_paths(mazes, height, width):
+    stride = width + 1
+    size = (height + 2) * stride + 1
+    field = np.zeros(size, dtype=np.bool_)
+    distances, queue = np.empty((2, size), dtype=np.int32)
+    answers = mazes.copy()
+    for index in range(len(mazes)):
+        start, goal = np.argmax(mazes[index] == START), np.argmax(mazes[index] == GOAL)
+        place = (start // width + 1) * stride + start % width + 1
+        _lay_out(mazes[index] != WALL, height, width, field)
+        _spread(field, stride, (goal // width + 1) * stride + goal % width + 1, distances, queue)
+        while distances[place] > 1:
+            for neighbor in (place - stride, place - 1, place + 1, place + stride):
+                if distances[neighbor] == distances[place] - 1:
+                    place = neighbor
+                    break
+            answers[index, (place // stride - 1) * width + place % stride - 1] = PATH
+    return answers
+
+
+def first_paths(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The answers to mazes that may have several shortest paths, `(mazes, height * width)` uint8.
+
+    The path is the first one: from S, each step goes up if a shortest path does, else left, else right, else down. So
+    the answer is a function of the maze, but not one that a symmetry keeps: a turned maze has to be answered anew.
+
+    Args:
+        mazes: with one S and one G each, and a way between them, `(mazes, height * width)`.
+        height, width: rows and columns.
+    """
+    return _first_paths(np.ascontiguousarray(mazes, dtype=np.uint8), height, width)

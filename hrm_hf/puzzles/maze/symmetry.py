@@ -11,7 +11,7 @@ import torch
 
 from hrm_hf.puzzles.dihedral import NUM_DIHEDRAL, dihedral
 from hrm_hf.puzzles.hashing import mix_array, random_keys, shift_right
-from hrm_hf.puzzles.maze.paths import GOAL, START
+from hrm_hf.puzzles.maze.paths import GOAL, START, WALL
 
 
 @cache
@@ -56,7 +56,7 @@ def random_symmetries(draws: torch.LongTensor, seed: int, height: int, width: in
     return MazeSymmetry(cells[shift_right(random_keys(draws, seed, 1)[:, 0], 32) % len(cells)])
 
 
-def fingerprint(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
+def fingerprint(mazes: np.ndarray, height: int, width: int, anywhere: bool = False) -> np.ndarray:
     """A number for each maze that no symmetry changes, nor an exchange of S and G, which leaves the path as it is.
 
     It is the least of the hashes of the symmetric mazes. Different fingerprints prove that two mazes are not equal up
@@ -65,6 +65,7 @@ def fingerprint(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
     Args:
         mazes: `(mazes, height * width)` of small integers.
         height, width: rows and columns.
+        anywhere: whether a maze with walls around it is the same wherever it stands on the board.
 
     Returns:
         `(mazes,)` uint64.
@@ -74,4 +75,17 @@ def fingerprint(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
     places = np.arange(height * width, dtype=np.uint64)[:, None] * np.uint64(256)
     hashes = mix_array(places + np.arange(int(ends_alike.max(initial=0)) + 1, dtype=np.uint64))
     cells = np.arange(height * width)
-    return np.min([hashes[cells, ends_alike[:, old]].sum(1) for old in symmetry_cells(height, width).numpy()], axis=0)
+    images = (ends_alike[:, old] for old in symmetry_cells(height, width).numpy())
+    if anywhere:
+        images = (_in_the_corner(image, height, width) for image in images)
+    return np.min([hashes[cells, image].sum(1) for image in images], axis=0)
+
+
+def _in_the_corner(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Mazes `(mazes, height * width)` whose first rows and columns of nothing but walls are moved to the other end."""
+    boards = mazes.reshape(-1, height, width)
+    for axis, side in ((1, height), (2, width)):
+        first = (boards != WALL).any(3 - axis).argmax(1)
+        old = (np.arange(side) + first[:, None]) % side
+        boards = np.take_along_axis(boards, np.expand_dims(old, 3 - axis), axis)
+    return boards.reshape(mazes.shape)

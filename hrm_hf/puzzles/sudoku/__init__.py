@@ -3,6 +3,7 @@
 kind         Sudoku as a kind of puzzle
 rules        geometry, text form, broken rules
 symmetry     symmetries for training, a fingerprint that they keep
+filling      further cells of the solution filled in, for training
 solver       solutions and ratings
 generator    new puzzles with one solution
 collect      puzzles that turn up in chunks, until there are enough that differ

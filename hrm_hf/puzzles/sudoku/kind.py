@@ -56,6 +56,16 @@ class SudokuKind(PuzzleKind):
 
         return augment
 
+    def filling(self, processor: HRMGridProcessor, seed: int, share: float) -> "Augmentation":
+        """Fill in cells, those of draw d a function of (seed, d) alone."""
+        from hrm_hf.puzzles.sudoku.filling import fill_in
+
+        def fill(draws, input_ids, labels):
+            # token 1 is the blank cell
+            return fill_in(draws, input_ids, labels, seed, share, blank=1), labels
+
+        return fill
+
     def num_copies(self, processor: HRMGridProcessor) -> None:
         return None
 
