@@ -329,7 +329,7 @@ def test_generate_reports_the_depth_of_every_token(run_folder, command):
     ("arguments", "sentence"),
     [
         (("",), "The prompt is empty"),
-        (("a", "--max-new-tokens", "31"), "with --max-new-tokens 31 is over the 32"),
+        (("a", "--max-new-tokens", "31"), "with --max-new-tokens 31 this exceeds the model's maximum of 32"),
         (("a", "--temperature", "-1"), "--temperature -1.0 is not allowed"),
         (("a", "--max-new-tokens", "2", "--max-segments", "0"), "max_segments=0 is not allowed"),
     ],
@@ -380,7 +380,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(run_folder, comm
     tokenizer.add_tokens(["<new>"])
     tokenizer.save_pretrained(tmp_path / "model")
     code, _, error = command("generate", "<new>", "--model", str(tmp_path / "model"), "--max-new-tokens", "2")
-    assert code == 1 and "has 301 tokens, and the model has embeddings for 300" in error
+    assert code == 1 and "has 301 tokens, but the model has embeddings for 300" in error
 
 
 def test_blocks_of_another_vocabulary_are_refused(data_folder, tmp_path, capsys):
