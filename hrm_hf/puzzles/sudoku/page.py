@@ -132,9 +132,9 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             with gr.Row():
-                solve_button = gr.Button("Solve", variant="primary", elem_id="sudoku-solve", scale=3)
-                hint_button = gr.Button("Hint", min_width=90, elem_id="sudoku-hint", scale=1)
-                race_button = gr.Button("Race", min_width=90, elem_id="sudoku-race", scale=1)
+                solve_button = gr.Button("Solve", variant="primary", min_width=110, elem_id="sudoku-solve", scale=3)
+                hint_button = gr.Button("Hint", min_width=70, elem_id="sudoku-hint", scale=1)
+                race_button = gr.Button("Race", min_width=70, elem_id="sudoku-race", scale=1)
             verdict = gr.Markdown(events.help, elem_id="sudoku-verdict", elem_classes="verdict")
             board = make_board(events.board_of(first, opened), "sudoku-board")
         with gr.Column(scale=2, min_width=280):
