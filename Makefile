@@ -7,6 +7,7 @@
 # make test-versions   the main tests of the package as pip installs it, in three more environments (.venv-*): the oldest
 #                versions that work (constraints-oldest.txt), the newest that pip finds, and the requirements of the Space.
 #                Delete .venv-newest to look for newer ones
+# make api       the docstrings as pages: site/index.html
 # make tables    render the tables of README.md from benchmarks/results
 
 SHELL := /bin/bash
@@ -28,7 +29,7 @@ PYTEST := -P -m pytest -c versions.ini
 QUICK := test_configuration.py test_golden.py test_shipped_figures.py test_registry.py test_folder.py \
 	test_environment.py test_puzzle_text.py test_slots.py
 
-.PHONY: install demo check test test-first test-second fuzz test-versions versions-oldest versions-newest versions-space wheel tables
+.PHONY: install demo check test test-first test-second fuzz test-versions versions-oldest versions-newest versions-space wheel api tables
 
 install: $(VENV)/installed
 
@@ -107,6 +108,12 @@ $(SPACE)/installed: pyproject.toml constraints.txt hrm_hf/space.py
 	$(BIN)/hrm-hf space --out $(SPACE)/space
 	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) --requirement requirements.txt
 	touch $@
+
+# pdoc does not look into packages whose names are loaded on demand, as those of hrm_hf are
+api: install
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/pdoc --docformat google --output-directory site configuration_hrm modeling_hrm processing_hrm pipeline_hrm \
+		$(addprefix hrm_hf.,checkpoints data drawing evaluation export hub original puzzles text training)
 
 tables: install
 	$(BIN)/python -m benchmarks.tables
