@@ -15,7 +15,7 @@ from benchmarks.records import ROOT, read_records
 
 
 FILES = ["README.md", "docs/lab.md", "docs/text.md", "docs/training.md", "docs/clients.md", "docs/export.md"]
-FILES += ["docs/own_puzzle.md", "docs/results.md", "docs/data.md"]
+FILES += ["docs/app.md", "docs/own_puzzle.md", "docs/results.md", "docs/data.md"]
 FILES += [
     f"hrm_hf/pretrained/{name}/README.md" for name in ("sudoku-hard", "maze-30x30", "maze-16x16", "arc-1", "text")
 ]
@@ -539,6 +539,25 @@ def static_page_table() -> str:
     return markdown_table(["int8, Chromium", ""], rows)
 
 
+def app_load_table() -> str:
+    """The app with many clients at a time."""
+    rows = [
+        [
+            f"{record['device']}",
+            f"{record['first_solve_s']:.1f}",
+            f"{1000 * record['solve_s_median']:.0f}",
+            f"{record['clients']}, {record['requests']:,} requests of {record['sessions']} sessions",
+            f"**{record['requests_per_s']:.1f}**",
+            f"{record['latency_s_p50']:.1f} / {record['latency_s_p99']:.1f}",
+            f"{record['unanswered']}",
+            f"{record['memory_mb'][0]} / {record['memory_mb'][-1]}",
+        ]
+        for record in read_records("app_load")
+    ]
+    header = ["device", "first solve, s", "alone, ms", "clients", "solves/s", "median / 99 % within, s", "unanswered"]
+    return markdown_table([*header, "memory before / after, MB"], rows)
+
+
 def several_gpus_table() -> str:
     """One training run on one GPU and on several."""
     names = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
@@ -692,6 +711,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exported": exported_table,
     "int8": int8_table,
     "static_page": static_page_table,
+    "app_load": app_load_table,
     "several_gpus": several_gpus_table,
     "continuous_batching": continuous_batching_table,
     "puzzle_table": puzzle_table_table,

@@ -53,7 +53,8 @@ def test_a_quantized_cache_changes_little(wide_model, quantized_cache):
         assert cache_of(output) is cache
     assert cache.get_seq_length() == 12
     difference = (torch.cat(parts, dim=1) - expected).abs()
-    assert torch.equal(parts[0], expected[:, :6])  # nothing has been read from the cache yet
+    # nothing has been read from the cache yet; products of fewer positions may be rounded differently
+    torch.testing.assert_close(parts[0], expected[:, :6], rtol=1e-4, atol=1e-5)
     assert 0 < difference[:, 6:].mean() < 0.1 * expected.std()
 
 
