@@ -497,8 +497,9 @@ class HRMAttention(nn.Module):
             query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         if frozen is not None:
             key, value = frozen.keep_keys_values(call_idx, key, value)
-        # the number of cycles is read only if needed: compiled code is compiled anew for each value that it has read
-        slot = 0 if cache is None else segment * self.config.calls_per_segment + call_idx
+        # compiled code is specific to the number of cycles once it has read it; there only caches look at the slot
+        uses_slot = cache is not None or not torch.compiler.is_compiling()
+        slot = segment * self.config.calls_per_segment + call_idx if uses_slot else 0
         if isinstance(cache, Cache):
             key, value = cache.update(key, value, slot)
         elif cache is not None and CACHE_NAME == "cache":

@@ -113,6 +113,13 @@ def test_what_looks_like_a_puzzle_and_is_none_is_refused(text, message):
         read_puzzles(text)
 
 
+def test_dashes_are_cells_where_the_digits_say_so():
+    # without its dashes it would have the 16 cells of a 4x4 board
+    line = "-" * 20 + "1234345612612345"
+    (found,) = read_puzzles(line).puzzles
+    assert found.board == line.replace("-", ".")
+
+
 def test_a_rule_of_dashes_is_no_board():
     assert [puzzle.board for puzzle in read_puzzles(f"{'-' * 36}\n{HARD}\n{'-' * 81}\n").puzzles] == [HARD]
 

@@ -1,7 +1,7 @@
 """Sudoku in texts: as a line of cells or drawn, in frames, with spaces, as columns of a table."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hrm_hf.puzzles.found import VERDICT, Line, PuzzlesRead, PuzzleText, short
 from processing_hrm import SUDOKU_NOTATIONS, possible_notations, sudoku_cells
@@ -98,16 +98,30 @@ def _fits(cells: str, size: int) -> bool:
 
 def _line_board(text: str, index: int) -> tuple[str, int, int] | None:
     """A board on one line, alone or as the first of the columns that is one."""
+    boards = list(_line_boards(text))
+    # dashes are blank cells or a frame: 36 cells, 20 of them dashes, leave 16 as of a 4x4 board, but with a 5 and 6
+    fitting = [board for board in boards if set(board[0]) <= _digits_of(len(board[0]))]
+    for cells, more in fitting or boards:
+        return cells, index + 1, more
+    return None
+
+
+def _line_boards(text: str) -> Iterator[tuple[str, int]]:
+    """Cells of the boards that a line may be, likely ones first, each with the number of further columns."""
     for reading in range(2):
         fields = [part for part in re.split(r"[\s,;]+", text) if part]
         for part in fields:
             cells = sudoku_cells(part.strip("\"'"), reading)
             if len(cells) in AREAS and are_cells(cells):
-                return cells, index + 1, len(fields) - 1
+                yield cells, len(fields) - 1
         cells = sudoku_cells(text, reading)
         if len(cells) in AREAS and are_cells(cells):
-            return cells, index + 1, 0
-    return None
+            yield cells, 0
+
+
+def _digits_of(area: int) -> set[str]:
+    """Symbols of boards with so many cells."""
+    return _SYMBOLS if area == 256 else set(".0_-*123456789"[: 5 + round(area**0.5)])
 
 
 def are_cells(cells: str) -> bool:
