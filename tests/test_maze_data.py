@@ -607,7 +607,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         ({"source": "csv", "min_steps": [5]}, r"min_steps=\[5\] is for the source generate, not for csv"),
         ({"source": "csv", "kind": ["open"]}, r"kind=\['open'\] is for the source generate, not for csv"),
         ({"kind": ["caves"]}, "kind=caves is not allowed; give some of walls"),
-        ({"kind": ["open"], "min_steps": [5]}, r"min_steps=\[5\] is for mazes without --kind"),
+        ({"kind": ["open"], "min_steps": [5]}, r"min_steps=\[5\] is not for --kind"),
         ({"smallest_side": 5}, "smallest_side=5 needs a --kind"),
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
