@@ -310,7 +310,7 @@ def test_maze_validity_is_the_verdict_of_the_processor(metrics, kind):
         ("SooG", "S  G", 2, None),
         ("S G ", "S  G", None, None),
         ("SoG", "S  G", None, "Prediction 1 has 3 cells, which is not a square"),
-        ("So\nGo\n  ", "S \nG ", None, "Prediction 1 is 3x2 but its maze 2x2"),
+        ("So\nGo\n  ", "S \nG ", None, "Prediction 1 is 3x2, its maze 2x2"),
         ("SooS", "S  S", None, "Maze 1 is 'S  S'; a maze has one S and one G"),
         ("SooG", "So G", None, "and no path .o. yet"),
         ("SxxG", "S  G", None, "Prediction 1 has the character 'x'"),

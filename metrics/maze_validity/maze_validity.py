@@ -70,7 +70,7 @@ class MazeValidity(evaluate.Metric):
             answer = _rows(prediction, width, f"Prediction {number}")
             if [len(row) for row in answer] != [len(row) for row in maze]:
                 raise ValueError(
-                    f"Prediction {number} is {len(answer)}x{len(answer[0])} but its maze {len(maze)}x{len(maze[0])}; "
+                    f"Prediction {number} is {len(answer)}x{len(answer[0])}, its maze {len(maze)}x{len(maze[0])}; "
                     "they must be equal."
                 )
             cells = "".join(maze)
