@@ -1,12 +1,12 @@
 # make install   an environment in .venv with the tested versions (constraints.txt)
 # make demo      generate Sudoku, train on the CPU, evaluate, reload in a new process and solve: runs/demo;
-#                last a hard 9x9 Sudoku with the shipped model
-# make check     style check and the quickest tests of every part
+#                finally solve a hard 9x9 Sudoku with the shipped model
+# make check     style check and the fastest tests of every part
 # make test      style check and all tests
-# make fuzz      an hour of seeded inputs, whole and damaged (a minute of them is part of make test)
-# make test-versions   the main tests of the package as pip installs it, in three more environments (.venv-*): the oldest
+# make fuzz      an hour of seeded inputs, valid and damaged (make test includes a minute of them)
+# make test-versions   the main tests of the package as installed by pip, in three more environments (.venv-*): the oldest
 #                versions that work (constraints-oldest.txt), the newest that pip finds, and the requirements of the Space.
-#                Delete .venv-newest to look for newer ones
+#                Delete .venv-newest to look for newer versions
 # make api       the docstrings as pages: site/index.html
 # make tables    render the tables of README.md from benchmarks/results
 
@@ -21,9 +21,9 @@ NEWEST := $(VENV)-newest
 SPACE := $(VENV)-space
 WHEEL := dist/hrm_hf-0.1.0-py3-none-any.whl
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# the wheel of today into an environment that has all it needs
+# install the current wheel into an environment that has its requirements
 AS_IT_IS := --no-deps --no-index --force-reinstall
-# pytest runs in tests/ without that folder's parent on Python's path, so that it tests the installed package
+# pytest runs in tests/ without the parent folder on Python's path, so that it tests the installed package
 PYTEST := -P -m pytest -c versions.ini
 
 QUICK := test_configuration.py test_golden.py test_shipped_figures.py test_registry.py test_folder.py \
@@ -54,7 +54,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q $(addprefix tests/,$(QUICK))
 
-# in two halves at a time, each on one core
+# two halves in parallel, each on one core
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,7 +69,7 @@ test-second: install
 fuzz: install
 	$(BIN)/python -m benchmarks.fuzz --inputs 10000000 --minutes 60 --first-seed 1000000 --no-record
 
-# two at a time, each on one core
+# two in parallel, each on one core
 test-versions: wheel
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 --output-sync=target versions-oldest versions-newest versions-space
 
@@ -86,7 +86,7 @@ versions-space: $(SPACE)/installed
 	cd $(SPACE)/space && ../bin/python $(PIP_INSTALL) $(AS_IT_IS) *.whl
 	cd tests && HRM_HF_PYTHON=$(CURDIR)/$(SPACE)/bin/python HRM_HF_SPACE=$(CURDIR)/$(SPACE)/space $(BIN)/python $(PYTEST) versions
 
-# without what an earlier build has left, which setuptools would take in
+# without files of an earlier build, which setuptools would include
 wheel: install
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
@@ -96,13 +96,13 @@ $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt '$(WHEEL)[app,arc,text,trackers]' pytest
 	touch $@
 
-# of torch the tested version, of which a CPU build may be at hand; without the extra text, which holds numpy back
+# the tested version of torch, which may be available as a CPU build; without the extra text, which limits numpy
 $(NEWEST)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager '$(WHEEL)[app,arc,trackers]' pytest "$$(grep ^torch== constraints.txt)"
 	touch $@
 
-# the requirements of the Space and nothing else
+# only the requirements of the Space
 $(SPACE)/installed: pyproject.toml constraints.txt hrm_hf/space.py
 	$(PYTHON) -m venv --clear $(SPACE)
 	$(BIN)/hrm-hf space --out $(SPACE)/space

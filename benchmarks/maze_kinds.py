@@ -1,11 +1,11 @@
-"""Maze models on mazes of every kind and size: what share they solve.
+"""The fraction of mazes that maze models solve, by kind and size.
 
     python -m benchmarks.maze_kinds                            # the two shipped models, on this computer
     python -m benchmarks.maze_kinds --model runs/mine/model --variant mine --no-record
     python -m benchmarks.maze_kinds --kind open --size 5x5 --size 8x12 --number 20 --no-record
 
-The mazes are those of hrm_hf.puzzles.maze.mixed. One that is smaller than the boards of a model stands anywhere on
-such a board, with walls around it. Each is solved in a single pass, and is solved if the answer is any shortest path.
+The mazes are from hrm_hf.puzzles.maze.mixed. A maze smaller than the boards of a model is placed anywhere on such a
+board, with walls around it. Each maze gets a single pass, and is solved if the answer is any shortest path.
 """
 
 import re
@@ -28,16 +28,16 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# rows and columns; a model is tried on those that fit on its boards, and on its own size
+# rows and columns; a model is tested on those that fit on its boards, and on its own size
 SIZES = ((5, 5), (10, 10), (16, 16), (10, 20), (20, 20), (30, 30), (40, 40))
 SEGMENTS = 16
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Rows and columns of a size as `8x12`.
+    """Rows and columns of a size such as `8x12`.
 
     Raises:
-        typer.BadParameter: if it is none.
+        typer.BadParameter: if it is not a size.
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None or min(map(int, match.groups())) < 2:
@@ -55,7 +55,7 @@ def measure_kind(
     seed: int,
     batch_size: int,
 ) -> dict:
-    """Solve mazes of a kind and size and count; the fields of a record."""
+    """Solve mazes of a kind and size and count the results; returns the fields of a record."""
     board = processor.height, processor.width
     made = generate_mixed(number, [kind], *size, board=board, seed=seed, progress=False)
     examples = {
@@ -90,20 +90,20 @@ def main(
         typer.Option(help="Folders of maze models, or names on the Hub; by default the shipped ones."),
     ] = None,
     variant: Annotated[
-        list[str] | None, typer.Option(help="Names of the models in the records; by default those of their folders.")
+        list[str] | None, typer.Option(help="Names of the models in the records; by default their folder names.")
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(KINDS_OF_MAZE)}; all by default.")] = None,
     size: Annotated[list[str] | None, typer.Option(help="Rows and columns as 8x12; several by default.")] = None,
     number: Annotated[int, typer.Option(min=1, help="Mazes of each kind and size.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the mazes.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Mazes that are solved at a time.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the mazes.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Mazes solved at a time.")] = 64,
     record: Annotated[bool, typer.Option(help="Write benchmarks/results/maze_kinds.json.")] = True,
 ):
     """Solve mazes of each kind and size with each model, print a table and write its records."""
     models = model or [str(folder) for folder in SHIPPED_MAZES.values()]
     names = variant or [Path(name).name for name in models]
     if len(names) != len(models):
-        raise typer.BadParameter(f"There are {len(names)} variants for {len(models)} models; give a name for each.")
+        raise typer.BadParameter(f"There are {len(names)} variants for {len(models)} models; give one name per model.")
     sizes = [parse_size(text) for text in size] if size else None
     accelerator, records = Accelerator(), []
     device = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else processor_name()

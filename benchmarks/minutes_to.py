@@ -1,13 +1,13 @@
-"""How long runs train until they reach given accuracies.
+"""How long runs need to train to reach given accuracies.
 
 python -m benchmarks.minutes_to runs/sudoku_hard --accuracy 0.55 --accuracy 0.874
 python -m benchmarks.minutes_to runs/seed0 runs/seed1 benchmarks/results/sudoku_hard_default.log.jsonl --accuracy 0.55
 
-A run is its folder, or the log of one that benchmarks.training_run has kept, beside its record. Minutes are those of
-the first evaluation that is at least so good, without compilation and without evaluations. Beside them are the minutes
-of the evaluation before, since the accuracy was reached somewhere between the two, and the total with everything from
-the first step on: compilation, evaluations, checkpoints. Older logs, without compile_minutes, do not tell compilation
-apart: their minutes include it, and the record says so. Records of other runs in the file are kept.
+A run is given by its folder, or by a log kept by benchmarks.training_run next to its record. Minutes are those of the
+first evaluation with at least this accuracy, without compilation and without evaluations. The output also has the
+minutes of the evaluation before, since the accuracy was reached somewhere between the two, and the total with
+everything from the first step on: compilation, evaluations, checkpoints. Older logs, without compile_minutes, do not
+separate compilation: their minutes include it, and the record says so. Records of other runs in the file are kept.
 """
 
 import json
@@ -25,16 +25,16 @@ def minutes_to(evaluations: list[dict], accuracy: float, score: str, interpolate
 
     Args:
         evaluations: lines of its log, in order.
-        accuracy: share, 0 to 1.
-        score: name of what is compared with it, without `eval_`.
-        interpolate: also give the minutes at which a straight line between the two evaluations crosses it.
+        accuracy: fraction, 0 to 1.
+        score: name of the score to compare with it, without `eval_`.
+        interpolate: also return the minutes at which a straight line between the two evaluations crosses it.
 
     Returns:
-        `step`, `reached` and the minutes of the first evaluation that is at least so good, all `None` if none is;
-        `before` of the one before it, of the last if none is so good, `None` if it is the first.
+        `step`, `reached` and the minutes of the first evaluation with at least this accuracy, all `None` if there is
+        none; `before` for the one before it, or for the last if there is none; `None` if it is the first.
 
     Raises:
-        ValueError: if the evaluations have no such score.
+        ValueError: if the evaluations do not have this score.
     """
     name = f"eval_{score}"
     if any(name not in line for line in evaluations):
@@ -60,12 +60,12 @@ def minutes_to(evaluations: list[dict], accuracy: float, score: str, interpolate
 
 
 def training_minutes(line: dict) -> float:
-    """Minutes of training at a line of a log, without compilation where the log tells it apart."""
+    """Minutes of training at a line of a log, without compilation if the log separates it."""
     return line["minutes"] - line.get("compile_minutes", 0.0)
 
 
 def describe(run: Path) -> tuple[Path, dict]:
-    """The log of a run, and what a record says of the run.
+    """The log of a run, and the fields of a record that describe the run.
 
     Raises:
         ValueError: if it is neither the folder of a run that has ended nor a kept log with its record.
@@ -92,10 +92,10 @@ def describe(run: Path) -> tuple[Path, dict]:
 
 
 def records_of(run: Path, accuracies: list[float], score: str, interpolate: bool = False) -> list[dict]:
-    """Records of a run, one for each accuracy.
+    """Records of a run, one per accuracy.
 
     Raises:
-        ValueError: if there is no such run, or its log has no evaluation with such a score.
+        ValueError: if there is no such run, or its log has no evaluation with this score.
     """
     log, about = describe(run)
     _, evaluations = read_log(log)
@@ -119,7 +119,7 @@ def sentence(record: dict) -> str:
     goal = f"{record['variant']}: {100 * record['accuracy']:g} % of {record['n']} ({record['score']})"
     before = record["before"]
     if record["step"] is None:
-        return f"{goal} not reached; {100 * before['reached']:.1f} % in the end, after {before['minutes']:.2f} minutes"
+        return f"{goal} not reached; {100 * before['reached']:.1f} % at the end, after {before['minutes']:.2f} minutes"
     words = f"{goal} after {record['minutes']:.2f} minutes of training (step {record['step']}), "
     if before is None:
         words += "in the first evaluation"
@@ -128,7 +128,7 @@ def sentence(record: dict) -> str:
     words += f"; without {' and without '.join(record['minutes_exclude'])}"
     if record["total_minutes"] is not None:
         words += (
-            f", in all {record['total_minutes']:.2f} minutes, of which compilation "
+            f", total {record['total_minutes']:.2f} minutes, of which compilation "
             f"{record['compile_minutes']:.2f} and evaluation {record['evaluation_minutes']:.2f}"
         )
     if record.get("interpolated_minutes") is not None:
@@ -138,16 +138,16 @@ def sentence(record: dict) -> str:
 
 def main(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or kept logs.")],
-    accuracy: Annotated[list[float], typer.Option(help="Share of the evaluation puzzles, 0 to 1; several times.")],
-    score: Annotated[str, typer.Option(help="What is compared with it, as in the log.")] = "exact_accuracy",
-    interpolate: Annotated[bool, typer.Option(help="Also by a straight line between two evaluations.")] = False,
+    accuracy: Annotated[list[float], typer.Option(help="Fraction of evaluation puzzles, 0 to 1; repeatable.")],
+    score: Annotated[str, typer.Option(help="Score to compare with it, as in the log.")] = "exact_accuracy",
+    interpolate: Annotated[bool, typer.Option(help="Also interpolate between two evaluations.")] = False,
     record: Annotated[bool, typer.Option(help="Write benchmarks/results/minutes_to.json.")] = True,
     commit: Annotated[str | None, typer.Option(help="Commit of the code that ran; by default this one.")] = None,
 ):
-    """Say it, and record it."""
+    """Print the minutes, and record them."""
     for share in accuracy:
         if not 0 < share <= 1:
-            raise typer.BadParameter(f"--accuracy {share:g} is not allowed; it must be a share above 0 and at most 1.")
+            raise typer.BadParameter(f"--accuracy {share:g} is not allowed; it must be above 0 and at most 1.")
     try:
         records = [line for run in runs for line in records_of(run, accuracy, score, interpolate)]
     except (ValueError, FileNotFoundError) as error:

@@ -1,13 +1,13 @@
-"""A Sudoku model on boards of any number of filled cells, from 17 to finished ones.
+"""A Sudoku model on boards with any number of filled cells, from 17 to complete boards.
 
     python -m benchmarks.sudoku_clues                                  # the shipped model, on this computer
     python -m benchmarks.sudoku_clues --model runs/mine/model --puzzles data/sudoku-9x9-hard
     python -m benchmarks.sudoku_clues --filled 79 --filled 80 --filled 81 --number 50 --no-record
 
-A board of a line is a puzzle with at most as many clues, and random further cells of its solution up to the number
-of the line. The puzzles are those of a CSV file or of the test split of a data set, in their order; by default the
-list of benchmarks.seventeen_clues and then hard ones of the generator. Each board is solved in a single pass, and has
-one solution, so that it is solved if every cell is right.
+Each line of the table is for a number of filled cells. Its boards are puzzles with at most this many clues, plus
+random cells of the solution up to this number. The puzzles come from a CSV file or the test split of a data set, in
+order; by default from the list of benchmarks.seventeen_clues and then hard ones of the generator. Each board is solved
+in a single pass, and has one solution, so it is solved if every cell is correct.
 """
 
 from pathlib import Path
@@ -31,15 +31,15 @@ from hrm_hf.puzzles.sudoku.solver import solve as solve_exactly
 
 SIZE, CELLS = 9, 81
 LINES = (17, 20, 22, 24, 26, 28, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 78, 79, 80, 81)
-SEGMENTS = 16  # of the single pass, as in training
+SEGMENTS = 16  # of a single pass, as in training
 
 
 def read_boards(puzzles: Path | None, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Puzzles and their solutions, `(puzzles, 81)` uint8 each, 0 for a blank cell.
 
     Args:
-        puzzles: a file of questions and answers, or the folder of a data set, of which the test split is taken.
-        number, seed: how many hard puzzles the generator makes if there are none, and from what.
+        puzzles: a file of questions and answers, or the folder of a data set, whose test split is used.
+        number, seed: number of hard puzzles that the generator makes if none are given, and its seed.
 
     Raises:
         ValueError, FileNotFoundError: if the puzzles cannot be read or are not of size 9.
@@ -52,7 +52,7 @@ def read_boards(puzzles: Path | None, number: int, seed: int) -> tuple[np.ndarra
         rows = load_rows(str(puzzles), "test")
         questions, answers, errors = parse_puzzles(list(rows["question"]), list(rows["answer"]), num_threads=1)
         if (errors != "").any():
-            raise ValueError(f"{puzzles} has a test row with {errors[errors != ''][0]}; build the data set anew.")
+            raise ValueError(f"{puzzles} has a test row with {errors[errors != ''][0]}; build the data set again.")
     else:
         read = read_sudoku_csv(puzzles)
         questions, answers = read.questions, read.answers
@@ -64,10 +64,11 @@ def read_boards(puzzles: Path | None, number: int, seed: int) -> tuple[np.ndarra
 def filled_boards(
     puzzles: np.ndarray, solutions: np.ndarray, filled: int, number: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boards with so many filled cells and their solutions, `(boards, 81)` uint8 each.
+    """Boards with a number of filled cells and their solutions, `(boards, 81)` uint8 each.
 
-    They are made of the first puzzles with no more clues, a board of each. If these are fewer than `number`, those
-    with fewer clues are taken again, in turn, with other cells filled in; without such there are fewer boards.
+    They are made from the first puzzles with at most this many clues, one board from each. If there are fewer than
+    `number`, those with fewer clues are used again, in turn, with other cells filled in; if there are none with fewer
+    clues, there are fewer boards.
     """
     clues = (puzzles > 0).sum(1)
     chosen, again = np.flatnonzero(clues <= filled)[:number], np.flatnonzero(clues < filled)
@@ -90,9 +91,9 @@ def main(
     filled: Annotated[
         list[int] | None, typer.Option(min=17, max=CELLS, help="Numbers of filled cells; by default from 17 to 81.")
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="Boards for each.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Of generated puzzles and of the cells that are filled in.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Boards that are solved at a time.")] = 128,
+    number: Annotated[int, typer.Option(min=1, help="Boards per number of filled cells.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for generated puzzles and for filled cells.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Boards solved at a time.")] = 128,
     variant: Annotated[str, typer.Option(help="Name of the model in the records.")] = "sudoku-hard",
     record: Annotated[bool, typer.Option(help="Write benchmarks/results/sudoku_clues.json.")] = True,
 ):

@@ -186,7 +186,7 @@ def test_a_signal_saves_and_stops(recipe, tmp_path, unbroken, capsys, number, co
 
     run.task.forward = signalled
     before = signal.getsignal(number)
-    with pytest.raises(Stopped, match=f"{number.name} came at step 11; with --resume auto .*step_00000011") as stopped:
+    with pytest.raises(Stopped, match=f"{number.name} came at step 11; --resume auto .*step_00000011") as stopped:
         train(run)
     assert stopped.value.exit_code == code
     assert signal.getsignal(number) is before
@@ -264,7 +264,7 @@ def test_text_that_is_killed_ends_the_same_and_a_second_job_is_refused_meanwhile
         process.send_signal(signal.SIGCONT)
     kill_all_at([process], tmp_path / "killed", 3)
     assert main([*killed, "--resume", "auto"]) == 0
-    assert "resumes from" in capsys.readouterr().out
+    assert "resuming from" in capsys.readouterr().out
     assert main(whole) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
@@ -288,7 +288,7 @@ def flip_a_byte(path: Path):
         (lambda path: (path / "manifest.json").unlink(), "it has no manifest.json"),
         (damage_manifest, "its manifest.json is damaged"),
         (lambda path: (path / "process_00000.pt").unlink(), "process_00000.pt is missing"),
-        (flip_a_byte, "shared.pt has not the content"),
+        (flip_a_byte, "shared.pt does not match the manifest"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_with_the_reason(tmp_path, capsys, damage, reason):
@@ -298,8 +298,8 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(tmp_path, capsys, d
     damage(tmp_path / "step_00000012")
     found = checkpoints.find("auto")
     assert (found.step, found.shared["step"].item(), found.own) == (3, 3, {"own": [3]})
-    assert f"passed over {tmp_path / 'step_00000012'}: {reason}" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=f"step_00000012 cannot be resumed from: {reason}"):
+    assert f"skipping {tmp_path / 'step_00000012'}: {reason}" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=f"step_00000012 cannot be resumed: {reason}"):
         checkpoints.find(str(tmp_path / "step_00000012"))
 
 
@@ -308,7 +308,7 @@ def test_a_checkpoint_of_other_processes_is_refused(tmp_path):
     path = checkpoints.save(3, {}, {})
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"processes": 8}))
-    with pytest.raises(ValueError, match="step_00000003: it is of 8 processes, and these are 1"):
+    with pytest.raises(ValueError, match="step_00000003: it is from 8 processes, but there are 1 now"):
         checkpoints.find("auto")
 
 
@@ -332,10 +332,10 @@ def test_random_states_come_back():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 64, "intermediate_size": 128}, "is of a model of another shape or of another recipe"),
-        ({"ema_decay": None}, "is of a recipe with a moving average"),
-        ({"max_steps": 6}, "has done 7 steps, and the run has 6 in all"),
-        ({"resume": "./nowhere"}, "./nowhere cannot be resumed from: it has no manifest.json"),
+        ({"hidden_size": 64, "intermediate_size": 128}, "is from a model of another shape or from another recipe"),
+        ({"ema_decay": None}, "is from a recipe with a moving average"),
+        ({"max_steps": 6}, "is at step 7, but the run has only 6 steps"),
+        ({"resume": "./nowhere"}, "./nowhere cannot be resumed: it has no manifest.json"),
         ({"checkpoint_minutes": 0.0}, "checkpoint_minutes=0.0 is not allowed"),
         ({"max_skipped_steps": 0}, "max_skipped_steps=0 is not allowed"),
     ],
@@ -402,7 +402,7 @@ def test_too_many_in_a_row_stop_the_run(recipe, tmp_path, capsys):
     run.args.compile = True  # what is prepared stays as it is; only the message names it
     with pytest.raises(Stopped, match="gradients of 4 steps in a row, up to step 16, are not finite") as stopped:
         train(run)
-    assert "or leave out compile, and go on from a checkpoint" in str(stopped.value)
+    assert "or leave out compile, and resume from a checkpoint" in str(stopped.value)
     assert stopped.value.exit_code == 1
     assert newest_step(tmp_path / "run") == 14  # steps that are skipped leave the weights good
     # without the poison it goes on
@@ -448,12 +448,12 @@ def test_two_processes_learn_what_one_does(recipe, launch, tmp_path, capsys):
     assert process.returncode == -signal.SIGKILL
     process = launch(TRAIN, path, "--resume", "auto", processes=2)
     assert process.returncode == 0, process.stderr[-3000:]
-    assert process.stdout.count("resumes from") == 1
+    assert process.stdout.count("resuming from") == 1
     assert_same_run(folders[2], killed)
     before = sorted(killed.rglob("*"))
     # one is not the two, which it says in one sentence
     assert main([path, "--resume", "auto", "--max_steps", "30"]) == 1
-    assert "it is of 2 processes, and these are 1" in capsys.readouterr().err
+    assert "it is from 2 processes, but there are 1 now" in capsys.readouterr().err
     assert main([path, "--resume", str(killed / "checkpoints/step_00000019")]) == 1
-    assert "step_00000019 cannot be resumed from: it is of 2 processes" in capsys.readouterr().err
+    assert "step_00000019 cannot be resumed: it is from 2 processes" in capsys.readouterr().err
     assert sorted(killed.rglob("*")) == before

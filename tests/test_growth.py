@@ -125,12 +125,12 @@ def test_values_hold_until_their_share_of_the_run_and_then_the_field_itself():
         ("halt_max_steps", "0.2:2", "grow_halt_max_steps='0.2:2' is not allowed; it must be values of halt_max_steps"),
         ("H_cycles", "two until 0.5", "grow_H_cycles='two until 0.5' is not allowed"),
         ("H_cycles", "1 until half", "grow_H_cycles='1 until half' is not allowed"),
-        ("L_cycles", "1 until 1.5", "has the share 1.5, but a share must be above 0 and below 1"),
-        ("L_cycles", "1 until 1", "has the share 1, but a share must be above 0 and below 1"),
-        ("L_cycles", "1 until -0.5", "has the share -0.5, but a share must be above 0 and below 1"),
-        ("L_cycles", "1 until nan", "has the share nan, but a share must be above 0 and below 1"),
-        ("halt_max_steps", "2 until 0.5, 4 until 0.5", "has the share 0.5 after 0.5, but shares must ascend"),
-        ("halt_max_steps", "0 until 0.5", "has a value that cannot be: HRMConfig: halt_max_steps=0 is not allowed"),
+        ("L_cycles", "1 until 1.5", "has the fraction 1.5, but a fraction must be above 0 and below 1"),
+        ("L_cycles", "1 until 1", "has the fraction 1, but a fraction must be above 0 and below 1"),
+        ("L_cycles", "1 until -0.5", "has the fraction -0.5, but a fraction must be above 0 and below 1"),
+        ("L_cycles", "1 until nan", "has the fraction nan, but a fraction must be above 0 and below 1"),
+        ("halt_max_steps", "2 until 0.5, 4 until 0.5", "has the fraction 0.5 after 0.5, but fractions must ascend"),
+        ("halt_max_steps", "0 until 0.5", "a value that is not allowed: HRMConfig: halt_max_steps=0 is not allowed"),
         ("gradient_depth", "3 until 0.5", "gradient_depth='3' is not allowed; it must be 'last_step' or 'last_cycle'"),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_checkpoint_without_times_is_refused_in_one_sentence(recipe, tmp_path,
     (old / "manifest.json").write_text(json.dumps(manifest))
     assert main([recipe(max_steps=3, output_dir=str(tmp_path / "new")), "--resume", str(old)]) == 1
     error = capsys.readouterr().err
-    assert "is of an older version of hrm-hf, which kept no times of compilation" in error
+    assert "is from an older version of hrm-hf, which did not keep compilation times" in error
     assert "Traceback" not in error
 
 

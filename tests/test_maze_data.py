@@ -73,9 +73,9 @@ def test_ways_do_not_lead_around_the_border():
         (MAZE, ANSWER.replace("#", " ", 1), "' ' in row 1, column 3, where its maze has '#'"),
         (MAZE, ANSWER.replace("#", "o", 1), "'o' in row 1, column 3"),
         (MAZE.replace("   ", " # "), ANSWER.replace("ooo", "o o"), "an answer with"),
-        ("S#G", "S#G", "a maze without a way from S to G"),
+        ("S#G", "S#G", "a maze without a path from S to G"),
         (MAZE, MAZE, "an answer whose path does not lead from S to G"),
-        (MAZE, ANSWER.replace("S ", "So"), "an answer with 1 cells o beside the way"),
+        (MAZE, ANSWER.replace("S ", "So"), "an answer with 1 cells o beside the path"),
         (joined("S G/   /   "), joined("S G/ooo/   "), "path takes 4 steps, expected the fewest, 2"),
     ],
 )
@@ -145,8 +145,8 @@ def test_a_greater_number_gives_more_of_the_same():
         ({"num": 1, "seed": -1}, "seed=-1 is not allowed"),
         ({"num": 1, "min_steps": 1}, "min_steps=1 is not allowed for a maze of 30x30; it must be from 2 to 674"),
         ({"num": 1, "min_steps": 675}, "min_steps=675 is not allowed"),
-        ({"num": 99, "height": 3, "width": 3, "min_steps": 6}, "Only 2 mazes of 3x3 with at least 6 steps turned up"),
-        ({"num": 1, "height": 6, "width": 6, "min_steps": 26}, "Only 0 .* the longest way in all has 2. steps"),
+        ({"num": 99, "height": 3, "width": 3, "min_steps": 6}, "Only 2 mazes of 3x3 with at least 6 steps were found"),
+        ({"num": 1, "height": 6, "width": 6, "min_steps": 26}, "Only 0 .* the longest path of all has 2. steps"),
     ],
 )
 def test_impossible_wishes_are_refused(wish, message):
@@ -277,10 +277,10 @@ def test_fingerprint_of_mazes_anywhere_is_kept_by_moves_and_symmetries():
         ({"kinds": []}, "kind=none is not allowed; give some of walls, scattered"),
         ({"kinds": ["caves"]}, "kind=caves is not allowed; give some of walls, scattered"),
         ({"kinds": ["open", "open"]}, "kind=open open is not allowed; .* each once"),
-        ({"height": 2}, "height=2 is not allowed; mazes of a kind have at least 3 of them"),
+        ({"height": 2}, "height=2 is not allowed; with a kind it must be at least 3"),
         ({"board": (8, 7)}, "width=8 does not fit on a board of 8x7; give less"),
         ({"smallest_side": 9}, "smallest_side=9 is not allowed for mazes of up to 8x8; it must be from 3 to 8"),
-        ({"num": 999, "height": 3, "width": 3}, "Only .* mazes turned up, not 999: 500 of the kind open in a row"),
+        ({"num": 999, "height": 3, "width": 3}, "Only .* mazes were found, not 999: 500 of the kind open in a row"),
     ],
 )
 def test_impossible_wishes_for_kinds_are_refused(wish, message):
@@ -401,7 +401,7 @@ def test_mazes_that_are_not_square_know_their_width(tmp_path):
     batch = encode(rows, processor)
     augment = MazeKind().augmentation(processor, seed=0)
     assert all(processor.check_batch(*augment(torch.arange(5), batch["input_ids"], batch["labels"])))
-    with pytest.raises(ValueError, match="40 cells, which is no rectangle 6 wide"):
+    with pytest.raises(ValueError, match="40 cells, which is not a rectangle 6 wide"):
         MazeKind().processor_of_rows(rows.remove_columns("width"))
 
 
@@ -450,7 +450,9 @@ def test_a_card_with_other_ties_is_refused(mixed_folder, tmp_path):
     shutil.copytree(mixed_folder, tmp_path / "m")
     card = tmp_path / "m/README.md"
     card.write_text(card.read_text().replace("ties: first", "ties: last"))
-    with pytest.raises(ValueError, match="of several shortest paths the 'last' is the answer; only 'first' is known"):
+    with pytest.raises(
+        ValueError, match="of several shortest paths the 'last' is the answer, but only 'first' is supported"
+    ):
         open_puzzles(str(tmp_path / "m"), "train")
 
 
@@ -596,7 +598,7 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
     with pytest.raises(ValueError, match="has no column answer, only source, question"):
         read_maze_csv(csv_file("b.csv", ("a", MAZE), header="source,question"))
     with pytest.raises(
-        ValueError, match="c.csv: The mazes have 20 cells, which is no square; give --height or --width"
+        ValueError, match="c.csv: The mazes have 20 cells, which is not a square; give --height or --width"
     ):
         read_maze_csv(csv_file("c.csv", ("a", MAZE, ANSWER, 0)))
     for options, message in (
@@ -605,8 +607,8 @@ def test_bad_files_and_options_are_refused(tmp_path, csv_file):
         ({"source": "csv", "min_steps": [5]}, r"min_steps=\[5\] is for the source generate, not for csv"),
         ({"source": "csv", "kind": ["open"]}, r"kind=\['open'\] is for the source generate, not for csv"),
         ({"kind": ["caves"]}, "kind=caves is not allowed; give some of walls"),
-        ({"kind": ["open"], "min_steps": [5]}, r"min_steps=\[5\] is for mazes without --kind"),
-        ({"smallest_side": 5}, "smallest_side=5 is for mazes of a --kind"),
+        ({"kind": ["open"], "min_steps": [5]}, r"min_steps=\[5\] is not for --kind"),
+        ({"smallest_side": 5}, "smallest_side=5 needs a --kind"),
         ({"random_subset": True}, "random_subset=True is for the source csv and hub, not for generate"),
         ({"num_train": 0}, "num_train=0 is not allowed"),
         ({"num_validation": -1}, "num_validation=-1 is not allowed"),

@@ -304,13 +304,13 @@ def test_maze_validity_is_the_verdict_of_the_processor(metrics, kind):
 @pytest.mark.parametrize(
     ("prediction", "reference", "width", "message"),
     [
-        ("SG", "SG", None, "Maze 1 has 2 cells, which is no square"),
+        ("SG", "SG", None, "Maze 1 has 2 cells, which is not a square"),
         ("SG", "SG", 3, "Maze 1 has 2 cells, which make no rows of 3"),
         ("S G", "S\n\nG ", None, "Maze 1 has rows of .1, 2. cells"),
         ("SooG", "S  G", 2, None),
         ("S G ", "S  G", None, None),
-        ("SoG", "S  G", None, "Prediction 1 has 3 cells, which is no square"),
-        ("So\nGo\n  ", "S \nG ", None, "Prediction 1 is 3x2 and its maze 2x2"),
+        ("SoG", "S  G", None, "Prediction 1 has 3 cells, which is not a square"),
+        ("So\nGo\n  ", "S \nG ", None, "Prediction 1 is 3x2, its maze 2x2"),
         ("SooS", "S  S", None, "Maze 1 is 'S  S'; a maze has one S and one G"),
         ("SooG", "So G", None, "and no path .o. yet"),
         ("SxxG", "S  G", None, "Prediction 1 has the character 'x'"),

@@ -60,7 +60,7 @@ def test_the_first_time_counts_where_the_accuracy_falls_again():
 def test_an_accuracy_that_is_not_reached_has_no_minutes(run_folder):
     (found,) = records_of(run_folder, [0.9], "exact_accuracy")
     assert (found["step"], found["minutes"], found["total_minutes"]) == (None, None, None)
-    assert sentence(found).endswith("not reached; 80.0 % in the end, after 3.50 minutes")
+    assert sentence(found).endswith("not reached; 80.0 % at the end, after 3.50 minutes")
 
 
 def test_a_record_says_what_is_left_out_and_the_total(run_folder):
@@ -110,7 +110,7 @@ def test_a_log_that_was_kept_is_described_by_its_record(run_folder, tmp_path):
     [
         (lambda run: (run / "result.json").unlink(), 0.5, "exact_accuracy", "has no result.json; give the folder"),
         (lambda run: (run / "log.jsonl").write_text(""), 0.5, "exact_accuracy", "log.jsonl has no evaluation"),
-        (lambda run: None, 55, "exact_accuracy", "--accuracy 55 is not allowed; it must be a share"),
+        (lambda run: None, 55, "exact_accuracy", "--accuracy 55 is not allowed; it must be above 0"),
         (lambda run: None, 0.5, "accuracy", "have no accuracy; they have exact_accuracy, n"),
     ],
 )

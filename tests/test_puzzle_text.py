@@ -34,7 +34,7 @@ TEXTS_OF_ONE = {
     "stars": HARD.replace(".", "*"),
     "zeros": HARD.replace(".", "0"),
     "underscores": HARD.replace(".", "_"),
-    "further columns": f"{HARD} 10.2 x",
+    "other columns": f"{HARD} 10.2 x",
     "columns of the original": f"source,question,answer,rating\nname,{HARD},{ANSWER},12\n",
     "columns of Kaggle": f"quizzes,solutions\n{HARD.replace('.', '0')},{ANSWER}\n",
     "tabs": "\n".join("\t".join(row).replace(" ", "") for row in FIELDS),
@@ -87,7 +87,7 @@ def test_bytes_that_are_no_text_are_refused():
 
 def test_what_is_left_out_is_named():
     read = read_puzzles(f"Grid 01\n# a comment\n{LINES}\n{OTHER},10.2,x")
-    assert read.left_out == ["line 1: 'Grid 01'", "2 further columns"]
+    assert read.left_out == ["line 1: 'Grid 01'", "2 other columns"]
     assert read_puzzles(HARD).left_out == []
 
 
@@ -211,7 +211,7 @@ def test_a_notation_that_is_not_sure_is_refused(board):
     assert read_puzzles(without_g, notation="1-G").puzzles[0].board == without_g
     (hexadecimal,) = read_puzzles(without_g, notation="0-F").puzzles
     assert hexadecimal.board != without_g and hexadecimal.notation == "0-F"
-    with pytest.raises(ValueError, match="'G' is no digit"):
+    with pytest.raises(ValueError, match="'G' is not a digit"):
         read_puzzles(board, notation="0-F")
     with pytest.raises(ValueError, match="fit no notation"):
         read_puzzles(board.replace("1", "P"))

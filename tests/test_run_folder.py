@@ -140,8 +140,8 @@ def without_checkpoints(run: Path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (damage_all, "none of its checkpoints is whole .*step_00000004: shared.pt has not the content"),
-        (of_two_processes, "step_00000004: it is of 2 processes, and these are 1"),
+        (damage_all, "none of its checkpoints is complete .*step_00000004: shared.pt does not match the manifest"),
+        (of_two_processes, "step_00000004: it is from 2 processes, but there are 1 now"),
         (without_checkpoints, "it has model, but no checkpoint"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_finished_run_that_is_queued_again_is_finished(start, tmp_path):
     assert content(tmp_path / "run") == before
     # with more steps it is not, and there is no checkpoint to go on from
     code, _, err = start(checkpoint_steps=None, resume="auto", max_steps=8)
-    assert code == 1 and "cannot go on: it has model and result.json, but no checkpoint" in sentence(err)
+    assert code == 1 and "cannot resume: it has model and result.json, but no checkpoint" in sentence(err)
     assert content(tmp_path / "run") == before
 
 
@@ -175,7 +175,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_keeps_its_card(start, tmp_pa
     assert start()[0] == 0
     (tmp_path / "run/model/README.md").write_text("a card")
     code, out, _ = start(resume="auto", max_steps=8)
-    assert code == 0 and "resumes from" in out
+    assert code == 0 and "resuming from" in out
     assert json.loads((tmp_path / "run/result.json").read_text())["steps"] == 8
     assert (tmp_path / "run/model/README.md").read_text() == "a card"
     assert not (tmp_path / "run/model.old").exists()
@@ -187,7 +187,7 @@ def test_a_run_starts_beside_files_that_are_no_run(start, tmp_path):
     code, _, err = start()
     assert code == 1 and "is not empty" in sentence(err)
     code, _, err = start(overwrite_output_dir=True)
-    assert code == 1 and "is no run folder" in sentence(err)
+    assert code == 1 and "is not a run folder" in sentence(err)
     assert start(resume="auto")[0] == 0
     assert (tmp_path / "run/job.out").read_text() == "queued"
 
@@ -207,7 +207,7 @@ def test_replacing_a_run_removes_what_a_run_has_written_alone(interrupted, start
 def test_checkpoints_that_are_passed_over_do_not_push_the_new_ones_out(interrupted, start):
     (interrupted / "checkpoints/step_00000004/shared.pt").write_bytes(b"")
     code, out, _ = start(resume="auto", checkpoint_steps=3, keep_checkpoints=1)
-    assert code == 0 and "step_00000004: shared.pt has not the content" in out
+    assert code == 0 and "step_00000004: shared.pt does not match the manifest" in out
     left = sorted(path.name for path in (interrupted / "checkpoints").iterdir())
     assert left == ["step_00000003", "step_00000004.set_aside"]
 
@@ -440,7 +440,7 @@ def test_training_goes_on_without_a_checkpoint_that_cannot_be_written(start, tmp
 
     monkeypatch.setattr(torch, "save", save)
     code, out, _ = start(checkpoint_steps=1, keep_best=True)
-    assert code == 0 and "step_00000004 cannot be written" in out and "Training goes on" in out
+    assert code == 0 and "step_00000004 cannot be written" in out and "Training continues" in out
     assert_same_weights(unbroken, tmp_path / "run/model")
     left = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
     assert left == ["step_00000003", "step_00000005"]
@@ -476,5 +476,5 @@ def test_a_disk_without_room_is_said_before_training(start, tmp_path, monkeypatc
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     code, _, err = start()
-    assert code == 1 and "0 MB free" in sentence(err) and "make room" in sentence(err)
+    assert code == 1 and "0 MB free" in sentence(err) and "free some space" in sentence(err)
     assert not (tmp_path / "run").exists()

@@ -248,8 +248,8 @@ def test_bfloat16_is_that_of_autocast(recipe, train_sharded, tmp_path):
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({}, "FSDP2 shards weights among processes, and this is one; give num_processes of at least 2."),
-        (FSDP1, "fsdp_version: 1 is not supported; give 2"),
+        ({}, "FSDP2 shards weights among processes, but there is only one; use at least num_processes=2."),
+        (FSDP1, "fsdp_version: 1 is not supported; use 2"),
         ({"FSDP_AUTO_WRAP_POLICY": "NO_WRAP"}, "fsdp_auto_wrap_policy must be TRANSFORMER_BASED_WRAP"),
         ({"FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params is not supported; leave it out"),
         ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "fsdp_activation_checkpointing is not supported"),
@@ -276,5 +276,5 @@ def test_fused_kernels_are_refused(fsdp2, monkeypatch):
 def test_blocks_that_the_model_has_not_are_named(fsdp2, monkeypatch, small_model):
     for name, value in (fsdp2 | {"FSDP_TRANSFORMER_CLS_TO_WRAP": "HRMBlock,LlamaBlock"}).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=r"HRMBlock, LlamaBlock names .* the model has not \(LlamaBlock\)"):
+    with pytest.raises(ValueError, match=r"HRMBlock, LlamaBlock names .* the model does not have \(LlamaBlock\)"):
         shard(small_model(), FullyShardedDataParallelPlugin(), Accelerator())

@@ -142,8 +142,8 @@ def test_neighbors_keep_apart_from_puzzles_and_from_solutions(given, made):
 @pytest.mark.parametrize(
     ("questions", "num", "message"),
     [
-        (np.zeros((1, 81), dtype=np.uint8), 0, "num=0 is not allowed; ask for at least one neighbor"),
-        (np.zeros((1, 16), dtype=np.uint8), 1, r"of 81 cells, not of an array of shape \(1, 16\)"),
+        (np.zeros((1, 81), dtype=np.uint8), 0, "num=0 is not allowed; it must be at least 1"),
+        (np.zeros((1, 16), dtype=np.uint8), 1, r"of 81 cells, not from an array of shape \(1, 16\)"),
         (np.zeros((0, 81), dtype=np.uint8), 1, r"shape \(0, 81\); give at least one puzzle"),
         (np.zeros((1, 81), dtype=np.uint8), 1, "puzzle in row 0 has more than one solution; leave out"),
     ],
@@ -155,7 +155,7 @@ def test_impossible_wishes_are_refused(questions, num, message):
 
 def test_too_few_neighbors_are_an_error(given, monkeypatch):
     monkeypatch.setattr(sudoku_neighbors, "_FRUITLESS", 2)
-    with pytest.raises(ValueError, match="Only 0 neighbors of 2 puzzles turned up, not 1: .* ask for fewer or give"):
+    with pytest.raises(ValueError, match="Only 0 neighbors of 2 puzzles were found, not 1: .* ask for fewer or give"):
         neighbors(given[0][:2], 1, hardness=1e6, progress=False)
 
 
@@ -186,7 +186,7 @@ def test_the_builder_adds_neighbors_to_the_training_split_alone(tmp_path, capsys
     printed = capsys.readouterr().out
     assert "train, given: 23 puzzles" in printed
     assert "train, neighbors: 40 puzzles" in printed
-    assert "Rating in the solver's count: neighbors " in printed
+    assert "Ratings by the solver: neighbors " in printed
     assert "Solved boards up to symmetry: " in printed
 
     splits = load_dataset(str(tmp_path / "out"))
@@ -196,7 +196,7 @@ def test_the_builder_adds_neighbors_to_the_training_split_alone(tmp_path, capsys
     assert train["question"][:23] == format_boards(questions[:23])
     card = (tmp_path / "out/README.md").read_text()
     assert "| train, neighbors | 40 |" in card
-    assert "count of hrm_hf.puzzles.sudoku.solver, which is not that of the file" in card
+    assert "from hrm_hf.puzzles.sudoku.solver, not on the scale of the file" in card
     assert "--num-validation 2 --num-neighbors 40" in card
     assert build_sudoku(tmp_path / "out", **options)["train"] == 63  # the same command: there is nothing to do
 
@@ -223,6 +223,6 @@ def test_neighbors_are_for_files_of_puzzles_of_size_nine(tmp_path):
         "train_csv": write_csv(tmp_path / "train.csv", questions[:2], answers[:2]),
         "test_csv": write_csv(tmp_path / "test.csv", questions[2:], answers[2:]),
     }
-    with pytest.raises(ValueError, match="num_neighbors=5 is for puzzles of size 9, these are of size 6; leave"):
+    with pytest.raises(ValueError, match="num_neighbors=5 is for puzzles of size 9, but these have size 6; leave"):
         build_sudoku(tmp_path / "out", source="csv", num_neighbors=5, **files)
     assert not (tmp_path / "out").exists()

@@ -254,7 +254,7 @@ def test_puzzles_whose_answers_are_no_fillings_are_not_filled_in(tmp_path):
     build_maze(tmp_path / "mazes", height=5, width=5, min_steps=[3], num_train=4, num_test=4)
     options = TINY | {"dataset": str(tmp_path / "mazes"), "output_dir": str(tmp_path / "run"), "filled_share": 0.5}
     model_args, data_args, _ = parse_recipe([write_recipe(tmp_path / "r.yaml", **options)])
-    with pytest.raises(ValueError, match="filled_share=0.5 is for Sudoku, but .*mazes is of the task maze; leave it"):
+    with pytest.raises(ValueError, match="filled_share=0.5 is for Sudoku, but .*mazes has the task maze; leave it"):
         GridTask(model_args, data_args, seed=0)
 
 
@@ -545,7 +545,7 @@ def test_a_recipe_extends_another(tmp_path):
             FileNotFoundError,
             "extends nowhere.yaml, but there is no file",
         ),
-        ("seed: 1", "extends: 3", ValueError, "child.yaml has extends: 3, but expected is the name of another recipe"),
+        ("seed: 1", "extends: 3", ValueError, "child.yaml has extends: 3, expected the name of another recipe"),
         (
             "extends: child.yaml",
             "extends: parent.yaml",

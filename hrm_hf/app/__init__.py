@@ -1,1 +1,1 @@
-"""The Gradio app: puzzles, text, training monitor and data explorer; `hrm-hf app` and the Space start it."""
+"""The Gradio app: puzzles, text, training monitor and data explorer; started by `hrm-hf app` and the Space."""

@@ -1,4 +1,4 @@
-"""What every page with a board does with it: solve it, race the model, take a pasted text, open a link."""
+"""What every page with a board can do: solve it, race the model, read pasted text, open a link."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from processing_hrm import HRMGridProcessor
 
 
 class BoardEvents(ABC):
-    """Events of a page with a board; most give the board and the verdict.
+    """Events of a page with a board; most return the board and the verdict.
 
     Args:
         settings: of the app.
@@ -27,9 +27,9 @@ class BoardEvents(ABC):
     Attributes:
         kind: of the puzzles.
         no_model: a sentence for a page without models.
-        help: what stands in the place of the verdict before there is one.
-        task: what the reader is to do in a race, as a sentence.
-        default_processor: of the board of a page without models.
+        help: shown in place of the verdict until there is one.
+        task: the task of the reader in a race, as a sentence.
+        default_processor: for the board of a page without models.
     """
 
     kind: PuzzleKind
@@ -49,10 +49,10 @@ class BoardEvents(ABC):
         """Value of the board: see `hrm_hf.app.board`.
 
         Args:
-            model: that is to solve it.
+            model: that should solve it.
             line: the puzzle.
             steps: boards after each segment.
-            more: further fields of the value.
+            more: other fields of the value.
         """
 
     @abstractmethod
@@ -66,7 +66,7 @@ class BoardEvents(ABC):
         return self.shelf.grid_models(self.kind.name)
 
     def processor_of(self, model: str | None) -> HRMGridProcessor:
-        """The processor of a model, or that of a page without models.
+        """The processor of a model, or the default one for a page without models.
 
         Raises:
             ValueError: if the model is for another kind.
@@ -85,10 +85,10 @@ class BoardEvents(ABC):
         return processor.height, processor.width
 
     def read(self, model: str | None, text: str) -> dict[str, Any]:
-        """Value of the board for a puzzle that was written or pasted as text.
+        """Value of the board for a puzzle that was typed or pasted as text.
 
         Raises:
-            ValueError: if it is too long or no puzzle for the model.
+            ValueError: if it is too long or not a puzzle for the model.
         """
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"The text has {len(text):,} characters; a puzzle has at most {MAX_CHARACTERS:,}.")
@@ -101,7 +101,7 @@ class BoardEvents(ABC):
     def solved(
         self, model: str | None, shown: dict, segments: float = 16, copies: float = 1, early_stop: bool = True
     ) -> dict[str, Any]:
-        """What `PuzzleDesk.solve_puzzle` gives for the puzzle on a board.
+        """The result of `PuzzleDesk.solve_puzzle` for the puzzle on a board.
 
         Raises:
             ValueError: if there is no model, or one for boards of another size.
@@ -116,20 +116,20 @@ class BoardEvents(ABC):
 
     @with_verdict
     def edited(self, model: str | None, shown: dict) -> tuple[dict, str]:
-        """The reader changed the board, or pasted a text on it."""
+        """The reader changed the board, or pasted text on it."""
         board = self.on_board(model, shown)
         return gr.skip() if board is shown else board, ""
 
     @with_verdict
     def solve(self, model: str | None, shown: dict, *thinking: Any) -> tuple[dict, str]:
-        """The model solves what is on the board; `thinking` as the last arguments of `solved`."""
+        """The model solves the board; `thinking` as the last arguments of `solved`."""
         shown = self.on_board(model, shown)
         result = self.solved(model, shown, *thinking)
         return self._answered(model, result, **own_on(shown)), verdict_text(result)
 
     @with_verdict
     def race(self, model: str | None, shown: dict, *thinking: Any) -> tuple[dict, str]:
-        """A clock for the reader, against what the model took; `thinking` as the last arguments of `solved`."""
+        """A clock for the reader, against the model's effort; `thinking` as the last arguments of `solved`."""
         result = self.solved(model, self.on_board(model, shown), *thinking)
         rival = rival_of(result)
         if rival is None:
@@ -137,7 +137,7 @@ class BoardEvents(ABC):
         return self.board_of(model, result["puzzle"], rival=rival), f"**Race.** The model is done. {self.task}"
 
     def open_link(self, request: gr.Request) -> tuple[Any, Any, Any]:
-        """Model, board and verdict of the link that the page was opened by."""
+        """Model, board and verdict of the link that opened the page."""
         link = link_of(request)
         if link is None or link.kind != self.kind.name:
             return gr.skip(), gr.skip(), gr.skip()

@@ -1,6 +1,6 @@
-"""Line and bar charts as SVG that takes its colors from the page, so that it reads in light and dark alike.
+"""Line and bar charts as SVG with the colors of the page, so that they are readable in light and dark mode.
 
-Charts of the monitor are drawn again every few seconds, for every visitor: strings are cheap where figures are not.
+Charts of the monitor are redrawn every few seconds for every visitor: strings are cheap, matplotlib is not.
 """
 
 import math
@@ -14,7 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 18, 10, 26
 _LETTER = 11  # height of the letter at the end of a line
 COLORS = 6  # classes hrm-c0 to hrm-c5 below
 
-# pages that draw charts add this to their own
+# pages that draw charts add this to their own CSS
 CSS = """
 .hrm-charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 285px), 1fr)); gap: 14px; }
 .hrm-chart { margin: 0; padding: 10px 12px 6px; border: 1px solid var(--border-color-primary);
@@ -42,9 +42,9 @@ class Line:
 
     Attributes:
         name: what it is, in words.
-        xs, ys: its points, from left to right; points that are no finite numbers are left out.
+        xs, ys: its points, from left to right; points that are not finite numbers are left out.
         color: number of its color.
-        letter: drawn at its end, so that lines are told apart without colors.
+        letter: drawn at its end, to tell lines apart without colors.
         dashed: dashed and with dots, as for evaluations.
     """
 
@@ -57,7 +57,7 @@ class Line:
 
 
 def number(value: float) -> str:
-    """A number in few characters: 0.00012 as 1.2e-04, 12345 as 12.3k."""
+    """A number in a few characters: 0.00012 as 1.2e-04, 12345 as 12.3k."""
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
@@ -70,14 +70,14 @@ def number(value: float) -> str:
 
 
 def line_chart(title: str, lines: Sequence[Line], x_label: str, note: str = "", log: bool = False) -> str:
-    """A chart of lines as an HTML figure, its last values in words for those who cannot see it.
+    """A line chart as an HTML figure, with its last values in words for those who cannot see it.
 
     Args:
         title: what is drawn.
-        lines: the lines; those without a point that can be drawn are left out.
+        lines: the lines; those without any point that can be drawn are left out.
         x_label: below the axis.
         note: second line of the caption.
-        log: whether the axis of values is logarithmic; values that are not positive are left out then.
+        log: whether the value axis is logarithmic; values that are not positive are then left out.
     """
     drawn = [(line, points) for line in lines if (points := _points(line, log))]
     words = "; ".join(f"{line.name}: {number(points[-1][1])} at {number(points[-1][0])}" for line, points in drawn)
@@ -94,11 +94,11 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, note: str = "", 
 
 
 def bar_chart(title: str, bars: Sequence[tuple[str, float]], note: str = "") -> str:
-    """A chart of bars as an HTML figure.
+    """A bar chart as an HTML figure.
 
     Args:
         title: what is counted.
-        bars: label and value of each, from left to right; labels are shown as far as there is room.
+        bars: label and value of each, from left to right; labels are shown where they fit.
         note: second line of the caption.
     """
     highest = max((value for _, value in bars), default=0)
@@ -128,7 +128,7 @@ def bar_chart(title: str, bars: Sequence[tuple[str, float]], note: str = "") -> 
 
 
 def category_chart(title: str, bars: Sequence[tuple[str, float]], note: str = "") -> str:
-    """A chart of named things, one below the other, as an HTML figure.
+    """A chart of named values, one below the other, as an HTML figure.
 
     Args:
         title: what is counted.
@@ -157,7 +157,7 @@ def category_chart(title: str, bars: Sequence[tuple[str, float]], note: str = ""
 
 
 def histogram(values: Sequence[float], bins: int = 20) -> list[tuple[str, float]]:
-    """Bars for `bar_chart`: how many values are in each bin; whole numbers that are few get a bar each."""
+    """Bars for `bar_chart`: the number of values in each bin; a few whole numbers get one bar each."""
     import numpy as np
 
     array = np.asarray(values)
@@ -169,7 +169,7 @@ def histogram(values: Sequence[float], bins: int = 20) -> list[tuple[str, float]
         return [(str(int(low) + index), float(count)) for index, count in enumerate(counts)]
     counts, edges = np.histogram(array, bins=bins)
     if np.issubdtype(array.dtype, np.integer):
-        edges = np.ceil(edges)  # the lowest whole number that is in the bin
+        edges = np.ceil(edges)  # the lowest whole number in the bin
     return [(number(edge), float(count)) for edge, count in zip(edges, counts, strict=False)]
 
 
@@ -190,7 +190,7 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
     left, right = min(xs), max(xs)
     low, high = min(ys), max(ys)
     if high - low < 1e-3 * abs(high) or high == low:
-        # a constant; its rounding errors would fill the chart. What cannot be negative has no axis below 0
+        # a constant; its rounding errors would fill the chart. Nonnegative values have no axis below 0
         floor = 0.0 if low >= 0 and not log else -math.inf
         low, high = max(low - (abs(low) * 0.1 or 0.5), floor), high + (abs(high) * 0.1 or 0.5)
     bottom = _HEIGHT - _BOTTOM
@@ -224,7 +224,7 @@ def _axes_and_lines(drawn: list[tuple[Line, list[tuple[float, float]]]], x_label
             ]
         if line.letter:
             x, y = place(*points[-1])
-            # lines that end beside each other have their letters one below the other
+            # letters of lines that end next to each other are placed one below the other
             while any(abs(x - other_x) < _LETTER and abs(y - other_y) < _LETTER for other_x, other_y in letters):
                 y += _LETTER
             letters.append((x, y))
@@ -242,7 +242,7 @@ def _tick_line(y: float, text: str) -> str:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round numbers from `low` to `high`, about as many as wanted."""
+    """Round numbers from `low` to `high`, about `wanted` of them."""
     if high <= low:
         return [low]
     power = 10.0 ** math.floor(math.log10((high - low) / wanted))
@@ -255,7 +255,7 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Exponents of round numbers: powers of ten, and where those are few, their multiples by 2 and 5."""
+    """Exponents of round numbers: powers of ten, and if those are few, also their multiples by 2 and 5."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     factors = (1,) if high - low > 3 else (1, 2, 5)
     ticks = [power + math.log10(factor) for power in powers for factor in factors]

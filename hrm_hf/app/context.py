@@ -1,4 +1,4 @@
-"""What the pages of the app share: its settings, and how an error of the library becomes a sentence on the page."""
+"""Shared by the pages of the app: its settings, and how a library error becomes a sentence on the page."""
 
 import html
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from hrm_hf.utils.time_limit import TimeLimit
 
 
 _MAX_SENTENCE = 500  # characters
-# errors that the library words for its user
+# errors that the library writes for its user
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError, TimeoutError)
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """What the person who starts the app decides; nothing of it can be changed from a page.
+    """Decided by the person who starts the app; none of it can be changed from a page.
 
     Attributes:
         models_root: model folders under it are offered: those with a config.json, up to 3 levels deep.
-        runs_root: run folders that train_accelerate.py writes, for the monitor.
+        runs_root: run folders written by train_accelerate.py, for the monitor.
         data_root: data set folders, for the explorer and ARC.
-        hub_models: the models of the Hub that are offered, by name (`owner/name`).
-        max_concurrency: requests that are worked on at a time; the others wait in the queue.
-        max_queue: requests that may wait; further ones are told to come back.
+        hub_models: the models on the Hub that are offered, by name (`owner/name`).
+        max_concurrency: number of concurrent requests; the others wait in the queue.
+        max_queue: number of requests that may wait; others are refused.
         seconds_per_request: time after which a request that works in steps gives up.
     """
 
@@ -38,7 +38,7 @@ class AppSettings:
 
 
 def out_of_time(seconds: float) -> TimeoutError:
-    """The error of a request that took longer than it may."""
+    """The error of a request that took too long."""
     return TimeoutError(
         f"This took more than the {seconds:g} seconds that a request may take; ask for fewer segments, copies or "
         "augmentations."
@@ -46,7 +46,7 @@ def out_of_time(seconds: float) -> TimeoutError:
 
 
 class Deadline:
-    """The time that a request may take, looked at before every segment: `perturb` of `HRMForGridTask.solve`.
+    """The time limit of a request, checked before every segment: `perturb` of `HRMForGridTask.solve`.
 
     model.solve(**inputs, perturb=Deadline(60))
 
@@ -58,10 +58,10 @@ class Deadline:
         self._limit = TimeLimit(seconds)
 
     def __call__(self, state, rows, segment: int):
-        """The states as they are.
+        """The unchanged states.
 
         Raises:
-            TimeoutError: if the time is over.
+            TimeoutError: if the time is up.
         """
         if self._limit.is_over():
             raise out_of_time(self._limit.seconds)
@@ -69,13 +69,13 @@ class Deadline:
 
 
 def sentence_of(error: Exception) -> str:
-    """An error as a page shows it: as HTML, because it may quote what the user wrote."""
+    """An error as a page shows it: as HTML, because it may quote the user's input."""
     return html.escape(str(error)[:_MAX_SENTENCE], quote=False)
 
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Errors that the library words for its user appear as such on the page, not as "Error".
+    """Errors that the library writes for its user appear with their text on the page, not as "Error".
 
     with sentences():
         processor(puzzle)

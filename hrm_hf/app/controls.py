@@ -1,4 +1,4 @@
-"""Controls that several pages have: the model picker, and how much a model is to think."""
+"""Controls on several pages: the model picker, and how much a model should think."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from hrm_hf.app.solving import MAX_SEGMENTS
 
 
 def model_picker(shelf: ModelShelf, names: Callable[[], list[str]], missing: str) -> gr.Dropdown:
-    """The list of models, which is looked up again whenever the page is opened, and what is known of the chosen one.
+    """The list of models, refreshed whenever the page is opened, and what is known about the selected one.
 
     Args:
         shelf: of the app.
@@ -38,14 +38,14 @@ def model_picker(shelf: ModelShelf, names: Callable[[], list[str]], missing: str
 
 
 def thinking_controls(max_copies: int, copies_info: str) -> tuple[gr.Slider, gr.Slider, gr.Checkbox]:
-    """Segments, symmetric copies and early stopping, folded away.
+    """Segments, symmetric copies and early stopping, collapsed.
 
     Args:
-        max_copies: most symmetric copies of a puzzle.
-        copies_info: what copies are good for.
+        max_copies: maximum number of symmetric copies of a puzzle.
+        copies_info: what copies are for.
     """
     with gr.Accordion("How much to think", open=False):
-        segments = gr.Slider(1, MAX_SEGMENTS, 16, step=1, label="Segments at most")
+        segments = gr.Slider(1, MAX_SEGMENTS, 16, step=1, label="Maximum segments")
         early_stop = gr.Checkbox(True, label="Stop when the model is sure")
-        copies = gr.Slider(1, max_copies, min(8, max_copies), step=1, label="Copies at most", info=copies_info)
+        copies = gr.Slider(1, max_copies, min(8, max_copies), step=1, label="Maximum copies", info=copies_info)
     return segments, copies, early_stop

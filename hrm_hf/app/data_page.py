@@ -1,4 +1,4 @@
-"""The page that shows data sets: rows by source and rating, input and label as pictures, and what they are made of."""
+"""The page that shows data sets: rows by source and rating, input and label as pictures, and statistics."""
 
 import base64
 import math
@@ -20,9 +20,9 @@ from hrm_hf.data.row_filter import RowFilter
 
 _MAX_SOURCES = 200
 _MAX_TEXT = 4000
-_MAX_ROWS = 20  # of one answer of the API
+_MAX_ROWS = 20  # of one API response
 
-# charts are styled by the CSS of the monitor
+# the CSS of the monitor styles the charts
 CSS = """
 .data-rows { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); }
 .data-rows.data-wide { grid-template-columns: 1fr; }
@@ -50,7 +50,7 @@ _EMPTY = (
 
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
-    """Add the page to the Blocks that are being built.
+    """Add the page to the Blocks being built.
 
     Args:
         settings: where the data sets are.
@@ -62,7 +62,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     # --- endpoints
 
     def data_sets() -> list[dict]:
-        """Data sets with their subsets and splits; of one that cannot be opened the `error` says why."""
+        """Data sets with their subsets and splits; if one cannot be opened, `error` says why."""
         found = []
         for name in data.names():
             try:
@@ -90,7 +90,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             split: one of the splits of the subset.
             sources: sources to show; by default all.
             lowest_rating, highest_rating: bounds of the rating; by default none.
-            first: the first row, counted from 0 among the matching ones.
+            first: index of the first row among the matching ones, from 0.
             count: number of rows.
             member: number of the augmentation of an ARC task; 0 is the task itself.
         """
@@ -112,7 +112,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             dataset: one of `data_sets`.
             subset: one of its subsets.
             split: one of the splits of the subset.
-            row: number of the row, from 0 on.
+            row: number of the row, from 0.
             member: number of the augmentation of an ARC task; 0 is the task itself.
         """
         opened = data.open(dataset, subset, split)
@@ -127,7 +127,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         lowest_rating: float | None = None,
         highest_rating: float | None = None,
     ) -> dict:
-        """Counts of the matching rows by source, rating and so on: for each a list of [label, rows].
+        """Counts of the matching rows by source, rating and so on: a list of [label, rows] for each.
 
         Args:
             dataset: one of `data_sets`.
@@ -148,7 +148,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     # --- what the page shows
 
     def show(dataset, subset, split, sources, lowest, highest, page, member):
-        """Rows of a page, and which page it is."""
+        """Rows of a page, and its number."""
         if not dataset:
             return f'<div class="data-empty">{_EMPTY}</div>', 1
         with sentences():
@@ -171,7 +171,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return show_turned
 
     def choose_split(dataset, subset, split):
-        """Everything anew for another split: the filters that it has, its first page, its statistics."""
+        """Everything for another split: its filters, first page and statistics."""
         if not dataset:
             return [gr.skip()] * 5 + [f'<div class="data-empty">{_EMPTY}</div>', 1, ""]
         with sentences():
@@ -205,7 +205,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             return [gr.skip()] * 3 + choose_split(None, None, None)
         with sentences():
             splits = data.splits(dataset)
-            # the rows that are trained on say more of a data set than the list of its parts
+            # the training rows say more about a data set than the list of its parts
             subset = "plans" if "plans" in splits else next(iter(splits))
             card = card_html(data.card(dataset))
         return [
@@ -215,7 +215,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         ]
 
     def look(dataset, is_open):
-        """The page as it is first seen."""
+        """The page at first sight."""
         if is_open and dataset:
             return [gr.skip()] * 13
         names = data.names()
@@ -223,7 +223,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return [gr.update(choices=names, value=dataset), bool(dataset), *choose_dataset(dataset)]
 
     names = data.names()
-    gr.Markdown("Data sets of `dataset_scripts/`: what goes in, what should come out, and what they are made of.")
+    gr.Markdown("Data sets of `dataset_scripts/`: inputs, expected outputs and statistics.")
     with gr.Row(elem_classes="hrm-controls"):
         dataset_menu = gr.Dropdown(names, value=data.quickest(), label="Data set", scale=2, elem_id="data-set")
         subset_menu = gr.Dropdown([], label="Subset", scale=1, visible=False, elem_id="data-subset")
@@ -273,7 +273,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     shown = [*place, *filters, page, member]
     back.click(turn(-1), shown, [rows_html, page], **private)
     onward.click(turn(1), shown, [rows_html, page], **private)
-    # while a number is being typed it stays what it is; it is put right when the reader leaves the field
+    # a number is left alone while it is being typed, and corrected when the reader leaves the field
     gr.on(
         [page.input, member.input],
         lambda *chosen: show(*chosen)[0],
@@ -289,10 +289,10 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def matching_rows(opened: OpenSplit, sources: Any, lowest: Any, highest: Any) -> np.ndarray:
-    """Numbers of the rows of a split by source and range of ratings, as a page sends them.
+    """Numbers of the rows of a split by source and range of ratings, as sent by a page.
 
     Raises:
-        ValueError: for a range that no rating can be in, or what the rows do not have.
+        ValueError: for an empty range, or a column that the rows do not have.
     """
     sources = [sources] if isinstance(sources, str) else sources or []
     if not isinstance(sources, list) or len(sources) > _MAX_SOURCES:
@@ -322,10 +322,10 @@ def _row(opened: OpenSplit, row: int) -> int:
 
 
 def _member(opened: OpenSplit, row: int, member: int) -> int:
-    """A form of a row, which exists."""
+    """An existing form of a row."""
     if not 0 <= member < opened.num_members(row):
         raise ValueError(
-            f"There is no augmentation {member} of row {row}; it has those up to {opened.num_members(row) - 1:,}."
+            f"There is no augmentation {member} of row {row}; the last one is {opened.num_members(row) - 1:,}."
         )
     return member
 
@@ -334,13 +334,13 @@ def _member(opened: OpenSplit, row: int, member: int) -> int:
 
 
 def page_html(opened: OpenSplit, rows: np.ndarray, page: Any, member: Any) -> tuple[str, int]:
-    """The rows of a page, and its number, which is one that there is.
+    """The rows of a page, and its number, which is always that of an existing page.
 
     Args:
         opened: the split.
         rows: numbers of the matching rows, in order.
         page: from 1.
-        member: of ARC, which augmentation; the last there is, if it is beyond.
+        member: for ARC, which augmentation; the last one, if it is beyond that.
     """
     size = opened.rows_per_page
     pages = max(1, math.ceil(len(rows) / size))
@@ -377,7 +377,7 @@ def _row_html(opened: OpenSplit, row: int, member: int) -> str:
 
 
 def statistics(opened: OpenSplit, rows: np.ndarray) -> dict[str, list[tuple[str, float]]]:
-    """What the rows are made of: bars for each column."""
+    """Statistics of the rows: bars for each column."""
     bars = {}
     for name, values in opened.columns.items():
         chosen = values[rows]
@@ -391,7 +391,7 @@ def statistics(opened: OpenSplit, rows: np.ndarray) -> dict[str, list[tuple[str,
 
 
 def statistics_html(opened: OpenSplit, rows: np.ndarray) -> str:
-    """Charts of what the rows are made of."""
+    """Charts of the statistics of the rows."""
     titles = {"steps": "length of the path", "clues": "clues of a puzzle"}
     figures = []
     for name, bars in statistics(opened, rows).items():

@@ -1,4 +1,4 @@
-"""The data sets that the app shows: found under one folder, opened when they are first looked at.
+"""The data sets that the app shows: found under one folder, opened when first viewed.
 
 shelf = DataShelf(Path("data"))
 shelf.names()                                      # ["arc-1", "sudoku-9x9", ...]
@@ -39,10 +39,9 @@ class OpenSplit(ABC):
 
     Attributes:
         kind: in words.
-        num_rows: of the split; of ARC, its tasks.
-        columns: what rows are chosen by and counted by, `(num_rows,)` each: `source` and `rating` as far as they
-            are known, and others.
-        rows_per_page: that are shown at a time.
+        num_rows: of the split; for ARC, its tasks.
+        columns: for filters and statistics, `(num_rows,)` each: `source` and `rating` if known, and others.
+        rows_per_page: number of rows shown at a time.
     """
 
     kind: str
@@ -62,7 +61,7 @@ class OpenSplit(ABC):
         """A row in a few words."""
 
     def num_members(self, row: int) -> int:
-        """How many forms of a row there are: of ARC, the task and its augmentations."""
+        """Number of forms of a row: for ARC, the task and its augmentations."""
         return 1
 
     def picture(self, row: int, member: int = 0) -> bytes:
@@ -99,7 +98,7 @@ class BoardSplit(OpenSplit):
 
         self.name = name
         self.puzzles = open_puzzles(str(folder), split)
-        # where the folder is on this machine is nothing for a page
+        # a page must not show where the folder is on this machine
         self.puzzles.dataset = name
         processor = self.puzzles.processor
         self.kind = f"{self.puzzles.kind.name} {processor.height}x{processor.width}"
@@ -128,7 +127,7 @@ class BoardSplit(OpenSplit):
 
 
 class ArcTasks(OpenSplit):
-    """The tasks of an ARC data set, as they are."""
+    """The original tasks of an ARC data set."""
 
     rows_per_page = 1
     kind = "ARC tasks"
@@ -227,7 +226,7 @@ class DataShelf:
     """Data set folders under one folder. A name is looked up among those found there, never used as a path.
 
     Args:
-        root: the folder; data sets are those with a card and a folder `data`, up to 2 levels deep.
+        root: the folder; data sets are folders with a card and a folder `data`, up to 2 levels deep.
     """
 
     def __init__(self, root: Path):
@@ -240,7 +239,7 @@ class DataShelf:
         return sorted(self._folders())
 
     def quickest(self) -> str | None:
-        """The data set that takes the least time to open, to begin with: the smallest; `None` if there is none."""
+        """The data set that opens fastest, to start with: the smallest; `None` if there are none."""
         folders = self._folders()
         sizes = {
             name: sum(file.stat().st_size for file in folder.glob("data/*.parquet"))
@@ -250,13 +249,13 @@ class DataShelf:
         return min(sizes, key=lambda name: (sizes[name] == 0, not self._has_card(name), sizes[name]), default=None)
 
     def splits(self, name: str) -> dict[str, list[str]]:
-        """Splits by subset, as the card names them; those with files, where it names none.
+        """Splits by subset, as named by the card; those with files, if it names none.
 
         Raises:
             ValueError: if there is no such data set, or its card cannot be read.
         """
         folder = self._folder(name)
-        named = _splits_of_card(folder, self.root) or {}  # without a card of ours
+        named = _splits_of_card(folder, self.root) or {}  # a card that hrm-hf did not write
         there = sorted({path.name.split("-")[0] for path in folder.glob("data/*.parquet")})
         if not there:
             raise ValueError(f"The data set {name} has no files data/*.parquet; build it again.")
@@ -270,7 +269,7 @@ class DataShelf:
         return text if len(text) <= _CARD_CHARACTERS else text[:_CARD_CHARACTERS].rsplit("\n", 1)[0] + "\n\n..."
 
     def open(self, name: str, subset: str, split: str) -> OpenSplit:
-        """A split; those that were looked at last stay open.
+        """A split; recently viewed ones stay open.
 
         Raises:
             ValueError, FileNotFoundError: if there is no such split, or it cannot be read.
@@ -298,7 +297,7 @@ class DataShelf:
     def _folder(self, name: str) -> Path:
         folders = self._folders()
         if not isinstance(name, str) or name not in folders:
-            raise ValueError(f"There is no data set {str(name)[:80]!r} here; choose one of the list.")
+            raise ValueError(f"There is no data set {str(name)[:80]!r} here; choose one from the list.")
         return folders[name]
 
     def _folders(self) -> dict[str, Path]:
@@ -315,7 +314,7 @@ class DataShelf:
 
 
 def _splits_of_card(folder: Path, root: Path) -> dict[str, list[str]] | None:
-    """Splits by subset, as the card of a data set names them; `None` if it is damaged or names none."""
+    """Splits by subset, as named by the card of a data set; `None` if it is damaged or names none."""
     metadata, _ = split_card(read_beginning(folder / "README.md", root))
     try:
         splits = {

@@ -13,7 +13,7 @@ from hrm_hf.app.context import AppSettings, sentences
 
 
 def model_slots(settings: AppSettings) -> dict[str, Any]:
-    """Options of every event that runs a model or makes puzzles: together they take the slots there are, no more."""
+    """Options of every event that runs a model or makes puzzles: they share the available slots."""
     return {"concurrency_limit": settings.max_concurrency, "concurrency_id": "model"}
 
 
@@ -22,8 +22,8 @@ def add_endpoint(function: Callable, slots: dict[str, Any], **example: Any) -> N
 
     Args:
         function: typed and with a docstring, whose `Args` document its arguments.
-        slots: options of the event that say how many run at a time.
-        example: values of arguments without a default, for the page that documents the API.
+        slots: options of the event that limit how many run at a time.
+        example: values of arguments without a default, for the API documentation.
     """
     if inspect.isgeneratorfunction(function):
 
@@ -43,7 +43,7 @@ def add_endpoint(function: Callable, slots: dict[str, Any], **example: Any) -> N
     texts = argument_texts(function)
     event = list(Context.root_block.fns.values())[-1]
     for component, name in zip(event.inputs, inspect.signature(function).parameters, strict=True):
-        # gr.api calls them 1st, 2nd, and says nothing of them
+        # gr.api names them 1st, 2nd, and does not describe them
         component.label = name
         component._api_info = {**component._api_info, "additional_description": texts.get(name, "")}
         if name in example:
@@ -51,7 +51,7 @@ def add_endpoint(function: Callable, slots: dict[str, Any], **example: Any) -> N
 
 
 def argument_texts(function: Callable) -> dict[str, str]:
-    """What the docstring of a function says of each argument, by its name."""
+    """What the docstring of a function says about each argument, by name."""
     section = re.search(r"^Args:\n((?:    .*\n?|\n)*)", inspect.getdoc(function) or "", flags=re.MULTILINE)
     texts = {}
     for names, text in re.findall(

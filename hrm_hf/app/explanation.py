@@ -1,8 +1,8 @@
-"""What a segment, the halting probability and a copy are: a picture and three sentences below the puzzles."""
+"""Explains segments, the halting probability and copies: a picture and three sentences below the puzzles."""
 
 
 def _picture() -> str:
-    """The puzzle, segments one after another with a bar each for the halting probability, and the answer."""
+    """The puzzle, a row of segments, each with a bar for the halting probability, and the answer."""
     parts = []
     for number, (name, x) in enumerate(
         (("puzzle", 0), ("segment 1", 130), ("segment 2", 260), ("segment 3", 390), ("answer", 520))
@@ -22,14 +22,14 @@ def _picture() -> str:
                 f'<rect x="{x + 2}" y="68" width="{width}" height="8" rx="2" fill="#2563eb" />'
             )
     return (
-        '<svg viewBox="0 0 616 84" role="img" aria-label="The puzzle goes through segments; a bar below each, the '
-        'halting probability, grows until the answer is given.">' + "".join(parts) + "</svg>"
+        '<svg viewBox="0 0 616 84" role="img" aria-label="The puzzle goes through segments; a bar below each shows '
+        'the halting probability, which grows until the model answers.">' + "".join(parts) + "</svg>"
     )
 
 
 EXPLANATION = f"""<section class="explanation"><h2>What you see</h2>
 {_picture()}
 <p>A <b>segment</b> is one round of thinking: the same small network reads the puzzle and its own last thoughts, and
-fills the whole board anew. After each segment it gives a <b>halting probability</b>, how likely it finds the board to
-be right, and stops when it is sure. If its answer breaks a rule, it may try again on <b>copies</b>: the same puzzle
-turned, mirrored or with other digits, whose answers are turned back.</p></section>"""
+fills the whole board again. After each segment it gives a <b>halting probability</b>, its estimate that the board is
+correct, and stops when it is sure. If its answer breaks a rule, it may try again on <b>copies</b>: the same puzzle
+rotated, mirrored or with other digits; their answers are mapped back.</p></section>"""

@@ -1,4 +1,4 @@
-"""What other sites show of a link to the app: its title and a picture of its puzzle (Open Graph tags)."""
+"""What other sites show for a link to the app: a title and a picture of the puzzle (Open Graph tags)."""
 
 import html
 import io
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 PICTURE_PATH = "/preview.png"
 _TITLE = "Watch a small network think"
 _TEXT = "The Hierarchical Reasoning Model solves Sudoku, mazes and ARC step by step in front of you."
-_WIDTH, _HEIGHT = 1200, 630  # pixels, as the sites that show links ask for
+_WIDTH, _HEIGHT = 1200, 630  # pixels, the size that sites expect
 _DPI = 240
 _MAX_PICTURES = 128
-# Gradio's page has tags of its own, with its own name and without a picture
+# Gradio's page has its own tags, with its own name and no picture
 _FOREIGN_TAG = re.compile(r'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*/?>')
 
 
 class LinkPreviews:
-    """ASGI middleware that draws the picture of a link, and names it in the page that the link opens.
+    """ASGI middleware that draws the picture of a link, and refers to it in the page that the link opens.
 
     Args:
-        app: what is behind it.
-        shelf: models that the puzzles of links are for.
+        app: the app behind it.
+        shelf: models for the puzzles of links.
     """
 
     def __init__(self, app: ASGIApp, shelf: ModelShelf):
         self._app, self._shelf = app, shelf
-        # matplotlib draws one picture at a time; many visitors ask for the same ones
+        # matplotlib draws one picture at a time; many visitors request the same ones
         self._lock = threading.Lock()
         self._picture = lru_cache(_MAX_PICTURES)(self._draw)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on."""
+        """Answer, or pass the request on."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] != "http" or scope["method"] != "GET" or path not in ("/", PICTURE_PATH):
             await self._app(scope, receive, send)
@@ -67,7 +67,7 @@ class LinkPreviews:
         await self._app(scope, receive, _WithTags(scope, send))
 
     def _draw(self, link: PuzzleLink | None) -> bytes | None:
-        """The picture of a link, or of the app, as PNG; `None` if the link has no puzzle for a model that is here."""
+        """The picture of a link, or of the app, as PNG; `None` if no model here is for the puzzle of the link."""
         for kind in kinds():
             if link is not None and link.kind != kind.name:
                 continue
@@ -75,7 +75,7 @@ class LinkPreviews:
             if link is None and example is None:
                 continue
             models = self._shelf.grid_models(kind.name)
-            # that of the link first
+            # the model of the link first
             for model in sorted(models, key=lambda name: link is None or name != link.model):
                 try:
                     processor = self._shelf.grid_processor(model)
@@ -88,7 +88,7 @@ class LinkPreviews:
 
 
 class _WithTags:
-    """Sends a page with the Open Graph tags of the link that it was asked by.
+    """Sends a page with the Open Graph tags of the requested link.
 
     Args:
         scope: of the request.
@@ -101,7 +101,7 @@ class _WithTags:
         self._body = b""
 
     async def __call__(self, message: Message) -> None:
-        """Hold the page back until it is whole."""
+        """Hold the page back until it is complete."""
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -112,7 +112,7 @@ class _WithTags:
         if headers.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in headers:
             self._body = with_tags(self._body.decode(), _address(self._scope), _link(self._scope)).encode()
             headers[b"content-length"] = str(len(self._body)).encode()
-        # several cookies are several headers
+        # each cookie has its own header
         cookies = [(name, value) for name, value in self._start["headers"] if name.lower() == b"set-cookie"]
         headers.pop(b"set-cookie", None)
         await self._send(self._start | {"headers": [*headers.items(), *cookies]})
@@ -120,12 +120,12 @@ class _WithTags:
 
 
 def with_tags(page: str, address: str, link: PuzzleLink | None) -> str:
-    """A page of Gradio with the tags of the app in place of its own.
+    """A page of Gradio with its tags replaced by those of the app.
 
     Args:
         page: as HTML.
-        address: where the app is, as others reach it: a picture needs a whole address.
-        link: that the page was asked by.
+        address: public address of the app: a picture needs a full address.
+        link: the requested link.
     """
     puzzle = {} if link is None else {"kind": link.kind, "puzzle": link.puzzle, "model": link.model}
     picture = f"{address}{PICTURE_PATH}" + (f"?{urlencode(puzzle, quote_via=quote)}" if puzzle else "")
@@ -157,9 +157,9 @@ def draw_preview(processor: "HRMGridProcessor", line: str) -> bytes:
     from hrm_hf.drawing import draw_board
     from hrm_hf.puzzles.registry import kind_of
 
-    # as small a figure as boards are drawn in elsewhere, so that their digits fill the cells
+    # as small as other figures of boards, so that their digits fill the cells
     figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="white")
-    # a square on the left for the board, the words beside it
+    # a square on the left for the board, the words next to it
     draw_board(figure.add_axes((0.03, 0.05, 0.9 * _HEIGHT / _WIDTH, 0.9)), processor, processor(line)["input_ids"][0])
     described = kind_of(processor).described(f"{processor.height}x{processor.width}")
     figure.text(0.54, 0.66, _TITLE.replace("network", "\nnetwork"), fontsize=16, weight="bold", color="#1f2937")
@@ -175,15 +175,15 @@ def _naming(tag: str) -> str:
 
 
 def _address(scope: Scope) -> str:
-    """Where the app is, as its visitor reaches it, also through a proxy; without a slash at its end."""
+    """Address of the app as seen by its visitor, also through a proxy; without a trailing slash."""
     return get_root_url(Request(scope), "/", None).rstrip("/")
 
 
 def _link(scope: Scope) -> PuzzleLink | None:
-    """The link that was asked for, if it holds a puzzle of a possible length."""
+    """The requested link, if it holds a puzzle of a possible length."""
     asked = parse_qs(scope["query_string"].decode("latin-1"))
     link = link_in({name: values[-1] for name, values in asked.items()})
     if link is None or not 0 < len(link.puzzle) <= MAX_CHARACTERS:
         return None
-    # the picture is of the puzzle alone
+    # the picture shows only the puzzle
     return replace(link, step=0)

@@ -1,4 +1,4 @@
-"""Links that hold a puzzle: `?kind=sudoku&puzzle=...&model=...&step=3`, as the board's *Copy link* makes them."""
+"""Links that hold a puzzle: `?kind=sudoku&puzzle=...&model=...&step=3`, as made by the board's *Copy link*."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _MAX_STEP = 100
 
 @dataclass(frozen=True)
 class PuzzleLink:
-    """What a link asks for.
+    """Contents of a link.
 
     Attributes:
         kind: name of the kind of puzzle.
         puzzle: text of the puzzle, empty for an example; not checked.
         model: name of a model; not checked.
-        step: the segment to show, 0 for the puzzle alone.
+        step: the segment to show, 0 for only the puzzle.
     """
 
     kind: str
@@ -27,12 +27,12 @@ class PuzzleLink:
 
 
 def link_of(request: gr.Request) -> PuzzleLink | None:
-    """The link that a page was opened by, or `None` if it asks for nothing."""
+    """The link that opened a page, or `None` if it names nothing."""
     return link_in(request.query_params if request is not None else {})
 
 
 def link_in(asked: Mapping[str, str]) -> PuzzleLink | None:
-    """The link of the query of an address, or `None` if it asks for nothing."""
+    """The link in the query of an address, or `None` if it names nothing."""
     kind, step = asked.get("kind"), asked.get("step", "0")
     if not kind:
         return None

@@ -1,4 +1,4 @@
-"""The app as a whole: its pages and how it is served. `hrm-hf app` and spaces_app/app.py start it."""
+"""The whole app: its pages and its server. `hrm-hf app` and spaces_app/app.py start it."""
 
 import threading
 
@@ -25,9 +25,9 @@ _PAGES = (
 _CSS = "".join((CSS, monitor_page.CSS, text_page.CSS, data_page.CSS, models_page.CSS))
 _HEAD = """# Hierarchical Reasoning Model
 
-A small recurrent network that thinks again until it believes its answer.
+A small recurrent network that keeps thinking until it is sure of its answer.
 """
-_API = """Everything on these pages can be called from a program. *Use via API* at the foot of the page lists all
+_API = """Everything on these pages can be called from a program. *Use via API* at the bottom of the page lists all
 endpoints with their arguments; this solves a Sudoku:
 
 ```python
@@ -40,7 +40,7 @@ result = client.predict(model=model, puzzle=puzzle, api_name="/solve_puzzle")
 print(result["answer"], result["solved"], result["reason"])
 ```
 
-Answers are plain JSON: strings, numbers, lists. What is not allowed comes back as an error of one sentence.
+Answers are plain JSON: strings, numbers, lists. Invalid requests return an error of one sentence.
 """
 
 
@@ -48,16 +48,16 @@ def build_app(settings: AppSettings, shelf: ModelShelf) -> gr.Blocks:
     """The app with all its pages, not yet served.
 
     Args:
-        settings: where things are and how much is allowed.
+        settings: folders and limits.
         shelf: its models.
     """
 
     def models() -> dict[str, list[str]]:
-        """Names of the models that are here, by what they are for: the kinds of puzzles, and "text"."""
+        """Names of the available models by purpose: the kinds of puzzles, and "text"."""
         return {kind.name: shelf.grid_models(kind.name) for kind in kinds()} | {"text": shelf.text_models()}
 
     def describe_model(model: str) -> str:
-        """What is known of a model, as Markdown: task, parameters, device, and the beginning of its card.
+        """What is known about a model, as Markdown: task, parameters, device, and the beginning of its card.
 
         Args:
             model: one of `models`.
@@ -75,7 +75,7 @@ def build_app(settings: AppSettings, shelf: ModelShelf) -> gr.Blocks:
                 add_endpoint(models, model_slots(settings))
                 named = next((name for names in models().values() for name in names), "shipped/sudoku-hard")
                 add_endpoint(describe_model, model_slots(settings), model=named)
-    # without the open routes, all that runs a model waits in the queue
+    # without the open routes, everything that runs a model waits in the queue
     app.queue(max_size=settings.max_queue, default_concurrency_limit=4 * settings.max_concurrency, api_open=False)
     return app
 
@@ -87,10 +87,10 @@ def launch(
 
     Args:
         settings: where things are and how much is allowed.
-        host: address to listen at; `"0.0.0.0"` for all.
-        port: by default a free one from 7860 on.
-        wait: do not return before the server is stopped.
-        quiet: print no address.
+        host: address to listen on; `"0.0.0.0"` for all.
+        port: by default the first free one from 7860.
+        wait: do not return until the server is stopped.
+        quiet: do not print the address.
     """
     shelf = ModelShelf(settings)
     app = build_app(settings, shelf)
@@ -122,7 +122,7 @@ def launch(
 
 
 def warm_up() -> None:
-    """Import and compile what the first visitor would wait for, once the pages can be opened."""
+    """Import and compile what the first visitor would otherwise wait for, once the pages can be opened."""
     import accelerate  # noqa: F401  takes seconds
 
     for kind in kinds():

@@ -1,4 +1,4 @@
-"""The models that the app offers: found under one folder and in an allow-list, loaded when first asked for."""
+"""The models that the app offers: found under one folder and in an allow-list, loaded when first requested."""
 
 import re
 import threading
@@ -30,14 +30,14 @@ _MAX_RESULTS = 3  # of a card
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model without loading it.
+    """What is known about a model without loading it.
 
     Attributes:
         name: in the list.
-        kind: name of its kind of puzzle, "text", or empty where it is not known.
+        kind: name of its kind of puzzle, "text", or empty if unknown.
         purpose: in words.
-        num_parameters: of its weights, where they are here.
-        results: what its card says that it reaches, a short text per data set.
+        num_parameters: of its weights, if they are local.
+        results: the results on its card, a short text per data set.
         fault: a sentence, if its files are damaged.
     """
 
@@ -65,8 +65,8 @@ class ModelShelf:
         """Models that solve puzzles: shipped ones, then folders by their path under the root, then Hub names.
 
         Args:
-            task: name of a kind of puzzle; by default all. What a model of the Hub is for is not known before
-                it is loaded, so those are always named.
+            task: name of a kind of puzzle; by default all. The purpose of a model on the Hub is unknown until it
+                is loaded, so those are always included.
         """
         local = {
             name: read_json_object(folder / "processor_config.json", folder)
@@ -84,41 +84,41 @@ class ModelShelf:
         """A model that solves puzzles, and its processor, on the GPU if there is one.
 
         Raises:
-            ValueError, FileNotFoundError: if no such model is offered, or it cannot be loaded.
+            ValueError, FileNotFoundError: if there is no such model, or it cannot be loaded.
         """
         from hrm_hf.checkpoints import load_checkpoint
 
         return self._get(name, "grid", self.grid_models(), lambda where: self._on_device(load_checkpoint(where)))
 
     def load_text(self, name: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-        """A causal language model and its tokenizer; place and errors as of `load_grid`."""
+        """A causal language model and its tokenizer; device and errors as for `load_grid`."""
         from hrm_hf.checkpoints import load_causal_lm
 
         return self._get(name, "text", self.text_models(), lambda where: self._on_device(load_causal_lm(where)))
 
     def grid_processor(self, name: str) -> "HRMGridProcessor":
-        """The processor of a model alone, which is quick; errors as of `load_grid`."""
+        """Only the processor of a model, which is fast; errors as for `load_grid`."""
         from processing_hrm import HRMGridProcessor
 
         return self._get(name, "processor", self.grid_models(), HRMGridProcessor.from_pretrained)
 
     def describe(self, name: str) -> str:
-        """What a page says of a model, as Markdown: task, parameters, device, and the beginning of its card.
+        """What a page says about a model, as Markdown: task, parameters, device, and the beginning of its card.
 
         Raises:
-            ValueError: if no such model is offered.
+            ValueError: if there is no such model.
         """
         self._check_offered(name, {*self.grid_models(), *self.text_models()})
         folder = self._folders().get(name)
         if folder is None:
-            return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is fetched when it is first used."
+            return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is downloaded on first use."
         with named(folder, name):
             facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
         excerpt = _excerpt(read_beginning(folder / "README.md", folder)) or "It has no card."
         return f"{' · '.join(facts)}\n\n{excerpt}"
 
     def facts(self) -> list[ModelFacts]:
-        """What is known of all models without loading them, those of a kind together."""
+        """What is known about all models without loading them, grouped by kind."""
         found = [_facts(name, folder) for name, folder in self._folders().items()]
         found += [ModelFacts(name, "", "on the Hub", None) for name in self._settings.hub_models]
         order = [kind.name for kind in kinds()]
@@ -135,15 +135,15 @@ class ModelShelf:
 
     def _check_offered(self, name: str, offered: list[str] | set[str]) -> None:
         if not isinstance(name, str) or name not in offered:
-            raise ValueError(f"There is no model {str(name)[:80]!r} here; choose one of the list.")
+            raise ValueError(f"There is no model {str(name)[:80]!r} here; choose one from the list.")
 
     def _get(self, name: str, kind: str, offered: list[str], load: Callable[[str], Any]) -> Any:
-        """What `load` makes of the folder or Hub name of a model, or what it made of it before."""
+        """The result of `load` for the folder or Hub name of a model, cached."""
         self._check_offered(name, offered)
         loaded = self._loaded_before(name, kind)
         if loaded is not None:
             return loaded
-        # one at a time, so that two visitors do not load the same; those of loaded models do not wait for it
+        # one at a time, so that two visitors do not load the same model; requests for loaded models do not wait
         with self._loading:
             loaded = self._loaded_before(name, kind)
             if loaded is not None:
@@ -184,10 +184,10 @@ def _device() -> str:
 
 @cache
 def _share_cores(requests: int) -> None:
-    """Give each of the requests that are worked on at a time its own cores.
+    """Give each concurrent request its own cores.
 
-    Two requests with two threads each on two cores take ten times as long as with one: the threads of a product wait
-    for each other, busily, while the other request has the core.
+    Two requests with two threads each on two cores take ten times as long as with one: the threads of a product
+    busy-wait for each other while the other request has the core.
     """
     import torch
 
@@ -216,7 +216,7 @@ def _task(folder: Path) -> str:
 
 
 def _num_parameters(folder: Path) -> int:
-    """Of the weights, by the headers of their files alone."""
+    """Number of weights, from the headers of their files alone."""
     from safetensors import safe_open
 
     total = 0
@@ -238,7 +238,7 @@ def _results(folder: Path) -> tuple[str, ...]:
             for model in metadata["model-index"]
             for result in model["results"]
         ]
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError):  # not of the form that cards have
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError):  # not in the format of cards
         return ()
     return tuple(found[:_MAX_RESULTS])
 

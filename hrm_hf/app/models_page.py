@@ -1,4 +1,4 @@
-"""The page of models: all that are here, what each is for, and what its card says that it reaches."""
+"""The page of models: all that are available, their purpose, and the results on their cards."""
 
 import html
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ CSS = """
 }
 """
 _MAX_ROWS = 200
-_ABOUT = """<p>Results are those of the models' cards, each on test data of its own; “Try it” opens a model with a
-puzzle. A model of your own appears here when its folder is under the models folder: <code>make demo</code> trains one
-in a few minutes, and <code>hrm-hf train RECIPE</code> trains any other.</p>"""
+_ABOUT = """<p>Results are from the models' cards, each on its own test data; “Try it” opens a model with a puzzle.
+Your own model appears here when its folder is under the models folder: <code>make demo</code> trains one in a few
+minutes, and <code>hrm-hf train RECIPE</code> trains any other.</p>"""
 
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
     table = gr.HTML(models_html(shelf.facts()), elem_classes="models", elem_id="models")
-    # a training run may have ended since
+    # a training run may have ended in the meantime
     when_looked_at(lambda: models_html(shelf.facts()), None, table, api_visibility="private", show_progress="hidden")
 
 
@@ -51,10 +51,10 @@ def models_html(models: Sequence[ModelFacts]) -> str:
 
 
 def _row(model: ModelFacts) -> str:
-    """A model as a row; one whose files are damaged says so."""
+    """A model as a row, which says so if its files are damaged."""
     kind = next((kind for kind in kinds() if kind.name == model.kind), None)
     name = html.escape(model.name)
-    # what has no page of its own is solved by the API and the command
+    # kinds without a page are solved by the API and the command
     if kind is not None and kind.page() is not None and not model.fault:
         link = "?" + urlencode({"kind": kind.name, "model": model.name}, quote_via=quote)
         name += f' <a href="{html.escape(link)}">Try it</a>'

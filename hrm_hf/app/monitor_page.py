@@ -1,6 +1,6 @@
-"""The page that watches runs: curves, samples and boards, read from the run folders while training writes them.
+"""The page that monitors runs: curves, samples and boards, read from the run folders while training writes them.
 
-The logs are read by `run_logs`, once for all visitors. What a visitor sees is made anew only when it has changed.
+The logs are read by `run_logs`, once for all visitors. A visitor's page is updated only when something has changed.
 """
 
 import json
@@ -67,7 +67,7 @@ _EMPTY = (
 
 
 class _Panel(NamedTuple):
-    """One chart: which series of the log it shows, of training and of evaluation."""
+    """One chart: which series of the log it shows, for training and for evaluation."""
 
     title: str
     training: str | None
@@ -80,8 +80,8 @@ _PANELS = (
     _Panel("Cross entropy (lm_loss)", "lm_loss", "eval_loss", True),
     _Panel("Halting loss (q_halt_loss)", "q_halt_loss", None, True),
     _Panel("Continue loss (q_continue_loss)", "q_continue_loss", None, True),
-    _Panel("Exact accuracy: puzzles solved whole", "exact_accuracy", "eval_exact_accuracy"),
-    _Panel("Cell accuracy: single cells right", "cell_accuracy", "eval_cell_accuracy"),
+    _Panel("Exact accuracy: puzzles fully solved", "exact_accuracy", "eval_exact_accuracy"),
+    _Panel("Cell accuracy: single cells correct", "cell_accuracy", "eval_cell_accuracy"),
     _Panel("Halting accuracy", "halt_accuracy", "eval_halt_accuracy"),
     _Panel("Bits per byte", "bits_per_byte", "eval_bits_per_byte", True),
     _Panel("Mean segments", "mean_steps", "eval_mean_segments"),
@@ -96,7 +96,7 @@ _PANELS = (
 
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
-    """Add the page to the Blocks that are being built.
+    """Add the page to the Blocks being built.
 
     Args:
         settings: where the runs are.
@@ -109,18 +109,18 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             return [logs.read(name) for name in _checked_names(names)]
 
     def show(names, axis, log_scale, evaluation, seen):
-        """Everything on the page; parts that are as they were seen are left alone."""
+        """Everything on the page; parts that have not changed are left alone."""
         offered = logs.names()
         names = [name for name in _checked_names(names) if name in offered]
         if not names and seen[1] in ("", "[]"):
-            names = offered[:1]  # the page is opened, or there was no run so far
+            names = offered[:1]  # the page was just opened, or there was no run before
         runs = read(names)
         signature = json.dumps([[(run.name, run.version) for run in runs], axis, log_scale, evaluation])
         choices = json.dumps(offered)
         status = status_html(runs, bool(offered))
         if seen == [signature, choices]:
             return gr.skip(), status, gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        # a menu that is open would lose its place if it were given the same choices again
+        # an open menu would lose its position if it got the same choices again
         menu = gr.skip() if seen[1] == choices else gr.update(choices=offered, value=names)
         evaluations = evaluation_choices(runs)
         if evaluation not in [value for _, value in evaluations]:
@@ -136,18 +136,18 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         )
 
     def look(is_live, names, axis, log_scale, evaluation, seen):
-        """The page when it is looked at, from now on live: where no run is chosen, that which was written to last."""
+        """The page when it is viewed, live from now on: without a selected run, the run written to last."""
         return [gr.Timer(active=is_live), *show(names, axis, log_scale, evaluation, seen)]
 
     def show_anew(names, axis, log_scale, evaluation, seen):
         return show(names, axis, log_scale, evaluation, ["", seen[1]])
 
     def monitor_runs() -> list[dict]:
-        """Runs with their state, steps, minutes and last scores, the latest first."""
+        """Runs with their state, steps, minutes and last scores, latest first."""
         return [summary(logs.read(name)) for name in logs.names()[:_MAX_LISTED]]
 
     def monitor_series(run: str, axis: str = "step", max_points: int = 500) -> dict:
-        """All series of a run: `x` and `y` of each by its name.
+        """All series of a run: `x` and `y` of each, by name.
 
         Args:
             run: one of `monitor_runs`.
@@ -156,7 +156,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         """
         log = logs.read(run)
         if axis not in _AXES:
-            raise ValueError(f"The axis {str(axis)[:40]!r} is not known; give step or minutes.")
+            raise ValueError(f"The axis {str(axis)[:40]!r} is unknown; use step or minutes.")
         most = min(max(_whole("max_points", max_points), 10), 2000)
         return {
             name: dict(zip(("x", "y"), series.points(axis, most), strict=True))
@@ -172,15 +172,15 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         """
         evaluations, back = logs.read(run).evaluations, _whole("back", back)
         if not 0 <= back < len(evaluations):
-            raise ValueError(f"There is no evaluation {back} before the newest; {len(evaluations)} are there.")
+            raise ValueError(f"There is no evaluation {back} before the newest; there are {len(evaluations)}.")
         return asdict(evaluations[-1 - back])
 
     for function in (monitor_runs, monitor_series, monitor_evaluation):
         add_endpoint(function, {"concurrency_limit": 4}, run=next(iter(logs.names()), "demo"))
 
     gr.Markdown(
-        "Runs of `train_accelerate.py` as they train, or as they were: choose up to six to compare. Letters and "
-        "colors are those of the runs; solid lines are training, dashed lines with dots are evaluation."
+        "Current and past runs of `train_accelerate.py`: choose up to six to compare. Each run has a letter and a "
+        "color; solid lines are training, dashed lines with dots are evaluation."
     )
     with gr.Row(elem_classes="hrm-controls"):
         runs_menu = gr.Dropdown(
@@ -191,7 +191,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         )
         with gr.Column(scale=1, min_width=190):
             log_box = gr.Checkbox(False, label="Losses on a log scale")
-            live_box = gr.Checkbox(True, label="Refresh by itself")
+            live_box = gr.Checkbox(True, label="Refresh automatically")
     status = gr.HTML(elem_id="monitor-status")
     charts = gr.HTML(elem_id="monitor-charts")
     evaluation_menu = gr.Dropdown(
@@ -204,11 +204,11 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     with gr.Accordion("Recipe: every option of the run", open=False):
         recipes = gr.HTML()
     gr.Markdown(
-        "[trackio](https://github.com/gradio-app/trackio) can stay open beside this page: what a script logs with it "
-        "is shown by `trackio show` in a dashboard of its own; this page reads only the run folders."
+        "[trackio](https://github.com/gradio-app/trackio) can stay open next to this page: `trackio show` opens a "
+        "dashboard of what a script logs with it; this page reads only the run folders."
     )
 
-    # of what is shown, and of the runs to choose from
+    # of the page, and of the runs to choose from
     seen = gr.State(["", ""])
     timer = gr.Timer(REFRESH_SECONDS, active=False)
     outputs = [runs_menu, status, charts, evaluation_menu, shown, recipes, seen]
@@ -222,7 +222,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def _checked_names(names: Any) -> list[str]:
-    """Names of runs as a page sends them."""
+    """Names of runs as sent by a page."""
     if isinstance(names, str):
         names = [names]
     if not isinstance(names, list):
@@ -237,7 +237,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def summary(run: RunLog) -> dict[str, Any]:
-    """A run in a few plain values."""
+    """A run as a few plain values."""
     return {
         "run": run.name,
         "state": run.state(),
@@ -256,14 +256,14 @@ def status_html(runs: list[RunLog], any_there: bool, now: float | None = None) -
     cards = []
     for index, run in enumerate(runs):
         state, done = run.state(now), max(run.last_step, 0)
-        # a run that was resumed with another recipe may be beyond what that asks for
+        # a run that was resumed with another recipe may be beyond the steps of that recipe
         parts = [f"step {done:,}" + (f" of {run.max_steps:,}" if run.max_steps and done <= run.max_steps else "")]
         parts.append(f"{run.last_minutes:.1f} min of training")
         if state != "finished":
             parts.append(f"last line {_ago(now - run.changed)}")
         words = {
-            "eval_exact_accuracy": "{:.1%} of evaluation puzzles solved whole",
-            "eval_cell_accuracy": "{:.1%} of their cells right",
+            "eval_exact_accuracy": "{:.1%} of evaluation puzzles fully solved",
+            "eval_cell_accuracy": "{:.1%} of their cells correct",
             "eval_bits_per_byte": "{:.3f} bits per byte in evaluation",
         }
         scores = run.evaluations[-1].scores if run.evaluations else {}
@@ -289,7 +289,7 @@ def status_html(runs: list[RunLog], any_there: bool, now: float | None = None) -
 
 
 def charts_html(runs: list[RunLog], axis: str, log_scale: bool) -> str:
-    """All charts that the runs have something for."""
+    """All charts for which the runs have values."""
     axis = axis if axis in _AXES else "step"
     figures = []
     for panel in _PANELS:
@@ -311,19 +311,19 @@ def charts_html(runs: list[RunLog], axis: str, log_scale: bool) -> str:
                 line_chart(panel.title, lines, axis, " · ".join(last), log=bool(log_scale) and panel.is_loss)
             )
     if runs and not figures:
-        return '<div class="hrm-empty">No line is in the log yet; the first comes after log_steps steps.</div>'
+        return '<div class="hrm-empty">The log is empty; its first line comes after log_steps steps.</div>'
     return f'<div class="hrm-charts">{"".join(figures)}</div>'
 
 
 def _says_nothing(panel: _Panel, series: Series) -> bool:
-    """Whether a part of training that the run does not have is logged as zeros."""
+    """Whether the series is only zeros because the run does not have this part of training."""
     if panel.training in ("q_halt_loss", "q_continue_loss", "skipped_share", "skipped_steps"):
         return not any(series.points("step")[1])
     return False
 
 
 def evaluation_choices(runs: list[RunLog]) -> list[tuple[str, str]]:
-    """Evaluations of the runs for a menu, the newest first: label and value."""
+    """Evaluations of the runs for a menu, newest first: label and value."""
     steps = sorted({evaluation.step for run in runs for evaluation in run.evaluations}, reverse=True)
     return [("the newest of each run", _NEWEST), *((f"step {step:,}", str(step)) for step in steps[:200])]
 
@@ -368,7 +368,7 @@ def _boards_html(evaluation: Evaluation) -> str:
 
 
 def recipes_html(runs: list[RunLog]) -> str:
-    """The recipe of each run as it is written, and its result."""
+    """The recipe of each run as text, and its result."""
     parts = []
     for index, run in enumerate(runs):
         text = run.recipe

@@ -1,4 +1,4 @@
-"""Files that others wrote, in folders of models, runs and data: none may stop a page or lead out of its root."""
+"""Untrusted files in folders of models, runs and data: none may break a page or lead out of its root."""
 
 import json
 import os
@@ -14,23 +14,23 @@ import yaml
 
 _MAX_CHARACTERS = 1_000_000
 _MAX_YAML = 100_000  # characters
-# brackets in brackets: at some hundreds PyYAML takes seconds before it gives up
+# nested brackets: with a few hundred, PyYAML takes seconds before it gives up
 _MAX_NESTING = 50
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
 def open_regular(path: Path, root: Path) -> Any:
-    """A regular file for reading bytes.
+    """A regular file, opened for reading bytes.
 
     Args:
         path: the file.
-        root: folder that it must be in.
+        root: folder that must contain it.
 
     Raises:
         OSError: for a pipe, which would wait for a writer, a device, or a link that leads out of the root.
     """
     if not is_inside(path, root):
-        raise OSError(f"{path.name} is linked in from elsewhere.")
+        raise OSError(f"{path.name} is a link to another folder.")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -65,7 +65,7 @@ def read_beginning(path: Path, root: Path, characters: int = _MAX_CHARACTERS) ->
 
 
 def read_json_object(path: Path, root: Path) -> dict[str, Any]:
-    """A JSON object below a root; an empty one if the file cannot be read, is half written or is something else."""
+    """A JSON object below a root; an empty one if the file cannot be read, is incomplete or holds something else."""
     try:
         value = json.loads(read_beginning(path, root))
     except (ValueError, RecursionError):
@@ -74,7 +74,7 @@ def read_json_object(path: Path, root: Path) -> dict[str, Any]:
 
 
 def read_yaml_object(text: str) -> dict[str, Any]:
-    """An object of YAML; an empty one if it is damaged, or so large or nested that reading it would take seconds."""
+    """A YAML object; an empty one if it is damaged, or so large or nested that reading it would take seconds."""
     depth, deepest = 0, 0
     for sign in re.findall(r"[\[\]{}]", text):
         depth = depth + 1 if sign in "[{" else max(0, depth - 1)
@@ -89,15 +89,15 @@ def read_yaml_object(text: str) -> dict[str, Any]:
 
 
 def split_card(card: str) -> tuple[dict[str, Any], str]:
-    """The metadata at the beginning of a card, empty if there is none that can be read, and the text after it."""
+    """The metadata at the beginning of a card, empty if missing or unreadable, and the text after it."""
     parts = re.match(r"---\n(.*?)\n---\n?(.*)", card, flags=re.DOTALL)
     return (read_yaml_object(parts[1]), parts[2]) if parts else ({}, card)
 
 
 def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path]]:
-    """Folders under a root that hold a file, up to some levels deep, by their path under it.
+    """Folders under a root that contain a file, up to a number of levels deep, by their path under it.
 
-    What a symbolic link brings in from outside of the root is left out.
+    Symbolic links to outside of the root are left out.
     """
 
     def search(folder: Path, name: str, level: int) -> Iterator[tuple[str, Path]]:
@@ -121,15 +121,15 @@ def folders_with(root: Path, file: str, levels: int) -> Iterator[tuple[str, Path
 
 @contextmanager
 def named(folder: Path | None, name: str) -> Iterator[None]:
-    """Errors of opening a folder as sentences that do not tell where it is on this machine.
+    """Errors of opening a folder as sentences that do not reveal where it is on this machine.
 
     Args:
         folder: the folder, or `None` for something on the Hub.
-        name: what a page calls it.
+        name: its name on a page.
 
     Raises:
-        FileNotFoundError: as such.
-        ValueError: for whatever else a damaged file leads to.
+        FileNotFoundError: if it is missing.
+        ValueError: for any other error of a damaged file.
     """
     try:
         yield
@@ -141,13 +141,13 @@ def named(folder: Path | None, name: str) -> Iterator[None]:
 
 
 def card_html(markdown: str) -> str:
-    """A card as HTML that holds no tag, image or script link of its author.
+    """A card as HTML without any tag, image or script link of its author.
 
-    Raw HTML in it is shown as text. Links lead to the web, to a mailbox, or within the page.
+    Raw HTML in it is shown as text. Links can only be web, mail or same-page links.
     """
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     parser.validateLink = lambda link: bool(_SAFE_LINK.match(link.strip()))
-    # a blank line in a block of code would end the block for the parser of Markdown that the page has, too
+    # a blank line in a code block would end the block for the page's own Markdown parser
     return "\n".join(line if line.strip() else "&#8203;" for line in parser.render(markdown).rstrip().splitlines())

@@ -7,9 +7,9 @@ import gradio as gr
 
 
 def when_looked_at(function: Callable, inputs: Any, outputs: Any, **options: Any) -> None:
-    """Call a function when the page that is being built is chosen, rather than when the app is opened.
+    """Call a function when the page being built is selected, rather than when the app is opened.
 
-    What a page needs at first may take seconds to import and to load; those who never look at it do not wait.
+    A page may need seconds for imports and loading; those who never view it do not wait.
     """
     tab = gr.context.Context.block
     if isinstance(tab, gr.Tab):
@@ -19,11 +19,11 @@ def when_looked_at(function: Callable, inputs: Any, outputs: Any, **options: Any
 
 
 def open_unless(function: Callable, inputs: Any, outputs: Any, acts: Sequence[Callable], **options: Any) -> None:
-    """Call a function when the app is opened; what it gives is dropped if the reader has acted in the meantime.
+    """Call a function when the app is opened; its result is dropped if the reader has acted in the meantime.
 
     Args:
         function, inputs, outputs, options: of the event.
-        acts: events of the reader that change the same outputs.
+        acts: reader events that change the same outputs.
     """
     opened = gr.context.Context.root_block.load(function, inputs, outputs, **options)
     gr.on(list(acts), None, None, None, cancels=[opened], api_visibility="private", show_progress="hidden")

@@ -1,4 +1,4 @@
-"""The page of puzzles, with a tab for each kind that has a page of its own, and the endpoints of the API for them."""
+"""The page of puzzles, with a tab for each kind that has a page, and their API endpoints."""
 
 import gradio as gr
 from gradio.context import Context
@@ -17,7 +17,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     pages = {kind.name: (kind.title, page) for kind in kinds() if (page := kind.page()) is not None}
 
     def open_tab(request: gr.Request) -> gr.Tabs:
-        """The tab of the puzzle that a link holds."""
+        """The tab for the puzzle of a link."""
         link = link_of(request)
         return gr.Tabs(selected=link.kind) if link is not None and link.kind in pages else gr.skip()
 
@@ -31,7 +31,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def _example(shelf: ModelShelf) -> dict[str, str]:
-    """A model and a puzzle for it, for those who read the API; nothing without models."""
+    """A model and a puzzle for it, for the API documentation; nothing without models."""
     for kind in kinds():
         example = getattr(kind.page(), "example_puzzle", None)
         for model in shelf.grid_models(kind.name) if example else ():

@@ -1,6 +1,6 @@
-"""Small boards of an evaluation as SVG, from the lines of characters that the log of a run holds.
+"""Small boards of an evaluation as SVG, from the lines of characters in the log of a run.
 
-Needs no matplotlib: the monitor draws while it is looked at.
+Without matplotlib: the monitor draws while it is viewed.
 """
 
 import json
@@ -33,11 +33,11 @@ CSS = """
 
 
 def board_svg(board: dict[str, Any]) -> str:
-    """A figure of a prediction; its wrong cells are framed and struck.
+    """A figure of a prediction; its wrong cells are framed and crossed out.
 
     Args:
-        board: `prediction`, and as far as known `puzzle`, `answer` and `segments`, as `eval_boards` of a log has
-            them. Anything that is no board is shown as text.
+        board: `prediction`, and if known `puzzle`, `answer` and `segments`, as in `eval_boards` of a log. Anything
+            that is not a board is shown as text.
     """
     prediction, puzzle, answer = (
         _cells(board.get(name), board.get("width")) for name in ("prediction", "puzzle", "answer")
@@ -71,22 +71,22 @@ def board_svg(board: dict[str, Any]) -> str:
 
 
 def _kind(board: dict[str, Any]) -> PuzzleKind | None:
-    """What a log says that a board is; of older logs, what its cells look like. `None` if that is not known here."""
+    """The kind of a board in a log; for older logs, the kind that its cells look like. `None` if unknown."""
     try:
         if "kind" in board:
             return get(board["kind"])
     except (TypeError, ValueError):
-        return None  # of a plug-in that is not here
+        return None  # of a plug-in that is not loaded
     line = board.get("puzzle") or board["prediction"]
     return guess(line) if isinstance(line, str) else None
 
 
 def _cells(line: Any, width: Any) -> list[list[str]] | None:
-    """Rows of cells of a board as `HRMGridProcessor.decode` writes it; `None` if it is none.
+    """Rows of cells of a board as written by `HRMGridProcessor.decode`; `None` if it is not a board.
 
     Args:
         line: the board.
-        width: cells in a row; what is none is taken from the number of cells, for boards that are nearly square.
+        width: cells per row; if invalid, it follows from the number of cells, for boards that are nearly square.
     """
     if not isinstance(line, str) or not line or len(line) > 8 * _MAX_CELLS:
         return None

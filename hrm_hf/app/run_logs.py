@@ -1,8 +1,8 @@
-"""Run folders as the monitor shows them: read while they are written, only what is new, and in bounded memory.
+"""Run folders for the monitor: read while they are written, only new lines, and in bounded memory.
 
 logs = RunLogs(Path("runs"))
-logs.names()                        # ["demo", "final_cpu/cpu_llama", ...], the latest first
-run = logs.read("demo")             # once for all visitors, however many look
+logs.names()                        # ["demo", "final_cpu/cpu_llama", ...], latest first
+run = logs.read("demo")             # once for any number of visitors
 run.series["lm_loss"].points("step")
 run.evaluations[-1].scores
 """
@@ -24,19 +24,19 @@ Axis = Literal["step", "minutes"]
 
 _LEVELS = 3
 _MAX_RUNS_KEPT = 24
-_MAX_POINTS = 2000  # of a series; a longer one is thinned out to half
+_MAX_POINTS = 2000  # of a series; a longer one is thinned to half
 _MAX_EVALUATIONS = 200  # with samples and boards; older ones keep their scores as points
-_MAX_BYTES = 16_000_000  # of a log, at one reading
+_MAX_BYTES = 16_000_000  # of a log, per reading
 _MAX_LINE = 4_000_000
 _MAX_SHOWN = 12  # samples or boards of an evaluation
 _MAX_RECIPE = 20_000
-_MAX_NUMBER = 1e15  # larger ones are not of a run of ours
-_SCAN_SECONDS = 2  # for which a list of folders is taken to hold
-_QUIET_SECONDS = 180  # a run that is silent for longer is taken to have stopped
+_MAX_NUMBER = 1e15  # larger ones are not from a real run
+_SCAN_SECONDS = 2  # a list of folders stays valid for so long
+_QUIET_SECONDS = 180  # a run that is silent for longer counts as stopped
 
 
 class Series:
-    """Values against step and minutes; a long series keeps the lowest and the highest of every few points."""
+    """Values by step and minutes; a long series keeps the lowest and the highest of every few points."""
 
     def __init__(self):
         self._rows: list[tuple[float, float, float]] = []
@@ -51,17 +51,17 @@ class Series:
             self._rows = thinned(self._rows, _MAX_POINTS // 2)
 
     def points(self, axis: Axis, most: int | None = None) -> tuple[list[float], list[float]]:
-        """Where and what, of at most about `most` points."""
-        # a copy, because the next reading may add points meanwhile
+        """Positions and values, at most about `most` points."""
+        # a copy, because the next reading may add points in the meantime
         rows = list(self._rows) if most is None else thinned(list(self._rows), most)
         column = 0 if axis == "step" else 1
         return [row[column] for row in rows], [row[2] for row in rows]
 
 
 def thinned(rows: list[tuple[float, float, float]], most: int) -> list[tuple[float, float, float]]:
-    """At most `most` rows: of each of `most / 2` stretches that with the lowest and that with the highest value.
+    """At most `most` rows: the rows with the lowest and the highest value of each of `most / 2` stretches.
 
-    Peaks stay, which a mean would flatten; so do the first row and the last.
+    Peaks, which a mean would flatten, stay; so do the first row and the last.
     """
     if len(rows) <= most:
         return rows
@@ -84,7 +84,7 @@ class Evaluation:
         step, minutes: when.
         scores: its numbers, without the `eval_` of the log.
         samples: generated texts: `prompt` and `continuation` of each.
-        boards: `puzzle`, `prediction`, `answer` as lines of characters, and `segments`, of each.
+        boards: `puzzle`, `prediction`, `answer` as lines of characters, and `segments` of each.
     """
 
     step: int
@@ -96,7 +96,7 @@ class Evaluation:
 
 @dataclass
 class RunLog:
-    """What is known of a run.
+    """What is known about a run.
 
     Attributes:
         name: of its folder, under the root.
@@ -104,10 +104,10 @@ class RunLog:
         evaluations: the latest ones.
         last_step, last_minutes: of the last line; -1 and 0 before there is one.
         recipe: its options, as text.
-        options: the same, read.
-        result: result.json, once the run is over.
-        changed: seconds since 1970 of the last change of the log, or of the recipe where there is no log.
-        version: grows whenever anything of this changes.
+        options: the same, parsed.
+        result: result.json, once the run has ended.
+        changed: seconds since 1970 of the last change of the log, or of the recipe if there is no log.
+        version: increases whenever any of this changes.
     """
 
     name: str
@@ -123,18 +123,18 @@ class RunLog:
 
     @property
     def max_steps(self) -> int | None:
-        """Steps that the recipe asks for; where it counts epochs, those it took, `None` before it is over."""
+        """Steps of the recipe; if it counts epochs, the steps that were taken, `None` before the run has ended."""
         for value in (self.options.get("max_steps"), (self.result or {}).get("steps")):
             if isinstance(value, int) and (number := _number(value)) is not None and number > 0:
                 return int(number)
         return None
 
     def state(self, now: float | None = None) -> Literal["finished", "running", "starting", "stopped"]:
-        """Whether the run is over, at work, or silent for so long that it must have been stopped."""
+        """Whether the run has ended, is running, or has been silent for so long that it must have stopped."""
         if self.result is not None:
             return "finished"
         age = (time.time() if now is None else now) - self.changed
-        # lines come every log_steps; an evaluation between two of them may take a while
+        # a line comes every log_steps; an evaluation between two lines may take a while
         between = 60 * self.last_minutes / max(1, len(self.series.get("lr", ())))
         if age > max(_QUIET_SECONDS, 10 * between):
             return "stopped"
@@ -156,19 +156,19 @@ class RunLogs:
         self._scanned = -math.inf
 
     def names(self) -> list[str]:
-        """The runs, that which was written to last first."""
+        """The runs, the one written to last first."""
         self._scanned = -math.inf
         return sorted(self._folders(), key=self._last_written, reverse=True)
 
     def read(self, name: str) -> RunLog:
-        """A run as it stands; what was read before is not read again.
+        """The current state of a run; what was read before is not read again.
 
         Raises:
             ValueError: if there is no such run.
         """
         folder = self._folders().get(name) if isinstance(name, str) else None
         if folder is None:
-            raise ValueError(f"There is no run {str(name)[:80]!r} here; choose one of the list.")
+            raise ValueError(f"There is no run {str(name)[:80]!r} here; choose one from the list.")
         with self._lock:
             reader = self._readers.setdefault(name, _Reader(name, folder, self.root))
             self._readers.move_to_end(name)
@@ -177,7 +177,7 @@ class RunLogs:
             return reader.read()
 
     def _folders(self) -> dict[str, Path]:
-        """The run folders by name; those of the last scan, if that was just now."""
+        """The run folders by name; from the last scan, if it is recent."""
         if time.monotonic() - self._scanned > _SCAN_SECONDS:
             self._found = dict(folders_with(self.root, "recipe.yaml", _LEVELS))
             self._scanned = time.monotonic()
@@ -205,7 +205,7 @@ class _Reader:
         return self.run
 
     def _forget(self):
-        """Be as before the first line of the log."""
+        """Reset to the state before the first line of the log."""
         self._offset, self._tail, self._head, self._inode, self._skipping = 0, b"", b"", None, False
         self.run.series, self.run.evaluations = {}, []
         self.run.last_step, self.run.last_minutes = -1, 0.0
@@ -220,7 +220,7 @@ class _Reader:
             return
         with log:
             status = os.fstat(log.fileno())
-            # a run that goes on, or starts anew, writes its log anew; its first bytes tell when a number is reused
+            # a run that resumes or restarts rewrites its log; its first bytes show whether an inode is reused
             head = log.read(len(self._head))
             if status.st_size < self._offset or head != self._head or self._inode not in (None, status.st_ino):
                 self._forget()
@@ -235,7 +235,7 @@ class _Reader:
         self._offset += len(new)
         *lines, self._tail = (self._tail + new).split(b"\n")
         if len(self._tail) > _MAX_LINE:
-            self._tail, self._skipping = b"", True  # no log of ours: wait for the next line
+            self._tail, self._skipping = b"", True  # not a log of a run: wait for the next line
         for line in lines:
             if self._skipping:
                 self._skipping = False
@@ -246,7 +246,7 @@ class _Reader:
     def _take(self, line: bytes):
         try:
             record = json.loads(line)
-        except (ValueError, RecursionError):  # not JSON, or not text: a line of a run that was killed while it wrote
+        except (ValueError, RecursionError):  # not JSON, or not text: a line of a run that was killed while writing
             return
         if not isinstance(record, dict):
             return
@@ -271,7 +271,7 @@ class _Reader:
             self.run.options = read_yaml_object(text)
 
     def _read_result(self):
-        # a run that goes on after its end leaves its old result until it ends again
+        # a run that resumes after its end keeps its old result until it ends again
         stale = _changed(self.folder / "log.jsonl") > _changed(self.folder / "result.json") + 5
         if stale:
             if self.run.result is not None:
@@ -308,7 +308,7 @@ def _number(value: Any) -> float | None:
 
 
 def _dicts(value: Any) -> list[dict]:
-    """The first dictionaries of a list; none, if it is no such list."""
+    """The first dictionaries of a list; none, if it is not such a list."""
     if not isinstance(value, list):
         return []
     return [item for item in value[:_MAX_SHOWN] if isinstance(item, dict)]

@@ -1,4 +1,4 @@
-"""Puzzles: what the pages and the API do with them, as plain JSON."""
+"""Solving puzzles for the pages and the API, as plain JSON."""
 
 import random
 import time
@@ -50,7 +50,7 @@ def any_seed(seed: Any) -> int:
     """A seed from a page or a client; a random one for -1.
 
     Raises:
-        ValueError: if it is no whole number from -1 on.
+        ValueError: if it is not a whole number from -1.
     """
     seed = whole_number("seed", seed, -1, 2**31 - 1)
     return random.randrange(2**31) if seed == -1 else seed
@@ -70,26 +70,26 @@ class PuzzleDesk:
     def solve_puzzle(
         self, model: str, puzzle: str, max_segments: int = 16, copies: int = 1, early_stop: bool = True
     ) -> dict[str, Any]:
-        """Solve a puzzle, and tell what the model thought on the way.
+        """Solve a puzzle, and report the model's thinking.
 
         Args:
             model: one of `models`.
-            puzzle: as a line or as drawn, in any form that `hrm-hf solve` takes.
+            puzzle: as a line or drawn, in any form that `hrm-hf solve` accepts.
             max_segments: maximum number of segments of thinking.
-            copies: maximum number of symmetric copies of the puzzle to ask, until an answer keeps the rules.
+            copies: maximum number of symmetric copies of the puzzle to try, until an answer keeps the rules.
             early_stop: let the halting head stop the thinking.
 
         Returns:
             `puzzle` and `answer` as lines; `outcome` ("solved", "not solved", "no solution", "more than one solution",
-            or "answered" where there are no rules); `solved` (`None` without rules) and `reason`; `segments` in all
-            and `copies` asked, both 0 where an exact search told the outcome; `seconds` of solving; `ballots`, the
-            answers of all copies; and `steps`, one per segment: its board (`cells`), of each cell `sure` (its
-            probability), `second` and `second_sure` (the second choice), `change_H` and `change_L` (how much its slow
-            and fast state changed), `halt` (the halting probability) and `title`. The best answer of copies is a last
-            step of `cells`, `halt` and `title` alone, without `sure`.
+            or "answered" if there are no rules); `solved` (`None` without rules) and `reason`; total `segments` and
+            `copies`, both 0 if an exact search found the outcome; `seconds` of solving; `ballots`, the answers of
+            all copies; and `steps`, one per segment: its board (`cells`), for each cell `sure` (its probability),
+            `second` and `second_sure` (the second choice), `change_H` and `change_L` (how much its slow and fast
+            state changed), `halt` (the halting probability) and `title`. The best answer of copies is a last step
+            with only `cells`, `halt` and `title`, without `sure`.
 
         Raises:
-            ValueError: if the model or a number is not allowed, the text is not a puzzle, or not one for this model.
+            ValueError: if the model or a number is not allowed, or the text is not a puzzle for this model.
             TimeoutError: if it takes too long.
         """
         max_segments = whole_number("max_segments", max_segments, 1, MAX_SEGMENTS)
@@ -126,7 +126,7 @@ class PuzzleDesk:
             )
         return {
             "puzzle": result.puzzle,
-            # where the exact search has found the outcome, the board stays unchanged
+            # if the exact search found the outcome, the board stays unchanged
             "answer": result.best or result.puzzle,
             "solved": result.solved,
             "outcome": result.outcome,
@@ -140,11 +140,11 @@ class PuzzleDesk:
 
 
 def thinking_steps(thinking: "Thinking", processor: "HRMGridProcessor") -> list[dict[str, Any]]:
-    """The segments of a puzzle as the board shows them, see `hrm_hf.app.board`.
+    """The segments of a puzzle for the board, see `hrm_hf.app.board`.
 
     Args:
         thinking: of one puzzle.
-        processor: that it was solved with.
+        processor: that was used to solve it.
     """
     boards, seconds = processor.batch_decode(thinking.boards), processor.batch_decode(thinking.second_boards)
     columns = {
@@ -162,21 +162,21 @@ def thinking_steps(thinking: "Thinking", processor: "HRMGridProcessor") -> list[
 
 
 def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
-    """The one puzzle of a text, as a line of the processor.
+    """The only puzzle of a text, as a line of the processor.
 
     Args:
-        text: in any form that `hrm-hf solve` takes.
-        processor: of the model that it is for.
+        text: in any form that `hrm-hf solve` accepts.
+        processor: of the model that should solve it.
 
     Raises:
-        ValueError: if the text holds no puzzle or several, or one that this processor does not take.
+        ValueError: if the text holds no puzzle or several, or one that this processor does not accept.
     """
     from hrm_hf.puzzles.registry import kind_of
     from hrm_hf.puzzles.text import read_puzzles
 
     kind = kind_of(processor)
     if len(text) == processor.seq_len:
-        # what comes from a board is a line as it is, be it a maze that lacks its goal
+        # a board sends a line, which is kept even if it is a maze without a goal
         boards = [text]
     elif kind.reads_texts:
         boards = [puzzle.board for puzzle in kind.read_text(text, "", processor)]
@@ -188,9 +188,9 @@ def one_puzzle(text: str, processor: "HRMGridProcessor") -> str:
 
 
 def rival_of(result: dict[str, Any]) -> str | None:
-    """What a model took for a result of `PuzzleDesk.solve_puzzle`, in words, for readers who race it.
+    """The model's effort for a result of `PuzzleDesk.solve_puzzle`, in words, for readers who race it.
 
-    `None` where there is nothing to race: the model has no answer, or was not asked.
+    `None` if there is nothing to race: the model has no answer, or did not run.
     """
     from hrm_hf.evaluation.checked_solving import effort_text
 
@@ -200,7 +200,7 @@ def rival_of(result: dict[str, Any]) -> str | None:
 
 
 def verdict_text(result: dict[str, Any]) -> str:
-    """What the page says of a result of `PuzzleDesk.solve_puzzle`, as Markdown."""
+    """What the page says about a result of `PuzzleDesk.solve_puzzle`, as Markdown."""
     from hrm_hf.evaluation.checked_solving import effort_text
 
     reason = result["reason"][0].upper() + result["reason"][1:]

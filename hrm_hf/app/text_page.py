@@ -1,6 +1,6 @@
-"""The page that continues text: sampling, thinking depth, and what the model thought at every token.
+"""The page that continues text: sampling, thinking depth, and the model's thinking at every token.
 
-What it computes stands in `hrm_hf.text.trace`; here are the controls and the HTML.
+The computation is in `hrm_hf.text.trace`; here are the controls and the HTML.
 """
 
 import math
@@ -32,7 +32,7 @@ _DEPTHS = ("fixed", "adaptive")
 _COLORS = ("depth", "entropy", "probability")
 _MOST_BITS = 12  # entropy of the darkest shade
 
-# charts are styled by the CSS of the monitor
+# the CSS of the monitor styles the charts
 CSS = """
 .text-tokens { line-height: 2.9; padding: 10px 14px; border: 1px solid var(--border-color-primary);
   border-radius: 10px; color: var(--body-text-color); overflow-wrap: anywhere; font-size: 16px; }
@@ -75,20 +75,20 @@ _NO_MODELS = (
 )
 _NO_HALTING = (
     "It has no halting head, because it was made with halt_max_steps=1: it thinks equally long at every token, and "
-    "adaptive depth is not to be had."
+    "adaptive depth is not available."
 )
-_NO_DEPTH = "It is no HRM, so it has no thinking depth, and no states to show."
+_NO_DEPTH = "It is not an HRM, so it has no thinking depth, and no states to show."
 _NOTHING_YET = (
-    '<p class="text-note">When a text is written, its tokens stand here; choose one to see what else the model '
-    "thought of.</p>"
+    '<p class="text-note">The tokens of a text appear here; choose one to see which other tokens the model '
+    "considered.</p>"
 )
 
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
-    """Add the page to the Blocks that are being built.
+    """Add the page to the Blocks being built.
 
     Args:
-        settings: the time that a request may take.
+        settings: the time limit of a request.
         shelf: the models.
     """
     slots = model_slots(settings)
@@ -99,7 +99,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return shelf.load_text(name)
 
     def work(model_name, prompt, temperature, top_k, top_p, min_p, new_tokens, seed, depth, segments, threshold):
-        """The text while it is written, at last with its trace."""
+        """The text while it is written, and finally its trace."""
         prompt = checked_prompt(prompt)
         model, tokenizer = load(model_name)
         from hrm_hf.text.trace import Sampling, continue_text, trace_text
@@ -124,10 +124,10 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 text = checked_prompt(prompt) + written.text
                 note = progress_note(written, time.monotonic() - start)
                 if trace is None:
-                    # what is colored is always the text that is shown, also if the reader stops it now
+                    # the colored text is always the one that is shown, even if the reader stops it now
                     yield text, note, gr.skip(), _NOTHING_YET, "", "", None
                     continue
-                # the first new token is what a reader looks for
+                # a reader looks for the first new token
                 num_given = written.num_prompt - 1
                 chosen = min(num_given + 1, len(trace.tokens))
                 kept = {"trace": trace, "num_given": num_given, "config": model.config}
@@ -153,7 +153,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return number, *views(kept, number, color)
 
     def fit_depth(name):
-        """The controls of depth for a model, which is loaded by the way, before it is needed."""
+        """The depth controls for a model; this also loads it before it is needed."""
         if not name:
             return (gr.skip(),) * 4
         with sentences():
@@ -186,14 +186,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             model: one of `models`, for text.
             prompt: the text to continue.
             temperature: 0 takes the likeliest token, 1 samples from the model's probabilities.
-            top_k: sample from so many likeliest tokens; 0 is all.
-            top_p: sample from the likeliest tokens that have this probability together.
-            min_p: leave out tokens that are less likely than this share of the likeliest one.
-            new_tokens: number of tokens to write; with 0 it looks at the prompt alone.
+            top_k: sample from this many of the likeliest tokens; 0 is all.
+            top_p: sample from the likeliest tokens that together have this probability.
+            min_p: leave out tokens less likely than this fraction of the likeliest one.
+            new_tokens: number of tokens to write; with 0 it only analyzes the prompt.
             seed: equal seeds give equal texts.
             depth: "fixed" (`segments` for every token) or "adaptive" (until the halting probability is
                 `halt_threshold`, at most `segments`).
-            segments: of thinking per token.
+            segments: number of segments per token.
             halt_threshold: halting probability that ends the thinking on a token, with adaptive depth.
         """
         controls = (temperature, top_k, top_p, min_p, new_tokens, seed, depth, segments, halt_threshold)
@@ -226,14 +226,14 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 list(_DEPTHS),
                 value="fixed",
                 label="Thinking depth",
-                info="fixed: as many segments for every token; adaptive: a token stops when the halting head is sure",
+                info="fixed: the same for every token; adaptive: a token stops when the halting head is sure",
             )
             depth_note = gr.Markdown(elem_classes="text-note")
-            segments = gr.Slider(1, _MAX_SEGMENTS, 1, step=1, label="Segments; of adaptive depth the most")
+            segments = gr.Slider(1, _MAX_SEGMENTS, 1, step=1, label="Segments (adaptive depth: maximum)")
             threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Halting threshold of adaptive depth")
-            new_tokens = gr.Slider(0, _MAX_NEW_TOKENS, 60, step=1, label="New tokens (0: look at the prompt alone)")
+            new_tokens = gr.Slider(0, _MAX_NEW_TOKENS, 60, step=1, label="New tokens (0: only analyze the prompt)")
             temperature = gr.Slider(0, 2, 0.8, step=0.05, label="Temperature (0: always the likeliest)")
-            with gr.Accordion("More of sampling", open=False):
+            with gr.Accordion("More sampling options", open=False):
                 top_k = gr.Slider(0, _MAX_TOP_K, 0, step=1, label="Top-k (0: all)")
                 top_p = gr.Slider(0.05, 1, 0.95, step=0.01, label="Top-p")
                 min_p = gr.Slider(0, 0.5, 0, step=0.01, label="Min-p")
@@ -268,7 +268,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     color_menu.input(choose, [kept, number, color_menu], shown, **quick)
     depth_controls = [depth_note, depth_menu, segments, threshold]
     model_menu.input(fit_depth, model_menu, depth_controls, show_progress="hidden", **private, **slots)
-    # importing and loading take seconds: when the page is looked at, not when the app is opened
+    # imports and loading take seconds: when the page is viewed, not when the app is opened
     when_looked_at(fit_depth, model_menu, depth_controls, show_progress="hidden", **private, **slots)
 
 
@@ -276,29 +276,29 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def checked_prompt(prompt: Any) -> str:
-    """The prompt as text that any tokenizer takes.
+    """The prompt as text that any tokenizer accepts.
 
     Raises:
-        ValueError: if it is none, empty or too long.
+        ValueError: if it is not text, empty or too long.
     """
     if not isinstance(prompt, str):
-        raise ValueError(f"The prompt must be text, but it is of the type {type(prompt).__name__}.")
+        raise ValueError(f"The prompt must be text, but its type is {type(prompt).__name__}.")
     if len(prompt) > _MAX_CHARACTERS:
         raise ValueError(f"The prompt has {len(prompt):,} characters; at most {_MAX_CHARACTERS:,} are allowed.")
     if not prompt:
         raise ValueError("The prompt is empty; give some text to continue.")
-    # JSON may hold half of a surrogate pair, which is no character
+    # JSON may hold half of a surrogate pair, which is not a character
     return prompt.encode("utf-8", "replace").decode()
 
 
 def depth_arguments(config: Any, depth: Any, segments: Any, threshold: Any) -> dict[str, Any]:
-    """Thinking depth as arguments of the model; none for models that have no depth.
+    """Thinking depth as arguments of the model; none for models without depth.
 
     Raises:
-        ValueError: for what is out of range, and for adaptive depth of a model without a halting head.
+        ValueError: if a value is out of range, or for adaptive depth of a model without a halting head.
     """
     if depth not in _DEPTHS:
-        raise ValueError(f"The depth {str(depth)[:40]!r} is not known; it must be fixed or adaptive.")
+        raise ValueError(f"The depth {str(depth)[:40]!r} is unknown; it must be fixed or adaptive.")
     most = int(_within("segments", segments, 1, _MAX_SEGMENTS))
     if config.model_type != "hrm":
         if depth == "adaptive":
@@ -307,34 +307,34 @@ def depth_arguments(config: Any, depth: Any, segments: Any, threshold: Any) -> d
     if depth == "fixed":
         return {"max_segments": most}
     if not can_adapt(config):
-        raise ValueError(f"Adaptive depth cannot be had of this model. {_NO_HALTING} Choose fixed.")
+        raise ValueError(f"Adaptive depth is not available for this model. {_NO_HALTING} Choose fixed.")
     return {"max_segments": most, "halt_threshold": _within("halt_threshold", threshold, 0, 1)}
 
 
 def can_adapt(config: Any) -> bool:
-    """Whether a model can stop by itself: HRM with a halting head."""
+    """Whether a model can stop on its own: HRM with a halting head."""
     return trained_depth(config) > 1
 
 
 def trained_depth(config: Any) -> int:
-    """Segments that a model was trained with; 1 for models that are no HRM."""
+    """Segments that a model was trained with; 1 for models other than HRM."""
     return min(config.halt_max_steps, _MAX_SEGMENTS) if config.model_type == "hrm" else 1
 
 
 def depth_sentence(config: Any) -> str:
-    """What depth a model has, in a sentence."""
+    """The depth of a model, in a sentence."""
     if config.model_type != "hrm":
         return _NO_DEPTH
     if not can_adapt(config):
         return _NO_HALTING
-    return f"It was trained with {config.halt_max_steps} segments and can stop earlier by itself."
+    return f"It was trained with {config.halt_max_steps} segments and can stop earlier on its own."
 
 
 def _within(name: str, value: Any, lowest: float, highest: float) -> float:
     """A number of a control.
 
     Raises:
-        ValueError: if it is none, or out of range.
+        ValueError: if it is not a number, or out of range.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not lowest <= value <= highest:
@@ -343,7 +343,7 @@ def _within(name: str, value: Any, lowest: float, highest: float) -> float:
 
 
 def _chosen(number: Any, num_tokens: int) -> int:
-    """The number of a token that there is."""
+    """The number of an existing token."""
     if not isinstance(number, int | float) or not math.isfinite(number):
         return 1
     return min(max(int(number), 1), num_tokens)
@@ -353,7 +353,7 @@ def _chosen(number: Any, num_tokens: int) -> int:
 
 
 def progress_note(written: "Continuation", seconds: float) -> str:
-    """How far the writing is, or why it ended."""
+    """The progress of writing, or why it ended."""
     added = len(written.token_ids) - written.num_prompt
     note = f"{added} new token{'s' * (added != 1)} in {seconds:.1f} s"
     if not written.end:
@@ -383,7 +383,7 @@ def trace_json(trace: "TextTrace", written: "Continuation") -> dict[str, Any]:
 
 
 def visible(text: str) -> str:
-    """A token with its invisible characters as signs."""
+    """A token with visible signs for its invisible characters."""
     signs = {"\n": "↵", "\t": "⇥", "\r": "␍", "": "∅"}
     if text in signs:
         return signs[text]
@@ -391,13 +391,13 @@ def visible(text: str) -> str:
 
 
 def tokens_html(trace: "TextTrace", num_given: int, color: str, chosen: int) -> str:
-    """The text token by token, each a button with a figure below, shaded by it.
+    """The text token by token, each a button with a number below, shaded by it.
 
     Args:
         trace: of the text.
-        num_given: how many tokens are of the prompt.
+        num_given: number of tokens in the prompt.
         color: "depth", "entropy" or "probability".
-        chosen: number of the token that is looked at.
+        chosen: number of the selected token.
     """
     color = color if color in _COLORS else "entropy"
     if color == "depth" and trace.tokens[0].segments is None:
@@ -412,21 +412,21 @@ def tokens_html(trace: "TextTrace", num_given: int, color: str, chosen: int) -> 
         facts.append(f"entropy {token.entropy:.2f} bits")
         facts.append(f"probability {token.probability:.1%}")
         title = escape(", ".join(facts))
-        # what is heard begins with what is seen
+        # the spoken label begins with the visible one
         label = escape(", ".join([visible(token.text), *facts]))
         given = ' class="text-given"' if token.number <= num_given else ""
         line_end = "<br>" if "\n" in token.text else ""
         parts.append(
             f'<button type="button" data-number="{token.number}" title="{title}" aria-label="{label}" '
             f'aria-pressed="{str(token.number == chosen).lower()}" style="--shade: {0.05 + 0.5 * share:.2f}"{given} '
-            # the figure is drawn, and no part of the name of the button
+            # the number is drawn, and not part of the name of the button
             f'data-figure="{figure}">{escape(visible(token.text))}</button>{line_end}'
         )
     return f'{_legend(color, most)}<div class="text-tokens">{"".join(parts)}</div>'
 
 
 def _shade(token: "TokenTrace", color: str, most: int) -> tuple[float, str]:
-    """How dark a token is, 0 to 1, and the figure below it."""
+    """How dark a token is, 0 to 1, and the number below it."""
     if color == "depth":
         return (token.segments - 1) / max(most - 1, 1), str(token.segments)
     if color == "entropy":
@@ -437,8 +437,8 @@ def _shade(token: "TokenTrace", color: str, most: int) -> tuple[float, str]:
 def _legend(color: str, most: int) -> str:
     ends = {
         "depth": ("1 segment", f"{most} segments" if most > 1 else "the same everywhere"),
-        "entropy": ("0 bits: sure of what follows", f"{_MOST_BITS} bits: at a loss"),
-        "probability": ("0 %: a surprise", "100 %: as expected"),
+        "entropy": ("0 bits: sure of what follows", f"{_MOST_BITS} bits: no idea"),
+        "probability": ("0 %: surprising", "100 %: expected"),
     }[color]
     figures = {"depth": "segments", "entropy": "entropy in bits", "probability": "probability in percent"}[color]
     shades = [
@@ -446,12 +446,12 @@ def _legend(color: str, most: int) -> str:
     ]
     return (
         f'<div class="text-legend">{"".join(shades)}<span>below each token: {figures}</span>'
-        "<span>dotted line: of the prompt</span></div>"
+        "<span>dotted line: prompt</span></div>"
     )
 
 
 def alternatives_html(token: "TokenTrace") -> str:
-    """What the model held likeliest in the place of a token."""
+    """The likeliest alternatives of the model in place of a token."""
     rows, likeliest = [], max((probability for _, probability in token.alternatives), default=1.0)
     for text, probability in token.alternatives:
         taken = ' class="text-taken"' if text == token.text else ""
@@ -472,7 +472,7 @@ def alternatives_html(token: "TokenTrace") -> str:
 
 
 def states_html(trace: "TextTrace", chosen: int, config: Any) -> str:
-    """How far the states move in each module call, and how long they are: on average, and at the chosen token."""
+    """How far the states move in each module call, and their norm: on average, and at the selected token."""
     if not trace.states:
         return f'<p class="text-note">{_NO_DEPTH}</p>'
     movement, lengths = [], []
@@ -487,12 +487,12 @@ def states_html(trace: "TextTrace", chosen: int, config: Any) -> str:
     segments = max(state.segment for state in trace.states)
     per_segment = len(trace.states) // segments
     note = f"H, L: mean of all tokens; h, l: token {chosen}. A segment is {per_segment} module calls."
-    norm_note = "Before the closing norm of a module; it makes 1 of them."
+    norm_note = "Before the final norm of a module, which makes them 1."
     if config.norm_position == "post":
-        norm_note = "Always 1: this model norms every block's output (norm_position=post)."
+        norm_note = "Always 1: this model normalizes every block's output (norm_position=post)."
     return (
         '<div class="hrm-charts">'
-        + line_chart("Change of the states, as a share of their length", movement, "module call", note, log=True)
+        + line_chart("Change of the states, relative to their norm", movement, "module call", note, log=True)
         + line_chart("Norm of the states (root mean square)", lengths, "module call", norm_note)
         + "</div>"
     )

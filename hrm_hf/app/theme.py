@@ -1,4 +1,4 @@
-"""How all pages look: one quiet theme, light and dark, with fonts of the reader's system."""
+"""The look of all pages: one quiet theme, light and dark, with the reader's system fonts."""
 
 import gradio as gr
 
@@ -12,7 +12,7 @@ CSS = """
 .verdict { min-height: 3.2rem; }
 .verdict p { margin: 0; }
 footer button, footer a { color: var(--body-text-color-subdued) !important; opacity: 1 !important; }
-/* colors that can be read: WCAG asks for a contrast of 4.5 */
+/* readable colors: WCAG requires a contrast of 4.5 */
 .dark { --color-accent: #60a5fa; }
 .dark .prose a { color: #93c5fd; }
 pre, pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; overflow: visible !important; }
@@ -26,13 +26,13 @@ pre, pre code { white-space: pre-wrap !important; overflow-wrap: anywhere; overf
 .note p { color: var(--body-text-color-subdued); font-size: 0.9rem; margin: 0; }
 """
 
-# for the frame around the pages, which Gradio keeps CSS out of, and for screen readers
+# for the frame around the pages, which the CSS of Gradio does not reach, and for screen readers
 HEAD = """<style>
 .gradio-container > .main.fillable { max-width: 1080px !important; }
 @media (max-width: 640px) { .gradio-container > .main.fillable { padding: 12px !important; } }
 </style>
 <script>
-// screen readers say a verdict when it changes; pages are built when they are first looked at
+// screen readers read out a verdict when it changes; pages are built when first viewed
 new MutationObserver(() => {
   for (const node of document.querySelectorAll(".verdict:not([aria-live])")) node.setAttribute("aria-live", "polite");
 }).observe(document, { childList: true, subtree: true });

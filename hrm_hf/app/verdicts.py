@@ -1,4 +1,4 @@
-"""Errors of events as sentences that stand where the verdict stands, and stay until the board changes."""
+"""Errors of events as sentences that replace the verdict and stay until the board changes."""
 
 import re
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from hrm_hf.app.context import USER_ERRORS, sentence_of
 
 
 def said(error: Exception) -> str:
-    """An error that the library words for its user, as Markdown; it may quote what the user wrote."""
+    """An error that the library writes for its user, as Markdown; it may quote the user's input."""
     return "**Not possible.** " + re.sub(r"([\\\\`*_\[\]#|!~])", r"\\\1", sentence_of(error))
 
 
 def with_verdict(function: Callable, others: int = 0) -> Callable:
-    """An event that gives a board and a verdict; an error leaves the board unchanged and is the verdict.
+    """An event that returns a board and a verdict; an error leaves the board unchanged and becomes the verdict.
 
     Args:
         function: of the event.
-        others: further outputs, which an error leaves unchanged as well.
+        others: other outputs, which an error leaves unchanged as well.
     """
 
     @wraps(function)

@@ -1,8 +1,8 @@
-"""What a kind of puzzle is: one object that says all that differs from kind to kind.
+"""A kind of puzzle: one object with everything that differs between kinds.
 
-A kind of one's own is a subclass in a file of one's own, which ends in `register(MyKind())`; see
-`hrm_hf.puzzles.registry`. It gives `name`, `title`, `plural`, `processor` and what else differs from what is here.
-Methods import what is heavy (numba, matplotlib, datasets) when they are called, so that listing all kinds is quick.
+Your own kind is a subclass in your own file, which ends with `register(MyKind())`; see `hrm_hf.puzzles.registry`. It
+sets `name`, `title`, `plural`, `processor` and whatever else differs from the defaults here. Methods import heavy
+packages (numba, matplotlib, datasets) when they are called, so that listing all kinds is fast.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hrm_hf.puzzles.rows import Augmentation
     from hrm_hf.puzzles.sets import PuzzleSet
 
-# of the entry in the YAML of a data card that says what its puzzles are
+# of the entry in the YAML of a data card that describes its puzzles
 CARD_KEY = "hrm"
 
 
@@ -35,27 +35,26 @@ class Copies(Protocol):
         """The symmetric boards."""
 
     def undo(self, boards: torch.Tensor) -> torch.Tensor:
-        """The boards that `apply` makes these of."""
+        """The boards that `apply` turns into these."""
 
 
 class PuzzleKind:
     """A kind of puzzle.
 
     Attributes:
-        name: what a processor has as its `kind` or else as its `task`, and a data card as `kind`.
+        name: the `kind` or else the `task` of a processor, and the `kind` of a data card.
         title: as a heading.
         plural: in a sentence.
-        symbols: characters that the lines of its questions and answers are made of; none if these are no lines of
-            characters. They tell puzzles without a card, which is guesswork.
+        symbols: characters in the lines of its questions and answers; none if these are not lines of characters. They
+            help to guess the kind of puzzles without a card.
         subset: name of a subset that only data sets of this kind have, if they have subsets.
-        has_rules: whether an answer can be judged without the expected one.
-        bad_clues_are_outcomes: whether clues that contradict each other are an outcome of solving, found by the exact
-            search of the processor; else such a puzzle is an error.
+        has_rules: whether an answer can be checked without the expected one.
+        bad_clues_are_outcomes: whether contradictory clues are an outcome of solving, found by the exact search of
+            the processor; otherwise such a puzzle is an error.
         logs_boards: whether the evaluations of a training run log some boards, as lines.
-        no_solving: why answers to its puzzles are not given one by one, as a sentence with what to do instead; `None`
-            if they are.
+        no_solving: why its puzzles are not solved one by one, as a sentence with an alternative; `None` if they are.
         fills: color of each symbol in the small boards of the monitor.
-        reads_texts: whether it finds its puzzles in texts itself (`read_text`); else `hrm_hf.puzzles.text` does.
+        reads_texts: whether it finds its puzzles in texts itself (`read_text`); otherwise `hrm_hf.puzzles.text` does.
     """
 
     name: str
@@ -71,84 +70,84 @@ class PuzzleKind:
     reads_texts: bool = False
 
     def recognizes(self, line: str) -> bool:
-        """Whether the cells of a line can be a question or an answer of this kind; guesswork, for `registry.guess`."""
+        """Whether the cells of a line can be a question or an answer of this kind; a guess, for `registry.guess`."""
         return self.symbols.issuperset(line)
 
     # --- data sets
 
     def card_entry(self, processor: HRMGridProcessor) -> dict[str, Any]:
-        """What the YAML of a data card says of its puzzles, enough for `processor` to make one of it."""
+        """The description of its puzzles in the YAML of a data card, from which `processor` can make a processor."""
         return {CARD_KEY: {"kind": self.name, "height": processor.height, "width": processor.width}}
 
     def processor(self, entry: Mapping[str, Any]) -> HRMGridProcessor:
-        """The processor of the puzzles that a card describes.
+        """The processor of the puzzles described by a card.
 
         Args:
-            entry: what `card_entry` gives below its key.
+            entry: from `card_entry`, below its key.
 
         Raises:
-            ValueError, TypeError, KeyError: if the entry is not as this kind has it.
+            ValueError, TypeError, KeyError: if the entry is not valid for this kind.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how its processor is made.")
+        raise NotImplementedError(f"{type(self).__name__} does not define how to make its processor.")
 
     def processor_of_rows(self, rows: "datasets.Dataset") -> HRMGridProcessor:
-        """The processor of a data set without such a card, of at least one row.
+        """The processor of a data set without such a card, with at least one row.
 
         Raises:
-            ValueError: if it cannot be told.
+            ValueError: if it cannot be determined.
         """
-        raise ValueError(f"The card of a data set of {self.plural} must say what they are; build it anew.")
+        raise ValueError(f"The card of a data set of {self.plural} must describe them; build it again.")
 
     def open(self, dataset: str, split: str, limit: int | None, entry: Mapping[str, Any] | None) -> "PuzzleSet":
         """A split of a data set of this kind.
 
         Args:
             dataset, split, limit: as for `open_puzzles`.
-            entry: what its card says of it; `None` if it says nothing.
+            entry: its description on the card; `None` if there is none.
         """
         from hrm_hf.puzzles.sets import BoardSet
 
         return BoardSet(self, dataset, split, limit, entry)
 
     def builder(self) -> Callable | None:
-        """The function that is the command `hrm-hf data` and the kind's name; `None` if there is none."""
+        """The function of the command `hrm-hf data NAME`, NAME being the kind's name; `None` if there is none."""
         return None
 
     def read_text(self, text: str, name: str, processor: HRMGridProcessor) -> "list[PuzzleText]":
-        """The puzzles of a text that someone wrote, of a kind with `reads_texts`.
+        """The puzzles in a text, for a kind with `reads_texts`.
 
         Args:
-            text: of any number of puzzles.
+            text: with any number of puzzles.
             name: of the text in messages.
-            processor: of the model that they are for.
+            processor: of the model that should solve them.
 
         Raises:
-            ValueError: if there is none, or something looks like a puzzle and is none.
+            ValueError: if there is none, or something looks like a puzzle but is not.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how its puzzles are read.")
+        raise NotImplementedError(f"{type(self).__name__} does not define how to read its puzzles.")
 
     # --- symmetries
 
     def augmentation(self, processor: HRMGridProcessor, seed: int) -> "Augmentation | None":
-        """What puts each training example under a random symmetry; `None` if there are no symmetries."""
+        """Applies a random symmetry to each training example; `None` if there are no symmetries."""
         return None
 
     def filling(self, processor: HRMGridProcessor, seed: int, share: float) -> "Augmentation | None":
-        """What fills further cells of the answer into a share of the training examples; `None` if it makes no puzzle.
+        """Fills in more cells of the answer in a fraction of training examples; `None` if the result is not a puzzle.
 
         Args:
             processor: of the puzzles.
-            seed: of which examples and cells.
-            share: of the examples, above 0 and up to 1.
+            seed: for the choice of examples and cells.
+            share: fraction of the examples, above 0 and up to 1.
         """
         return None
 
     def num_copies(self, processor: HRMGridProcessor) -> int | None:
-        """How many different symmetric copies of a puzzle there are, with itself; `None` for more than anyone asks."""
+        """Number of different symmetric copies of a puzzle, including itself; `None` for more than anyone needs."""
         return 1
 
     def check_copies(self, processor: HRMGridProcessor) -> None:
-        """Raise a `ValueError` if symmetric copies of a puzzle cannot be asked for."""
+        """Raise a `ValueError` if symmetric copies of a puzzle are not possible."""
 
     def copies(
         self, processor: HRMGridProcessor, draws: torch.LongTensor, numbers: torch.LongTensor, seed: int
@@ -157,16 +156,16 @@ class PuzzleKind:
 
         Args:
             processor: of the puzzles.
-            draws: a number for each, `(batch,)`, of which a random symmetry is a function.
-            numbers: which copy of its puzzle each is, `(batch,)`, from 0.
-            seed: of random ones.
+            draws: a number for each, `(batch,)`, which determines its random symmetry.
+            numbers: index of each among the copies of its puzzle, `(batch,)`, from 0.
+            seed: for random symmetries.
         """
         return _AsTheyAre()
 
     # --- rules
 
     def verdicts(self, processor: HRMGridProcessor, puzzles: torch.Tensor, answers: torch.Tensor) -> list[Verdict]:
-        """Judge answers by the rules of the kind.
+        """Check answers against the rules of the kind.
 
         Args:
             processor: of the puzzles.
@@ -175,7 +174,7 @@ class PuzzleKind:
         return processor.check_batch(puzzles, answers)
 
     def errors(self, processor: HRMGridProcessor, puzzles: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """What is wrong with puzzles and their answers, in words: `(puzzles,)` strings, "" where nothing is.
+        """What is wrong with puzzles and their answers, in words: `(puzzles,)` strings, "" if nothing is.
 
         Args:
             processor: of the puzzles.
@@ -187,34 +186,34 @@ class PuzzleKind:
     # --- examples
 
     def generate(self, processor: HRMGridProcessor, number: int) -> torch.LongTensor | None:
-        """Token ids of new puzzles, `(number, tokens)`, made in seconds; `None` if nobody can make any."""
+        """Token ids of new puzzles, `(number, tokens)`, generated in seconds; `None` if there is no generator."""
         return None
 
     def alphabet(self, processor: HRMGridProcessor) -> list[str]:
-        """What each token id stands for."""
+        """The meaning of each token id."""
         boards = torch.arange(processor.vocab_size).repeat_interleave(processor.seq_len).view(-1, processor.seq_len)
         return [line[0] for line in processor.batch_decode(boards)]
 
     def shipped_model(self, cells: set[int]) -> Path:
-        """The folder of the model that comes with the package for puzzles of these numbers of cells.
+        """The folder of the shipped model for puzzles with these numbers of cells.
 
         Raises:
             ValueError: if there is none.
         """
-        raise ValueError(f"No model for {self.plural} comes with the package; name one by --model.")
+        raise ValueError(f"No model for {self.plural} comes with the package; give one with --model.")
 
     # --- arrays and checkpoints of the original code
 
     def fits(self, vocab_size: int, side: int) -> bool:
-        """Whether square boards of this side and so many token ids are of this kind in the original's arrays."""
+        """Whether square boards of this side and number of token ids are of this kind in the original's arrays."""
         return False
 
     def fits_model(self, vocab_size: int, side: int) -> bool:
-        """The same of a checkpoint of the original code, which may be for other sides than its arrays have."""
+        """The same for a checkpoint of the original code, which may have other sides than its arrays."""
         return self.fits(vocab_size, side)
 
     def side_of(self, vocab_size: int) -> int:
-        """Side of the boards of a checkpoint of the original code that does not say it: as they are published."""
+        """Side of the boards of a checkpoint of the original code without this information: the published one."""
         return 30
 
     # --- pictures and words
@@ -232,9 +231,9 @@ class PuzzleKind:
         Args:
             axes: where to draw.
             processor: of the board.
-            board: rows of cells, as `HRMGridProcessor.decode` gives them with the format `"grid"`.
-            puzzle: the same of the question; `board` itself if that is drawn.
-            answer: the same of the expected answer; what differs from it is marked. `None` if nothing is to be.
+            board: rows of cells, from `HRMGridProcessor.decode` with the format `"grid"`.
+            puzzle: the same for the question; `board` itself if that is drawn.
+            answer: the same for the expected answer; differences are marked. `None` for no marks.
         """
         from hrm_hf.puzzles.drawing import draw_text_cells
 
@@ -243,12 +242,12 @@ class PuzzleKind:
     def svg(
         self, board: Sequence[Sequence[str]], puzzle: Sequence[Sequence[str]] | None, wrong: set[tuple[int, int]]
     ) -> list[str]:
-        """Elements of SVG of a board of one unit a cell, of the classes that `hrm_hf.app.run_boards` has.
+        """SVG elements of a board with one unit per cell, with the classes of `hrm_hf.app.run_boards`.
 
         Args:
             board: rows of cells as characters, or the digits of colors.
-            puzzle: the same of the question, if it is known.
-            wrong: rows and columns of cells that are wrong; they are marked by the caller.
+            puzzle: the same for the question, if it is known.
+            wrong: rows and columns of wrong cells; the caller marks them.
         """
         from hrm_hf.puzzles.svg import colored_cells
 
@@ -259,7 +258,7 @@ class PuzzleKind:
         return processor.decode(tokens)
 
     def model_title(self, size: str) -> str:
-        """Heading of the card of a model for boards of a size, as `9x9`."""
+        """Heading of the card of a model for boards of a size, such as `9x9`."""
         return f"HRM for {self.plural} of {size}"
 
     def described(self, size: str) -> str:
@@ -267,7 +266,7 @@ class PuzzleKind:
         return f"{self.plural} of {size}"
 
     def example_code(self, processor: Mapping[str, Any]) -> tuple[str, str]:
-        """For the code of a model card: a puzzle as an expression of Python, and further arguments of the processor.
+        """For the code of a model card: a puzzle as a Python expression, and other arguments of the processor.
 
         Args:
             processor: its configuration.
@@ -279,7 +278,7 @@ class PuzzleKind:
         return None
 
     def warm_up(self) -> None:
-        """Compile what the first visitor of its page would wait for."""
+        """Compile what the first visitor of its page would otherwise wait for."""
 
 
 class _AsTheyAre:

@@ -1,4 +1,4 @@
-"""AdamATan2: Adam without an epsilon. Plain PyTorch, nothing is compiled on install."""
+"""AdamATan2: Adam without an epsilon. Plain PyTorch, with nothing to compile on install."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,14 +9,14 @@ from hrm_hf.training.sharding import local
 
 
 class AdamATan2(DeviceOptimizer):
-    """Adam whose update is `atan2(m_hat, sqrt(v_hat))` (arXiv 2407.05872): bounded, and there is no epsilon to choose.
+    """Adam whose update is `atan2(m_hat, sqrt(v_hat))` (arXiv 2407.05872): bounded, and without an epsilon to choose.
 
     With decoupled weight decay: `p = p * (1 - lr * weight_decay) - lr * atan2(m_hat, sqrt(v_hat))`.
 
     Args:
         params: parameters or parameter groups.
         lr (`float` or scalar tensor): learning rate.
-        betas (`tuple[float, float]`): decay of the first and of the second moment.
+        betas (`tuple[float, float]`): decay of the first and second moments.
         weight_decay (`float`): decoupled weight decay.
     """
 
@@ -40,11 +40,11 @@ class AdamATan2(DeviceOptimizer):
                 continue
             for param in params:
                 if param.grad.is_sparse:
-                    raise ValueError("AdamATan2 takes dense gradients; give parameters with sparse ones to SignSGD.")
+                    raise ValueError("AdamATan2 needs dense gradients; use SignSGD for parameters with sparse ones.")
                 if not self.state[param]:
                     self.state[param].update(exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
             self._update(
-                # it is arithmetic of single entries, so a slice is as good as the whole
+                # the arithmetic is elementwise, so a slice works like the whole
                 [local(param) for param in params],
                 [local(param.grad) for param in params],
                 [local(self.state[param]["exp_avg"]) for param in params],
@@ -70,7 +70,7 @@ class AdamATan2(DeviceOptimizer):
         weight_decay: float,
         found_inf: torch.Tensor | None,
     ):
-        """One update in place; with `found_inf` true it changes nothing. Compiled, it is one kernel a parameter."""
+        """One update in place; with `found_inf` true it changes nothing. Compiled, it is one kernel per parameter."""
         correction1, correction2 = 1 - beta1**updates, 1 - beta2**updates
         for param, grad, exp_avg, exp_avg_sq in zip(params, grads, exp_avgs, exp_avg_sqs, strict=True):
             mean = exp_avg.lerp(grad, 1 - beta1)

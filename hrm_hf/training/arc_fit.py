@@ -1,12 +1,12 @@
-"""One's own ARC task: a trained model is fitted to the demonstrations of a task it has never seen, then solves it.
+"""Your own ARC task: a trained model is fitted to the demonstrations of a task it has never seen, then solves it.
 
 answer = solve_task(model, processor, read_task("task.json"), minutes=1.0)
 answer.answers[0].attempts       # two grids with their votes
-answer.held_back                 # whether a demonstration that was kept back came out right
+answer.held_back                 # whether a held-out demonstration was solved
 
-The task vector starts as the mean of all that the model has; then the whole network is trained on the demonstrations
-under all symmetries and permutations of the colors (fitting the vector alone is known to give nothing), and copies of
-the test inputs vote as in every evaluation.
+The task vector starts as the mean of all task vectors of the model; then the whole network is trained on the
+demonstrations under all symmetries and permutations of the colors (fitting only the vector is known not to work), and
+copies of the test inputs vote as in every evaluation.
 """
 
 import copy
@@ -33,20 +33,19 @@ from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
 
-# share of the time that goes into the estimate with a demonstration held back
+# fraction of the time for the estimate with a held-out demonstration
 _SHARE_HELD_BACK = 0.4
 
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """What became of a task.
+    """The result for a task.
 
     Attributes:
-        answers: one for each test input; ranks say nothing where the right output is not known.
-        held_back: whether the demonstration that was held back was solved in two attempts; `None` if there was none to
-            spare.
-        steps: of training, of the estimate and of the answer together.
-        seconds: everything together.
+        answers: one per test input; ranks are meaningless if the correct output is unknown.
+        held_back: whether the held-out demonstration was solved in two attempts; `None` if none could be held out.
+        steps: of training, for the estimate and the answer together.
+        seconds: in total.
     """
 
     answers: list[ArcAnswer]
@@ -70,23 +69,23 @@ def solve_task(
     """Fit a copy of a model to the demonstrations of a task, and let it solve the test inputs.
 
     Args:
-        model: on canvases, on the device to work on; it stays as it is.
+        model: on canvases, on the device to use; it is not changed.
         processor: of the model.
-        task: demonstrations in `train`, questions in `test`; outputs of the latter are not looked at.
-        minutes: of training, the estimate included; a step that has begun is finished.
+        task: demonstrations in `train`, questions in `test`; outputs of the latter are ignored.
+        minutes: of training, including the estimate; a step that has started is finished.
         votes: copies of a test input that vote.
-        batch_tokens: positions of a step.
-        learning_rate: of the network, at its height; that of the task vector is twice as much.
-        estimate: whether to hold back a demonstration first, of a task with at least two.
+        batch_tokens: positions per step.
+        learning_rate: peak rate of the network; twice this for the task vector.
+        estimate: whether to hold out a demonstration first, if the task has at least two.
         seed: of the training examples.
-        report: called after each step with what is being done and the share of the time that is over.
+        report: called after each step with the current activity and the fraction of the time that is over.
 
     Raises:
-        ValueError: if the model is not one on canvases, the task contradicts itself or does not fit on a canvas.
+        ValueError: if the model is not for canvases, or the task contradicts itself or does not fit on a canvas.
     """
     if kind_of(processor) is not ARC or processor.canvas_sides is None:
         raise ValueError(
-            "Fitting a task needs a model for ARC on canvases (recipes/arc_1.yaml), and this one is for "
+            "Fitting a task needs a model for ARC on canvases (recipes/arc_1.yaml), but this one is for "
             f"{processor.task} with canvas_sides={processor.canvas_sides}."
         )
     if minutes <= 0:
@@ -96,7 +95,7 @@ def solve_task(
     start, held_back, steps_of_estimate, share = time.monotonic(), None, 0, 0.0
     if estimate and len(task.train) > 1:
         share = _SHARE_HELD_BACK
-        # the last one; all demonstrations are equal
+        # the last one; any demonstration would do
         without = replace(task, train=task.train[:-1], test=(task.train[-1],))
         fitted, steps_of_estimate = fit(
             model, processor, without, 60 * minutes * share, batch_tokens, learning_rate, seed, report
@@ -134,9 +133,9 @@ def fit(
     seed: int,
     report: Callable[[str, float], None] | None = None,
 ) -> tuple[HRMForGridTask, int]:
-    """A copy of the model that is fitted to the demonstrations of a task and knows no other, and the steps it took.
+    """A copy of the model, fitted to the demonstrations of a task and to no other, and the number of steps.
 
-    Arguments as in `solve_task`. At least one step is made.
+    Arguments as in `solve_task`. At least one step is taken.
     """
     pairs = _canvases(processor, task).pairs("train")
     fitted = for_one_task(model).train()
@@ -152,7 +151,7 @@ def fit(
     )
     optimizers = build_optimizers(fitted, args)
     average = MovingAverage(fitted, decay=0.99)
-    # so many that a run ends by its time
+    # enough for a run to end by its time limit
     num_prefix = fitted.config.num_prefix_positions
     one_board = int(pairs.pair_sides[0]) ** 2 + num_prefix
     draws = CanvasDraws(pairs, max(batch_tokens, one_board), num_prefix, 100_000, seed)
@@ -177,7 +176,7 @@ def fit(
         pool.put(output.carry, is_finite)
         step += 1
         if report is not None:
-            report(f"fits {task.name}, loss {output.lm_loss.item():.3f}", progress)
+            report(f"fitting {task.name}, loss {output.lm_loss.item():.3f}", progress)
     return average.module.eval(), step
 
 
@@ -189,7 +188,7 @@ def for_one_task(model: HRMForGridTask) -> HRMForGridTask:
 
 
 def _canvases(processor: HRMGridProcessor, task: ArcTask) -> ArcCanvases:
-    """The task on its canvas, the only one that it needs."""
+    """The task on the one canvas that it needs."""
     return ArcCanvases([task], [canvas_side(task, processor.canvas_sides)], processor.token_roles)
 
 

@@ -1,6 +1,6 @@
-"""Training on ARC tasks on canvases of several sizes: each step has boards of one size, and sequences in work of it.
+"""Training on ARC tasks on canvases of several sizes: each step has boards of one size, with a pool per size.
 
-What the data look like is said in `hrm_hf.puzzles.arc.canvases`.
+The data are described in `hrm_hf.puzzles.arc.canvases`.
 """
 
 import math
@@ -23,7 +23,7 @@ class ArcCanvasTask(GridTask):
     """ARC on canvases.
 
     Raises:
-        ValueError, FileNotFoundError: for data that cannot be had, or options that do not fit together.
+        ValueError, FileNotFoundError: if the data are not available, or options do not fit together.
     """
 
     progress = GridTask.progress | {"tokens_s": "{tokens_per_s:.3g}"}
@@ -50,7 +50,7 @@ class ArcCanvasTask(GridTask):
     def draws(self, args: TrainArguments, num_steps: int, parts: int) -> CanvasDraws:
         if args.batch_tokens is None:
             raise ValueError(
-                f"arc_canvases={list(self.canvases.sides)} needs batch_tokens, the positions of a step; give for "
+                f"arc_canvases={list(self.canvases.sides)} needs batch_tokens, the positions per step; give for "
                 "instance 98304."
             )
         return CanvasDraws(
@@ -116,7 +116,7 @@ class ArcCanvasTask(GridTask):
         return super().means(totals, seconds) | {"tokens_per_s": totals["cells"] / seconds}
 
     def evaluate(self, model: HRMForGridTask, accelerator: Accelerator, args: TrainArguments) -> dict:
-        """pass@K of the test pairs by a vote of `eval_augmentations` copies (7 by default: the symmetries alone)."""
+        """pass@K of the test pairs by a vote of `eval_augmentations` copies (7 by default: only the symmetries)."""
         augmentations = 7 if self.data_args.eval_augmentations is None else self.data_args.eval_augmentations
         model.eval()
         answers = arc.vote(

@@ -1,10 +1,10 @@
 """Options of a training run: three dataclasses, filled from a recipe file and command-line overrides.
 
-A recipe is a flat YAML file whose keys are the fields below. Anything on the command line after it wins:
+A recipe is a flat YAML file whose keys are the fields below. Options on the command line override it:
 
     accelerate launch train_accelerate.py recipes/sudoku_demo.yaml --batch_size 64 --seed 1
 
-A recipe that differs in few options from another one names that as `extends: other.yaml`, a file beside it.
+A recipe that differs from another one in a few options names it as `extends: other.yaml`, a file in the same folder.
 """
 
 import difflib
@@ -23,7 +23,7 @@ from hrm_hf.training.trackers import TRACKERS
 from hrm_hf.utils.files import beside_package
 
 
-# what the data decides (vocabulary, lengths, puzzle identifiers) is not a recipe's to say
+# fields that depend on the data (vocabulary, lengths, puzzle identifiers) cannot be set in a recipe
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act token_mixer token_mixer_intermediate_size H_layers "
     "L_layers H_cycles L_cycles share_modules gradient_depth norm_position position_embedding_type "
@@ -49,51 +49,50 @@ ModelArguments = make_dataclass(
 
 @dataclass
 class DataArguments:
-    """What to train on, and what to generate from it along the way."""
+    """What to train on, and what to generate during training."""
 
     dataset: str = field(metadata={"help": "Folder written by a builder of dataset_scripts/, or a Hub data set."})
     task: str = field(default="grid", metadata={"help": "'grid': puzzles, 'text': a causal language model."})
     plugin: str | None = field(
-        default=None, metadata={"help": "File of Python that registers the kind of puzzle of the data set."}
+        default=None, metadata={"help": "Python file that registers the kind of puzzle of the data set."}
     )
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str = field(
-        default="test", metadata={"help": "Split to evaluate on while training; its rows are never trained on."}
+        default="test", metadata={"help": "Split to evaluate on during training; its rows are never trained on."}
     )
-    max_train_rows: int | None = field(default=None, metadata={"help": "Train on the first N rows only."})
-    max_eval_rows: int | None = field(default=512, metadata={"help": "Evaluate on the first N rows only."})
+    max_train_rows: int | None = field(default=None, metadata={"help": "Train only on the first N rows."})
+    max_eval_rows: int | None = field(default=512, metadata={"help": "Evaluate only on the first N rows."})
     eval_augmentations: int | None = field(
         default=None,
         metadata={
-            "help": "ARC: also score pass@K in evaluations, by a vote of each test task and so many augmentations."
+            "help": "ARC: also score pass@K in evaluations, by a vote of each test task and this many augmentations."
         },
     )
     arc_canvases: list[int] = field(
         default_factory=list,
         metadata={
-            "help": "ARC: sides of square canvases, one more than the largest grids, for instance 11 17 23 31. Tasks "
-            "then have one identifier each, symmetries and colors are drawn at every visit, and batch_tokens counts."
+            "help": "ARC: sides of square canvases, one more than the largest grids, for instance 11 17 23 31. Then "
+            "each task has one identifier, symmetries and colors are drawn at every visit, and batch_tokens is used."
         },
     )
     arc_canvas_weights: list[float] = field(
         default_factory=list,
         metadata={
-            "help": "ARC on canvases: how often pairs of each canvas are visited, relative to each other; by default "
-            "equally often."
+            "help": "ARC on canvases: relative frequency of visits to the pairs of each canvas; by default equal."
         },
     )
     arc_share_as_given: float = field(
-        default=0.35, metadata={"help": "ARC on canvases: share of the visits with the original colors."}
+        default=0.35, metadata={"help": "ARC on canvases: fraction of visits with the original colors."}
     )
     arc_share_translated: float = field(
         default=0.0,
-        metadata={"help": "ARC on canvases: share of the visits whose grids do not start in the top left corner."},
+        metadata={"help": "ARC on canvases: fraction of visits with grids that do not start in the top left corner."},
     )
     arc_share_generated: float = field(
         default=0.0,
         metadata={
-            "help": "ARC on canvases: share of the visits of tasks with generated pairs that take one of these; a "
-            "task is visited as often as without."
+            "help": "ARC on canvases: fraction of visits that use a generated pair, for tasks that have any; the "
+            "number of visits to a task stays the same."
         },
     )
     arc_without: list[str] = field(
@@ -103,14 +102,14 @@ class DataArguments:
     filled_share: float = field(
         default=0.0,
         metadata={
-            "help": "Sudoku: share of the visits of training puzzles that come with further cells of the solution, "
-            "evenly from none of them to all."
+            "help": "Sudoku: fraction of visits to training puzzles with more cells filled in from the solution, "
+            "uniformly from none to all."
         },
     )
     sample_prompts: list[str] = field(
-        default_factory=list, metadata={"help": "Text: prompts to continue, and log, at every evaluation."}
+        default_factory=list, metadata={"help": "Text: prompts to continue and log at every evaluation."}
     )
-    sample_tokens: int = field(default=64, metadata={"help": "Text: tokens to continue a prompt with."})
+    sample_tokens: int = field(default=64, metadata={"help": "Text: number of new tokens per prompt."})
     num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches; 0: the training process."})
 
     def __post_init__(self):
@@ -132,32 +131,32 @@ class TrainArguments:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace an existing run folder."})
     init_from: str | None = field(
         default=None,
-        metadata={"help": "Start from the weights of this model, a folder or a name on the Hub, instead of new ones."},
+        metadata={"help": "Start from the weights of this model (a folder or a name on the Hub) instead of new ones."},
     )
     seed: int = field(default=0, metadata={"help": "Seed of weights, data order, augmentation and exploration."})
-    batch_size: int = field(default=768, metadata={"help": "Sequences in a step, over all processes."})
+    batch_size: int = field(default=768, metadata={"help": "Sequences per step, over all processes."})
     batch_tokens: int | None = field(
         default=None,
-        metadata={"help": "ARC on canvases: positions in a step over all processes, instead of batch_size."},
+        metadata={"help": "ARC on canvases: positions per step over all processes, instead of batch_size."},
     )
     batches_in_work: int = field(
         default=1,
         metadata={
-            "help": "Carries visited in turn. 1, as in the original: a puzzle fills all its segments in a row, which "
-            "small data sets are memorised by; K: K - 1 other batches come between two segments of a puzzle."
+            "help": "Number of carries that take turns. 1, as in the original: the segments of a puzzle follow each "
+            "other directly, which makes small data sets easy to memorize; K: K - 1 other batches come in between."
         },
     )
     staggered_start: bool = field(
         default=False,
-        metadata={"help": "Give the first sequences random step counts, so that not all are replaced at a time."},
+        metadata={"help": "Give the first sequences random segment counts, so that not all are replaced at once."},
     )
     max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps; for puzzles each is one segment."})
     epochs: float | None = field(
-        default=None, metadata={"help": "Text: visits of every training row, instead of max_steps."}
+        default=None, metadata={"help": "Text: number of visits to every training row, instead of max_steps."}
     )
     max_minutes: float | None = field(default=None, metadata={"help": "Stop cleanly after this many minutes."})
     gradient_accumulation_steps: int = field(
-        default=1, metadata={"help": "Parts that a batch is computed in, one after the other, to save memory."}
+        default=1, metadata={"help": "Number of parts of a batch, computed one after the other to save memory."}
     )
     optimizer: str = field(
         default="adam_atan2",
@@ -170,24 +169,24 @@ class TrainArguments:
     muon_momentum: float = field(default=0.95, metadata={"help": "Decay of Muon's momentum."})
     warmup_steps: int = field(default=2000, metadata={"help": "Steps of linear warm-up."})
     min_lr_ratio: float = field(
-        default=1.0, metadata={"help": "Learning rate of the last step, as a share of the learning rate."}
+        default=1.0, metadata={"help": "Learning rate of the last step, as a fraction of the learning rate."}
     )
     lr_decay_share: float | None = field(
         default=None,
-        metadata={"help": "Decay linearly over this last share of the steps, instead of along a cosine over all."},
+        metadata={"help": "Decay linearly over this last fraction of the steps, instead of a cosine over all steps."},
     )
     schedule_by_minutes: bool = field(
         default=False,
         metadata={
-            "help": "Let the learning rate, and what grows, follow max_minutes instead of max_steps, so that runs end "
-            "low on any machine."
+            "help": "The learning rate and fields that grow follow max_minutes instead of max_steps, so that runs on "
+            "any machine end with a low rate."
         },
     )
     grow_halt_max_steps: str | None = field(
         default=None,
         metadata={
-            "help": "Other values of halt_max_steps at first, each with the share of the run until which it holds, "
-            "such as '2 until 0.2, 4 until 0.5, 8 until 0.8'; evaluations and the saved model have the final value."
+            "help": "Earlier values of halt_max_steps, each with the fraction of the run until which it applies, "
+            "such as '2 until 0.2, 4 until 0.5, 8 until 0.8'; evaluations and the saved model use the final value."
         },
     )
     grow_H_cycles: str | None = field(default=None, metadata={"help": "The same for H_cycles."})
@@ -219,7 +218,7 @@ class TrainArguments:
     )
     mixed_precision: str = field(default="no", metadata={"help": "'no' or 'bf16': dtype of the hidden states."})
     cpu_threads: int | None = field(
-        default=None, metadata={"help": "Threads of a process on the CPU; by default its share of all cores."}
+        default=None, metadata={"help": "Threads per process on the CPU; by default its share of all cores."}
     )
     compile: bool = field(default=False, metadata={"help": "torch.compile the Transformer blocks and the optimizer."})
     cuda_graph: bool = field(
@@ -228,10 +227,10 @@ class TrainArguments:
     )
     fused_kernels: bool = field(
         default=False,
-        metadata={"help": "Use the Triton kernels of hrm_hf.kernels where they apply: on a CUDA GPU, in bf16."},
+        metadata={"help": "Use the Triton kernels of hrm_hf.kernels where possible: on a CUDA GPU, in bf16."},
     )
-    log_steps: int = field(default=20, metadata={"help": "Steps between two lines of log.jsonl."})
-    eval_steps: int = field(default=1000, metadata={"help": "Steps between two evaluations."})
+    log_steps: int = field(default=20, metadata={"help": "Steps between lines of log.jsonl."})
+    eval_steps: int = field(default=1000, metadata={"help": "Steps between evaluations."})
     eval_batch_size: int = field(default=1024, metadata={"help": "Rows evaluated at a time, per process."})
     eval_max_segments: int | None = field(
         default=None, metadata={"help": "Maximum number of segments in evaluation; by default halt_max_steps."}
@@ -239,43 +238,43 @@ class TrainArguments:
     eval_H_cycles: int | None = field(
         default=None,
         metadata={
-            "help": "H cycles of a segment in evaluations and in the saved model; by default as in training. More "
-            "make segments deeper at no cost in training."
+            "help": "H cycles per segment in evaluations and in the saved model; by default as in training. More "
+            "cycles make segments deeper at no cost in training."
         },
     )
     eval_halt_threshold: float | None = field(
         default=None, metadata={"help": "The same for the halting probability that ends a puzzle (halt_threshold)."}
     )
     eval_early_stop: bool = field(
-        default=False, metadata={"help": "Let the halting head stop evaluation; else all get the maximum."}
+        default=False, metadata={"help": "Let the halting head stop puzzles early; otherwise all get the maximum."}
     )
     stop_at_exact_accuracy: float | None = field(
-        default=None, metadata={"help": "Stop when an evaluation reaches this share of exactly solved puzzles."}
+        default=None, metadata={"help": "Stop when an evaluation reaches this fraction of exactly solved puzzles."}
     )
     stop_at_train_exact_accuracy: float | None = field(
         default=None,
         metadata={
-            "help": "Stop when this share of training puzzles is exactly solved, since more would be memorization."
+            "help": "Stop when this fraction of training puzzles is exactly solved; more would be memorization."
         },
     )
     checkpoint_carries: bool = field(
         default=True,
         metadata={
-            "help": "Puzzles: save the sequences in work in checkpoints. Without them a checkpoint is as small as the "
-            "weights, and a resumed run starts with new sequences, so it does not end bit for bit as an unbroken one."
+            "help": "Puzzles: save the sequences in progress in checkpoints. Without them a checkpoint is as small as "
+            "the weights, but a resumed run starts with new sequences, so its result is not bit-identical."
         },
     )
-    checkpoint_steps: int | None = field(default=None, metadata={"help": "Steps between two checkpoints."})
+    checkpoint_steps: int | None = field(default=None, metadata={"help": "Steps between checkpoints."})
     checkpoint_minutes: float | None = field(
-        default=15.0, metadata={"help": "Minutes between two checkpoints; there is one at SIGTERM and SIGINT, too."}
+        default=15.0, metadata={"help": "Minutes between checkpoints; SIGTERM and SIGINT save one, too."}
     )
-    keep_checkpoints: int = field(default=2, metadata={"help": "How many of the newest checkpoints are kept."})
+    keep_checkpoints: int = field(default=2, metadata={"help": "Number of newest checkpoints to keep."})
     keep_best: bool = field(
         default=False, metadata={"help": "Also keep the model of the best evaluation, in best_model/."}
     )
     report_to: str = field(
         default="auto",
-        metadata={"help": "'trackio', 'wandb', 'tensorboard' or 'none'; 'auto': trackio where it is installed."},
+        metadata={"help": "'trackio', 'wandb', 'tensorboard' or 'none'; 'auto': trackio if it is installed."},
     )
     resume: str | None = field(
         default=None,
@@ -285,11 +284,11 @@ class TrainArguments:
     )
     max_skipped_steps: int = field(
         default=10,
-        metadata={"help": "Stop after so many steps in a row whose gradients are not finite; such steps are skipped."},
+        metadata={"help": "Stop after this many steps in a row with nonfinite gradients; such steps are skipped."},
     )
 
     def eval_config(self) -> dict[str, int | float]:
-        """Fields of the model's config that evaluations and the saved model have and training has not."""
+        """Fields of the model's config for evaluations and the saved model, but not for training."""
         fields = {"H_cycles": self.eval_H_cycles, "halt_threshold": self.eval_halt_threshold}
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -297,7 +296,7 @@ class TrainArguments:
         """Fields of the model's config that grow during training, with their values before the final one.
 
         Raises:
-            ValueError: for a value that cannot be.
+            ValueError: if a value is not allowed.
         """
         texts = {name: getattr(self, f"grow_{name}") for name in GROWING}
         return {name: parse_stages(f"grow_{name}", name, text) for name, text in texts.items() if text is not None}
@@ -321,7 +320,7 @@ class TrainArguments:
         _check_range(self, "max_minutes checkpoint_minutes max_grad_norm epochs", above=0)
         _check_range(self, "eval_halt_threshold", above=0, below=1)
         _check_range(self, "lr_decay_share", above=0, at_most=1)
-        # each process adds its number to it
+        # each process adds its index to it
         _check_range(self, "seed", 0, below=2**31)
         if self.report_to not in ("auto", "none", *TRACKERS):
             raise ValueError(
@@ -342,10 +341,10 @@ class TrainArguments:
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not allowed; it must be 'no' or 'bf16'.")
 
     def steps(self, num_rows: int) -> int:
-        """Optimizer steps of a run on so many rows.
+        """Optimizer steps of a run on a number of rows.
 
         Raises:
-            ValueError: if they are more than can be counted.
+            ValueError: if there are too many to count.
         """
         steps = self.max_steps if self.epochs is None else math.ceil(self.epochs * num_rows / self.batch_size)
         if steps * self.batch_size >= 2**62:
@@ -386,17 +385,17 @@ _LISTS = {"sample_prompts", "arc_canvases", "arc_canvas_weights", "arc_without"}
 
 
 class _Parser(HfArgumentParser):
-    """Says in one sentence, not in a page of usage, what is wrong with an option."""
+    """Reports a wrong option in one sentence instead of a page of usage."""
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message.rstrip('.')}; see --help for what there is.")
+        raise ValueError(f"{message.rstrip('.')}; see --help for all options.")
 
 
 def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, TrainArguments]:
     """Options from `[recipe.yaml] [--name value ...]`; without a recipe file all come from the command line.
 
     Raises:
-        FileNotFoundError: if the recipe file is not there.
+        FileNotFoundError: if the recipe file does not exist.
         ValueError: if the recipe is not a flat YAML mapping, or an option is unknown, malformed or out of range.
         SystemExit: after `--help`.
     """
@@ -405,7 +404,7 @@ def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, Trai
         recipe = read_recipe(recipe_path(argv[0]))
         lists = {name: recipe.pop(name) for name in _LISTS & recipe.keys()}
         parser.set_defaults(**lists)
-        # with = a value may begin with a dash
+        # with = a value may start with a dash
         argv = [*(f"--{name}={value}" for name, value in recipe.items()), *argv[1:]]
     groups = parser.parse_args_into_dataclasses(argv)
     for group in groups:
@@ -417,7 +416,7 @@ def parse_recipe(argv: list[str]) -> tuple["ModelArguments", DataArguments, Trai
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe: a path, or the name of one that comes with the package, such as `sudoku_demo`.
+    """The file of a recipe: a path, or the name of a recipe in the package, such as `sudoku_demo`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -428,18 +427,18 @@ def recipe_path(name: str) -> Path:
     if "/" not in name and (shipped / f"{name.removesuffix('.yaml')}.yaml").is_file():
         return shipped / f"{name.removesuffix('.yaml')}.yaml"
     names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))
-    raise FileNotFoundError(f"There is no recipe file {name}; give the path of one, or a name of {names}.")
+    raise FileNotFoundError(f"There is no recipe file {name}; give a path, or one of these names: {names}.")
 
 
 def read_recipe(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The options that a recipe file gives, those that are `null` left out; values are of the options' types, or text.
+    """The options set by a recipe file, without those that are `null`; values have the options' types, or are text.
 
     Args:
-        path: the file. Options that it does not give, not even as `null`, are those of the recipe that it extends.
+        path: the file. Options that it does not set, not even to `null`, come from the recipe that it extends.
         extended_by: files that extend it, outermost first.
 
     Raises:
-        FileNotFoundError: if the file is not there, or one that it extends.
+        FileNotFoundError: if the file, or one that it extends, does not exist.
         ValueError: if it is not a flat YAML mapping in UTF-8, or has an unknown option or a value of another type.
     """
     try:
@@ -447,10 +446,10 @@ def read_recipe(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} is not a recipe: {reason}; expected a YAML file in UTF-8 with one 'option: value' a line."
+            f"{path} is not a recipe: {reason}; expected a YAML file in UTF-8 with one 'option: value' per line."
         ) from error
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path} is not a recipe; expected a YAML file with one 'option: value' a line.")
+        raise ValueError(f"{path} is not a recipe; expected a YAML file with one 'option: value' per line.")
     base = _extended(path, recipe.pop("extends", None), extended_by)
     known = {
         option.name: option for group in (ModelArguments, DataArguments, TrainArguments) for option in fields(group)
@@ -458,10 +457,10 @@ def read_recipe(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any
     for key, value in recipe.items():
         if key not in known:
             similar = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {similar[0]}?" if similar else "see --help for what there is."
+            hint = f"did you mean {similar[0]}?" if similar else "see --help for all options."
             raise ValueError(f"{path} has the unknown option {key!r}; {hint}")
         if isinstance(value, (dict, list)) and not (isinstance(value, list) and key in _LISTS):
-            raise ValueError(f"{path} has {key}: {value!r}, but an option takes one plain value.")
+            raise ValueError(f"{path} has {key}: {value!r}, but an option needs one plain value.")
         if key in _LISTS and value is not None:
             values = value if isinstance(value, list) else [value]
             recipe[key] = [_plain(f"{path} has {key}", known[key], part) for part in values]
@@ -475,36 +474,36 @@ def _extended(path: Path, name: Any, extended_by: tuple[Path, ...]) -> dict[str,
 
     Args:
         path: of the recipe.
-        name: what its `extends` says.
+        name: value of its `extends`.
         extended_by: files that extend it, outermost first.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_recipe`, and `ValueError` if it is no file name, or extends itself.
+        FileNotFoundError, ValueError: as `read_recipe`, and `ValueError` if it is not a file name, or extends itself.
     """
     if name is None:
         return {}
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise ValueError(f"{path} has extends: {name!r}, but expected is the name of another recipe file.")
+        raise ValueError(f"{path} has extends: {name!r}, expected the name of another recipe file.")
     base = path.parent / name
     if not base.is_file():
         raise FileNotFoundError(f"{path} extends {name}, but there is no file {base}; correct the name.")
     if base.resolve() in {file.resolve() for file in (*extended_by, path)}:
-        raise ValueError(f"{path} extends {name}, which extends it in turn; take out one extends.")
+        raise ValueError(f"{path} extends {name}, which extends it in turn; remove one extends.")
     return read_recipe(base, (*extended_by, path))
 
 
 def _plain(where: str, option: Field, value: Any) -> Any:
-    """A value of a recipe, or of its lists, as an option takes it; numbers of options that take one stay as they are.
+    """A value of a recipe, or of its lists, with the type of an option; numbers are unchanged for numeric options.
 
     Raises:
-        ValueError: if YAML has read it as something else than the option takes; starts with `where`.
+        ValueError: if YAML has read it as a different type than the option needs; starts with `where`.
     """
     kinds = typing.get_args(option.type) or (option.type,)
-    # YAML reads no, off, 12 and 2026-11-29 as other things than text
+    # YAML does not read no, off, 12 and 2026-11-29 as text
     if str in kinds and not isinstance(value, str):
-        raise ValueError(f"{where}: {value!r}, which YAML does not read as text; put it in quotes if it is meant.")
+        raise ValueError(f"{where}: {value!r}, which YAML does not read as text; put it in quotes if you mean text.")
     if isinstance(value, bool) and bool not in kinds:
-        raise ValueError(f"{where}: {value!r}, but it takes a number.")
+        raise ValueError(f"{where}: {value!r}, expected a number.")
     if typing.get_origin(option.type) is not list:
         return value
     try:
@@ -514,5 +513,5 @@ def _plain(where: str, option: Field, value: Any) -> Any:
         if number != value and not isinstance(value, str):
             raise ValueError
     except ValueError:
-        raise ValueError(f"{where}: {value!r}, but it takes values of the type {kinds[0].__name__}.") from None
+        raise ValueError(f"{where}: {value!r}, expected values of the type {kinds[0].__name__}.") from None
     return number

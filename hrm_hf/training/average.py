@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which is what is evaluated and saved."""
+"""An exponential moving average of the weights, for evaluation and the saved model."""
 
 import copy
 
@@ -11,17 +11,17 @@ from hrm_hf.training.sharding import local
 
 
 class MovingAverage(nn.Module):
-    """A copy of a model that follows its weights, without ever waiting for the device.
+    """A copy of a model that averages its weights, without ever waiting for the device.
 
     It forgets its start: after n updates the decay is at most (1 + n) / (10 + n), and the first update copies.
 
-    The puzzle embeddings are not averaged but shared with the model: a step changes a few rows of what may be
-    millions, and an average would have to touch all of them. Between two visits of a row, which lie far apart in a
-    large table, it would have come to the row anyway.
+    The puzzle embeddings are not averaged but shared with the model: a step changes a few rows of maybe millions, and
+    an average would have to touch all of them. In a large table, visits to a row are so far apart that the average
+    would have reached the row in between anyway.
 
     Args:
-        model: to follow; its weights now are the first average.
-        decay: share of the old average that an update keeps.
+        model: to average; its current weights are the first average.
+        decay: fraction of the old average that an update keeps.
     """
 
     updates: torch.Tensor
@@ -39,7 +39,7 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, model: PreTrainedModel, found_inf: torch.Tensor | None = None):
-        """Take the weights of the model in, unless `found_inf`, a scalar bool tensor, is true."""
+        """Add the weights of the model, unless `found_inf`, a scalar bool tensor, is true."""
         ramp = torch.where(self.updates == 0, 0.0, (1 + self.updates) / (10 + self.updates))
         weight = 1 - ramp.clamp(max=self.decay)
         is_taken = torch.ones_like(weight) if found_inf is None else 1 - found_inf.float()

@@ -4,11 +4,11 @@ from typing import Any
 
 
 class Best:
-    """Remembers the best of the evaluations.
+    """Remembers the best evaluation.
 
     Args:
-        name: of the score that is compared.
-        larger_is_better: whether more of it is better.
+        name: of the score to compare.
+        larger_is_better: whether higher is better.
     """
 
     def __init__(self, name: str, larger_is_better: bool):
@@ -17,7 +17,7 @@ class Best:
         self.step = 0
 
     def update(self, step: int, scores: dict[str, Any]) -> bool:
-        """Take an evaluation in; whether it is the best so far."""
+        """Add an evaluation; whether it is the best so far."""
         value = scores[self.name]
         is_best = self.value is None or (value > self.value if self.larger_is_better else value < self.value)
         if is_best:
@@ -25,9 +25,9 @@ class Best:
         return is_best
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs of it."""
+        """The state for a checkpoint."""
         return {"value": self.value, "step": self.step}
 
     def restore(self, state: dict[str, Any]):
-        """Go on from a `state`."""
+        """Restore a `state`."""
         self.value, self.step = state["value"], state["step"]

@@ -1,4 +1,4 @@
-"""Batches in work: the carries of several batches, visited in turn, in tensors that stay where they are."""
+"""Batches in progress: the carries of several batches that take turns, in tensors that stay in place."""
 
 import torch
 
@@ -9,13 +9,13 @@ from modeling_hrm import HRMCarry, HRMState
 class CarryPool:
     """Carries of `size` batches of equal shape.
 
-    The turn is kept on the device and the carries are one tensor a field, so that a recorded step (a CUDA graph)
-    visits another batch each time it is replayed.
+    The turn is kept on the device and the carries are one tensor per field, so that a recorded step (a CUDA graph)
+    uses another batch each time it is replayed.
 
     Args:
-        size: how many.
-        staggered_start: give the sequences of each batch a random number of steps after their first segment, so that
-            in every later step about equally many halt.
+        size: number of batches.
+        staggered_start: give the sequences of each batch a random number of segments after their first one, so that
+            about equally many halt in every later step.
         config: of the model, whose `halt_max_steps` may change during training.
     """
 
@@ -24,7 +24,7 @@ class CarryPool:
         self.fields: dict[str, torch.Tensor] = {}  # (size, batch, ...); empty before the first batch
 
     def take(self, ahead: int = 0) -> HRMCarry | None:
-        """The carry whose turn it is, or comes so many turns later; `None` in the first step of a run."""
+        """The carry whose turn it is, or will be `ahead` turns later; `None` in the first step of a run."""
         if not self.fields:
             return None
         return _carry_of(
@@ -32,11 +32,11 @@ class CarryPool:
         )
 
     def put(self, carry: HRMCarry, found_inf: torch.Tensor):
-        """Put the carry back after its segment, and let it be the next one's turn.
+        """Put the carry back after its segment, and pass the turn to the next one.
 
         Args:
             carry: after the segment.
-            found_inf: scalar bool tensor: whether its numbers are not finite; its sequences are then given up.
+            found_inf: scalar bool tensor: whether its numbers are not finite; its sequences are then dropped.
         """
         if not self.fields:
             self._make_room(carry)
@@ -62,10 +62,10 @@ class CarryPool:
         self.fields["turn"].add_(1).remainder_(self.size)
 
     def stagger_anew(self):
-        """Give the sequences in work random numbers of steps once more, because `halt_max_steps` has changed.
+        """Give the sequences in progress random numbers of segments again, because `halt_max_steps` has changed.
 
-        Spread over the steps of before they would halt together from now on: of those that took turns at 2 steps, none
-        at the first and second of 4 and half of them at each of the others, in all batches at a time.
+        Spread over the old number of segments, they would halt together from now on: of those with a limit of 2, none
+        at the first and second of 4 and half of them at each of the others, in all batches at the same time.
         """
         if self.staggered_start and self.fields:
             self.fields["is_fresh"].fill_(True)
@@ -75,15 +75,15 @@ class CarryPool:
         return dict(self.fields)
 
     def restore(self, state: dict[str, torch.Tensor], device: torch.device):
-        """Take up a `state`.
+        """Restore a `state`.
 
         Raises:
-            ValueError: if it is of another number of batches.
+            ValueError: if it has another number of batches.
         """
         if state and len(state["steps"]) != self.size:
             raise ValueError(
-                f"The checkpoint has {len(state['steps'])} batches in work, and batches_in_work={self.size}; give the "
-                "number it was made with."
+                f"The checkpoint has {len(state['steps'])} batches in progress, but batches_in_work={self.size}; use "
+                "the number it was saved with."
             )
         self.fields = {name: tensor.to(device) for name, tensor in state.items()}
 
@@ -93,7 +93,7 @@ class CarryPool:
         return tensor.index_select(0, (self.fields["turn"] + ahead) % self.size)[0]
 
     def _make_room(self, carry: HRMCarry):
-        """Tensors for all batches; each of them starts with sequences that have halted, whatever they are."""
+        """Tensors for all batches; each batch starts with sequences that have halted, with arbitrary contents."""
         fields = _fields_of(carry)
         self.fields = {
             name: tensor.detach().unsqueeze(0).expand(self.size, *tensor.shape).clone()
@@ -105,12 +105,12 @@ class CarryPool:
         self.fields["turn"] = torch.zeros(1, dtype=torch.long, device=device)
 
 
-# of a sequence, besides its states
+# of a sequence, in addition to its states
 _NAMES = ("steps", "halted", "input_ids", "puzzle_identifiers", "labels", "conditions", "token_roles")
 
 
 def _fields_of(carry: HRMCarry) -> dict[str, torch.Tensor]:
-    """The tensors of a carry by name, without those that it does not have."""
+    """The tensors of a carry by name, without missing ones."""
     fields = {
         "z_H": carry.state.z_H,
         "z_L": carry.state.z_L,

@@ -1,12 +1,12 @@
-"""Checkpoints of a run: everything that its further steps depend on, so that a resumed run ends as an unbroken one.
+"""Checkpoints of a run: everything that its later steps depend on, so that resuming does not change the result.
 
 checkpoints/step_00000120/
     shared.pt           weights, moving average, optimizers
-    process_00000.pt    of each process: random states, the task's own (carries), sums for the log
-    manifest.json       written last: step, number of processes, options that must stay as they are, and the SHA-256
-                        of the other files
+    process_00000.pt    of each process: random states, the task's own state (carries), sums for the log
+    manifest.json       written last: step, number of processes, options that must not change, and the SHA-256 of the
+                        other files
 
-A checkpoint is written beside its place and renamed when it is whole. Files hold tensors and plain values only, so
+A checkpoint is written next to its place and renamed when it is complete. Files hold only tensors and plain values, so
 that reading them runs no code (`weights_only=True`).
 """
 
@@ -30,12 +30,12 @@ _MANIFEST, _SHARED = "manifest.json", "shared.pt"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved after a step.
+    """The state after a step.
 
     Attributes:
         path: of the folder.
         step: steps done.
-        shared: state that all processes have in common.
+        shared: state shared by all processes.
         own: state of this process.
     """
 
@@ -49,10 +49,10 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: where they are.
-        keep: how many of the newest are kept.
-        accelerator: the processes, all of which save and load together.
-        recipe: options of the run by which its state is understood: one with others cannot be gone on with.
+        folder: their folder.
+        keep: number of newest checkpoints to keep.
+        accelerator: the processes, which save and load together.
+        recipe: options that the state depends on: a run with other values cannot be resumed.
     """
 
     def __init__(self, folder: Path, keep: int, accelerator: Accelerator, recipe: dict[str, Any] | None = None):
@@ -63,11 +63,11 @@ class Checkpoints:
 
         Args:
             step: steps done.
-            shared: state that all processes have in common; the main process writes it.
+            shared: state shared by all processes; the main process writes it.
             own: state of this process.
 
         Raises:
-            OSError: on all processes, if one of them cannot write; older checkpoints are then as they were.
+            OSError: on all processes, if one of them cannot write; older checkpoints are then unchanged.
         """
         final = self.folder / f"step_{step:08d}"
         partial = final.with_name(final.name + ".partial")
@@ -88,7 +88,7 @@ class Checkpoints:
                 files = {file.name: sha256(file) for file in sorted(partial.iterdir())}
                 manifest = {"step": step, "processes": accelerator.num_processes, "recipe": self.recipe}
                 (partial / _MANIFEST).write_text(json.dumps(manifest | {"sha256": files}, indent=2) + "\n")
-                # after a resume the same step may be there
+                # after a resume the same step may exist
                 shutil.rmtree(final, ignore_errors=True)
                 partial.rename(final)
                 self._remove_older(step, self.keep)
@@ -101,7 +101,7 @@ class Checkpoints:
         return final
 
     def newest(self) -> Path | None:
-        """The newest checkpoint, whole or not."""
+        """The newest checkpoint, complete or not."""
         return next(iter(self._newest_first()), None)
 
     def make_room(self):
@@ -110,9 +110,9 @@ class Checkpoints:
             self._remove_older(_step_of(newest), 1)
 
     def set_aside_after(self, step: int):
-        """Rename the checkpoints of later steps, which a run that goes on from an earlier one leaves behind.
+        """Rename the checkpoints of later steps, when a run resumes from an earlier one.
 
-        They would else be taken for the newest of it. For the main process.
+        Otherwise they would count as its newest ones. For the main process.
         """
         for path in self._newest_first():
             if _step_of(path) > step:
@@ -121,7 +121,7 @@ class Checkpoints:
                 path.rename(aside)
 
     def _remove_older(self, step: int, keep: int):
-        """Keep the checkpoint of a step and the newest before it."""
+        """Keep the checkpoint of a step and the newest ones before it."""
         older = [path for path in self._newest_first() if _step_of(path) < step]
         for path in older[keep - 1 :]:
             shutil.rmtree(path)
@@ -130,15 +130,14 @@ class Checkpoints:
         """The checkpoint to resume from.
 
         Args:
-            name: `"auto"` for the newest whole one, or the folder of one.
+            name: `"auto"` for the newest complete one, or the folder of one.
 
         Returns:
-            `None` if the newest is asked for and there is no checkpoint at all. What was passed over, and why, is
-            printed.
+            `None` for `"auto"` if there is no checkpoint at all. Skipped checkpoints are printed, with the reason.
 
         Raises:
-            ValueError: if the one that was named or, of those that are whole, the newest is of another number of
-                processes or a run with other options, or if none is whole.
+            ValueError: if the named one, or the newest complete one, is from another number of processes or a run
+                with other options, or if none is complete.
         """
         path = on_main(self.accelerator, lambda: self._choose(name))
         return None if path is None else self._load(path)
@@ -148,7 +147,7 @@ class Checkpoints:
             path = Path(name)
             if reason := self._damage(path) or self._mismatch(path):
                 raise ValueError(
-                    f"{name} cannot be resumed from: {reason}; give another checkpoint, or auto for the newest whole "
+                    f"{name} cannot be resumed: {reason}; give another checkpoint, or auto for the newest complete "
                     "one."
                 )
             return path
@@ -159,17 +158,17 @@ class Checkpoints:
                 continue
             if mismatch := self._mismatch(path):
                 raise ValueError(
-                    f"The run in {self.folder.parent} cannot go on from {path.name}: {mismatch}; start it as it was "
-                    "started, or give another --output_dir."
+                    f"The run in {self.folder.parent} cannot resume from {path.name}: {mismatch}; use the original "
+                    "options, or give another --output_dir."
                 )
             for passed, damage in damaged.items():
-                print(f"passed over {passed}: {damage}")
-            print(f"resumes from {path}")
+                print(f"skipping {passed}: {damage}")
+            print(f"resuming from {path}")
             return path
         if damaged:
             said = "; ".join(f"{path.name}: {damage}" for path, damage in damaged.items())
             raise ValueError(
-                f"The run in {self.folder.parent} cannot go on, because none of its checkpoints is whole ({said}); "
+                f"The run in {self.folder.parent} cannot resume; none of its checkpoints is complete ({said}); "
                 "give another --output_dir, or leave out --resume and give --overwrite_output_dir true to replace it."
             )
         return None
@@ -179,7 +178,7 @@ class Checkpoints:
         return sorted(folders, key=_step_of, reverse=True)
 
     def _damage(self, path: Path) -> str | None:
-        """Why a folder is no whole checkpoint."""
+        """Why a folder is not a complete checkpoint."""
         try:
             manifest = json.loads((path / _MANIFEST).read_text())
             files = {**manifest["sha256"]}
@@ -192,17 +191,17 @@ class Checkpoints:
             if not (path / name).is_file():
                 return f"{name} is missing"
             if sha256(path / name) != expected:
-                return f"{name} has not the content that its manifest says"
+                return f"{name} does not match the manifest"
         return None
 
     def _mismatch(self, path: Path) -> str | None:
-        """Why a whole checkpoint is none that these processes can go on from."""
+        """Why these processes cannot resume from a complete checkpoint."""
         manifest = json.loads((path / _MANIFEST).read_text())
         if manifest["processes"] != self.accelerator.num_processes:
-            return f"it is of {manifest['processes']} processes, and these are {self.accelerator.num_processes}"
+            return f"it is from {manifest['processes']} processes, but there are {self.accelerator.num_processes} now"
         for option, value in manifest.get("recipe", {}).items():
             if option in self.recipe and self.recipe[option] != value:
-                return f"it is of a run with {option}={value!r}, and this one has {option}={self.recipe[option]!r}"
+                return f"it is from a run with {option}={value!r}, but this one has {option}={self.recipe[option]!r}"
         return None
 
     def _load(self, path: Path) -> Checkpoint:
@@ -223,7 +222,7 @@ def _own_name(process: int) -> str:
 
 
 def random_states() -> dict[str, Any]:
-    """The states of all random number generators that training draws from."""
+    """The states of all random number generators used in training."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {
@@ -235,7 +234,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]):
-    """Continue the generators where `random_states` saw them."""
+    """Restore the generators to their `random_states`."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]

@@ -8,11 +8,11 @@ from hrm_hf.training.stopping import Stopped
 
 
 def run(argv: list[str], name: str) -> int:
-    """Train as `[recipe] [--option value ...]` says.
+    """Train according to `[recipe] [--option value ...]`.
 
     Args:
-        argv: the words of the command line.
-        name: of the command, in front of why a run stopped.
+        argv: arguments of the command line.
+        name: of the command, printed before the reason why a run stopped.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""What of a model is compiled for training, and how long that takes."""
+"""Which parts of a model are compiled for training, and how long that takes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +11,20 @@ from hrm_hf.training.meter import TrainingClock
 from hrm_hf.utils.cuda_graph import GraphedCall
 
 
-# pieces of code that are compiled of one block before it runs uncompiled; torch's own limit is 8
+# maximum number of compiled variants of a block before it runs uncompiled; torch's own limit is 8
 _MOST_PIECES = 64
 
 
 def compile_blocks(model: nn.Module, several_shapes: bool = False):
-    """Let torch.compile fuse what is inside of each Transformer block.
+    """Let torch.compile fuse the operations inside each Transformer block.
 
-    All blocks are compiled as one piece of code for steps with and one for steps without gradient, which takes seconds
-    where a whole segment, the same blocks called two dozen times, takes minutes and is no faster.
+    All blocks share one piece of compiled code for steps with gradient and one for steps without. This takes seconds,
+    while compiling a whole segment, the same blocks called two dozen times, takes minutes and is not faster.
 
     Args:
         model: any model of transformers.
-        several_shapes: whether batches have a few shapes: each then has code of its own, instead of slower code for
-            all of them.
+        several_shapes: whether batches have a few shapes: each then has its own code, instead of slower code for all
+            of them.
     """
     if several_shapes:
         torch._dynamo.config.recompile_limit = max(_MOST_PIECES, torch._dynamo.config.recompile_limit)
@@ -34,17 +34,17 @@ def compile_blocks(model: nn.Module, several_shapes: bool = False):
 
 
 class CompileWatch:
-    """Tells the clock which steps went into compiling.
+    """Tells the clock which steps compiled something.
 
-    A step counts as compilation as a whole, from its beginning to the end of its work on the device, if torch.compile
-    compiles something in it, if it is called before a CUDA graph is recorded or records it, or if it is the first one
-    with Triton kernels on batches of its shape.
+    A whole step counts as compilation, from its start to the end of its work on the device, if torch.compile compiles
+    something in it, if it runs before or during the recording of a CUDA graph, or if it is the first one with Triton
+    kernels on batches of its shape.
 
     Args:
         clock: of the run.
         compiles: whether torch.compile is used.
         graphed: the step, if it is recorded.
-        has_kernels: whether Triton compiles kernels of ours.
+        has_kernels: whether Triton compiles kernels of this package.
     """
 
     def __init__(self, clock: TrainingClock, compiles: bool, graphed: GraphedCall | None, has_kernels: bool):
@@ -53,7 +53,7 @@ class CompileWatch:
 
     @contextmanager
     def step(self, batch: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Watch the step on a batch, which is taken in the block."""
+        """Watch the step on a batch; the step is the body of the `with` block."""
         shapes = tuple(tensor.shape for tensor in batch.values())
         prepares = (self.graphed is not None and not self.graphed.is_recorded) or (
             self.has_kernels and shapes not in self.shapes_seen
@@ -69,5 +69,5 @@ class CompileWatch:
             self.clock.compile_steps += 1
 
     def _pieces_compiled(self) -> int:
-        """How many pieces of code torch.compile has made in this process, if it is used."""
+        """Number of pieces of code that torch.compile has compiled in this process, if it is used."""
         return torch._dynamo.utils.counters["stats"]["unique_graphs"] if self.compiles else 0

@@ -1,4 +1,4 @@
-"""What our optimizers share: they never wait for the device, so that a GPU can record a whole step as a graph."""
+"""Base class of our optimizers: they never wait for the device, so that a GPU can record a whole step as a graph."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,16 +10,16 @@ from hrm_hf.training.sharding import slice_like
 
 
 def write(old: torch.Tensor, new: torch.Tensor, found_inf: torch.Tensor | None):
-    """Put `new` into `old`, unless `found_inf`, a scalar bool tensor, is true."""
+    """Write `new` into `old`, unless `found_inf`, a scalar bool tensor, is true."""
     old.copy_(new if found_inf is None else torch.where(found_inf, old, new))
 
 
 class DeviceOptimizer(Optimizer):
-    """An optimizer whose state, number of updates and, where wanted, learning rate live on the device.
+    """An optimizer that keeps its state, number of updates and, if needed, learning rate on the device.
 
     Attributes:
-        found_inf: scalar bool tensor: whether the next `step` is to change nothing, because gradients are not finite
-            (the name is that of torch's own fused optimizers). `None`: every step counts.
+        found_inf: scalar bool tensor: whether the next `step` must change nothing, because gradients are not finite
+            (the same name as in torch's own fused optimizers). `None`: every step counts.
 
     Args:
         params: parameters or parameter groups.
@@ -40,17 +40,17 @@ class DeviceOptimizer(Optimizer):
 
     @staticmethod
     def update(*args: Any):
-        """The arithmetic of one parameter group, on tensors alone."""
+        """The arithmetic of one parameter group, only on tensors."""
         raise NotImplementedError
 
     def compile(self):
-        """Let torch.compile fuse the update; the learning rate becomes a tensor, so that it is compiled once."""
+        """Let torch.compile fuse the update; the learning rate becomes a tensor, so that compiling happens once."""
         for group in self.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
         self._update = torch.compile(self.update, dynamic=False)
 
     def set_learning_rate(self, factor: float):
-        """Use `factor` times the learning rate that each group was made with."""
+        """Use `factor` times the initial learning rate of each group."""
         for group in self.param_groups:
             lr = group.setdefault("base_lr", float(group["lr"])) * factor
             if isinstance(group["lr"], torch.Tensor):
@@ -59,9 +59,9 @@ class DeviceOptimizer(Optimizer):
                 group["lr"] = lr
 
     def load_state_dict(self, state_dict: dict[str, Any]):
-        """As in torch; what is kept for a whole group goes to the device of its parameters, too.
+        """As in torch; the state of a whole group also moves to the device of its parameters.
 
-        Of the state of a sharded parameter, given as whole tensors, this process takes its slice.
+        The state of a sharded parameter is given as whole tensors, of which this process takes its slice.
         """
         rates = [group["lr"] for group in self.param_groups]
         params = dict(enumerate(param for group in self.param_groups for param in group["params"]))
@@ -74,14 +74,14 @@ class DeviceOptimizer(Optimizer):
             device = group["params"][0].device
             if "updates" in group:
                 group["updates"] = group["updates"].to(device)
-            # a rate that compiled or recorded code reads stays where that code looks for it
+            # compiled or recorded code reads the rate from the same tensor
             if isinstance(rate, torch.Tensor):
                 group["lr"] = rate.fill_(group["lr"])
             else:
                 group["lr"] = float(group["lr"])
 
     def _count_update(self, group: dict[str, Any], device: torch.device) -> torch.Tensor:
-        """Count one update of a group, unless it is skipped; gives their number, a scalar float tensor."""
+        """Count one update of a group, unless it is skipped; returns the count, a scalar float tensor."""
         if "updates" not in group:
             group["updates"] = torch.zeros((), device=device)
         group["updates"] += 1 if self.found_inf is None else torch.where(self.found_inf, 0.0, 1.0)

@@ -1,9 +1,9 @@
 """A run folder belongs to one job at a time: a file that names the job, and a check whether that job is alive.
 
-run.lock    JSON: host, process id, when the process started, and a text by chance that no other job has
+run.lock    JSON: host, process id, start time of the process, and a random text that is unique to the job
 
-On the same host the process says whether the job is alive. On another host of a shared disk the job shows that it is
-alive by touching the file, which the one who asks watches for a while.
+On the same host, the process id shows whether the job is alive. On another host with a shared disk, the job shows that
+it is alive by touching the file, which the other job watches for a while.
 """
 
 import atexit
@@ -18,19 +18,19 @@ from pathlib import Path
 
 
 LOCK_NAME = "run.lock"
-# seconds between two signs of life, and how long one is waited for
+# seconds between two signs of life, and how long to wait for one
 BEAT_SECONDS, WATCH_SECONDS = 10.0, 35.0
 SETTLE_SECONDS = 0.1
 
 
 class FolderLock:
-    """Takes a run folder for this process until `release`, or until the process ends.
+    """Locks a run folder for this process until `release`, or until the process ends.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: of the run; created if it does not exist.
 
     Raises:
-        FileExistsError: if another job that is alive has the folder.
+        FileExistsError: if another job that is alive uses the folder.
         OSError: if the folder cannot be written.
     """
 
@@ -58,7 +58,7 @@ class FolderLock:
                 self._remove_folders()
                 raise FileExistsError(
                     f"{folder} is in use by another job (process {owner['pid']} on {owner['host']}); wait for its "
-                    f"end, give another --output_dir, or remove {self.path} if there is no such job."
+                    f"end, give another --output_dir, or remove {self.path} if this job does not exist."
                 )
             self._take_away(owner)
         self._is_over = threading.Event()
@@ -66,9 +66,9 @@ class FolderLock:
         atexit.register(self.release)
 
     def release(self):
-        """Give the folder back; a folder that is empty and was made for the lock goes, too."""
+        """Unlock the folder; an empty folder that was created for the lock is removed, too."""
         if self._is_over.is_set() or os.getpid() != self._owner["pid"]:
-            return  # a child process that was forked has not taken it
+            return  # a forked child process does not own it
         self._is_over.set()
         atexit.unregister(self.release)
         if _read(self.path) == self._owner:
@@ -76,11 +76,11 @@ class FolderLock:
         self._remove_folders()
 
     def _create(self) -> bool:
-        """Write the lock, unless there is one."""
+        """Write the lock, unless there is one already."""
         beside = self._beside()
         try:
             beside.write_text(json.dumps(self._owner) + "\n")
-            # unlike a rename it fails if there is one, and nobody ever sees half a lock
+            # unlike a rename, it fails if there is one, and nobody ever sees an incomplete lock
             os.link(beside, self.path)
         except FileExistsError:
             return False
@@ -89,19 +89,19 @@ class FolderLock:
         return True
 
     def _is_kept(self) -> bool:
-        """Whether the lock is still there after a moment, in which others that saw a stale one may have taken it."""
+        """Whether the lock still exists after a moment in which others that saw a stale one may have replaced it."""
         time.sleep(SETTLE_SECONDS)
         return _read(self.path) == self._owner
 
     def _take_away(self, stale: dict | None):
-        """Remove a lock, if it is still the one that is stale: others may be after it, too."""
+        """Remove a lock, if it is still the stale one: others may want it, too."""
         beside = self._beside()
         try:
             os.rename(self.path, beside)
             if _read(beside) != stale:
                 os.link(beside, self.path)
         except (FileNotFoundError, FileExistsError):
-            pass  # another job was quicker
+            pass  # another job was faster
         finally:
             beside.unlink(missing_ok=True)
 
@@ -109,13 +109,13 @@ class FolderLock:
         return self.path.with_name(f"{LOCK_NAME}.{self._owner['token']}")
 
     def _is_stale(self, owner: dict | None) -> bool:
-        """Whether the job whose lock is there has ended."""
+        """Whether the job of the existing lock has ended."""
         if owner is None:
-            return True  # it has just been released, or is no lock
+            return True  # it has just been released, or is not a lock
         if owner["host"] == self._owner["host"]:
-            # this very process has given up the run that it took the folder for
+            # this same process has abandoned the run that it locked the folder for
             return owner["pid"] == self._owner["pid"] or _start_of(owner["pid"]) != owner["started"]
-        print(f"looks for {WATCH_SECONDS:g} s whether the job on {owner['host']} that has {self.path} is alive")
+        print(f"checking for {WATCH_SECONDS:g} s whether the job on {owner['host']} that has {self.path} is alive")
         before, end = _touched(self.path), time.monotonic() + WATCH_SECONDS
         while time.monotonic() < end:
             time.sleep(min(1.0, WATCH_SECONDS / 10))
@@ -135,7 +135,7 @@ class FolderLock:
             try:
                 folder.rmdir()
             except OSError:
-                return  # something is in it
+                return  # it is not empty
 
 
 def _read(path: Path) -> dict | None:
@@ -148,7 +148,7 @@ def _read(path: Path) -> dict | None:
 
 def _touched(path: Path) -> int | None:
     try:
-        # opening it makes network disks look anew
+        # opening it makes network disks refresh their cache
         with open(path) as lock:
             return os.fstat(lock.fileno()).st_mtime_ns
     except FileNotFoundError:
@@ -156,12 +156,12 @@ def _touched(path: Path) -> int | None:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process of this host started, in whatever unit; `None` if there is no such process.
+    """When a process of this host started, in any unit; `None` if there is no such process.
 
-    A number of a process is given again after its end, but not with the same start.
+    A process id is reused after its end, but not with the same start time.
     """
     try:
-        # the name of the program, in parentheses, may hold spaces; the start is the 22nd field
+        # the program name, in parentheses, may contain spaces; the start is the 22nd field
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if state in ("Z", "X") else fields[18]
     except FileNotFoundError:
@@ -172,5 +172,5 @@ def _start_of(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it is there, and of somebody else
+        pass  # it exists, but belongs to someone else
     return "unknown"

@@ -1,7 +1,7 @@
-"""Training on puzzles: ACT segments on sequences in work.
+"""Training on puzzles: ACT segments on sequences in progress.
 
-Each step is one segment. Sequences that have halted take a new puzzle from the batch; the others go on with the one
-they have (the carry).
+Each step is one segment. Sequences that have halted get a new puzzle from the batch; the others continue with theirs
+(the carry).
 """
 
 from dataclasses import asdict
@@ -27,7 +27,7 @@ class GridTask(Task):
     """Puzzles of one kind and size.
 
     Raises:
-        ValueError, FileNotFoundError: for data that cannot be had.
+        ValueError, FileNotFoundError: if the data are not available.
     """
 
     progress = {
@@ -51,7 +51,7 @@ class GridTask(Task):
             self.filling = self.puzzles.kind.filling(self.processing, seed, data_args.filled_share)
             if self.filling is None:
                 raise ValueError(
-                    f"filled_share={data_args.filled_share} is for Sudoku, but {data_args.dataset} is of the task "
+                    f"filled_share={data_args.filled_share} is for Sudoku, but {data_args.dataset} has the task "
                     f"{self.puzzles.kind.name}; leave it out."
                 )
         self.eval_split = data_args.eval_split
@@ -60,7 +60,7 @@ class GridTask(Task):
         if self.eval_augmentations is not None:
             if not self.puzzles.has_augmentations:
                 raise ValueError(
-                    f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} is of the task "
+                    f"eval_augmentations={self.eval_augmentations} is for ARC, but {data_args.dataset} has the task "
                     f"{self.puzzles.kind.name}; leave it out."
                 )
             self.voting_puzzles = open_puzzles(data_args.dataset, "test")
@@ -73,10 +73,10 @@ class GridTask(Task):
         return build_model(self.model_args, self.processing)
 
     def start(self, args: TrainArguments, model: HRMForGridTask):
-        # a part of a batch has carries of its own
+        # each part of a batch has its own carries
         size = args.batches_in_work * args.gradient_accumulation_steps
         self.carries = CarryPool(size, args.staggered_start, model.config)
-        self.used: list[HRMCarry] = []  # in this step, to be put back at its end
+        self.used: list[HRMCarry] = []  # of this step, put back at its end
 
     def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> HRMGridTaskOutput:
         output = network(**batch, carry=self.carries.take(len(self.used)))
@@ -140,10 +140,10 @@ class GridTask(Task):
         return scores
 
     def boards(self, solved: SolvedPuzzles, count: int = 2) -> list[dict]:
-        """The first puzzles with what became of them, as lines of characters, to be looked at; and what they are."""
+        """The first puzzles with their predictions, as lines of characters to look at, and their kind."""
         count = min(count, len(solved))
         rows = {name: self.eval_puzzles[name][:count] for name in ("input_ids", "labels")}
-        # cells without a label are not asked for, and stand as in the puzzle
+        # cells without a label are not part of the question, and stay as in the puzzle
         asked = rows["labels"] != IGNORE_INDEX
         predictions, labels = (
             torch.where(asked, tokens, rows["input_ids"]) for tokens in (solved.predictions[:count], rows["labels"])
@@ -160,7 +160,7 @@ class GridTask(Task):
     def headline(self, scores: dict) -> str:
         return (
             f"{scores['exact_accuracy']:.1%} of {scores['n']} puzzles exactly solved, "
-            f"{scores['cell_accuracy']:.1%} of cells right"
+            f"{scores['cell_accuracy']:.1%} of cells correct"
         )
 
     def counts(self, steps: int, batch_size: int) -> dict[str, int]:
@@ -170,7 +170,7 @@ class GridTask(Task):
 def segment_sums(output: HRMGridTaskOutput) -> dict[str, torch.Tensor]:
     """The metrics of the original for one segment, as sums.
 
-    Accuracies and steps count the sequences that halted in this segment and have labels, losses count all sequences.
+    Accuracies and segments count sequences that halted in this segment and have labels; losses count all sequences.
 
     Returns:
         `sequences`, `count` (halted ones), `cell_accuracy`, `exact_accuracy`, `halt_accuracy`, `steps`, `lm_loss`,
@@ -205,7 +205,7 @@ def build_model(model_args: ModelArguments, processor: HRMGridProcessor) -> HRMF
 
 
 def config_fields(model_args: ModelArguments, processor: HRMGridProcessor) -> dict[str, Any]:
-    """Fields of the configuration that a recipe and a processor decide."""
+    """Fields of the configuration that come from a recipe and a processor."""
     return asdict(model_args) | {
         "vocab_size": processor.vocab_size,
         "max_position_embeddings": processor.seq_len,

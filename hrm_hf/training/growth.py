@@ -1,11 +1,11 @@
-"""Depth that grows during training: fields of the model's configuration that have other values at first.
+"""Depth that grows during training: fields of the model's configuration that start with other values.
 
     grow_halt_max_steps: 2 until 0.2, 4 until 0.5, 8 until 0.8
     halt_max_steps: 16
 
-Shares are of the run. After the last of them a field has the value that the recipe gives to the field itself, which is
-that of evaluations and of the saved model, too. Values are functions of the share of the run that is over, so that a
-resumed run has them again.
+Numbers after `until` are fractions of the run. After the last one, a field has the value that the recipe gives to the
+field itself; evaluations and the saved model use this value, too. Values depend only on how much of the run is over,
+so that a resumed run gets the same ones.
 """
 
 import re
@@ -15,12 +15,12 @@ from dataclasses import fields
 from configuration_hrm import HRMConfig
 
 
-# what changes no weight: each is read anew in every forward pass
+# fields that change no weights: each is read again in every forward pass
 GROWING = ("halt_max_steps", "H_cycles", "L_cycles", "gradient_depth")
 _EXAMPLE = "'2 until 0.2, 4 until 0.5'"
 
 Value = int | str
-Stages = list[tuple[Value, float]]  # values with the share of the run until which each holds, ascending
+Stages = list[tuple[Value, float]]  # values with the fraction of the run until which each applies, ascending
 
 
 def parse_stages(option: str, name: str, text: str) -> Stages:
@@ -32,8 +32,8 @@ def parse_stages(option: str, name: str, text: str) -> Stages:
         text: its value.
 
     Raises:
-        ValueError: if it has another form, a share that is not between 0 and 1 or not above the one before it, or a
-            value that the configuration refuses.
+        ValueError: if it has another form, a fraction that is not between 0 and 1 or not above the one before it, or
+            a value that the configuration refuses.
     """
     takes_numbers = next(field.type for field in fields(HRMConfig) if field.name == name) is int
     stages: Stages = []
@@ -44,23 +44,23 @@ def parse_stages(option: str, name: str, text: str) -> Stages:
             until = float(match[2])
         except (TypeError, ValueError):
             raise ValueError(
-                f"{option}={text!r} is not allowed; it must be values of {name} with the share of the run until which "
-                f"each holds, such as {_EXAMPLE if takes_numbers else repr('last_step until 0.3')}."
+                f"{option}={text!r} is not allowed; it must be values of {name} with the fraction of the run until "
+                f"which each applies, such as {_EXAMPLE if takes_numbers else repr('last_step until 0.3')}."
             ) from None
         if not 0 < until < 1:
             raise ValueError(
-                f"{option}={text!r} has the share {match[2]}, but a share must be above 0 and below 1; the last part "
-                f"of the run has the value of {name} itself."
+                f"{option}={text!r} has the fraction {match[2]}, but a fraction must be above 0 and below 1; the last "
+                f"part of the run uses the value of {name} itself."
             )
         if stages and until <= stages[-1][1]:
             raise ValueError(
-                f"{option}={text!r} has the share {match[2]} after {stages[-1][1]:g}, but shares must ascend; put "
-                "them in order."
+                f"{option}={text!r} has the fraction {match[2]} after {stages[-1][1]:g}, but fractions must ascend; "
+                "put them in order."
             )
         try:
             HRMConfig(**{name: value})
         except ValueError as error:
-            raise ValueError(f"{option}={text!r} has a value that cannot be: {error}") from error
+            raise ValueError(f"{option}={text!r} has a value that is not allowed: {error}") from error
         stages.append((value, until))
     return stages
 
@@ -70,7 +70,7 @@ class Growth:
 
     Args:
         stages: of each field, by its name.
-        config: of the model that is built, with the final values.
+        config: of the model, with the final values.
 
     Attributes:
         final: the final value of each field.
@@ -81,7 +81,7 @@ class Growth:
         self.final: dict[str, Value] = {name: getattr(config, name) for name in stages}
 
     def values(self, share: float) -> dict[str, Value]:
-        """The value of each field when this share of the run is over."""
+        """The value of each field when this fraction of the run is over."""
         return {
             name: next((value for value, until in stages if share < until), self.final[name])
             for name, stages in self.stages.items()

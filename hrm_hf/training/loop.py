@@ -1,6 +1,6 @@
 """The training loop: steps of a task, optimizers, evaluation, checkpoints, a saved model.
 
-`prepare` builds and checks everything, `train` is the loop. What is trained stands in the tasks: `grid_task` and
+`prepare` builds and checks everything, `train` is the loop. The tasks define what is trained: `grid_task` and
 `text_task`.
 """
 
@@ -54,34 +54,34 @@ from hrm_hf.training.trackers import choose_tracker, start_tracker, track
 from hrm_hf.utils.cuda_graph import GraphedCall
 
 
-# options that a run cannot go on without
+# options that must not change on resume
 _FIXED_BY_CHECKPOINT = ("batch_size", "batch_tokens", "batches_in_work", "gradient_accumulation_steps", "optimizer")
 
 
 @dataclass
 class Run:
-    """A training run that is ready to start: everything a recipe can get wrong has been checked."""
+    """A training run that is ready to start, with a checked recipe."""
 
     args: TrainArguments
     groups: list[Any]  # of all options, for recipe.yaml
-    goes_on: bool  # with the run that is in its folder
+    goes_on: bool  # resumes the run in its folder
     accelerator: Accelerator
     folder: RunFolder
     task: Task
     model: PreTrainedModel
     growth: Growth  # of fields of its config
-    network: nn.Module  # what a step calls, wrapped by Accelerate or sharded
+    network: nn.Module  # called by a step, wrapped by Accelerate or sharded
     average: MovingAverage | None  # of the weights
-    empty: PreTrainedModel | None  # to put slices of weights together in, if they are sharded
+    empty: PreTrainedModel | None  # holds whole weights, if they are sharded
     optimizers: list[DeviceOptimizer]
     loader: DataLoader
     max_steps: int
     checkpoints: Checkpoints
-    resumed: Checkpoint | None  # where the run goes on
+    resumed: Checkpoint | None  # where the run resumes
 
     @contextmanager
     def result(self) -> Iterator[PreTrainedModel]:
-        """The model to evaluate and to save: the moving average, if there is one. Entered by all processes."""
+        """The model to evaluate and save: the moving average, if there is one. Entered by all processes."""
         model = self.model if self.average is None else self.average.module
         with ExitStack() as stack:
             if self.empty is not None:
@@ -92,7 +92,7 @@ class Run:
 
 @contextmanager
 def changed_config(model: PreTrainedModel, changes: dict[str, int | float | str]) -> Iterator[None]:
-    """Let the config of a model have other values for a while."""
+    """Change values of the config of a model for a while."""
     before = {name: getattr(model.config, name) for name in changes}
     try:
         set_config(model, changes)
@@ -102,7 +102,7 @@ def changed_config(model: PreTrainedModel, changes: dict[str, int | float | str]
 
 
 def set_config(model: PreTrainedModel, values: dict[str, int | float | str]):
-    """Let the config of a model have other values."""
+    """Change values of the config of a model."""
     for name, value in values.items():
         setattr(model.config, name, value)
 
@@ -111,14 +111,14 @@ def make_task(model_args: ModelArguments, data_args: DataArguments, seed: int) -
     """The task that a recipe names.
 
     Raises:
-        ValueError, FileNotFoundError: for data or a plug-in that cannot be had.
+        ValueError, FileNotFoundError: if the data or a plug-in are not available.
     """
     if data_args.plugin is not None:
         from hrm_hf.puzzles.registry import load_plugin
 
         load_plugin(data_args.plugin)
     if data_args.task == "text":
-        # only what is needed is imported, because text trains without the package `datasets`
+        # import only what is needed, because text trains without the package `datasets`
         from hrm_hf.training.text_task import TextTask
 
         return TextTask(model_args, data_args, seed)
@@ -137,15 +137,15 @@ def prepare(
     """Load the data, build model and optimizers, open the run folder.
 
     Args:
-        model_args, data_args, train_args: as `parse_recipe` gives them.
-        task: what to train; by default what the recipe names.
+        model_args, data_args, train_args: from `parse_recipe`.
+        task: what to train; by default the task of the recipe.
 
     Raises:
-        ValueError, OSError: for a recipe that cannot work, or a folder that cannot be written.
+        ValueError, OSError: if the recipe cannot work, or a folder cannot be written.
         Stopped: with `resume="auto"`, if the run is finished.
     """
     if train_args.fused_kernels and not torch.cuda.is_available():
-        raise ValueError("fused_kernels=True needs a CUDA GPU, and there is none here; leave it out.")
+        raise ValueError("fused_kernels=True needs a CUDA GPU, but there is none here; leave it out.")
     tracker = choose_tracker(train_args.report_to)
     accelerator = Accelerator(
         mixed_precision=train_args.mixed_precision,
@@ -162,19 +162,19 @@ def prepare(
     parts = accelerator.num_processes * train_args.gradient_accumulation_steps
     if train_args.batch_size % parts != 0:
         raise ValueError(
-            f"batch_size={train_args.batch_size} does not divide among {accelerator.num_processes} processes with "
+            f"batch_size={train_args.batch_size} is not divisible by {accelerator.num_processes} processes times "
             f"gradient_accumulation_steps={train_args.gradient_accumulation_steps}; give a multiple of {parts}."
         )
     if train_args.schedule_by_minutes and accelerator.num_processes > 1:
         raise ValueError(
-            f"schedule_by_minutes=True is for one process, and these are {accelerator.num_processes}, whose clocks "
+            f"schedule_by_minutes=True is for one process, but there are {accelerator.num_processes}, whose clocks "
             "differ; leave it out and give max_steps."
         )
     if train_args.cuda_graph and data_args.arc_canvases:
-        raise ValueError("cuda_graph=True is for batches of one shape, and arc_canvases has several; leave it out.")
+        raise ValueError("cuda_graph=True is for batches of one shape, but arc_canvases has several; leave it out.")
     if train_args.cuda_graph and (accelerator.device.type != "cuda" or accelerator.num_processes > 1):
         raise ValueError(
-            f"cuda_graph=True needs one process on a CUDA GPU, and this is {accelerator.num_processes} on "
+            f"cuda_graph=True needs one process on a CUDA GPU, but this run has {accelerator.num_processes} on "
             f"{accelerator.device.type}; leave it out."
         )
     if accelerator.device.type == "cpu":
@@ -197,7 +197,7 @@ def _build_run(
     tracker: str | None,
     folder: RunFolder,
 ) -> Run:
-    """What takes time of `prepare`: data, model, optimizers, checkpoint."""
+    """The slow part of `prepare`: data, model, optimizers, checkpoint."""
     if task is None:
         task = make_task(model_args, data_args, train_args.seed)
     max_steps = train_args.steps(task.num_train_items)
@@ -207,22 +207,22 @@ def _build_run(
         folder.path / "checkpoints",
         train_args.keep_checkpoints,
         accelerator,
-        # a checkpoint has so many carries of so many sequences, and has counted the draws of its steps
+        # a checkpoint depends on the number and size of its carries, and on the draws of its steps
         {"task": data_args.task, "arc_canvases": data_args.arc_canvases}
         | {name: getattr(train_args, name) for name in _FIXED_BY_CHECKPOINT},
     )
     resumed = None if train_args.resume is None else checkpoints.find(train_args.resume)
     if resumed is not None and "clock" not in resumed.own:
         raise ValueError(
-            f"{resumed.path} is of an older version of hrm-hf, which kept no times of compilation; go on with that "
-            "version, or start anew."
+            f"{resumed.path} is from an older version of hrm-hf, which did not keep compilation times; resume with "
+            "that version, or start a new run."
         )
     steps_done = 0 if resumed is None else resumed.step
     # a run that could not save its model has a checkpoint after the last step
     if steps_done > max_steps:
         raise ValueError(
-            f"{resumed.path} has done {steps_done} steps, and the run has {max_steps} in all, so nothing is left; "
-            "give more, or start anew."
+            f"{resumed.path} is at step {steps_done}, but the run has only {max_steps} steps, so nothing is left to "
+            "do; give more steps, or start a new run."
         )
     goes_on = resumed is not None and resumed.path.resolve().parent == checkpoints.folder.resolve()
     if not goes_on:
@@ -241,7 +241,7 @@ def _build_run(
         collate_fn=_as_it_is,
         pin_memory=accelerator.device.type == "cuda",
     )
-    # the sampler gives each process its share, so all that is left to do is to move batches to the device
+    # the sampler gives each process its share, so batches only have to be moved to the device
     loader = prepare_data_loader(
         loader, accelerator.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
     )
@@ -253,14 +253,14 @@ def _build_run(
     average = None if train_args.ema_decay is None else MovingAverage(model, train_args.ema_decay)
     empty = None if sharding is None else copy.deepcopy(model)
     if train_args.fused_kernels:
-        from hrm_hf.kernels import use_fused_kernels  # imports Triton, which is there for GPUs only
+        from hrm_hf.kernels import use_fused_kernels  # imports Triton, which exists only for GPUs
 
         use_fused_kernels(model)
     if train_args.compile:
         compile_blocks(model, task.several_shapes)
     # SignSGD sums the sparse gradient over the processes itself
     sparse = puzzle_embedding(model)
-    # the weights are made, equal on every process; from here on exploration must differ
+    # the weights are equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
     if sharding is not None:
         network = shard(task.network(model), sharding, accelerator, kept_whole=sparse)
@@ -274,7 +274,7 @@ def _build_run(
         network = accelerator.prepare(task.network(model))
     if average is not None:
         average.to(accelerator.device)
-    # not before: sharding replaces the parameters
+    # not earlier: sharding replaces the parameters
     optimizers = build_optimizers(model, train_args)
     for optimizer in optimizers:
         if train_args.compile or train_args.cuda_graph:
@@ -313,19 +313,18 @@ def train(run: Run) -> dict:
         The scores of the last evaluation.
 
     Raises:
-        Stopped: if a signal, gradients that are not finite or a full disk end the run; what can be gone on from is
-            saved.
+        Stopped: if a signal, nonfinite gradients or a full disk end the run; if possible, a checkpoint is saved.
     """
     try:
         return run_loop(run)
     except OSError as error:
-        # what is printed, too, may go to a disk that is full; of several processes the others know nothing of it
+        # prints may also go to the full disk; with several processes, the others do not know about it
         if run.accelerator.num_processes > 1:
             raise
         raise Stopped(f"The run cannot write: {error} {where_weights_are(run)}", exit_code=1) from error
     finally:
-        # what holds the process group goes while the interpreter is whole, and the group when nobody needs it any
-        # more: processes that leave it one by one, or at their very end, may wait for each other
+        # free whatever holds the process group before the interpreter shuts down, and then leave the group together:
+        # processes that leave it one by one, or at exit, may wait for each other
         run.folder.close()
         run.network = run.model
         run.accelerator.free_memory()
@@ -336,14 +335,14 @@ def train(run: Run) -> dict:
 
 
 def run_loop(run: Run) -> dict:
-    """The loop itself; what it returns and raises is said at `train`."""
+    """The loop itself; see `train` for what it returns and raises."""
     args, accelerator, task, max_steps = run.args, run.accelerator, run.task, run.max_steps
     meter, clock = Meter(accelerator, task.means), TrainingClock(args.max_minutes, accelerator.device)
     best = Best(*task.best)
 
     task.start(args, run.model)
     steps_done = 0
-    depth: dict[str, Value] = {}  # values of the fields that grow, in force
+    depth: dict[str, Value] = {}  # current values of the fields that grow
     if run.resumed is not None:
         steps_done = run.resumed.step
         task.restore(run.resumed.own["task"], accelerator.device)
@@ -371,7 +370,7 @@ def run_loop(run: Run) -> dict:
     saved_at = clock.minutes()
 
     def share_over() -> float | None:
-        """Share of the run that is over, if it ends at a time and not at a step."""
+        """Fraction of the run that is over, if it ends by time and not by step."""
         return clock.minutes() / args.max_minutes if args.schedule_by_minutes else None
 
     def rate_factor(step: int, share: float | None) -> float:
@@ -388,15 +387,15 @@ def run_loop(run: Run) -> dict:
         return record | sums | {"memory_gb": peak_memory_gb(accelerator.device)}
 
     def change_depth(step: int, values: dict[str, Value]) -> list[dict]:
-        """Let fields of the config have other values from a step on, which comes next; gives what is to be logged."""
-        # no line is of steps of both depths
+        """Change fields of the config from the given step on, which comes next; returns records to log."""
+        # a log line never mixes steps of both depths
         records = [read_meter(step - 1)] if meter.has_steps() else []
         meter.forget_names()
         segments = run.model.config.halt_max_steps
         set_config(run.model, values)
         if run.model.config.halt_max_steps != segments:
             task.segments_changed()
-        # a recorded step has the old values in it
+        # a recorded step contains the old values
         if graphed is not None:
             graphed.forget()
         said = ", ".join(f"{name} {value}" for name, value in values.items())
@@ -404,12 +403,12 @@ def run_loop(run: Run) -> dict:
         return [*records, {"step": step} | clock.record() | values]
 
     def save_checkpoint(step: int) -> tuple[Path | None, str]:
-        """The new checkpoint, or `None` and what is wrong with the disk."""
+        """The new checkpoint, or `None` and the disk error."""
         with clock.paused():
             try:
                 return run.checkpoints.save(step, *everything(run, meter, clock, best, depth)), ""
             except OSError as error:
-                accelerator.print(f"{error} Training goes on.")
+                accelerator.print(f"{error} Training continues.")
                 return None, str(error)
 
     def evaluate(step: int) -> dict:
@@ -419,7 +418,7 @@ def run_loop(run: Run) -> dict:
             if best.update(step, scores) and args.keep_best:
                 save = partial(run.folder.save_model, result, task.processing, "best_model")
                 if said := disk_error(accelerator, save):
-                    accelerator.print(f"The best model so far cannot be saved: {said} Training goes on.")
+                    accelerator.print(f"The best model so far cannot be saved: {said} Training continues.")
         log({"step": step} | clock.record() | {f"eval_{name}": value for name, value in scores.items()})
         progress.write(f"step {step}, {clock.minutes():.1f} min: {task.headline(scores)}")
         return scores
@@ -433,7 +432,7 @@ def run_loop(run: Run) -> dict:
         # Accelerate makes one batch of an empty loader
         for step, batch in enumerate(run.loader if steps_done < max_steps else (), start=steps_done + 1):
             if run.resumed is not None and step == steps_done + 1:
-                # not before, because the loader itself draws random numbers when it starts
+                # not earlier, because the loader itself draws random numbers when it starts
                 restore_random_states(run.resumed.own["random"])
             share, to_log = share_over(), []
             values = run.growth.values((step - 1) / max_steps if share is None else share)
@@ -446,7 +445,7 @@ def run_loop(run: Run) -> dict:
                 (graphed or take_step)(batch)
             progress.update()
             if step == steps_done + 1:
-                # not before, so that a run which cannot go on has changed nothing
+                # not earlier, so that a run which cannot resume has changed nothing
                 begin_to_go_on(run)
             for record in to_log:
                 log(record)
@@ -461,7 +460,7 @@ def run_loop(run: Run) -> dict:
                         remedy += ", or leave out compile"
                     raise Stopped(
                         f"The gradients of {record['skipped_in_a_row']} steps in a row, up to step {step}, are not "
-                        f"finite; {remedy}, and go on from a checkpoint, if there is one in {run.checkpoints.folder}.",
+                        f"finite; {remedy}, and resume from a checkpoint, if {run.checkpoints.folder} has any.",
                         exit_code=1,
                     )
                 if "grad_norm" in record:  # not every step was skipped
@@ -475,7 +474,7 @@ def run_loop(run: Run) -> dict:
                 if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
                     break
 
-            # processes need not look at the clock and for signals in the same moment, but must come to one answer
+            # processes may see the clock and signals at different moments, but must agree on one answer
             asks = accelerator.num_processes == 1 or step % args.log_steps == 0
             is_due = args.checkpoint_minutes is not None and clock.minutes() - saved_at >= args.checkpoint_minutes
             is_due = asks and any_process(accelerator, is_due)
@@ -488,7 +487,7 @@ def run_loop(run: Run) -> dict:
                 came = f"{signal.Signals(number).name} came at step {step}"
                 if path is None:
                     raise Stopped(f"{came}. {said} {where_weights_are(run)}", exit_code=128 + number)
-                raise Stopped(f"{came}; with --resume auto the run goes on from {path}.", exit_code=128 + number)
+                raise Stopped(f"{came}; --resume auto continues from {path}.", exit_code=128 + number)
     progress.close()
 
     result = {
@@ -510,14 +509,14 @@ def run_loop(run: Run) -> dict:
 
 
 def begin_to_go_on(run: Run):
-    """Let a resumed run write into the folder of its run; called by all processes, nothing else is changed before."""
+    """Let a resumed run write into its folder; called by all processes, before anything else is changed."""
     if run.goes_on and run.accelerator.is_main_process:
         run.checkpoints.set_aside_after(run.resumed.step)
         run.folder.go_on(run.resumed.step, *run.groups)
 
 
 def save_result(run: Run, result: dict) -> str | None:
-    """Save the model and result.json, if need be in the place of older checkpoints; what is wrong if they cannot."""
+    """Save the model and result.json, if necessary by removing older checkpoints; returns the disk error, if any."""
 
     def save():
         run.folder.save_model(model, run.task.processing)
@@ -533,26 +532,26 @@ def save_result(run: Run, result: dict) -> str | None:
 
 
 def where_weights_are(run: Run, checkpoint: Path | None = None) -> str:
-    """Save the weights wherever there is room, when their own folder cannot be written, and say where they are.
+    """Save the weights wherever there is space, if their own folder cannot be written, and say where they are.
 
     Args:
         run: the run; called by all processes.
-        checkpoint: one of this very step, if there is one.
+        checkpoint: of this same step, if there is one.
     """
     if checkpoint is not None:
-        return f"The trained weights are in {checkpoint}; make room, and --resume auto saves the model."
+        return f"The trained weights are in {checkpoint}; free some space, and --resume auto saves the model."
     with run.result() as model:
         save = partial(run.folder.save_elsewhere, model, run.task.processing)
         elsewhere = on_main(run.accelerator, save)
     newest = run.checkpoints.newest()
     before = "there is no checkpoint" if newest is None else f"the newest checkpoint is {newest}"
     if elsewhere is not None:
-        return f"The trained weights are in {elsewhere}, move them before the machine is cleaned; {before}."
-    return f"The weights of this step are lost, because no other disk of this machine has room; {before}."
+        return f"The trained weights are in {elsewhere}; move them before the machine is cleaned; {before}."
+    return f"The weights of this step are lost, because no other disk of this machine has space; {before}."
 
 
 def bytes_to_write(model: PreTrainedModel, average: MovingAverage | None, args: TrainArguments) -> int:
-    """About what the model and a checkpoint take on the disk, if there are to be checkpoints."""
+    """Approximate size of the model and a checkpoint on disk, if checkpoints are saved."""
     weights = sum(param.numel() * param.element_size() for param in model.parameters())
     if args.checkpoint_steps is None and args.checkpoint_minutes is None:
         return weights
@@ -561,7 +560,7 @@ def bytes_to_write(model: PreTrainedModel, average: MovingAverage | None, args: 
 
 
 def everything(run: Run, meter: Meter, clock: TrainingClock, best: Best, depth: dict[str, Value]) -> tuple[dict, dict]:
-    """What a checkpoint holds: the state that all processes share, and that of this one."""
+    """The contents of a checkpoint: the state shared by all processes, and the state of this one."""
     shared = {
         "model": run.model.state_dict(),
         "average": None if run.average is None else run.average.state_dict(),
@@ -585,15 +584,15 @@ def restore_shared(
     average: MovingAverage | None,
     optimizers: list[DeviceOptimizer],
 ):
-    """Put the state that all processes share back.
+    """Restore the state shared by all processes.
 
     Raises:
-        ValueError: if it is of another model or recipe.
+        ValueError: if it is from another model or recipe.
     """
     shared = checkpoint.shared
     if (average is None) != (shared["average"] is None) or len(optimizers) != len(shared["optimizers"]):
         raise ValueError(
-            f"{checkpoint.path} is of a recipe with {'a' if average is None else 'no'} moving average, or with other "
+            f"{checkpoint.path} is from a recipe with {'a' if average is None else 'no'} moving average, or other "
             "optimizers; resume with the recipe.yaml of its run."
         )
     try:
@@ -605,13 +604,13 @@ def restore_shared(
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{checkpoint.path} is of a model of another shape or of another recipe ({reason[:200]}); resume with the "
-            "recipe.yaml of its run."
+            f"{checkpoint.path} is from a model of another shape or from another recipe ({reason[:200]}); resume "
+            "with the recipe.yaml of its run."
         ) from error
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """Most memory so far, in GB: of the GPU that tensors took, or on a CPU of the process."""
+    """Peak memory so far, in GB: of tensors on the GPU, or on a CPU of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     # in bytes on macOS, elsewhere in KiB
@@ -619,14 +618,14 @@ def peak_memory_gb(device: torch.device) -> float:
 
 
 class StepSampler(Sampler[list[int]]):
-    """The draws of each step, of which every process takes its share. Draws are functions of their number, so a run
-    goes on by going on counting.
+    """The draws of each step, of which every process takes its share. Draws depend only on their number, so a resumed
+    run just continues to count.
 
     Args:
         draws: of the run.
-        batch_size: sequences in a step, over all processes.
+        batch_size: sequences per step, over all processes.
         steps: which steps, counted from 0.
-        process, num_processes: this one, and how many there are.
+        process, num_processes: index of this one, and their number.
     """
 
     def __init__(self, draws: Draws, batch_size: int, steps: range, process: int, num_processes: int):
@@ -644,14 +643,14 @@ class StepSampler(Sampler[list[int]]):
 
 
 def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    # Draws make whole batches; there is nothing to collate
+    # Draws return whole batches; there is nothing to collate
     return batch
 
 
 def share_of_cores(accelerator: Accelerator) -> int:
-    """Threads for this process: the cores it may use, shared by the processes of this machine.
+    """Threads for this process: the cores it may use, divided among the processes of this machine.
 
-    `accelerate launch` sets one thread a process, which on a CPU leaves most of the machine idle.
+    `accelerate launch` sets one thread per process, which on a CPU leaves most of the machine idle.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))

@@ -1,4 +1,4 @@
-"""What training did, in numbers: sums on the device, means for the log, and the clock."""
+"""Metrics of training: sums on the device, means for the log, and the clock."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,16 +8,16 @@ import torch
 from accelerate import Accelerator
 
 
-# of the state of a clock
+# fields of the state of a clock
 _OF_READING = ("minutes", "compile_minutes", "compile_steps")
 
 
 class Meter:
-    """Sums of the steps between two readings; the device is waited for only when they are read.
+    """Sums over the steps between two readings; only reading waits for the device.
 
     Args:
         accelerator: sums over its processes.
-        means: makes a record of the totals and the seconds they took.
+        means: makes a record from the totals and their seconds.
     """
 
     def __init__(self, accelerator: Accelerator, means: Callable[[dict[str, float], float], dict[str, float]]):
@@ -28,21 +28,21 @@ class Meter:
         self.sums = torch.zeros(0, device=accelerator.device)
         self.common = torch.zeros(3, device=accelerator.device)
         self.skipped_in_a_row = torch.zeros((), device=accelerator.device)
-        self.last_reading = dict.fromkeys(_OF_READING, 0.0)  # what the clock said
+        self.last_reading = dict.fromkeys(_OF_READING, 0.0)  # of the clock
 
     def add(self, sums: dict[str, torch.Tensor], gradient_norm: torch.Tensor, found_inf: torch.Tensor):
-        """Count one step, given as scalar tensors on the device; one that was skipped as that alone."""
+        """Count one step, given as scalar tensors on the device; a skipped step only counts as skipped."""
         values = torch.stack([value.float() for value in sums.values()])
         if not self.names:
             self.names, self.sums = list(sums), torch.zeros_like(values)
         self.sums += torch.where(found_inf, 0.0, values)
         counts = torch.stack([1 - found_inf.float(), found_inf.float(), gradient_norm.detach().float()])
-        # a sum that is not finite is worth nothing, so only the last of the three is left out
+        # a nonfinite sum is worthless, so only the last of the three is left out
         self.common += torch.where(torch.isfinite(counts), counts, 0.0)
         self.skipped_in_a_row.add_(1).mul_(found_inf.float())
 
     def state(self) -> dict:
-        """What was counted since the last reading, as tensors and plain values."""
+        """The counts since the last reading, as tensors and plain values."""
         return {
             "names": self.names,
             "sums": self.sums,
@@ -52,7 +52,7 @@ class Meter:
         }
 
     def restore(self, state: dict, device: torch.device):
-        """Go on counting from a `state`."""
+        """Continue to count from a `state`."""
         self.names, self.last_reading = state["names"], state["last_reading"]
         self.sums, self.common, self.skipped_in_a_row = (
             state[name].to(device) for name in ("sums", "common", "skipped_in_a_row")
@@ -63,15 +63,15 @@ class Meter:
         return bool(self.common[:2].sum() > 0)
 
     def forget_names(self):
-        """Let the next step say anew what there are sums of; called after a reading."""
+        """Let the next step set the names of the sums again; called after a reading."""
         self.names = []
 
     def read(self, clock: "TrainingClock") -> dict[str, float]:
         """The record of the steps since the last reading, by the clock of the run.
 
-        Speeds in it are those of the steps that did not go into compiling, if there were any. It has `skipped_steps`,
-        `skipped_share` and `skipped_in_a_row`, and if any step was taken, `grad_norm`, the mean norm of the gradient
-        before clipping, and what the task makes of its sums.
+        Speeds are those of steps without compilation, if there were any. It has `skipped_steps`, `skipped_share` and
+        `skipped_in_a_row`, and if any step was taken, `grad_norm`, the mean norm of the gradient before clipping, and
+        the means of the task.
         """
         taken, skipped, norms, in_a_row = torch.cat((self.common, self.skipped_in_a_row.view(1))).tolist()
         record = {
@@ -87,7 +87,7 @@ class Meter:
             totals = self.accelerator.reduce(self.sums.clone(), reduction="sum").tolist()
             record["grad_norm"] = norms / taken
             record |= self.means(dict(zip(self.names, totals, strict=True)), max(60 * minutes, 1e-9))
-        # in place, because a recorded step writes into these very tensors
+        # in place, because a recorded step writes into these tensors
         self.sums.zero_()
         self.common.zero_()
         self.last_reading = reading
@@ -97,19 +97,18 @@ class Meter:
 class TrainingClock:
     """Where the time of a run goes, in minutes.
 
-    Those of training are the ones that `max_minutes` limits. They include compilation, which is counted apart as well,
-    and neither evaluations nor checkpoints, for which the clock is stopped.
+    `max_minutes` limits the minutes of training. They include compilation, which is also counted separately, but not
+    evaluations and checkpoints, for which the clock is stopped.
 
     Args:
         max_minutes: of training.
-        device: that trains; one that works on while the program does something else is waited for where the time of
-            something ends and that of something else begins.
+        device: that trains; if it is asynchronous, the clock waits for it wherever one kind of time ends and another
+            begins.
 
     Attributes:
-        compile_minutes, compile_steps: minutes and steps of training that went into compiling (`CompileWatch` says
-            which).
-        evaluation_minutes: minutes that evaluations took.
-        other_minutes: minutes that checkpoints took.
+        compile_minutes, compile_steps: minutes and steps of training with compilation (see `CompileWatch`).
+        evaluation_minutes: minutes of evaluations.
+        other_minutes: minutes of checkpoints.
     """
 
     def __init__(self, max_minutes: float | None = None, device: torch.device | None = None):
@@ -119,23 +118,23 @@ class TrainingClock:
         self.compile_steps = 0
 
     def state(self) -> dict[str, float]:
-        """What has been counted so far."""
+        """The counts so far."""
         names = ("compile_minutes", "compile_steps", "evaluation_minutes", "other_minutes")
         return {"minutes": self.minutes()} | {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, float]):
-        """Count on from a `state`."""
+        """Continue to count from a `state`."""
         self.start = time.perf_counter() - 60 * state["minutes"]
         self.compile_minutes, self.compile_steps = state["compile_minutes"], state["compile_steps"]
         self.evaluation_minutes, self.other_minutes = state["evaluation_minutes"], state["other_minutes"]
 
     def minutes(self) -> float:
-        """Minutes of training so far, compilation included."""
+        """Minutes of training so far, including compilation."""
         return (time.perf_counter() - self.start) / 60
 
     def record(self) -> dict[str, float]:
-        """What a line of log.jsonl says of the time: `minutes` of training, the `compile_minutes` among them, and
-        beside them `evaluation_minutes` and `total_minutes`, which are all since the first step, of all jobs."""
+        """The times in a line of log.jsonl: `minutes` of training, which include `compile_minutes`; separately
+        `evaluation_minutes`; and `total_minutes` since the first step, over all jobs."""
         minutes = self.minutes()
         return {
             "minutes": minutes,
@@ -145,7 +144,7 @@ class TrainingClock:
         }
 
     def is_over(self, accelerator: Accelerator) -> bool:
-        """Whether `max_minutes` are spent; the same answer on every process, or they would wait for each other."""
+        """Whether `max_minutes` are over; the same answer on every process, or they would wait for each other."""
         if self.max_minutes is None:
             return False
         is_over = self.minutes() >= self.max_minutes
@@ -155,13 +154,13 @@ class TrainingClock:
         return votes.item() > 0
 
     def wait(self):
-        """Wait for what the device has still to do."""
+        """Wait for the pending work of the device."""
         if self.device is not None and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     @contextmanager
     def paused(self, evaluates: bool = False) -> Iterator[None]:
-        """Stop the clock for the duration of the block, which is an evaluation or something else."""
+        """Stop the clock for the duration of the `with` block, which is an evaluation or something else."""
         self.wait()
         before = time.perf_counter()
         yield

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal before each update."""
+"""Muon: momentum with matrices orthogonalized before each update."""
 
 import math
 from collections import defaultdict
@@ -13,16 +13,16 @@ from hrm_hf.training.sharding import join_like, local, slice_like
 class Muon(DeviceOptimizer):
     """Muon (Jordan et al., 2024) for the matrices of Transformer blocks.
 
-    Nesterov momentum, made orthogonal by Newton-Schulz steps and scaled by `0.2 * sqrt(largest dimension)`, so that
+    Nesterov momentum, orthogonalized by Newton-Schulz steps and scaled by `0.2 * sqrt(largest dimension)`, so that
     entries are about as large as those of Adam's updates and the same learning rate fits both (arXiv 2502.16982); with
-    decoupled weight decay. Matrices of equal shape are made orthogonal together.
+    decoupled weight decay. Matrices of equal shape are orthogonalized together.
 
-    Of sharded matrices (FSDP2) each process keeps a slice of the momentum; to be made orthogonal they are put
-    together, on every process alike.
+    Of sharded matrices (FSDP2) each process keeps a slice of the momentum; every process gathers and orthogonalizes
+    the whole matrices.
 
     Args:
-        params: matrices, or parameter groups of them. A group may say by `parts` of how many matrices, one below the
-            other, each of its parameters consists: 3 for query, key and value, 2 for gate and up projection.
+        params: matrices, or parameter groups of them. `parts` of a group is the number of matrices, one below the
+            other, in each of its parameters: 3 for query, key and value, 2 for gate and up projection.
         lr (`float` or scalar tensor): learning rate.
         momentum (`float`): decay of the momentum.
         weight_decay (`float`): decoupled weight decay.
@@ -44,8 +44,8 @@ class Muon(DeviceOptimizer):
             for param in group["params"]:
                 if param.ndim != 2 or param.shape[0] % group["parts"] != 0:
                     raise ValueError(
-                        f"Muon takes matrices of {group['parts']} equal parts, not a parameter of shape "
-                        f"{tuple(param.shape)}; give others to AdamATan2."
+                        f"Muon needs matrices of {group['parts']} equal parts, not a parameter of shape "
+                        f"{tuple(param.shape)}; use AdamATan2 for others."
                     )
 
     @torch.no_grad()
@@ -62,7 +62,7 @@ class Muon(DeviceOptimizer):
             if param.grad is not None
         ]
         if with_parts:
-            # all groups together: what they share are the options, and matrices of one shape may be in several
+            # all groups together, because several groups may have matrices of the same shape
             first = self.param_groups[0]
             self._update(
                 [param for param, _ in with_parts],
@@ -104,7 +104,7 @@ class Muon(DeviceOptimizer):
 
 
 def orthogonal_all(matrices: list[torch.Tensor], parts: list[int], num_iterations: int) -> list[torch.Tensor]:
-    """Each matrix, or each of its parts, made orthogonal and scaled; those of one shape in one batch."""
+    """Each matrix, or each of its parts, orthogonalized and scaled; those of one shape in one batch."""
     by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     pieces = []  # wide ones, (parts, rows, columns)
     for index, (matrix, count) in enumerate(zip(matrices, parts, strict=True)):
@@ -124,8 +124,8 @@ def orthogonal_all(matrices: list[torch.Tensor], parts: list[int], num_iteration
 def orthogonal(matrices: torch.Tensor, num_iterations: int = 5) -> torch.Tensor:
     """About `U V^T` of the singular value decomposition `U S V^T` of each matrix, by Newton-Schulz steps.
 
-    The coefficients are those of Jordan et al. (2024): singular values end between about 0.7 and 1.2, which is as good
-    and takes fewer steps than to converge. In bfloat16 on a GPU.
+    With the coefficients of Jordan et al. (2024), singular values end up between about 0.7 and 1.2, which works as
+    well as convergence and takes fewer steps. In bfloat16 on a GPU.
 
     Args:
         matrices (`torch.FloatTensor` of shape `(matrices, rows, columns)`): with rows <= columns.

@@ -9,15 +9,15 @@ from hrm_hf.training.muon import Muon
 from hrm_hf.training.sign_sgd import SignSGD
 
 
-# matrices that lie below each other in one parameter
+# matrices below each other in one parameter
 _PARTS = {"qkv_proj": 3, "gate_up_proj": 2}
 
 
 def puzzle_embedding(model: nn.Module) -> nn.Embedding | None:
     """The embedding of puzzle identifiers in a prefix, whose gradient is sparse in training.
 
-    `None` in a model without one, and in one that adds it everywhere: then it has a row per task, all of them visited
-    often, and is trained like other weights.
+    `None` in a model without one, or one that adds it everywhere: then it has one row per task, each visited often,
+    and is trained like other weights.
     """
     if getattr(model.config, "puzzle_emb_placement", "prefix") != "prefix":
         return None
@@ -25,14 +25,14 @@ def puzzle_embedding(model: nn.Module) -> nn.Embedding | None:
 
 
 def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptimizer]:
-    """SignSGD for the puzzle embeddings, if the model has any; with `optimizer="muon"` Muon for the matrices of the
-    blocks; AdamATan2 for the rest, or for everything else, with rates of their own for what is embedded.
+    """SignSGD for the puzzle embeddings, if any; with `optimizer="muon"` Muon for the matrices of the blocks;
+    AdamATan2 for everything else, with separate learning rates for embeddings.
 
-    Trained positions and the weights of norms (of other models than ours) get no weight decay. Sets the puzzle
+    Trained positions and the weights of norms (of models other than ours) get no weight decay. Sets the puzzle
     embedding to sparse gradients.
 
     Returns:
-        AdamATan2 first; the puzzle embeddings' last.
+        AdamATan2 first; the optimizer of the puzzle embeddings last.
     """
     puzzle_embeddings = puzzle_embedding(model)
     decayed, spared, of_puzzles, of_tokens = [], [], [], []

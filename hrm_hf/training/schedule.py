@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that there is nothing to save."""
+"""The learning rate as a function of only the step, so that there is nothing to save."""
 
 import math
 
@@ -17,10 +17,10 @@ def learning_rate_factor(
         step (`int`): 0 before the first update; the update number `n` uses the factor of step `n`.
         warmup_steps (`int`), total_steps (`int`): where warm-up and schedule end.
         min_ratio (`float`): factor at the end.
-        decay_share (`float`, *optional*): the factor stays at 1 and falls linearly in this last share of all steps; by
-            default it falls along a cosine from the end of the warm-up on, as in the original.
-        progress (`float`, *optional*): share of the run that is over, for runs that end at a time and not at a step;
-            by default `step / total_steps`. The warm-up is counted in steps in any case.
+        decay_share (`float`, *optional*): the factor stays at 1 and falls linearly in this last fraction of all steps;
+            by default it follows a cosine from the end of the warm-up, as in the original.
+        progress (`float`, *optional*): fraction of the run that is over, for runs that end by time and not by step; by
+            default `step / total_steps`. The warm-up is always counted in steps.
 
     Returns:
         `float`: factor of the base learning rate.

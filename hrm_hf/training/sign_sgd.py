@@ -1,4 +1,4 @@
-"""SignSGD for the puzzle embeddings: only the rows that are in the batch are touched."""
+"""SignSGD for the puzzle embeddings: only the rows in the batch are touched."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,7 +9,7 @@ from hrm_hf.training.device_optimizer import DeviceOptimizer
 
 
 class SignSGD(DeviceOptimizer):
-    """SignSGD with decoupled weight decay on the rows of an embedding that are in the batch, and on no others.
+    """SignSGD with decoupled weight decay, only on the rows of an embedding that are in the batch.
 
     Gradients of equal rows are summed over the whole batch (all processes) before the sign is taken:
     `row = row * (1 - lr * weight_decay) - lr * sign(sum)`. Neither the gradient nor any state is ever dense.
@@ -32,7 +32,7 @@ class SignSGD(DeviceOptimizer):
                     continue
                 if not weight.grad.is_sparse:
                     raise ValueError(
-                        "SignSGD takes sparse gradients, because a dense one does not tell which rows were in the "
+                        "SignSGD needs sparse gradients, because a dense one does not show which rows were in the "
                         "batch; set `sparse = True` on the embedding module."
                     )
                 self._update(
@@ -57,7 +57,7 @@ class SignSGD(DeviceOptimizer):
         sums = sums_of_equal_rows(rows, values)
         old = weight[rows]
         new = old * (1 - lr * weight_decay) - lr * sums.sign()
-        # entries of equal rows write the same
+        # entries of equal rows write the same values
         weight.index_copy_(0, rows, new if found_inf is None else torch.where(found_inf, old, new))
 
 
@@ -73,14 +73,14 @@ def of_all_processes(rows: torch.LongTensor, values: torch.Tensor) -> tuple[torc
     all_values = [torch.empty_like(values) for _ in range(processes)]
     torch.distributed.all_gather(all_rows, rows.contiguous())
     torch.distributed.all_gather(all_values, values.contiguous())
-    # DDP averages the dense gradients over processes, so the same is done here
+    # DDP averages the dense gradients over processes, so do the same here
     return torch.cat(all_rows), torch.cat(all_values) / processes
 
 
 def sums_of_equal_rows(rows: torch.LongTensor, values: torch.Tensor) -> torch.Tensor:
-    """For each entry the sum of the values of all entries of its row, `(entries, width)`.
+    """For each entry, the sum of the values of all entries of its row, `(entries, width)`.
 
-    By sorting and not by `unique`, whose result has a size that the host would have to wait for.
+    Uses sorting and not `unique`, because the host would have to wait for the size of its result.
     """
     order = rows.argsort(stable=True)
     is_first = torch.ones_like(rows, dtype=torch.bool)

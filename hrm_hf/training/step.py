@@ -1,4 +1,4 @@
-"""One step of training, on the device from its beginning to its end: nothing in it waits for the device.
+"""One step of training, entirely on the device: nothing in it waits for the device.
 
 So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/utils/cuda_graph.py).
 """
@@ -23,18 +23,18 @@ from hrm_hf.training.task import Task
 class TrainingStep:
     """Forward, backward, update, moving average, sums for the log.
 
-    A step whose gradients are not finite changes nothing but the meter, which counts it.
+    A step with nonfinite gradients changes only the meter, which counts it.
 
     Args:
         accelerator: of the run.
         task: what is trained.
         model: the model.
-        network: what a step calls: the model or something around it, wrapped by Accelerate.
-        optimizers: of the model, as `build_optimizers` makes them.
-        average: moving average of the weights, if there is one.
+        network: called by a step: the model or a wrapper of it, wrapped by Accelerate.
+        optimizers: of the model, from `build_optimizers`.
+        average: moving average of the weights, if any.
         meter: counts.
-        max_grad_norm: the dense gradients are clipped to this norm, if there is one.
-        num_parts: parts of a batch that are computed one after the other.
+        max_grad_norm: the dense gradients are clipped to this norm, if given.
+        num_parts: number of parts of a batch, computed one after the other.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TrainingStep:
         self.accelerator, self.task, self.model, self.network = accelerator, task, model, network
         self.optimizers, self.average, self.meter = optimizers, average, meter
         self.max_grad_norm, self.num_parts = max_grad_norm, num_parts
-        # the one parameter with a sparse gradient is the puzzle embedding
+        # only the puzzle embedding has a sparse gradient
         sparse = puzzle_embedding(model)
         self.dense = [param for param in model.parameters() if sparse is None or param is not sparse.weight]
 
@@ -61,7 +61,7 @@ class TrainingStep:
         self.drop_gradients()
         sums: dict[str, torch.Tensor] = {}
         for number, part in enumerate(parts_of(batch, self.num_parts), start=1):
-            # the processes add up their gradients once, in the last part
+            # the processes sum their gradients once, in the last part
             with nullcontext() if number == self.num_parts else self.accelerator.no_sync(self.network):
                 output = self.task.forward(self.network, part)
                 self.accelerator.backward(output.loss / self.num_parts)
@@ -79,19 +79,19 @@ class TrainingStep:
         self.meter.add(sums, norm, is_bad)
 
     def drop_gradients(self):
-        """Free the gradients of the last step; a recorded backward must make its own."""
+        """Free the gradients of the last step; a recorded backward must create its own."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
 
     def gradient_norm(self) -> torch.Tensor:
-        """The norm of all dense gradients together, scalar, before they are clipped."""
+        """The norm of all dense gradients together, scalar, before clipping."""
         if self.max_grad_norm is not None:
             return whole(self.accelerator.clip_grad_norm_(self.dense, self.max_grad_norm))
         return whole(nn.utils.get_total_norm([param.grad for param in self.dense if param.grad is not None]))
 
 
 def parts_of(batch: dict[str, torch.Tensor], num_parts: int) -> list[dict[str, torch.Tensor]]:
-    """A batch cut into equal parts along its first dimension."""
+    """A batch, split into equal parts along its first dimension."""
     if num_parts == 1:
         return [batch]
     chunks = {name: tensor.chunk(num_parts) for name, tensor in batch.items()}

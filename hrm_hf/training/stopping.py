@@ -1,4 +1,4 @@
-"""Reasons to stop a run before its end: a signal, or numbers that are not finite."""
+"""Reasons to stop a run before its end: a signal, or nonfinite numbers."""
 
 import signal
 import threading
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 
 class Stopped(RuntimeError):
-    """A run ended before its last step, or had ended before (exit code 0); the message says why, and what is left.
+    """A run ended before its last step, or had already ended (exit code 0); the message says why, and what was saved.
 
     Attributes:
         exit_code: of the process.
@@ -28,7 +28,7 @@ class Stopped(RuntimeError):
 class SignalWatch:
     """Notes SIGTERM and SIGINT, so that a step can be finished and saved; a second one ends the process at once.
 
-    As a context manager; in other threads than the main one, where Python has no signals, it notes nothing.
+    A context manager; in threads other than the main one, where Python has no signals, it notes nothing.
     """
 
     def __init__(self):
@@ -59,10 +59,10 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
 
 
 def on_main(accelerator: Accelerator, function: Callable[[], Any]) -> Any:
-    """Call a function on the main process; called by all, which get what it returns.
+    """Call a function on the main process; called by all processes, which get its return value.
 
     Raises:
-        SystemExit: on the other processes, if it raises an error, because the main one tells the user.
+        SystemExit: on the other processes, if it raises an error, because the main one reports it.
     """
     result, exit_code, error = None, None, None
     if accelerator.is_main_process:
@@ -80,11 +80,11 @@ def on_main(accelerator: Accelerator, function: Callable[[], Any]) -> Any:
 
 
 def disk_error(accelerator: Accelerator, write: Callable[[], Any]) -> str | None:
-    """Call what writes to a disk on the processes; called by all, which get the first error in words, or `None`."""
+    """Call a function that writes to a disk, on all processes, which all get the first error as text, or `None`."""
     said = None
     try:
         write()
-    # torch and safetensors have errors of their own for a disk that takes no more
+    # torch and safetensors have their own errors for a full disk
     except (OSError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
     if accelerator.num_processes > 1:
@@ -98,10 +98,10 @@ def found_inf(accelerator: Accelerator, norm: torch.Tensor, optimizers: list[Opt
     Args:
         accelerator: the processes.
         norm: of the dense gradients, scalar; equal on all processes.
-        optimizers: their sparse gradients are looked at, too, which each process has its own of.
+        optimizers: their sparse gradients, which differ between processes, are checked, too.
 
     Returns:
-        Scalar bool tensor on the device, which is not waited for.
+        Scalar bool tensor on the device, without waiting for it.
     """
     sparse = [
         param.grad._values()

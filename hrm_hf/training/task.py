@@ -1,4 +1,4 @@
-"""What the training loop asks of a task. `grid_task` and `text_task` are the two there are."""
+"""What the training loop needs from a task. `grid_task` and `text_task` are the two implementations."""
 
 from abc import ABC, abstractmethod
 
@@ -13,14 +13,14 @@ from hrm_hf.training.arguments import TrainArguments
 
 
 class Task(ABC):
-    """Data, model, one step and the numbers of a training run. The loop knows nothing else of what it trains.
+    """Data, model, one step and the metrics of a training run. The loop knows nothing else about what it trains.
 
     Attributes:
-        processing: the processor or tokenizer to save beside the model.
-        num_train_items: items that draws are taken from.
-        eval_split: name of the split that is evaluated on.
-        best: name of the score that tells which evaluation is the best, and whether more of it is better.
-        shown: scores that are examples to look at, and no numbers.
+        processing: the processor or tokenizer to save with the model.
+        num_train_items: number of items to draw from.
+        eval_split: name of the split for evaluation.
+        best: name of the score that determines the best evaluation, and whether higher is better.
+        shown: scores that are examples to look at, not numbers.
         several_shapes: whether batches have a few shapes.
     """
 
@@ -38,7 +38,7 @@ class Task(ABC):
         Args:
             args: of the run.
             num_steps: its length.
-            parts: each batch is cut into a multiple of so many equal parts, for processes and accumulation.
+            parts: each batch is split into a multiple of this many equal parts, for processes and accumulation.
         """
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Task(ABC):
         """A new model."""
 
     def network(self, model: PreTrainedModel) -> nn.Module:
-        """What a step calls, and Accelerate wraps: the model or something around it."""
+        """The module that a step calls and Accelerate wraps: the model or a wrapper of it."""
         return model
 
     @abstractmethod
@@ -55,33 +55,33 @@ class Task(ABC):
 
     @abstractmethod
     def forward(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> ModelOutput:
-        """One step forward, or one part of a step: an output with a `loss`."""
+        """The forward pass of a step, or of a part of it: an output with a `loss`."""
 
     def finish(self, found_inf: torch.Tensor) -> None:
         """The end of a step; `found_inf`, a scalar bool tensor, says whether its numbers are not finite."""
         return
 
     def segments_changed(self) -> None:
-        """Called before a step from which on the model has another `halt_max_steps`."""
+        """Called before the first step with another `halt_max_steps`."""
         return
 
     def state(self) -> dict:
-        """What else the next step depends on, of this process: tensors and plain values."""
+        """The other state of this process that the next step depends on: tensors and plain values."""
         return {}
 
     def restore(self, state: dict, device: torch.device) -> None:
-        """Take up a `state`; called after `start`."""
+        """Restore a `state`; called after `start`."""
         return
 
     @abstractmethod
     def sums(self, output: ModelOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What is logged of a step, as sums: scalar tensors on the device."""
+        """The metrics of a step for the log, as sums: scalar tensors on the device."""
 
     @abstractmethod
     def means(self, totals: dict[str, float], seconds: float) -> dict[str, float]:
-        """A log record from the sums of several steps, all processes together, and the seconds that they took.
+        """A log record from the sums of several steps over all processes, and their seconds.
 
-        Has a `loss`, and `progress` names what of it is shown.
+        Has a `loss`; `progress` names the fields to show.
         """
 
     progress: dict[str, str]  # name on the progress bar -> format of a record, as in {"exact": "{exact_accuracy:.3f}"}
@@ -96,4 +96,4 @@ class Task(ABC):
 
     @abstractmethod
     def counts(self, steps: int, batch_size: int) -> dict[str, int]:
-        """What the run was trained on, for its result."""
+        """The amount of training data of the run, for its result."""

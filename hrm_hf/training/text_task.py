@@ -1,4 +1,4 @@
-"""Training a causal language model on blocks of tokens: every step thinks for all segments, with a loss after each."""
+"""Training a causal language model on blocks of tokens: every step runs all segments, with a loss after each."""
 
 import math
 from dataclasses import asdict
@@ -24,7 +24,7 @@ class BlockDraws(Draws):
 
     Args:
         blocks: rows of a data set folder.
-        num_rows: how many of them, from the first on, to train on.
+        num_rows: number of rows to train on, from the first.
         num_draws: length of the run in blocks.
         seed: of the order.
     """
@@ -36,8 +36,8 @@ class BlockDraws(Draws):
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
         """One batch: `input_ids` and `labels` of shape `(draws, block_size)`.
 
-        A shorter block, the tail of the corpus, is filled up with token 0; its labels are -100 there, and in a causal
-        model nothing before sees it.
+        A shorter block, the tail of the corpus, is padded with token 0; its labels are -100 there, and in a causal
+        model no earlier token sees it.
         """
         input_ids = torch.zeros(len(draws), self.blocks.block_size, dtype=torch.long)
         labels = torch.full_like(input_ids, IGNORE_INDEX)
@@ -48,10 +48,10 @@ class BlockDraws(Draws):
 
 
 class TextLoss(nn.Module):
-    """A causal language model as a step calls it: it returns its losses and keeps the logits to itself.
+    """A causal language model for a step: it returns its losses but not the logits.
 
-    Accelerate casts whatever a wrapped model returns to float32, which for the logits of a vocabulary would take more
-    time and memory than anything else in a step.
+    Accelerate casts everything that a wrapped model returns to float32, which for logits would take more time and
+    memory than anything else in a step.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -62,7 +62,7 @@ class TextLoss(nn.Module):
         output = self.model(input_ids=input_ids, labels=labels, use_cache=False)
         names = ("loss", "lm_loss", "q_halt_loss", "q_continue_loss")
         losses = {name: output[name] for name in names if output.get(name) is not None}
-        # for the models of transformers the loss is the cross entropy
+        # for models of transformers the loss is the cross entropy
         return ModelOutput({"lm_loss": output.loss.detach()} | losses)
 
 
@@ -70,7 +70,7 @@ class TextTask(Task):
     """A causal language model on a data set folder of `dataset_scripts/build_text.py`.
 
     Raises:
-        ValueError, FileNotFoundError: for data that cannot be had.
+        ValueError, FileNotFoundError: if the data are not available.
     """
 
     progress = {"loss": "{lm_loss:.3f}", "bits_per_byte": "{bits_per_byte:.3f}", "tokens_s": "{tokens_per_s:.0f}"}
@@ -91,7 +91,7 @@ class TextTask(Task):
         if largest >= vocab_size:
             raise ValueError(
                 f"The data set {data_args.dataset} has the token {largest}, but its tokenizer has {vocab_size} "
-                "tokens; build it again, with one tokenizer."
+                "tokens; build it again with a single tokenizer."
             )
         self.eval_split = data_args.eval_split
         self.eval_blocks = load_text_blocks(data_args.dataset, data_args.eval_split)
@@ -99,7 +99,7 @@ class TextTask(Task):
             length = 1 + len(self.processing(prompt, add_special_tokens=False)["input_ids"]) + data_args.sample_tokens
             if length > self.blocks.block_size:
                 raise ValueError(
-                    f"The prompt {prompt!r} and sample_tokens={data_args.sample_tokens} make {length} tokens, but "
+                    f"The prompt {prompt!r} and sample_tokens={data_args.sample_tokens} need {length} tokens, but "
                     f"the blocks of {data_args.dataset} have {self.blocks.block_size}; shorten one of the two."
                 )
         self.tokens_per_byte = len(self.blocks.tokens) / int(self.blocks.num_bytes.sum(dtype=np.int64))
@@ -131,7 +131,7 @@ class TextTask(Task):
         return network(**batch)
 
     def sums(self, output: ModelOutput, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        # losses are means over the batch; the tail of the corpus, a short block, counts as a whole one here
+        # losses are means over the batch; the tail of the corpus, a short block, counts as a whole block here
         steps = {"steps": torch.ones_like(output.loss), "tokens": (batch["labels"] != IGNORE_INDEX).sum()}
         return steps | {name: loss.detach() for name, loss in output.items()}
 
@@ -149,7 +149,7 @@ class TextTask(Task):
         depth = {} if args.eval_max_segments is None else {"max_segments": args.eval_max_segments}
         if args.eval_early_stop:
             depth["early_stop"] = True
-        # blocks that are compiled for training would be compiled anew for every length of a text
+        # blocks compiled for training would be compiled again for every text length
         with torch.compiler.set_stance("force_eager"):
             scores = evaluate_blocks(
                 model,
@@ -190,14 +190,14 @@ def continue_prompts(
     seed: int = 0,
     **depth,
 ) -> list[dict[str, str]]:
-    """One sampled continuation (temperature 0.8) of each prompt, always from the same random numbers.
+    """One sampled continuation (temperature 0.8) of each prompt, always with the same random numbers.
 
     Args:
         model: in evaluation mode.
         tokenizer: its tokenizer.
         prompts: texts to continue, each as the beginning of a document.
         max_new_tokens: length of a continuation.
-        seed: of the sampling; the random state of the caller is left as it was.
+        seed: for sampling; the random state of the caller does not change.
         depth: thinking depth of our models.
 
     Returns:

@@ -1,32 +1,32 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""pass@K of ARC tasks by both task-counting rules in use. One file, no sibling needed."""
+"""pass@K of ARC tasks by both task-counting rules in use. A single file."""
 
 import datasets
 import evaluate
 
 
 _DESCRIPTION = """\
-pass@K of ARC tasks: a test input is solved if the right grid is among the first K of a ranked list of grids. A task \
-has one or more test inputs, and there are two rules to count it. By the rule of HRM a task counts when all of its \
-test inputs are solved; by the rule of TRM it counts with the share of them that are. The second is never lower, so a \
-score needs the name of its rule.
+pass@K of ARC tasks: a test input is solved if the correct grid is among the first K of a ranked list of grids. A \
+task has one or more test inputs, and there are two rules to count it. By the rule of HRM a task counts if all of its \
+test inputs are solved; by the rule of TRM it counts with the fraction that is solved. The second is never lower, so \
+a score needs the name of its rule.
 """
 
 _INPUTS = """
 Args:
     predictions: a ranked list of grids for each test input, best first; a grid is a list of rows of colors, 0 to 9. A
         list shorter than K is scored as given, and an empty one solves nothing.
-    references: the right grid of each test input.
+    references: the correct grid of each test input.
     tasks: the name of the task that each test input belongs to.
     k (list of int): values of K. 1, 2, 10, 100 and 1000 by default; the competition allows 2 attempts.
 
 Returns:
-    hrm_pass@K (float): share of tasks with all test inputs solved, for each K.
-    trm_pass@K (float): share of the test inputs of a task that are solved, averaged over tasks, for each K.
-    n_tasks (int), n_test_inputs (int): how many were scored.
+    hrm_pass@K (float): fraction of tasks with all test inputs solved, for each K.
+    trm_pass@K (float): fraction of the test inputs of a task that are solved, averaged over tasks, for each K.
+    n_tasks (int), n_test_inputs (int): number of tasks and test inputs.
 
 Raises:
-    ValueError: if there is no test input, a right grid is no rectangle, or K is below 1.
+    ValueError: if there is no test input, a correct grid is not a rectangle, or K is below 1.
 
 Examples:
     >>> metric = evaluate.load("metrics/arc_pass_at_k")
@@ -60,7 +60,7 @@ class ArcPassAtK(evaluate.Metric):
         )
 
     def add_batch(self, *, predictions=None, references=None, tasks=None):
-        """Add ranked grids, right grids and names of tasks, one of each for every test input."""
+        """Add ranked grids, correct grids and names of tasks, one of each per test input."""
         counts = ["no" if given is None else len(given) for given in (predictions, references, tasks)]
         if "no" in counts or len(set(counts)) != 1:
             raise ValueError(
@@ -79,7 +79,7 @@ class ArcPassAtK(evaluate.Metric):
         ranks_of_tasks = {}
         for number, (grids, reference, task) in enumerate(zip(predictions, references, tasks, strict=True), start=1):
             if len(reference) == 0 or len({len(row) for row in reference}) != 1 or len(reference[0]) == 0:
-                raise ValueError(f"Reference {number} is {reference}; a right grid is a list of rows of equal length.")
+                raise ValueError(f"Reference {number} is {reference}; a grid is a list of rows of equal length.")
             rank = grids.index(reference) + 1 if reference in grids else float("inf")
             ranks_of_tasks.setdefault(task, []).append(rank)
         scores = {}

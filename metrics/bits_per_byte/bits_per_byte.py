@@ -1,5 +1,5 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Bits that a language model needs for a byte of text. One file, no sibling needed."""
+"""Bits that a language model needs per byte of text. A single file."""
 
 import math
 
@@ -8,8 +8,8 @@ import evaluate
 
 
 _DESCRIPTION = """\
-Bits that a language model needs for a byte of text (UTF-8): the sum of the cross entropies of the tokens, in bits, \
-over the number of bytes. Unlike loss and perplexity it can be compared between tokenizers.
+Bits that a language model needs per byte of text (UTF-8): the sum of the cross entropies of the tokens, in bits, \
+divided by the number of bytes. Unlike loss and perplexity it can be compared between tokenizers.
 """
 
 _INPUTS = """
@@ -17,16 +17,16 @@ Args:
     predictions: for each text the cross entropies (negative log likelihoods) of its tokens in nats; or one number,
         their sum, as a list of length 1.
     references: the texts.
-    unscored_tokens (int): tokens of each text that have no cross entropy, because nothing comes before them (0 by
-        default, 1 for a model without a token that begins a text). They are taken to cost as much as the mean token.
-        Needs the cross entropy of every other token.
+    unscored_tokens (int): tokens of each text without a cross entropy, because nothing comes before them (0 by
+        default, 1 for a model without a token at the start of a text). They count as much as the mean token. Needs
+        the cross entropy of every other token.
 
 Returns:
     bits_per_byte (float): at least 0; lower is better.
     n_bytes (int): bytes of the texts.
 
 Raises:
-    ValueError: if there is no text, all are empty, a cross entropy is negative or not finite, or there is none at all.
+    ValueError: if there is no text, all are empty, a cross entropy is negative or not finite, or there are none.
 
 Examples:
     >>> metric = evaluate.load("metrics/bits_per_byte")

@@ -1,4 +1,4 @@
-"""Page of the metric on the Hub: the arguments of `compute` as JSON in, the scores out."""
+"""Page of the metric on the Hub: takes the arguments of `compute` as JSON and shows the scores."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ import gradio as gr
 FOLDER = Path(__file__).parent
 EXAMPLE = """{"predictions": [[2, 3], [2, 4]], "references": [[2, 3], [2, 3]]}"""
 
-# by file, because the folder of a Space is not called like the metric
+# by file, because the folder of a Space does not have the name of the metric
 metric = evaluate.load(str(FOLDER / "cell_accuracy.py"))
 
 
 def compute(arguments: str) -> dict:
-    """Scores of the arguments of `compute`, given as JSON."""
+    """Scores for the arguments of `compute`, given as JSON."""
     try:
         return metric.compute(**json.loads(arguments))
     except (TypeError, ValueError) as error:

@@ -1,23 +1,23 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Cell accuracy: the mean share of right cells of a puzzle. One file, no sibling needed."""
+"""Cell accuracy: the mean fraction of correct cells of a puzzle. A single file."""
 
 import datasets
 import evaluate
 
 
 _DESCRIPTION = """\
-Cell accuracy is the share of right cells of a puzzle, averaged over puzzles. A puzzle with one wrong cell of 81 \
-counts as 80/81, but is not solved: the share of solved puzzles is exact accuracy.
+Cell accuracy is the fraction of correct cells of a puzzle, averaged over puzzles. A puzzle with one wrong cell of 81 \
+counts as 80/81, but is not solved: the fraction of solved puzzles is exact accuracy.
 """
 
 _INPUTS = """
 Args:
-    predictions: an answer for each puzzle, as a list of token ids or as a string of one character a cell.
-    references: the right answers, in the same form.
+    predictions: an answer for each puzzle, as a list of token ids or as a string of one character per cell.
+    references: the correct answers, in the same form.
     ignore_index (int): cells whose reference is this token id do not count. -100 by default.
 
 Returns:
-    cell_accuracy (float): share of the counted cells of a puzzle that are right, averaged over puzzles, 0 to 1.
+    cell_accuracy (float): fraction of the counted cells of a puzzle that are correct, averaged over puzzles, 0 to 1.
     n (int): puzzles.
 
 Raises:

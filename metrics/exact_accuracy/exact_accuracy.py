@@ -1,23 +1,23 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Exact accuracy: the share of puzzles with every cell right. One file, no sibling needed."""
+"""Exact accuracy: the fraction of puzzles with every cell correct. A single file."""
 
 import datasets
 import evaluate
 
 
 _DESCRIPTION = """\
-Exact accuracy is the share of puzzles with every cell right. One wrong cell makes a puzzle wrong, so it is far below \
-cell accuracy, the mean share of right cells.
+Exact accuracy is the fraction of puzzles with every cell correct. One wrong cell makes a puzzle wrong, so it is far \
+below cell accuracy, the mean fraction of correct cells.
 """
 
 _INPUTS = """
 Args:
-    predictions: an answer for each puzzle, as a list of token ids or as a string of one character a cell.
-    references: the right answers, in the same form.
+    predictions: an answer for each puzzle, as a list of token ids or as a string of one character per cell.
+    references: the correct answers, in the same form.
     ignore_index (int): cells whose reference is this token id do not count. -100 by default.
 
 Returns:
-    exact_accuracy (float): share of puzzles with every counted cell right, 0 to 1.
+    exact_accuracy (float): fraction of puzzles with every counted cell correct, 0 to 1.
     n (int): puzzles.
 
 Raises:

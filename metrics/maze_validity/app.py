@@ -1,4 +1,4 @@
-"""Page of the metric on the Hub: the arguments of `compute` as JSON in, the scores out."""
+"""Page of the metric on the Hub: takes the arguments of `compute` as JSON and shows the scores."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ import gradio as gr
 FOLDER = Path(__file__).parent
 EXAMPLE = """{"predictions": ["S #oo##oG", "S #ooo#oG"], "references": ["S #  ## G", "S #   # G"]}"""
 
-# by file, because the folder of a Space is not called like the metric
+# by file, because the folder of a Space does not have the name of the metric
 metric = evaluate.load(str(FOLDER / "maze_validity.py"))
 
 
 def compute(arguments: str) -> dict:
-    """Scores of the arguments of `compute`, given as JSON."""
+    """Scores for the arguments of `compute`, given as JSON."""
     try:
         return metric.compute(**json.loads(arguments))
     except (TypeError, ValueError) as error:

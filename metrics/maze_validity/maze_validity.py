@@ -1,5 +1,5 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Share of maze answers that draw a shortest path; needs no right answer. One file, no sibling needed."""
+"""Fraction of maze answers that draw a shortest path; needs no reference answer. A single file."""
 
 import math
 from collections import deque
@@ -9,26 +9,26 @@ import evaluate
 
 
 _DESCRIPTION = """\
-Share of maze answers that leave the maze unchanged and draw a path from S to G, without stray cells and in the \
-fewest steps up, down, left and right. It is judged by the rules, so no right answer is needed; where several paths \
-are shortest, any of them is right.
+Fraction of maze answers that leave the maze unchanged and draw a path from S to G, without stray cells and with the \
+fewest steps up, down, left and right. It checks the rules, so it needs no reference answer; if there are several \
+shortest paths, any of them is correct.
 """
 
 _INPUTS = """
 Args:
-    predictions: an answer for each maze, row by row: a string of one character a cell (# wall, space floor, S start, G
-        goal, o path, ? no cell), with or without line breaks, or a list of token ids (0 or -100 padding, 1 to 5 for
+    predictions: an answer for each maze, row by row: a string of one character per cell (# wall, space floor, S start,
+        G goal, o path, ? no cell), with or without line breaks, or a list of token ids (0 or -100 padding, 1 to 5 for
         the characters "# SGo").
-    references: the mazes without a path, in the same form; not the right answers.
-    width (int): cells of a row, if the mazes are no squares and have no line breaks.
+    references: the mazes without a path, in the same form; not the answers.
+    width (int): cells per row, if the mazes are not square and have no line breaks.
 
 Returns:
-    maze_validity (float): share of the answers that solve their maze, 0 to 1.
+    maze_validity (float): fraction of answers that solve their maze, 0 to 1.
     n (int): mazes.
 
 Raises:
-    ValueError: if there is no maze, or one is no rectangle, has not one S and one G, has a character or token id that
-        no cell has, or another size than its answer.
+    ValueError: if there is no maze, or one is not a rectangle, does not have one S and one G, has an invalid
+        character or token id, or has another size than its answer.
 
 Examples:
     >>> metric = evaluate.load("metrics/maze_validity")
@@ -70,7 +70,7 @@ class MazeValidity(evaluate.Metric):
             answer = _rows(prediction, width, f"Prediction {number}")
             if [len(row) for row in answer] != [len(row) for row in maze]:
                 raise ValueError(
-                    f"Prediction {number} is {len(answer)}x{len(answer[0])} and its maze {len(maze)}x{len(maze[0])}; "
+                    f"Prediction {number} is {len(answer)}x{len(answer[0])}, its maze {len(maze)}x{len(maze[0])}; "
                     "they must be equal."
                 )
             cells = "".join(maze)
@@ -99,7 +99,7 @@ def _rows(board: str | list[int], width: int | None, name: str) -> list[str]:
     if width is None:
         width = math.isqrt(len(board))
         if width * width != len(board):
-            raise ValueError(f"{name} has {len(board)} cells, which is no square; give the width of the mazes.")
+            raise ValueError(f"{name} has {len(board)} cells, which is not a square; give the width of the mazes.")
     if width < 1 or len(board) == 0 or len(board) % width:
         raise ValueError(f"{name} has {len(board)} cells, which make no rows of {width}; give the width of the mazes.")
     return [board[start : start + width] for start in range(0, len(board), width)]
@@ -110,12 +110,12 @@ def _is_valid(maze: list[str], answer: list[str]) -> bool:
     if any(new != old and (old, new) != (" ", "o") for old, new in zip(before, after, strict=True)):
         return False
     drawn = _steps(answer, "SoG")
-    # a path as long as the shortest one that covers all that is drawn has no stray cells
+    # a path of minimum length that covers all drawn cells has no stray cells
     return drawn is not None and drawn == _steps(maze, "S G") == after.count("o") + 1
 
 
 def _steps(board: list[str], passable: str) -> int | None:
-    """Fewest steps from S to G over passable cells; None if there is no way."""
+    """Fewest steps from S to G over passable cells; None if there is no path."""
     cells = {
         (row, column): cell for row, line in enumerate(board) for column, cell in enumerate(line) if cell in passable
     }

@@ -1,5 +1,5 @@
 # Copyright 2026 The hrm-hf authors. Licensed under the Apache License, Version 2.0.
-"""Share of Sudoku answers that keep the rules; needs no right answer. One file, no sibling needed."""
+"""Fraction of Sudoku answers that keep the rules; needs no reference answer. A single file."""
 
 import math
 
@@ -8,24 +8,24 @@ import evaluate
 
 
 _DESCRIPTION = """\
-Share of Sudoku answers that keep every clue, are complete and have each digit once in each row, column and box. It \
-is judged by the rules, so no right answer is needed; a puzzle with more than one answer is solved by any of them.
+Fraction of Sudoku answers that keep every clue, are complete and have each digit once in each row, column and box. \
+It checks the rules, so it needs no reference answer; a puzzle with more than one answer is solved by any of them.
 """
 
 _INPUTS = """
 Args:
-    predictions: an answer for each puzzle, row by row: a string of one character a cell (1-9, A-G for 16x16; . 0 or _
-        for an open cell), or a list of token ids (0 or -100 padding, 1 open, 2 and up the digits 1 and up).
-    references: the puzzles, with their clues, in the same form; not the right answers.
+    predictions: an answer for each puzzle, row by row: a string of one character per cell (1-9, A-G for 16x16; . 0 or
+        _ for an open cell), or a list of token ids (0 or -100 padding, 1 open, 2 and up the digits 1 and up).
+    references: the puzzles, with their clues, in the same form; not the answers.
     box_height (int), box_width (int): rows and columns of a box. 2x2, 2x3, 3x3, 4x4 by default for 4, 6, 9, 16 digits.
 
 Returns:
-    sudoku_validity (float): share of the answers that solve their puzzle, 0 to 1.
+    sudoku_validity (float): fraction of answers that solve their puzzle, 0 to 1.
     n (int): puzzles.
 
 Raises:
-    ValueError: if there is no puzzle, or a board has another length than its puzzle, is no square, or has a character
-        or token id that no cell has.
+    ValueError: if there is no puzzle, or a board has another length than its puzzle, is not a square, or has an
+        invalid character or token id.
 
 Examples:
     >>> metric = evaluate.load("metrics/sudoku_validity")
@@ -104,7 +104,7 @@ def _digits(board: str | list[int], size: int, name: str) -> list[int]:
         if digit > size:
             raise ValueError(
                 f"{name}: the cell in row {index // size + 1}, column {index % size + 1} is {board[index]!r}, which "
-                f"is none of a {size}x{size} Sudoku."
+                f"is not a cell of a {size}x{size} Sudoku."
             )
     return digits
 

@@ -354,7 +354,7 @@ def test_hostile_requests_do_not_fill_the_log(app_url, capfd):
         ("component_server", {"data": 1, "component_id": 99_999, "fn_name": "x", "session_hash": "x"}),
     ):
         status, text = ask(path, body)
-        assert status == 400 and b"nothing that is here" in text
+        assert status == 400 and b"does not exist" in text
     for data in ([], [{}] * 5, [None] * 5):
         status, text = ask("call/solve_puzzle", {"data": data})
         event = json.loads(text)["event_id"]

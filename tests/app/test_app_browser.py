@@ -293,7 +293,7 @@ def test_an_arc_task_is_shown_and_solved_or_unknown(page, screenshots):
     expect(page.locator("#arc-demonstrations figure")).to_have_count(4)
     expect(page.locator("#arc-demonstrations").get_by_label("row 1, column 1: green").first).to_be_visible()
     page.locator("#arc-solve").click()
-    expect(page.locator("#arc-verdict")).to_contain_text("in two attempts each")
+    expect(page.locator("#arc-verdict")).to_contain_text("with two attempts each")
     page.screenshot(path=screenshots / "arc.png", full_page=True)
     page.get_by_label("Data set").locator("visible=true").click()
     page.get_by_role("option", name="other").click()
@@ -360,7 +360,7 @@ def test_a_reader_draws_the_path_of_a_maze(page, screenshots):
         page.keyboard.press(key)
     cell.nth(MAZE_SIDE).focus()
     page.keyboard.press("o")
-    expect(status).to_contain_text("Your path takes 12 steps; there is one of 10.")
+    expect(status).to_contain_text("Your path takes 12 steps; the shortest takes 10.")
     board.get_by_role("button", name="Undo").click()
     # a wall on the path ends it there
     board.get_by_role("button", name="Wall").click()

@@ -183,10 +183,10 @@ def test_letters_of_lines_that_end_together_are_apart():
 
 def test_curves_name_training_and_evaluation_cells_and_puzzles(run):
     html = charts_html([run], "step", False)
-    exact = html[html.index("Exact accuracy: puzzles solved whole") :]
+    exact = html[html.index("Exact accuracy: puzzles fully solved") :]
     assert "&lt;b&gt;run&lt;/b&gt;, training: 0.5 at 20" in exact
     assert "&lt;b&gt;run&lt;/b&gt;, evaluation: 0.625 at 20" in exact
-    cells = html[html.index("Cell accuracy: single cells right") :]
+    cells = html[html.index("Cell accuracy: single cells correct") :]
     assert cells.index("training: 0.75") < cells.index("evaluation: 0.875")
     for title in ("(lm_loss)", "(q_halt_loss)", "(q_continue_loss)", "Gradient norm", "Samples per", "Memory in GB"):
         assert title in html
@@ -316,7 +316,7 @@ def test_endpoints_give_runs_series_and_evaluations(client):  # noqa: F811
 def test_rubbish_is_answered_with_a_sentence(client, rubbish):  # noqa: F811
     with pytest.raises(AppError, match="There is no run"):
         client.predict(rubbish, "step", 10, api_name="/monitor_series")
-    with pytest.raises(AppError, match="is not known"):
+    with pytest.raises(AppError, match="is unknown"):
         client.predict("first", rubbish, 10, api_name="/monitor_series")
     with pytest.raises(AppError, match="There is no evaluation"):
         client.predict("first", 10**9, api_name="/monitor_evaluation")
@@ -339,11 +339,11 @@ def test_a_live_run_is_watched_and_the_watching_can_be_paused(chromium):
     )
     page.get_by_label("minutes").check()
     page.locator("#monitor-charts svg[aria-label*='by minutes']").first.wait_for()
-    page.get_by_label("Refresh by itself").uncheck()
+    page.get_by_label("Refresh automatically").uncheck()
     page.wait_for_timeout(800)
     write_run(log.parent, [train_line(10), train_line(150)])
     page.wait_for_timeout(2500)
     assert status.get_by_text("step 20 of 200").is_visible()
-    page.get_by_label("Refresh by itself").check()
+    page.get_by_label("Refresh automatically").check()
     status.get_by_text("step 150 of 200").wait_for()
     page.close()

@@ -272,7 +272,7 @@ def test_a_text_is_written_and_a_token_looked_at(chromium):
     menu = page.get_by_label("Model", exact=True)
     menu.click()
     page.get_by_role("option", name="thinker").click()
-    page.get_by_text("can stop earlier by itself").wait_for()
+    page.get_by_text("can stop earlier on its own").wait_for()
     page.get_by_role("radio", name="adaptive").check()
     page.locator("#text-prompt textarea").fill("The <b>king</b>")
     page.locator("#text-write").click()
@@ -289,6 +289,6 @@ def test_a_text_is_written_and_a_token_looked_at(chromium):
     assert page.locator("#text-states svg[role=img]").count() == 2
     menu.click()
     page.get_by_role("option", name="plain").click()
-    page.get_by_text("adaptive depth is not to be had").wait_for()
+    page.get_by_text("adaptive depth is not available").wait_for()
     assert page.get_by_role("radio", name="adaptive").count() == 0
     page.close()

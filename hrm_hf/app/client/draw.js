@@ -1,4 +1,4 @@
-// Drawing boards: the large one, small ones beside each other, and pictures to keep.
+// Drawing boards: the large one, small ones side by side, and pictures to save.
 
 const make = (tag, className, text) => {
   const node = document.createElement(tag);
@@ -15,7 +15,7 @@ function smallButton(text, onClick, label) {
   return button;
 }
 
-/** Empty cells of a board; one of them can be reached by Tab if it is `interactive`. */
+/** Empty cells of a board; one of them is reachable by Tab if it is `interactive`. */
 function grid(board, interactive) {
   const node = make("div", "grid " + board.kind);
   node.style.setProperty("--columns", board.columns);
@@ -106,7 +106,7 @@ function picture(board) {
   return figure;
 }
 
-/** A small board whose cells are the darker the larger their value is. */
+/** A small board whose cells are darker for larger values. */
 function heatMap(board, title) {
   const figure = make("figure");
   figure.appendChild(make("figcaption", "", title));

@@ -4,22 +4,22 @@ const PATH = "o";
 const TOOLS = [["#", "Wall"], [" ", "Floor"], ["S", "Start"], ["G", "Goal"], [PATH, "My path"]];
 const MODES = [["puzzle", "Puzzle"], ["own", "My digits"], ["notes", "Notes"]];
 
-let mode = "puzzle"; // what a digit becomes
-let tool = null; // what a finger or a mouse draws; without one a finger scrolls
-let past = [], future = []; // boards to go back and forth to
-let begun = null; // when the reader put the first own digit, or the race began
+let mode = "puzzle"; // what a typed digit is
+let tool = null; // what a finger or a mouse draws; without a tool, a finger scrolls
+let past = [], future = []; // boards for undo and redo
+let begun = null; // when the reader entered the first digit, or the race began
 let clock = null; // shows the time of a race
 
 const kept = (board) => ({ given: board.given, own: board.own, notes: board.notes, steps: board.steps, copies: board.copies });
 const blanks = (board) => ".".repeat(board.rows * board.columns);
 
-/** Change the board; what it was can be had back. */
+/** Change the board; the change can be undone. */
 function change(changes) {
   stop();
   past.push(kept(props.value));
   future = [];
   const isSame = changes.given === undefined || changes.given === props.value.given;
-  // the model's thinking is of one puzzle
+  // the model's thinking belongs to one puzzle
   if (!isSame) Object.assign(changes, { steps: [], copies: null, rival: null });
   replace(changes, !isSame);
 }
@@ -31,10 +31,10 @@ function replace(changes, tell) {
   if (tell) trigger("input");
 }
 
-/** Give the page a value of the reader's making, which `take` does not mistake for one of the server. */
+/** Give the page a value made by the reader, which `take` does not mistake for one from the server. */
 function hand(changes) {
   stamp += 1;
-  // what was pasted is read once
+  // pasted text is read once
   const { pasted, ...board } = props.value;
   props.value = { ...board, ...changes, stamp };
   known = kept(props.value);
@@ -86,10 +86,10 @@ function putInto(field, index, symbol) {
   change(changes);
 }
 
-/** A cell of a maze for the reader's path, or back out of it. */
+/** Add a cell of a maze to the reader's path, or remove it. */
 function putPath(index) {
   const board = props.value;
-  if (!isOpen(board, index)) return say("The path goes over floor.");
+  if (!isOpen(board, index)) return say("The path must stay on floor cells.");
   begun = begun || Date.now();
   putInto("own", index, board.own && board.own[index] === PATH ? "." : PATH);
   judge();
@@ -183,7 +183,7 @@ function focusCell(index) {
   view.cells[index].focus();
 }
 
-/** Buttons that are one choice. */
+/** Buttons of which one is selected. */
 function choice(label, options, chosen, choose) {
   const node = make("div", "choice");
   node.setAttribute("role", "group");
@@ -205,10 +205,10 @@ function choice(label, options, chosen, choose) {
 function pad(board) {
   const node = make("div", "pad");
   if (board.kind === "sudoku") {
-    node.appendChild(choice("What a digit becomes", MODES, mode, (value) => (mode = value)));
+    node.appendChild(choice("Enter digits as", MODES, mode, (value) => (mode = value)));
     const digits = node.appendChild(make("div", "choice"));
     digits.setAttribute("role", "group");
-    digits.setAttribute("aria-label", "Put into the chosen cell");
+    digits.setAttribute("aria-label", "Enter into the selected cell");
     for (const digit of digitsOf(board)) {
       digits.appendChild(smallButton(digit, () => { put(current, digit); focusCell(current); }, "digit " + digit));
     }
@@ -230,10 +230,10 @@ function pad(board) {
   return node;
 }
 
-/** Draw walls by dragging: only at the end does it become one edit. A finger needs a tool, or it scrolls. */
+/** Draw walls by dragging; the whole drag is one edit. A finger needs a tool, or it scrolls. */
 function drawing(node) {
   let cells = null; // of the maze, or of the reader's path
-  let erases = false; // a path that is begun on the path
+  let erases = false; // a drag that begins on the path erases it
   const at = (event) => {
     const under = document.elementFromPoint(event.clientX, event.clientY);
     return under && node.contains(under) && under.dataset.index !== undefined ? Number(under.dataset.index) : null;
@@ -271,7 +271,7 @@ function drawing(node) {
       return judge();
     }
     if (drawn === given) return;
-    // a wall on the path ends the path there
+    // a wall drawn over the path removes those cells from it
     const left = own && [...own].map((symbol, index) => (drawn[index] === " " ? symbol : ".")).join("");
     change({ given: drawn, own: left });
   };

@@ -1,8 +1,8 @@
-// A GIF of the thinking, one frame per step: GIF89a with one palette and LZW, as CompuServe describes them.
+// A GIF of the thinking, one frame per segment: GIF89a with one palette and LZW, as specified by CompuServe.
 
 const GIF_LEVELS = 6; // of red, green and blue; the rest of the 256 colors are grays
 
-/** Numbers in the palette of the pixels of a picture (RGBA). */
+/** Palette indices of the pixels of a picture (RGBA). */
 function inPalette(pixels) {
   const numbers = new Uint8Array(pixels.length / 4);
   for (let index = 0; index < numbers.length; index++) {
@@ -69,7 +69,7 @@ function lzw(numbers) {
   return [8, ...blocks, 0];
 }
 
-/** A GIF that repeats: `frames` are palette numbers, `delays` hundredths of a second. */
+/** A GIF that repeats: `frames` are palette indices, `delays` hundredths of a second. */
 function encodeGif(frames, delays, width, height) {
   const word = (value) => [value & 255, value >> 8];
   const parts = [

@@ -1,16 +1,16 @@
 // The board of every puzzle: Sudoku, maze, ARC. `element`, `trigger`, `props` and `watch` come from Gradio's gr.HTML,
 // which runs these files as one: rules, draw, replay, edit, gif, share, main.
 //
-// props.value is what board.py describes. Text of a puzzle only ever becomes textContent or an attribute, never HTML.
+// props.value is described in board.py. Text of a puzzle only becomes textContent or an attribute, never HTML.
 
 const host = element.querySelector(".hrm-board");
 
 let shown = 0; // 0: the puzzle, k: the board after segment k
-let current = 0; // the cell that the keyboard is at
+let current = 0; // the cell with the keyboard focus
 let timer = null;
 let view = null; // what build() made
-let stamp = 0; // counts the values that the reader has made
-let known = null; // the last board, whoever made it
+let stamp = 0; // counts the values made by the reader
+let known = null; // the last board, from the reader or the server
 
 function build() {
   const board = props.value;
@@ -27,13 +27,13 @@ function build() {
   host.appendChild(node);
   view = { grid: node, cells, replay: null, status: null, clock: null };
   node.addEventListener("keydown", key);
-  // a screen reader moves the focus by itself
+  // a screen reader moves the focus on its own
   node.addEventListener("focusin", (event) => {
     if (event.target.dataset.index !== undefined) current = Number(event.target.dataset.index);
   });
   node.addEventListener("paste", (event) => {
     event.preventDefault();
-    // the server reads it, as the command and the text box do
+    // the server reads it, as for the command and the text box
     if (board.editable) {
       hand({ pasted: event.clipboardData.getData("text") });
       trigger("input");
@@ -73,7 +73,7 @@ function take() {
   const isEditable = Boolean(board && board.editable);
   const isNew = isEditable && (!known || known.given !== board.given);
   if (isNew && known) {
-    // an example, another size or a pasted puzzle never discards what was there
+    // an example, another size or a pasted puzzle never discards the previous board
     past.push(known);
     future = [];
   }

@@ -14,7 +14,7 @@ function replay(board) {
   Object.assign(slider, { type: "range", min: 0, max: last, step: 1 });
   slider.setAttribute("aria-label", "Board after segment");
   slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
-  line.appendChild(smallButton("›", () => { stop(); show(Math.min(last, shown + 1)); }, "One segment on"));
+  line.appendChild(smallButton("›", () => { stop(); show(Math.min(last, shown + 1)); }, "One segment forward"));
   const speed = line.appendChild(make("select", "small"));
   speed.setAttribute("aria-label", "Speed");
   for (const [name, ms] of SPEEDS) speed.appendChild(new Option(name, ms, ms === pace, ms === pace));
@@ -52,7 +52,7 @@ function replay(board) {
   return { node, label, slider, play, maps, bars: [...bars.children] };
 }
 
-/** Heat maps of doubt and of both states, folded away. */
+/** Heat maps of doubt and of both states, collapsed. */
 function inside(board, node) {
   if (!board.steps.some((step) => step.change_H)) return [];
   const details = node.appendChild(make("details", "inside"));
@@ -63,7 +63,7 @@ function inside(board, node) {
   );
   for (const [, map] of maps) row.appendChild(map.figure);
   details.appendChild(
-    make("p", "hint", "Darker: more, within each map. Both states are vectors in every cell, which the network updates.")
+    make("p", "hint", "Darker: more, within each map. Each cell has two states, vectors that the network updates.")
   );
   return maps;
 }
@@ -104,7 +104,7 @@ function stop() {
   if (view && view.replay) view.replay.play.textContent = shown < props.value.steps.length ? "Play" : "Replay";
 }
 
-/** Show the steps one after the other. */
+/** Play the segments in order. */
 function start(from) {
   stop();
   const last = props.value.steps.length;

@@ -1,8 +1,8 @@
-// What the cells of a board are, and which of them cannot be right.
+// What the cells of a board are, and which of them cannot be correct.
 
 const BLANK = { sudoku: ".", maze: " ", arc: "0" };
 const MAZE_NAMES = { "#": "wall", " ": "floor", S: "start", G: "goal", o: "path", "?": "no answer" };
-const ARC_NAMES = ["black", "blue", "red", "green", "yellow", "grey", "pink", "orange", "light blue", "dark red"];
+const ARC_NAMES = ["black", "blue", "red", "green", "yellow", "gray", "pink", "orange", "light blue", "dark red"];
 
 const percent = (share) => (share > 0.99 && share < 1 ? "> 99 %" : Math.round(100 * share) + " %");
 const digitsOf = (board) => "123456789ABCDEFG".slice(0, board.rows);
@@ -10,7 +10,7 @@ const placeOf = (board, index) =>
   "row " + (Math.floor(index / board.columns) + 1) + ", column " + ((index % board.columns) + 1);
 const counted = (number, one, many) => number + " " + (number === 1 ? one : many);
 
-/** Cells of a Sudoku whose digit stands twice in a row, column or box. */
+/** Cells of a Sudoku whose digit occurs twice in a row, column or box. */
 function conflicts(board, cells) {
   const found = new Set();
   const seen = new Map();
@@ -28,7 +28,7 @@ function conflicts(board, cells) {
   return found;
 }
 
-/** Cells that cannot be right, by the rules or, in ARC, by the truth. */
+/** Cells that cannot be correct, by the rules or, in ARC, by the solution. */
 function wrongCells(board, cells) {
   const wrong = board.kind === "sudoku" ? conflicts(board, cells) : new Set();
   for (let index = 0; index < cells.length; index++) {
@@ -40,7 +40,7 @@ function wrongCells(board, cells) {
   return wrong;
 }
 
-/** The puzzle with what the reader has put into its open cells. */
+/** The puzzle with the reader's entries in its open cells. */
 function withOwn(board) {
   return [...board.given].map((symbol, index) => (board.own && board.own[index] !== "." ? board.own[index] : symbol));
 }
@@ -65,7 +65,7 @@ function stepsOver(board, mayEnter) {
   return Infinity;
 }
 
-/** What is to say of what the reader has put in, and whether it solves the puzzle; null for nothing yet. */
+/** The verdict on the reader's entries, and whether they solve the puzzle; null for nothing yet. */
 function judged(board) {
   if (board.kind === "sudoku") {
     const cells = withOwn(board);
@@ -75,13 +75,13 @@ function judged(board) {
   const steps = stepsOver(board, (index) => own[index] === "o");
   const fewest = stepsOver(board, (index) => board.given[index] !== "#");
   if (steps === Infinity) return null;
-  if (steps > fewest) return { text: "Your path takes " + steps + " steps; there is one of " + fewest + "." };
+  if (steps > fewest) return { text: "Your path takes " + steps + " steps; the shortest takes " + fewest + "." };
   const beside = own.filter((symbol) => symbol === "o").length - (fewest - 1);
   if (beside) return { text: "Your path is as short as possible. Erase " + counted(beside, "cell", "cells") + " beside it." };
   return { solves: true };
 }
 
-/** What a screen reader says of a cell. */
+/** What a screen reader says about a cell. */
 function describe(board, index, symbol, notes) {
   let name = symbol === "." ? "empty" : symbol;
   if (board.kind === "maze") name = MAZE_NAMES[symbol];

@@ -1,6 +1,6 @@
-// Keeping and sharing: a link that holds puzzle, model and step, and the thinking as a file.
+// Saving and sharing: a link with puzzle, model and segment, and the thinking as a file.
 
-/** Address of this page with what is on the board. */
+/** Address of this page with the contents of the board. */
 function linkTo(board, step) {
   const link = new URL(window.location.href);
   link.search = "";
@@ -16,9 +16,9 @@ async function copyLink() {
   const link = linkTo(props.value, shown);
   try {
     await navigator.clipboard.writeText(link);
-    say("The link is in the clipboard.", true);
+    say("The link is copied to the clipboard.", true);
   } catch (error) {
-    // without https there is no clipboard; a box to copy from by hand
+    // without https there is no clipboard; show a box to copy from
     window.prompt("Copy this link:", link);
   }
 }
@@ -36,7 +36,7 @@ function saveJson() {
   save(new Blob([JSON.stringify({ kind, model, puzzle: given, steps }, null, 1)], { type: "application/json" }), "json");
 }
 
-/** The board as it is shown, on a canvas. */
+/** The board as shown, on a canvas. */
 function drawn() {
   const board = props.value, edge = 4;
   const side = Math.max(16, Math.min(48, Math.floor(432 / board.columns)));
@@ -77,7 +77,7 @@ function drawn() {
   return canvas;
 }
 
-/** All steps as a GIF; the last one stays for a while. */
+/** All segments as a GIF; the last one stays longer. */
 function saveGif() {
   stop();
   const before = shown, frames = [], delays = [];

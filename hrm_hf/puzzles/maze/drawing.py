@@ -10,8 +10,8 @@ _FILLS = {"#": "#334155", " ": "#ffffff", "S": "#1a7f4b", "G": "#c2570c", "o": "
 
 
 def draw_maze(axes: Axes, board: list, answer: list | None) -> None:
-    """Draw a maze: start green, goal orange, path blue; cells of the path that the answer does not have red, those of
-    the answer that are missing light red.
+    """Draw a maze: start green, goal orange, path blue; path cells that are not in the answer red, missing cells of
+    the answer light red.
 
     Args:
         axes, board, answer: as for `PuzzleKind.draw`.
@@ -36,5 +36,5 @@ def draw_maze(axes: Axes, board: list, answer: list | None) -> None:
                     fontweight="bold",
                     color="white",
                 )
-    # floor at the border is the white of the page
+    # floor at the border is white like the page
     axes.add_patch(Rectangle((0, 0), len(board[0]), len(board), fill=False, edgecolor=GIVEN, lw=0.8))

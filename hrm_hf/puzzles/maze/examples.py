@@ -1,10 +1,10 @@
-"""Mazes to begin with, by size and difficulty."""
+"""Example mazes, by size and difficulty."""
 
 from hrm_hf.app.solving import any_seed, checked_difficulty, whole_number
 
 
 MAX_SIDE = 30
-# share of the steps that are rare in mazes of a size
+# fraction of the number of steps that is rare in mazes of a size
 _STEPS = {"easy": 0.3, "medium": 0.6, "hard": 1.0}
 
 
@@ -13,8 +13,8 @@ def random_maze(height: int = 30, width: int = 30, difficulty: str = "hard", see
 
     Args:
         height, width: rows and columns.
-        difficulty: "easy", "medium" or "hard": how long its path is.
-        seed: equal seeds give equal mazes; -1 is any.
+        difficulty: "easy", "medium" or "hard": the length of its path.
+        seed: equal seeds give equal mazes; -1 is random.
 
     Raises:
         ValueError: if a value is not allowed.

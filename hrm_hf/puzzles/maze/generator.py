@@ -1,8 +1,8 @@
-"""A maze generator: random walls, one shortest path of at least so many steps, no two mazes alike.
+"""A maze generator: random walls, one shortest path with a minimum number of steps, no two mazes alike.
 
-Mazes of the kind of Maze-Hard (30x30, over 110 steps; arXiv 2506.21734), which takes those of Lehnert et al. (arXiv
-2402.14083): 30 to 50 % of the cells are walls, wherever they fall, and S and G are random cells far enough from each
-other. Theirs may have several shortest paths, of which the answer draws one; here a few more walls leave just one.
+Mazes like those of Maze-Hard (30x30, over 110 steps; arXiv 2506.21734), which come from Lehnert et al. (arXiv
+2402.14083): 30 to 50 % of the cells are random walls, and S and G are random cells far enough from each other. Theirs
+may have several shortest paths, of which the answer draws one; here a few extra walls leave just one.
 """
 
 from contextlib import closing
@@ -15,20 +15,20 @@ from hrm_hf.puzzles.maze.symmetry import fingerprint
 from hrm_hf.utils.parallel import in_order
 
 
-# least and greatest share of walls, before those that make the path the only one (arXiv 2402.14083)
+# minimum and maximum fraction of walls, before those that make the path unique (arXiv 2402.14083)
 WALL_SHARES = (0.3, 0.5)
 # of 30x30 mazes, as in Maze-Hard
 _HARD_STEPS = 111
-# random fields without a new maze after which a wish counts as impossible, and their cells: 10 seconds or so
+# random fields without a new maze before a request counts as impossible, and their cells: about 10 seconds
 _PATIENCE_FIELDS, _PATIENCE_CELLS = 500_000, 500_000_000
 
 
 def hard_steps(height: int, width: int) -> int:
     """Steps that are about as rare in mazes of this size as 111 are in those of 30x30.
 
-    Shortest paths among random walls grow with the 1.13th power of the side at the density where walls begin to cut
-    the field into pieces (Herrmann and Stanley, 1988), which is where the long ones are. Two thirds of what could fit
-    are the limit for small mazes.
+    Shortest paths among random walls grow with the 1.13th power of the side at the density where walls start to cut
+    the field into pieces (Herrmann and Stanley, 1988), where paths are longest. For small mazes the limit is two
+    thirds of the maximum.
     """
     return max(2, min(round(_HARD_STEPS * ((height + width) / 60) ** 1.13), _most_steps(height, width) * 2 // 3))
 
@@ -46,26 +46,26 @@ def generate(
     """Random mazes with exactly one shortest path, no two of them equal up to symmetry (or S and G exchanged).
 
     Each cell of a field is a wall with a probability between 30 and 50 %, drawn for the field. S is a random cell and
-    G one of those at least `min_steps` from it, if there are any. While there are several shortest paths, a random
-    cell that some of them pass and others do not becomes a wall.
+    G a cell at least `min_steps` from it, if there is one. While there are several shortest paths, a random cell that
+    is on some but not all of them becomes a wall.
 
     Args:
         num: how many.
         height, width: rows and columns, at least 2.
-        min_steps: least steps of the shortest path; by default [`hard_steps`], which is 111 for 30x30.
-        seed: of everything random; equal arguments give equal mazes, a greater `num` more of the same.
+        min_steps: minimum steps of the shortest path; by default [`hard_steps`], which is 111 for 30x30.
+        seed: for everything random; equal arguments give equal mazes, a larger `num` more of the same.
         progress: show a progress bar.
-        num_threads: chunks of fields that are searched at a time; the result is the same for any number.
-        seen: fingerprints of mazes that are not to be made again; those of the new ones are added.
+        num_threads: chunks of fields to search at a time; the result is the same for any number.
+        seen: fingerprints of mazes to leave out; those of the new ones are added.
 
     Returns:
         Mazes and answers `(num, height * width)` uint8 and steps `(num,)` int64.
 
     Raises:
-        ValueError: for an impossible wish, also when too few mazes of that kind turn up.
+        ValueError: if a request is impossible, or too few such mazes are found.
     """
     if num < 1:
-        raise ValueError(f"num={num} is not allowed; ask for at least one maze.")
+        raise ValueError(f"num={num} is not allowed; it must be at least 1.")
     if seed < 0:
         raise ValueError(f"seed={seed} is not allowed; it must be at least 0.")
     for name, side in (("height", height), ("width", width)):
@@ -75,7 +75,7 @@ def generate(
     if not 2 <= min_steps <= _most_steps(height, width):
         raise ValueError(
             f"min_steps={min_steps} is not allowed for a maze of {height}x{width}; it must be from 2 to "
-            f"{_most_steps(height, width)}, and mazes are quick to find up to about {hard_steps(height, width)}."
+            f"{_most_steps(height, width)}, and mazes are fast to find up to about {hard_steps(height, width)}."
         )
 
     mazes, answers, longest = [], [], 0
@@ -83,8 +83,8 @@ def generate(
     num_made = fruitless = 0
 
     def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-        # the same chunks for any number of mazes, so that a seed always gives the same; the first are small,
-        # because some wishes are met at once, the later ones of 30x30 take about 0.3 seconds
+        # the same chunks for any number of mazes, so that a seed always gives the same mazes; the first chunks are
+        # small, because some requests are fast, the later ones of 30x30 take about 0.3 seconds
         chunk = min(256 << min(number, 7), max(1, 20_000_000 // (height * width)))
         rng = np.random.default_rng((seed, number))
         shares = rng.uniform(*WALL_SHARES, size=(chunk, 1)) * 2**16
@@ -112,16 +112,16 @@ def generate(
             fruitless = 0 if new else fruitless + chunk
             if fruitless >= min(_PATIENCE_FIELDS, _PATIENCE_CELLS // (height * width)):
                 raise ValueError(
-                    f"Only {num_made} mazes of {height}x{width} with at least {min_steps} steps turned up, not "
+                    f"Only {num_made} mazes of {height}x{width} with at least {min_steps} steps were found, not "
                     f"{num}: the last {fruitless:,} random fields gave none that is new up to symmetry, and the "
-                    f"longest way in all has {longest} steps; ask for fewer mazes or a smaller min_steps."
+                    f"longest path of all has {longest} steps; ask for fewer mazes or a smaller min_steps."
                 )
     mazes, answers = np.concatenate(mazes), np.concatenate(answers)
     return mazes, answers, (answers == PATH).sum(1) + 1
 
 
 def _most_steps(height: int, width: int) -> int:
-    """More steps than this no shortest path has: it passes at most 3 cells of a block of 2 by 2."""
+    """No shortest path has more steps than this: it passes at most 3 cells of a block of 2 by 2."""
     whole_blocks = (height // 2) * (width // 2)
     cells_over = height * width - 4 * whole_blocks
     return 3 * whole_blocks + cells_over - 1

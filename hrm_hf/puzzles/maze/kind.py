@@ -28,7 +28,7 @@ class MazeKind(PuzzleKind):
     name = "maze"
     title = "Maze"
     plural = "mazes"
-    # the last one is a cell of a prediction that is none
+    # the last one is a predicted token that is not a cell
     symbols = frozenset("# SGo?")
     fills = {"#": "#64748b", "S": "#1a7f4b", "G": "#c2570c", "o": "#6ba3e0"}
 
@@ -36,17 +36,17 @@ class MazeKind(PuzzleKind):
         return HRMGridProcessor.for_maze(entry["height"], entry["width"])
 
     def processor_of_rows(self, rows: "datasets.Dataset") -> HRMGridProcessor:
-        """The processor for mazes of the shape of the first row: as wide as its column `width` says, else square.
+        """The processor for mazes with the shape of the first row: its column `width`, or else a square.
 
         Raises:
-            ValueError: if it is no rectangle of that width, or no square.
+            ValueError: if it is not a rectangle of that width, or not a square.
         """
         cells = len(rows[0]["question"])
         width = rows[0]["width"] if "width" in rows.column_names else math.isqrt(cells)
         if width < 1 or cells % width:
             raise ValueError(
-                f"The first maze has {cells} cells, which is no rectangle {width} wide; give square mazes, or others "
-                "with a column 'width'."
+                f"The first maze has {cells} cells, which is not a rectangle {width} wide; give square mazes, or a "
+                "column 'width'."
             )
         return HRMGridProcessor.for_maze(cells // width, width)
 
@@ -57,8 +57,8 @@ class MazeKind(PuzzleKind):
             return super().open(dataset, split, limit, entry)
         if entry["ties"] != FIRST:
             raise ValueError(
-                f"The card of {dataset} says that of several shortest paths the {entry['ties']!r} is the answer; only "
-                f"{FIRST!r} is known here, so build the data set anew."
+                f"The card of {dataset} says that of several shortest paths the {entry['ties']!r} is the answer, but "
+                f"only {FIRST!r} is supported; build the data set again."
             )
         return MixedMazeSet(self, dataset, split, limit, entry)
 
@@ -68,7 +68,7 @@ class MazeKind(PuzzleKind):
         return build_maze
 
     def augmentation(self, processor: HRMGridProcessor, seed: int) -> "Augmentation":
-        """Apply to draw d the symmetry of the square (of the rectangle) that is a function of (seed, d) alone."""
+        """Apply a symmetry of the square (or rectangle) to draw d that depends only on (seed, d)."""
         from hrm_hf.puzzles.maze.symmetry import random_symmetries
 
         def augment(draws, input_ids, labels):
@@ -83,7 +83,7 @@ class MazeKind(PuzzleKind):
     def copies(
         self, processor: HRMGridProcessor, draws: torch.LongTensor, numbers: torch.LongTensor, seed: int
     ) -> "MazeSymmetry":
-        """All symmetries in turn, the first of which changes nothing."""
+        """All symmetries in turn; the first one changes nothing."""
         from hrm_hf.puzzles.maze.symmetry import MazeSymmetry
 
         cells = self._cells(processor)
@@ -98,7 +98,7 @@ class MazeKind(PuzzleKind):
     def errors(self, processor: HRMGridProcessor, puzzles: np.ndarray, answers: np.ndarray) -> np.ndarray:
         from hrm_hf.puzzles.maze.rules import maze_errors
 
-        # the same verdicts, on many mazes at once
+        # the same verdicts, for many mazes at once
         boards = (tokens.astype(np.uint8) for tokens in (puzzles, answers))
         return maze_errors(*boards, processor.height, processor.width)
 
@@ -114,7 +114,7 @@ class MazeKind(PuzzleKind):
         if len(cells) > 1 or not cells <= SHIPPED_MAZES.keys():
             raise ValueError(
                 f"The mazes have {' and '.join(map(str, sorted(cells)))} cells; the models here are for 30x30 or for "
-                "16x16, one size in one call. Name another model by --model."
+                "16x16, one size per call. Give another model with --model."
             )
         return SHIPPED_MAZES[next(iter(cells))]
 

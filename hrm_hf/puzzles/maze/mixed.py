@@ -1,16 +1,16 @@
 """Mazes of several kinds and sizes, which may have several shortest paths.
 
-walls      random walls, 30 to 50 % of the cells, and one shortest path, as of `hrm_hf.puzzles.maze.generator`; its
-           least steps are drawn from 2 to those that are hard for the size
+walls      random walls, 30 to 50 % of the cells, and one shortest path, as in `hrm_hf.puzzles.maze.generator`; its
+           minimum steps are drawn from 2 to a number that is hard for the size
 scattered  random walls, 10 to 45 % of the cells
-perfect    a spanning tree: corridors one cell wide, and one way between any two cells, winding or branched
-rooms      rectangular rooms with doors, of which some are more than the rooms need to be connected
+perfect    a spanning tree: corridors one cell wide, and one path between any two cells, winding or branched
+rooms      rectangular rooms with doors, some more than necessary to connect the rooms
 open       no walls, or up to 10 % of the cells
-lines      few lines of wall, straight or diagonal, as drawn by hand
+lines      a few lines of wall, straight or diagonal, as drawn by hand
 
-S is a random cell of floor, but in `walls`, and the steps to G are spread evenly from 1 to those of the farthest cell.
-Of several shortest paths the answer has the first (`hrm_hf.puzzles.maze.paths.first_paths`). A smaller maze stands on
-a larger board with walls around it, anywhere on the board.
+Except in `walls`, S is a random floor cell and the steps to G are uniform from 1 to those of the farthest cell. Of
+several shortest paths the answer has the first (`hrm_hf.puzzles.maze.paths.first_paths`). A smaller maze is placed
+anywhere on a larger board, with walls around it.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ from hrm_hf.utils.parallel import in_order
 
 KINDS_OF_MAZE = ("walls", "scattered", "perfect", "rooms", "open", "lines")
 
-# on less, corridors between walls have no room
+# smaller sides have no room for corridors between walls
 _LEAST_SIDE = 3
-_CHUNK = 64  # mazes that a thread makes at a time
-# fields of random walls in a row without one path that is long enough, before other steps are drawn
+_CHUNK = 64  # mazes that a thread generates at a time
+# consecutive fields of random walls without a path that is long enough, before other steps are drawn
 _FIELDS, _CALLS = 256, 40
-# mazes in a row that are not new, after which a wish counts as impossible
+# consecutive mazes that are not new, before a request counts as impossible
 _PATIENCE = 500
 
 
@@ -44,7 +44,7 @@ class MixedMazes:
     Attributes:
         mazes, answers: `(mazes, height * width)` uint8, as in `hrm_hf.puzzles.maze.rules`.
         steps: of the shortest paths, `(mazes,)` int64.
-        kinds: which kind each is, `(mazes,)` strings.
+        kinds: kind of each, `(mazes,)` strings.
     """
 
     mazes: np.ndarray
@@ -64,21 +64,21 @@ def generate_mixed(
     progress: bool = True,
     num_threads: int = 1,
 ) -> MixedMazes:
-    """Random mazes of the wanted kinds in turn, no two of them equal up to symmetry, place, or S and G exchanged.
+    """Random mazes of the given kinds in turn, no two of them equal up to symmetry, place, or S and G exchanged.
 
     Args:
         num: how many.
         kinds: kinds, each once.
         height, width: rows and columns of the largest mazes, at least 3.
-        smallest_side: fewest rows and columns; half of the mazes have both drawn evenly from there, the others are as
-            large as can be, and by default all are.
-        board: rows and columns of the boards that the mazes stand on; by default those of the largest mazes.
-        seed: of everything random; equal arguments give equal mazes, a greater `num` more of the same.
+        smallest_side: minimum rows and columns; half of the mazes have uniformly random ones from this on, the others
+            have the maximum size, and by default all do.
+        board: rows and columns of the boards with the mazes; by default those of the largest mazes.
+        seed: for everything random; equal arguments give equal mazes, a larger `num` more of the same.
         progress: show a progress bar.
-        num_threads: chunks that are made at a time; the result is the same for any number.
+        num_threads: chunks to generate at a time; the result is the same for any number.
 
     Raises:
-        ValueError: for an impossible wish, also when too few mazes of a kind turn up.
+        ValueError: if a request is impossible, or too few mazes of a kind are found.
     """
     board_height, board_width = board or (height, width)
     _check(num, kinds, height, width, smallest_side, board_height, board_width, seed)
@@ -86,7 +86,7 @@ def generate_mixed(
     def make(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray]:
         while True:
             rows, columns = height, width
-            # half of them are as large as can be, because most mazes that people have fill the board
+            # half of them have the maximum size, because most mazes in practice fill the board
             if smallest_side is not None and rng.random() < 0.5:
                 rows, columns = rng.integers(smallest_side, height + 1), rng.integers(smallest_side, width + 1)
             top, left = rng.integers(board_height - rows + 1), rng.integers(board_width - columns + 1)
@@ -117,8 +117,8 @@ def generate_mixed(
                     tries += 1
                     if tries > _PATIENCE:
                         raise ValueError(
-                            f"Only {len(mazes)} mazes turned up, not {num}: {_PATIENCE} of the kind {kind} in a "
-                            "row were not new up to symmetry; ask for fewer, or for larger ones."
+                            f"Only {len(mazes)} mazes were found, not {num}: {_PATIENCE} of the kind {kind} in a "
+                            "row were not new up to symmetry; ask for fewer or larger ones."
                         )
                     maze, answer = make(rng, kind)
                     its_mark = int(mark([maze])[0])
@@ -131,9 +131,9 @@ def generate_mixed(
 
 
 def _check(num, kinds, height, width, smallest_side, board_height, board_width, seed):
-    """Raise a `ValueError` for an impossible wish."""
+    """Raise a `ValueError` if a request is impossible."""
     if num < 1:
-        raise ValueError(f"num={num} is not allowed; ask for at least one maze.")
+        raise ValueError(f"num={num} is not allowed; it must be at least 1.")
     if seed < 0:
         raise ValueError(f"seed={seed} is not allowed; it must be at least 0.")
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS_OF_MAZE):
@@ -142,7 +142,7 @@ def _check(num, kinds, height, width, smallest_side, board_height, board_width, 
         )
     for name, side, largest in (("height", height, board_height), ("width", width, board_width)):
         if side < _LEAST_SIDE:
-            raise ValueError(f"{name}={side} is not allowed; mazes of a kind have at least {_LEAST_SIDE} of them.")
+            raise ValueError(f"{name}={side} is not allowed; with a kind it must be at least {_LEAST_SIDE}.")
         if side > largest:
             raise ValueError(f"{name}={side} does not fit on a board of {board_height}x{board_width}; give less.")
     if smallest_side is not None and not _LEAST_SIDE <= smallest_side <= min(height, width):
@@ -162,7 +162,7 @@ def _make(
     board_height: int,
     board_width: int,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """A maze of a kind and size at a place of the board, and its answer; `None` if it did not come about."""
+    """A maze of a kind and size at a place on the board, and its answer; `None` if the attempt failed."""
     inside = slice(top, top + rows), slice(left, left + columns)
     if kind == "walls":
         steps = int(rng.integers(2, hard_steps(rows, columns) + 1))
@@ -191,13 +191,13 @@ def _scattered(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 
 
 def _open(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    # a third has no wall at all
+    # a third has no walls at all
     return rng.random((rows, columns)) >= max(0.0, rng.uniform(-0.05, 0.1))
 
 
 def _perfect(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     field = np.zeros((rows, columns), dtype=bool)
-    # with a border of walls or without
+    # with or without a border of walls
     top, left = rng.integers(2, size=2)
     shape = len(range(top, rows, 2)), len(range(left, columns, 2))
     field[top::2, left::2] = True
@@ -221,7 +221,7 @@ def _rooms(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
                 is_inside = other[0] < shape[0] and other[1] < shape[1]
                 if is_inside and rng.random() < more and (other, (row, column)) not in doors:
                     doors.add(((row, column), other))
-    # a set has no order that is the same in every process
+    # the order of a set is not the same in every process
     for (row, column), (next_row, next_column) in sorted(doors):
         if row == next_row:
             wall = spans[1][min(column, next_column)][1]
@@ -236,7 +236,7 @@ def _room_spans(rng: np.random.Generator, side: int) -> list[tuple[int, int]]:
     """First cell and the cell after the last one of rooms along a side, with a wall of one cell between them."""
     spans, first, largest = [], 0, int(rng.integers(2, max(3, side // 2) + 1))
     while first < side:
-        # no room of one cell at the end
+        # no one-cell room at the end
         size = int(rng.integers(2, largest + 1))
         end = side if side - first - size < 3 else first + size
         spans.append((first, end))
@@ -248,7 +248,7 @@ def _lines(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     field = np.ones((rows, columns), dtype=bool)
     for _ in range(rng.integers(1, 3 + (rows + columns) // 8)):
         row, column = rng.integers(rows), rng.integers(columns)
-        # of one to three parts
+        # with one to three parts
         for _ in range(rng.integers(1, 4)):
             down, right = _DIRECTIONS[rng.integers(len(_DIRECTIONS))]
             for _ in range(rng.integers(1, max(rows, columns) * 2 // 3 + 1)):
@@ -275,13 +275,13 @@ Node = tuple[int, int]
 def _spanning_tree(rng: np.random.Generator, rows: int, columns: int) -> list[tuple[Node, Node]]:
     """The edges of a random spanning tree of a grid of nodes, from each node of the tree to the new one.
 
-    It grows from the newest node with a chance that is drawn for the tree, else from a random one: the first makes
-    long winding corridors, the other short branches.
+    It grows from the newest node with a probability drawn for the tree, or else from a random one: the first makes
+    long winding corridors, the second short branches.
     """
     newest = rng.random()
     start = int(rng.integers(rows)), int(rng.integers(columns))
     growing, known, edges = [start], {start}, []
-    # drawn at once, because one number at a time is slow: each node is added and taken away once
+    # drawn together, because one number at a time is slow: each node is added and removed once
     chances = iter(rng.random(6 * rows * columns).tolist())
     while growing:
         place = len(growing) - 1 if next(chances) < newest else int(next(chances) * len(growing))

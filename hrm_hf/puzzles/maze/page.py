@@ -1,4 +1,4 @@
-"""The page of mazes: draw one or have one made, let the model solve it, and watch the path appear."""
+"""The page of mazes: draw or generate one, let the model solve it, and watch the path appear."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -22,9 +22,9 @@ from processing_hrm import HRMGridProcessor
 
 _TRAINED_ON = (
     "The shipped models have seen mazes with one path between any two cells. Open fields and several shortest paths "
-    "are new to them; the verdict takes any shortest path."
+    "are new to them; the verdict accepts any shortest path."
 )
-# a maze has 8 symmetries, with itself
+# a maze has 8 symmetries, including the identity
 _MAX_COPIES = 8
 
 
@@ -34,7 +34,7 @@ class MazeEvents(BoardEvents):
     kind = MAZE
     no_model = (
         "There is no maze model under the models folder yet; `hrm-hf train maze_30x30` trains one. Drawing works "
-        "without."
+        "without a model."
     )
     help = "Press **Solve** and watch the path appear, or draw: choose a tool below and drag."
     task = "Your turn: draw the shortest path."
@@ -50,7 +50,7 @@ class MazeEvents(BoardEvents):
         self, model: str | None, shown: dict, segments: float = 16, copies: float = 1, early_stop: bool = True
     ) -> dict[str, Any]:
         height, width = self.shape_of(model)
-        # 8 symmetries of a square, 4 of another rectangle
+        # a square has 8 symmetries, another rectangle 4
         most = _MAX_COPIES if height == width else _MAX_COPIES // 2
         return super().solved(model, shown, segments, min(copies, most), early_stop)
 
@@ -66,17 +66,17 @@ class MazeEvents(BoardEvents):
 
     @with_verdict
     def fit(self, model: str | None, shown: dict) -> tuple[dict, str]:
-        """The board for another model: the same maze, if it is of its size."""
+        """The board for another model: the same maze, if it has the right size."""
         height, width = self.shape_of(model)
         line = puzzle_on(shown)
         return self.board_of(model, line if len(line) == height * width else self.first_puzzle(model)), ""
 
     def open_page(self, model: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
-        """Model, board and verdict: those of the link that the page was opened by, or a first maze."""
+        """Model, board and verdict of the link that opened the page, or a first maze."""
         chosen, board, verdict = self.open_link(request)
         if chosen is None or isinstance(chosen, str):
             return chosen, board, verdict
-        # made here rather than with the page, because it takes a second
+        # generated here rather than with the page, because it takes a second
         return chosen, self.board_of(model, self.first_puzzle(model)), verdict
 
 
@@ -105,7 +105,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 clear_button = gr.Button("Clear", min_width=90)
             gr.Markdown(_TRAINED_ON, elem_classes="note")
             thinking = thinking_controls(
-                _MAX_COPIES, "If an answer breaks the rules, turned and mirrored copies of the maze are tried."
+                _MAX_COPIES, "If an answer breaks the rules, rotated and mirrored copies of the maze are tried."
             )
 
     quick = {"api_visibility": "private", "show_progress": "hidden"}
@@ -127,7 +127,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def empty_maze(height: int, width: int) -> str:
-    """A field without walls, with the start in its first and the goal in its last corner."""
+    """A field without walls, with the start in the first corner and the goal in the last."""
     return f"S{' ' * (height * width - 2)}G"
 
 

@@ -1,6 +1,6 @@
-"""Shortest paths in mazes, and the search for mazes that have long ones: what numba compiles.
+"""Shortest paths in mazes, and the search for mazes with long ones: the code that numba compiles.
 
-It is one file, because numba keeps what it compiled on disk and notices changes of the same file only.
+It is one file, because numba caches compiled code on disk and only notices changes in the same file.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import numba
 import numpy as np
 
 
-# cells, numbered as the tokens of the processor; 0 is padding
+# cells, numbered like the tokens of the processor; 0 is padding
 WALL, FLOOR, START, GOAL, PATH = range(1, 6)
 
-# random cells of a field that are tried as S: more of them find more mazes a second, but of fields that hold fewer and
-# shorter paths; with 4, the paths are half a step shorter on average than with 1
+# random cells of a field to try as S: more of them find more mazes per second, but on fields with fewer and shorter
+# paths; with 4, the paths are half a step shorter on average than with 1
 _STARTS = 4
 
 
@@ -24,8 +24,8 @@ _STARTS = 4
 def _lay_out(cells, height, width, field):
     """Copy `(height * width,)` bools into a field of `(height + 2) * (width + 1) + 1`.
 
-    The field has a border of False on all sides (that right of a row is that left of the next one), so that the
-    neighbors of a cell at `place` are at `place` -+ 1 and -+ (width + 1) without any look at the borders.
+    The field has a border of False on all sides (the one right of a row is the one left of the next row), so that the
+    neighbors of a cell at `place` are at `place` -+ 1 and -+ (width + 1) without any checks for borders.
     """
     field[:] = False
     for row in range(height):
@@ -37,8 +37,8 @@ def _lay_out(cells, height, width, field):
 def _spread(field, stride, start, distances, queue):
     """Breadth-first search over the true places of a field.
 
-    Fills `distances` (-1 where no way leads) and `queue`, the places in the order of their distance; returns how many
-    these are.
+    Fills `distances` (-1 for unreachable places) and `queue`, the places in order of distance; returns the length of
+    the queue.
     """
     distances[:] = -1
     distances[start] = 0
@@ -57,9 +57,9 @@ def _spread(field, stride, start, distances, queue):
 
 @numba.njit(cache=True)
 def _choices(from_start, from_goal, queue, reached, goal, ways):
-    """How many places shortest paths have to choose from after each number of steps, into `ways[: steps + 1]`.
+    """Number of possible places of shortest paths after each number of steps, into `ways[: steps + 1]`.
 
-    `from_start`, `queue` and `reached` are those of `_spread` from the start.
+    `from_start`, `queue` and `reached` are from `_spread` from the start.
     """
     steps = from_start[goal]
     ways[: steps + 1] = 0
@@ -100,13 +100,13 @@ def _measure(mazes, answers, height, width):
 
 @dataclass
 class Paths:
-    """What is known of the paths of mazes and of those that their answers draw, each `(mazes,)`.
+    """Facts about the paths of mazes and the paths drawn by their answers, each `(mazes,)`.
 
     Args:
-        steps: of a shortest path from S to G; -1 if there is no way.
+        steps: of a shortest path from S to G; -1 if there is no path.
         is_unique: whether there is just one shortest path.
-        drawn_steps: the fewest along drawn cells; -1 if these do not lead from S to G.
-        stray_cells: drawn cells beside that way.
+        drawn_steps: the minimum along drawn cells; -1 if these do not lead from S to G.
+        stray_cells: drawn cells that are not on that path.
     """
 
     steps: np.ndarray
@@ -116,7 +116,7 @@ class Paths:
 
 
 def measure(mazes: np.ndarray, answers: np.ndarray, height: int, width: int) -> Paths:
-    """Measure the paths of mazes with one S and one G each, and those of answers that have them in the same places.
+    """Measure the paths of mazes with one S and one G each, and of answers with S and G in the same places.
 
     Args:
         mazes, answers: `(mazes, height * width)`.
@@ -131,15 +131,15 @@ def measure(mazes: np.ndarray, answers: np.ndarray, height: int, width: int) -> 
 
 @numba.njit(cache=True, nogil=True)
 def search_fields(fields, height, width, min_steps, seed):
-    """Make mazes of the fields that turn out to have a shortest path of at least `min_steps`; it is the only one then.
+    """Make mazes from those fields that have a shortest path of at least `min_steps`, and make this path unique.
 
     Args:
-        fields: `(fields, height * width)` bool, True for floor, of which each needs some.
+        fields: `(fields, height * width)` bool, True for floor; each needs some floor.
         height, width, min_steps: plain integers.
-        seed: of the choice of start and goal and of the walls that are added.
+        seed: for the choice of start and goal and of additional walls.
 
     Returns:
-        Mazes and answers `(mazes, height * width)` uint8, and the steps of the longest shortest path that was seen.
+        Mazes and answers `(mazes, height * width)` uint8, and the steps of the longest shortest path seen.
     """
     np.random.seed(seed)
     stride = width + 1
@@ -156,12 +156,12 @@ def search_fields(fields, height, width, min_steps, seed):
         start = (start // width + 1) * stride + start % width + 1
         reached = _spread(field, stride, start, distances, queue)
         longest = max(longest, distances[queue[reached - 1]])
-        # no two cells of a piece are further from each other than twice the distance of the farthest from this one
+        # no two cells of a piece are farther apart than twice the distance of the farthest cell from this one
         if 2 * distances[queue[reached - 1]] < min_steps:
             continue
 
         piece[:reached] = queue[:reached]
-        # the farthest cell from the farthest cell is nearly as far as two cells of the piece can be
+        # the farthest cell from the farthest cell is nearly at the maximum distance of two cells of the piece
         _spread(field, stride, queue[reached - 1], distances, queue)
         longest = max(longest, distances[queue[reached - 1]])
         if distances[queue[reached - 1]] < min_steps:
@@ -185,7 +185,7 @@ def search_fields(fields, height, width, min_steps, seed):
                 place = (row + 1) * stride + column + 1
                 cell = WALL if not field[place] else START if place == start else GOAL if place == goal else FLOOR
                 mazes[found, row * width + column] = cell
-                # where no way leads, both distances are -1
+                # both distances of unreachable places are -1
                 on_path = distances[place] + from_goal[place] == distances[goal]
                 answers[found, row * width + column] = PATH if on_path and cell == FLOOR else cell
         found += 1
@@ -194,10 +194,10 @@ def search_fields(fields, height, width, min_steps, seed):
 
 @numba.njit(cache=True)
 def _close_ties(field, stride, start, goal, from_start, from_goal, queue, ways, tied):
-    """Turn floor into wall until one shortest path is left; `from_start` and `from_goal` are of the field then.
+    """Turn floor into wall until one shortest path is left; then `from_start` and `from_goal` are for that field.
 
-    A place that shortest paths may pass after some number of steps can be closed as long as there is another one: the
-    path through that stays, and no wall makes a path shorter.
+    A place on shortest paths can be closed as long as there is another one after the same number of steps: the path
+    through the other one stays, and no wall makes a path shorter.
     """
     while True:
         _spread(field, stride, goal, from_goal, queue)
@@ -219,17 +219,17 @@ def _close_ties(field, stride, start, goal, from_start, from_goal, queue, ways, 
 
 @numba.njit(cache=True)
 def draw_ends(field_cells, height, width, chances):
-    """The maze of a field, with S on a random floor cell and a G that can be reached from there.
+    """The maze of a field, with S on a random floor cell and a G that is reachable from there.
 
-    The steps to G are spread evenly from 1 to those of the farthest cell from S.
+    The steps to G are uniform from 1 to those of the farthest cell from S.
 
     Args:
         field_cells: `(height * width,)` bool, True for floor.
         height, width: plain integers.
-        chances: three numbers from 0 to below 1: which S, how many steps, and which of the cells so far away.
+        chances: three numbers from 0 to below 1: choice of S, of the steps, and of the cell at that distance.
 
     Returns:
-        The maze `(height * width,)` uint8, and its steps; 0 if no floor cell is beside that of S.
+        The maze `(height * width,)` uint8, and its steps; 0 if no floor cell is next to S.
     """
     stride = width + 1
     size = (height + 2) * stride + 1
@@ -283,10 +283,10 @@ def first_paths(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
     """The answers to mazes that may have several shortest paths, `(mazes, height * width)` uint8.
 
     The path is the first one: from S, each step goes up if a shortest path does, else left, else right, else down. So
-    the answer is a function of the maze, but not one that a symmetry keeps: a turned maze has to be answered anew.
+    the answer is a function of the maze, but not invariant to symmetries: a rotated maze needs a new answer.
 
     Args:
-        mazes: with one S and one G each, and a way between them, `(mazes, height * width)`.
+        mazes: with one S and one G each, and a path between them, `(mazes, height * width)`.
         height, width: rows and columns.
     """
     return _first_paths(np.ascontiguousarray(mazes, dtype=np.uint8), height, width)

@@ -9,12 +9,12 @@ from hrm_hf.puzzles.rows import ChangedDraws
 from hrm_hf.puzzles.sets import BoardSet
 
 
-# what a card says of its ties, by which a turned maze has another answer than the turned one
+# value of `ties` on a card, with which the answer of a rotated maze is not the rotated answer
 FIRST = "first"
 
 
 class MixedMazeSet(BoardSet):
-    """Mazes whose answer is the first of their shortest paths; arguments as for `BoardSet`."""
+    """Mazes whose answer is their first shortest path; arguments as for `BoardSet`."""
 
     def draws(self, num_draws: int, seed: int, augment: bool = True) -> Draws:
         draws = super().draws(num_draws, seed, augment)

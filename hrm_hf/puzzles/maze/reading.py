@@ -1,4 +1,4 @@
-"""Mazes in texts: as a line or drawn, in a frame or without, several of them one after the other."""
+"""Mazes in texts: as a line or drawn, with or without a frame, one or several in a row."""
 
 import re
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ class Mazes:
     boards: list[str]
 
     def puzzles(self) -> list[PuzzleText]:
-        """The same, as what is found."""
+        """The same, as found puzzles."""
         return [PuzzleText(board, NAME) for board in self.boards]
 
 
 def without_frames(lines: list[Line]) -> Iterator[Line]:
-    """Lines of text, those of mazes in a frame of + - | without it."""
+    """Lines of text; mazes in a frame of + - | lose their frame."""
     index = 0
     while index < len(lines):
         if re.fullmatch(r"\+-+\+", lines[index].text):
@@ -42,8 +42,8 @@ def without_frames(lines: list[Line]) -> Iterator[Line]:
 def parts_of(lines: list[Line]) -> Iterator["list[Line] | Mazes"]:
     """Mazes, and the lines between them, in order.
 
-    A line with `#` belongs to a maze only if it is one: with the lines around it, it has cells of a maze alone, among
-    them S and G. Else it is a comment, unless there is nothing but such lines.
+    A line with `#` belongs to a maze only if it and the lines around it consist of cells of a maze, including S and G.
+    Otherwise it is a comment, unless there are only such lines.
     """
     others: list[Line] = []
     index, is_empty = 0, not any(set(line.text) - SYMBOLS for line in lines)
@@ -55,7 +55,7 @@ def parts_of(lines: list[Line]) -> Iterator["list[Line] | Mazes"]:
         boards = _mazes_of([line.text for line in run], is_empty) if run else []
         if boards:
             if end < len(lines) and VERDICT.fullmatch(lines[end].text):
-                # an answer of the command: the maze is the board without the path
+                # an answer printed by the command: the maze is the board without the path
                 boards = [board.replace("o", " ") for board in boards]
                 end += 1
             if any(line.text.strip() for line in others):
@@ -75,13 +75,13 @@ def _continues_maze(run: list[Line], text: str) -> bool:
         return False
     if set(text) <= SYMBOLS:
         return True
-    # a row with a wrong character, which must not pass for a comment
+    # a row with a wrong character, which must not count as a comment
     same_width = bool(run) and len(run[-1].text) == len(text) and len(text) > 4
     return same_width and "#" in text and sum(cell in SYMBOLS for cell in text) >= 0.75 * len(text)
 
 
 def _mazes_of(rows: list[str], is_all: bool) -> list[str]:
-    """The mazes that rows of their cells are, as boards; none if they are no mazes."""
+    """The mazes of rows of cells, as boards; none if they are not mazes."""
     while rows and not rows[0].strip() and len(rows[0]) != len(rows[-1]):
         rows = rows[1:]
     while rows and not rows[-1].strip() and len(rows[-1]) != len(rows[0]):
@@ -102,6 +102,6 @@ def _mazes_of(rows: list[str], is_all: bool) -> list[str]:
 
 
 def maze_of_rows(rows: list) -> PuzzleText | None:
-    """The maze of a list of rows, each a string or a list of cells; `None` if other characters are among them."""
+    """The maze of a list of rows, each a string or a list of cells; `None` if there are other characters."""
     lines = ["".join(map(str, row)) for row in rows]
     return PuzzleText("\n".join(lines), NAME) if set("".join(lines)) <= SYMBOLS else None

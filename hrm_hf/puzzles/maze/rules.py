@@ -1,7 +1,7 @@
-"""Mazes: text form, and what makes an answer wrong.
+"""Mazes: text form, and errors in answers.
 
-Mazes are rows of small integers: `(mazes, cells)` uint8, cells row by row, numbered as the tokens of the processor. A
-step goes up, down, left or right; an answer is its maze with the floor of one shortest path from S to G replaced by o.
+Mazes are rows of small integers: `(mazes, cells)` uint8, cells row by row, numbered like the tokens of the processor.
+A step goes up, down, left or right; an answer is its maze with the floor of a shortest path from S to G replaced by o.
 """
 
 import numpy as np
@@ -20,16 +20,16 @@ def format_mazes(mazes: np.ndarray) -> list[str]:
 
 
 def draw_maze(line: str, width: int) -> str:
-    """A maze as text of several lines, with a frame, without which floor at the border cannot be seen."""
+    """A maze as text of several lines, with a frame, because floor at the border is invisible without one."""
     frame = f"+{'-' * width}+"
     rows = [f"|{line[first : first + width]}|" for first in range(0, len(line), width)]
     return "\n".join([frame, *rows, frame])
 
 
 def maze_errors(mazes: np.ndarray, answers: np.ndarray, height: int, width: int) -> np.ndarray:
-    """What is wrong with each maze and its answer: `(mazes,)` strings, "" where nothing is.
+    """What is wrong with each maze and its answer: `(mazes,)` strings, "" if nothing is.
 
-    The same verdicts as those of `HRMGridProcessor.check`, on many mazes at once: any shortest path is right.
+    The same verdicts as `HRMGridProcessor.check`, for many mazes at once: any shortest path is correct.
 
     Args:
         mazes, answers: `(mazes, height * width)`.
@@ -54,11 +54,11 @@ def maze_errors(mazes: np.ndarray, answers: np.ndarray, height: int, width: int)
     for number, index in enumerate(fits):
         steps, drawn_steps, stray_cells = paths.steps[number], paths.drawn_steps[number], paths.stray_cells[number]
         if steps < 0:
-            errors[index] = "a maze without a way from S to G"
+            errors[index] = "a maze without a path from S to G"
         elif drawn_steps < 0:
             errors[index] = "an answer whose path does not lead from S to G"
         elif stray_cells:
-            errors[index] = f"an answer with {stray_cells} cells o beside the way from S to G"
+            errors[index] = f"an answer with {stray_cells} cells o beside the path from S to G"
         elif drawn_steps > steps:
             errors[index] = f"an answer whose path takes {drawn_steps} steps, expected the fewest, {steps}"
     return errors

@@ -1,4 +1,4 @@
-"""Symmetries of mazes: random ones for training, and a fingerprint that all of them leave as it is.
+"""Symmetries of mazes: random ones for training, and a fingerprint that is invariant to all of them.
 
 These are the 8 symmetries of the square (see `dihedral`); a maze that is not square has the 4 that keep its shape.
 """
@@ -37,14 +37,14 @@ class MazeSymmetry:
         return mazes.gather(1, self.cells)
 
     def undo(self, mazes: torch.LongTensor) -> torch.LongTensor:
-        """The mazes that `apply` makes these of."""
+        """The mazes that `apply` turns into these."""
         return torch.empty_like(mazes).scatter_(1, self.cells, mazes)
 
 
 def random_symmetries(draws: torch.LongTensor, seed: int, height: int, width: int) -> MazeSymmetry:
-    """Uniformly random symmetries, that of draw d a pure function of `(seed, d)`.
+    """Uniformly random symmetries; that of draw d is a pure function of `(seed, d)`.
 
-    So a batch can be cut, ordered or spread over processes in any way. Works on the device of `draws`.
+    So a batch can be split, ordered or distributed over processes in any way. Works on the device of `draws`.
 
     Args:
         draws (`torch.LongTensor` of shape `(batch,)`): numbers of the draws.
@@ -57,21 +57,21 @@ def random_symmetries(draws: torch.LongTensor, seed: int, height: int, width: in
 
 
 def fingerprint(mazes: np.ndarray, height: int, width: int, anywhere: bool = False) -> np.ndarray:
-    """A number for each maze that no symmetry changes, nor an exchange of S and G, which leaves the path as it is.
+    """A number for each maze that is invariant to symmetries and to an exchange of S and G, which keeps the path.
 
-    It is the least of the hashes of the symmetric mazes. Different fingerprints prove that two mazes are not equal up
-    to symmetry; equal ones mean that they are, but for a chance of 2^-64 a pair.
+    It is the minimum of the hashes of the symmetric mazes. Different fingerprints prove that two mazes are not equal
+    up to symmetry; equal ones mean that they are equal, except with a probability of 2^-64 per pair.
 
     Args:
         mazes: `(mazes, height * width)` of small integers.
         height, width: rows and columns.
-        anywhere: whether a maze with walls around it is the same wherever it stands on the board.
+        anywhere: whether a maze with walls around it is the same anywhere on the board.
 
     Returns:
         `(mazes,)` uint64.
     """
     ends_alike = np.where(mazes == GOAL, START, mazes)
-    # a random number for every value that a cell may have
+    # a random number for every possible value of a cell
     places = np.arange(height * width, dtype=np.uint64)[:, None] * np.uint64(256)
     hashes = mix_array(places + np.arange(int(ends_alike.max(initial=0)) + 1, dtype=np.uint64))
     cells = np.arange(height * width)
@@ -82,7 +82,7 @@ def fingerprint(mazes: np.ndarray, height: int, width: int, anywhere: bool = Fal
 
 
 def _in_the_corner(mazes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Mazes `(mazes, height * width)` whose first rows and columns of nothing but walls are moved to the other end."""
+    """Mazes `(mazes, height * width)` with their first rows and columns, if only walls, moved to the other end."""
     boards = mazes.reshape(-1, height, width)
     for axis, side in ((1, height), (2, width)):
         first = (boards != WALL).any(3 - axis).argmax(1)

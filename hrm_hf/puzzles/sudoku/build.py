@@ -1,4 +1,4 @@
-"""Sudoku data sets: from the generator, from CSV files or from the Hub, as a folder that `load_dataset` opens."""
+"""Sudoku data sets: from the generator, CSV files or the Hub, as a folder for `load_dataset`."""
 
 import math
 from collections.abc import Sequence
@@ -46,23 +46,23 @@ from processing_hrm import SUDOKU_NOTATIONS, HRMGridProcessor
 
 _NEIGHBOR = "neighbor-of-given"
 _FORM_OF_NEIGHBORS = [
-    f"Rows whose `source` is `{_NEIGHBOR}` are new puzzles, made of the given training puzzles; their",
-    "`rating` is in the count of hrm_hf.puzzles.sudoku.solver, which is not that of the file.",
+    f"Rows whose `source` is `{_NEIGHBOR}` are new puzzles, made from the given training puzzles; their",
+    "`rating` is from hrm_hf.puzzles.sudoku.solver, not on the scale of the file.",
 ]
 _MAKING_OF_NEIGHBORS = [
     "",
-    "Neighbors: a random clue of a given training puzzle is taken away (more, if the solution stays unique), and a",
-    "clue that only one of the then possible solutions has is added, never that of the solution before; clues that",
-    "are not needed are taken away; up to eight such exchanges follow each other. What comes of an exchange is kept",
-    "if it is not easier, in the solver's count, than the given puzzle, and new up to symmetry.",
+    "Neighbors: a random clue of a given training puzzle is removed (more, if the solution stays unique), and a clue",
+    "that only one of the now possible solutions has is added, never from the previous solution; unnecessary clues",
+    "are removed; up to eight such exchanges follow each other. The result of an exchange is kept if it is not",
+    "easier, by the solver's rating, than the given puzzle, and new up to symmetry.",
 ]
 
 
 _MAKING_OF_RANDOM = ["Generated: random solved boards, cells removed in random order while the solution stays unique."]
 _MAKING_OF_HARD = [
-    "Generated: random puzzles are made harder by exchanging a clue at a time, of the puzzles that a step finds the",
-    "hardest is gone on from, until its rating is at a height drawn between 15 and 80. Every clue is needed.",
-    "No split has a puzzle or a solution of another, up to symmetry.",
+    "Generated: random puzzles are made harder by exchanging one clue at a time, each time continuing from the",
+    "hardest puzzle found, until its rating reaches a target drawn between 15 and 80. Every clue is necessary.",
+    "No two splits share a puzzle or a solution, up to symmetry.",
 ]
 
 
@@ -73,9 +73,9 @@ def build_sudoku(
         Literal["generate", "csv", "hub"], typer.Option(help="Where the puzzles come from.")
     ] = "generate",
     size: Annotated[int, typer.Option(help="generate: number of digits, 4, 6, 9 or 16.")] = 9,
-    clues: Annotated[int | None, typer.Option(help="generate: given cells; by default as few as can be.")] = None,
+    clues: Annotated[int | None, typer.Option(help="generate: given cells; by default as few as possible.")] = None,
     hard: Annotated[
-        bool, typer.Option("--hard", help="generate: 9x9 puzzles made hard by a search, about 25 a second.")
+        bool, typer.Option("--hard", help="generate: 9x9 puzzles made hard by a search, about 25 per second.")
     ] = False,
     num_train: Annotated[int | None, typer.Option(help="Training puzzles; generate: 1000, csv and hub: all.")] = None,
     num_validation: Annotated[
@@ -85,24 +85,24 @@ def build_sudoku(
     min_rating: Annotated[int, typer.Option(help="Minimum rating (the original's min_difficulty).")] = 0,
     max_rating: Annotated[int | None, typer.Option(help="Maximum rating.")] = None,
     num_neighbors: Annotated[
-        int, typer.Option(help="csv, hub: new training puzzles made of the given ones by exchanging clues; 9x9.")
+        int, typer.Option(help="csv, hub: new training puzzles, made from the given ones by exchanging clues; 9x9.")
     ] = 0,
     train_csv: Annotated[
         Path | None,
         typer.Option(
-            help="csv: file with question,answer and, if there are, rating,source; also .parquet, .json and .jsonl, "
+            help="csv: file with question,answer and optionally rating,source; also .parquet, .json and .jsonl, "
             "and with .gz, .bz2, .xz or .zst."
         ),
     ] = None,
     test_csv: Annotated[Path | None, typer.Option(help="csv: the same for the test split.")] = None,
     test_share: Annotated[
-        float | None, typer.Option(help="csv: share of --train-csv, at random, that is the test split instead.")
+        float | None, typer.Option(help="csv: random fraction of --train-csv for the test split instead.")
     ] = None,
     question_column: QuestionColumn = None,
     answer_column: AnswerColumn = None,
     rating_column: RatingColumn = None,
     random_subset: Annotated[
-        bool, typer.Option(help="csv, hub: take random rows, as the original does, not the first.")
+        bool, typer.Option(help="csv, hub: use random rows, as the original does, not the first.")
     ] = False,
     hub_name: Annotated[
         str, typer.Option(help="hub: data set with train.csv and test.csv.")
@@ -112,24 +112,24 @@ def build_sudoku(
     seed: Annotated[int, typer.Option(help="Seed for generation and random subsets.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing data set folder.")] = False,
 ) -> dict[str, int]:
-    """Build a Sudoku data set with the splits train, test and, if wanted, validation.
+    """Build a Sudoku data set with the splits train, test and, if requested, validation.
 
     Every puzzle has exactly one solution. No puzzle of one split is equal, up to the symmetries of Sudoku, to one of
-    another: of a pair the one in the test split stays. The symmetries themselves are drawn while training. A
-    data set that the same command has made of the same files is left unchanged.
+    another: of a pair, the one in the test split stays. The symmetries themselves are drawn during training. A data
+    set that the same command has made from the same files is left unchanged.
 
     With `hard` the generator makes its puzzles harder by exchanging clues (`hrm_hf.puzzles.sudoku.hard`): ratings of
-    15 and more, 40 on average, where random puzzles have 2. No two splits then have a solution in common either.
+    15 and more, 40 on average, where random puzzles have 2. Then no two splits have a solution in common either.
 
     `num_neighbors` new puzzles, each not easier than a given one, follow these in the training split
-    (`hrm_hf.puzzles.sudoku.neighbors`). Of the other splits, none has such a puzzle, and none has its solution.
+    (`hrm_hf.puzzles.sudoku.neighbors`). No other split has such a puzzle or its solution.
 
     Returns:
         Number of puzzles by split.
 
     Raises:
-        ValueError: for an impossible wish, or a file with bad rows.
-        FileNotFoundError, FileExistsError: for a missing CSV file and an output directory that is in use.
+        ValueError: if a request is impossible, or a file has bad rows.
+        FileNotFoundError, FileExistsError: if a CSV file is missing, or the output directory is in use.
     """
     options = dict(locals())
     check_counts(num_train, num_validation, num_test)
@@ -165,13 +165,13 @@ def build_sudoku(
     if files is None:
         if hard and (size != 9 or clues is not None or min_rating or max_rating is not None):
             raise ValueError(
-                f"--hard makes puzzles of size 9 with ratings of its own, not of size={size}, clues={clues} and "
+                f"--hard makes puzzles of size 9 with its own ratings, not of size={size}, clues={clues} and "
                 f"ratings from {min_rating} to {max_rating}; leave these out."
             )
         num_train, num_test = num_train or 1000, num_test or 1000
         if hard:
             test, validation, train = hard_puzzles((num_test, num_validation, num_train), seed, num_threads)
-            everything = joined(test, train, validation)  # of the training source the end is set aside
+            everything = joined(test, train, validation)  # the end of the training source is held out
         else:
             everything = generated_puzzles(
                 num_train + num_validation + num_test, size, clues, min_rating, max_rating, seed, num_threads
@@ -191,7 +191,7 @@ def build_sudoku(
     side = math.isqrt(test.questions.shape[1])
     if num_neighbors and side != 9:
         raise ValueError(
-            f"num_neighbors={num_neighbors} is for puzzles of size 9, these are of size {side}; leave it out."
+            f"num_neighbors={num_neighbors} is for puzzles of size 9, but these have size {side}; leave it out."
         )
     splits, removed = without_leaks(with_equal_ratings(split_puzzles(train, test, num_validation)), sudoku_fingerprint)
     rows, about_neighbors = splits, []
@@ -211,9 +211,9 @@ def build_sudoku(
             folder_name=output_dir.name,
             form=[
                 "Each row is a puzzle with exactly one solution: `question` and `answer` cell by cell, row by row,",
-                "with `.` for a blank cell; `rating` is how much guessing it takes a solver by depth-first search (0:",
-                f"none), in the count of {'hrm_hf.puzzles.sudoku.solver' if source == 'generate' else 'its file'};",
-                "`clues` counts the given cells.",
+                "with `.` for a blank cell; `rating` is the amount of guessing by a depth-first search solver (0:",
+                f"none), from {'hrm_hf.puzzles.sudoku.solver' if source == 'generate' else 'its file'};",
+                "`clues` is the number of given cells.",
                 *(_FORM_OF_NEIGHBORS if num_neighbors else []),
             ],
             recipe=recipe,
@@ -222,7 +222,7 @@ def build_sudoku(
                 *(["", *about_neighbors] if about_neighbors else []),
                 *left_out_lines(train.left_out + test.left_out, "rows of the files"),
             ],
-            symmetries="digits relabelled, rows, columns, bands and stacks permuted, transposed",
+            symmetries="digits relabeled, rows, columns, bands and stacks permuted, transposed",
             removed=removed,
             example=[
                 "The first training puzzle:",
@@ -259,14 +259,14 @@ def build_sudoku(
 def generated_puzzles(
     num: int, size: int, clues: int | None, min_rating: int, max_rating: int | None, seed: int, num_threads: int
 ) -> Puzzles:
-    """Puzzles of [`~hrm_hf.puzzles.sudoku.generator.generate`], with the generator as their source."""
+    """Puzzles of [`~hrm_hf.puzzles.sudoku.generator.generate`], with the generator as source."""
     questions, answers, ratings = generate(num, size, clues, min_rating, max_rating, seed, num_threads=num_threads)
     return Puzzles(questions, answers, ratings, np.full(num, f"generated-{size}x{size}", dtype=object))
 
 
 def hard_puzzles(nums: Sequence[int], seed: int, num_threads: int) -> list[Puzzles]:
-    """Sets of hard puzzles (`hrm_hf.puzzles.sudoku.hard`), none with a puzzle or a solution of one before, up to
-    symmetry; `nums` says how many each has, and may be 0."""
+    """Sets of hard puzzles (`hrm_hf.puzzles.sudoku.hard`), none with a puzzle or a solution of an earlier set, up to
+    symmetry; `nums` are their sizes, which may be 0."""
     sets: list[Puzzles] = []
     for number, num in enumerate(nums):
         apart = None
@@ -290,7 +290,7 @@ def neighbors_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads
         num, seed, num_threads: as in [`~hrm_hf.puzzles.sudoku.neighbors.neighbors`].
 
     Returns:
-        The neighbors, and lines on them for the card.
+        The neighbors, and lines about them for the card.
     """
     given = splits["train"]
     others = [puzzles for name, puzzles in splits.items() if name != "train"]
@@ -301,8 +301,7 @@ def neighbors_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads
     )
     given_ratings = solve(given.questions, 9, num_threads=num_threads)[2]
     lines = [
-        f"Rating in the solver's count: neighbors {spread(new.ratings)}, given training puzzles "
-        f"{spread(given_ratings)}.",
+        f"Ratings by the solver: neighbors {spread(new.ratings)}, given training puzzles {spread(given_ratings)}.",
         f"Solved boards up to symmetry: {grids} of {num} neighbors, {given_grids} of {len(given)} given training "
         f"puzzles. Neighbors come from {len(np.unique(new.ancestors))} given puzzles.",
         "No neighbor equals a puzzle of another split or has its solution, up to symmetry; "
@@ -313,12 +312,12 @@ def neighbors_apart(splits: dict[str, Puzzles], num: int, seed: int, num_threads
 
 
 def spread(ratings: np.ndarray) -> str:
-    """Ratings `(puzzles,)` in words."""
-    return f"{ratings.mean():.1f} on average (median {np.median(ratings):.0f}, most {ratings.max()})"
+    """A summary of ratings `(puzzles,)` in words."""
+    return f"{ratings.mean():.1f} on average (median {np.median(ratings):.0f}, maximum {ratings.max()})"
 
 
 def joined(*sets: Puzzles) -> Puzzles:
-    """Puzzles of all, in this order."""
+    """The puzzles of all sets, in this order."""
     parts = ("questions", "answers", "ratings", "sources")
     return Puzzles(*(np.concatenate([getattr(puzzles, part) for puzzles in sets]) for part in parts))
 
@@ -333,9 +332,9 @@ def read_sudoku_csv(
     columns: Columns = Columns(),  # noqa: B008  it is frozen
     num_threads: int = 1,
 ) -> Puzzles:
-    """Read puzzles with one solution each of a CSV file; arguments and errors as in `read_puzzle_csv`.
+    """Read puzzles with one solution each from a CSV file; arguments and errors as in `read_puzzle_csv`.
 
-    `num_threads` of them look for second solutions, and rate puzzles of a file without ratings.
+    `num_threads` threads look for second solutions, and rate puzzles of a file without ratings.
     """
     parse = partial(parse_puzzles, num_threads=num_threads)
 
@@ -348,7 +347,7 @@ def read_sudoku_csv(
 def parse_puzzles(
     questions: list[str], answers: list[str], num_threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boards of lines with `.`, `0` or `_` for blank, as long as most questions, and what is wrong with each."""
+    """Boards from lines with `.`, `0` or `_` for blank, as long as most questions, and what is wrong with each."""
     cells = usual_length(questions)
     size = math.isqrt(cells)
     if size not in BOX_SHAPES or size * size != cells:
@@ -368,7 +367,7 @@ def parse_puzzles(
 
 
 def in_own_notation(questions: list[str], answers: list[str]) -> tuple[list[str], list[str]]:
-    """Lines of 16x16 Sudoku in the notation 1-G; the answers, which have all digits, tell which one they are in."""
+    """Lines of 16x16 Sudoku in the notation 1-G; the answers, which have all digits, show their notation."""
     digits = set("".join(answers).upper()) - set("._-*")
     for notation, own in SUDOKU_NOTATIONS.items():
         if digits == set(own) and notation != "1-G":
@@ -381,7 +380,7 @@ def in_own_notation(questions: list[str], answers: list[str]) -> tuple[list[str]
 
 
 def puzzle_errors(questions: np.ndarray, answers: np.ndarray, num_threads: int):
-    """Pairs of a mask `(puzzles,)` and what is wrong where it is true: rules first, then the number of solutions."""
+    """Pairs of a mask `(puzzles,)` and the error where it is true: rules first, then the number of solutions."""
     size = math.isqrt(questions.shape[1])
     yield (answers == 0).any(1), "an answer with blank cells"
     yield ((questions > 0) & (questions != answers)).any(1), "an answer that changes a clue"
@@ -412,7 +411,7 @@ def as_table(puzzles: Puzzles) -> pa.Table:
 
 def statistics_table(splits: dict[str, Puzzles]) -> list[str]:
     """Lines of the card's table."""
-    lines = ["| split | puzzles | clues: mean (least to most) | rating: mean (median, most) |", "|---|---|---|---|"]
+    lines = ["| split | puzzles | clues: mean (min to max) | rating: mean (median, max) |", "|---|---|---|---|"]
     for name, puzzles in splits.items():
         clues, ratings = (puzzles.questions > 0).sum(1), puzzles.ratings
         lines.append(

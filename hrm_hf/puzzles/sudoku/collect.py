@@ -1,4 +1,4 @@
-"""Puzzles that turn up in chunks, until there are enough that differ up to the symmetries of Sudoku."""
+"""Collects puzzles from chunks, until there are enough that differ up to the symmetries of Sudoku."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -23,26 +23,26 @@ def collect(
     apart: tuple[np.ndarray, np.ndarray] | None = None,
     progress: bool = True,
 ) -> tuple[tuple[np.ndarray, ...], int]:
-    """The first puzzles of a series of chunks that are new up to symmetry.
+    """The first puzzles in a series of chunks that are new up to symmetry.
 
     Args:
-        make_chunk: arrays of a chunk by its number, the first of them questions and answers `(puzzles, cells)`.
+        make_chunk: arrays of a chunk by its number, starting with questions and answers `(puzzles, cells)`.
         num: how many puzzles.
         size: number of digits.
         name: of the progress bar.
-        num_threads: chunks that are made at a time; the result is the same for any number.
-        patience: chunks in a row without a new puzzle, before we give up.
-        too_few: the error's sentence by the number of puzzles found.
+        num_threads: chunks to make at a time; the result is the same for any number.
+        patience: consecutive chunks without a new puzzle, before giving up.
+        too_few: the error message by the number of puzzles found.
         known: puzzles `(puzzles, cells)` that are not new.
-        apart: questions and answers, `(puzzles, cells)` each, to keep apart: a puzzle that equals one of them, or has
+        apart: questions and answers, `(puzzles, cells)` each, to avoid: a puzzle that equals one of them, or has
             such a solution, is left out.
         progress: show a progress bar.
 
     Returns:
-        The arrays of `make_chunk`, of `num` puzzles, and how many were left out because of `apart`.
+        The arrays of `make_chunk` for `num` puzzles, and how many were left out because of `apart`.
 
     Raises:
-        ValueError: if too few turn up.
+        ValueError: if too few are found.
     """
     seen = set() if known is None else set(fingerprint(known, size).tolist())
     apart_marks = apart_grids = None

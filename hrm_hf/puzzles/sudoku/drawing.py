@@ -8,7 +8,7 @@ from processing_hrm import HRMGridProcessor
 
 
 def draw_sudoku(axes: Axes, processor: HRMGridProcessor, board: list, puzzle: list, answer: list | None) -> None:
-    """Clues on gray, other digits in blue, wrong ones in red; arguments as of `PuzzleKind.draw`."""
+    """Clues on gray, other digits in blue, wrong ones in red; arguments as for `PuzzleKind.draw`."""
     size = processor.height
     for row in range(size):
         for column in range(size):

@@ -1,13 +1,13 @@
-"""Sudoku to begin with, by size and difficulty: made by `random_sudoku`, and here without waiting for it.
+"""Example Sudoku, by size and difficulty: made by `random_sudoku`, and stored here to avoid waiting.
 
-The model of `make demo` solves those of 6x6, the shipped `sudoku-hard` those of 9x9: the first hard one takes most
+The model of `make demo` solves those of 6x6, the shipped `sudoku-hard` those of 9x9: the first hard one needs the most
 thinking.
 """
 
 from hrm_hf.app.solving import any_seed, checked_difficulty, whole_number
 
 
-# given cells; None is as few as removing one by one reaches
+# given cells; None is the minimum reached by removing them one by one
 _CLUES = {
     4: {"easy": 9, "medium": 7, "hard": 5},
     6: {"easy": 26, "medium": 22, "hard": 18},
@@ -58,11 +58,11 @@ EXAMPLES: dict[int, dict[str, tuple[str, ...]]] = {
 }
 
 
-# 9x9 puzzles with a name, and a line of their history
+# famous 9x9 puzzles, with a line about their history
 FAMOUS: dict[str, tuple[str, str]] = {
     "AI Escargot": (
         "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3..",
-        "By the Finnish mathematician Arto Inkala, 2006; long called the hardest Sudoku there is.",
+        "By the Finnish mathematician Arto Inkala, 2006; long called the hardest Sudoku in existence.",
     ),
     "Inkala 2010": (
         "..53.....8......2..7..1.5..4....53...1..7...6..32...8..6.5....9..4....3......97..",
@@ -82,7 +82,7 @@ FAMOUS: dict[str, tuple[str, str]] = {
     ),
     "17 clues": (
         "...8.1..........435............7.8........1...2..3....6......75..34........2..6..",
-        "As few clues as there can be: no puzzle with 16 has a single solution (McGuire and others, 2012).",
+        "The minimum number of clues: no puzzle with 16 has a unique solution (McGuire and others, 2012).",
     ),
 }
 
@@ -92,8 +92,8 @@ def random_sudoku(size: int = 9, difficulty: str = "medium", seed: int = -1) -> 
 
     Args:
         size: 4, 6, 9 or 16.
-        difficulty: "easy", "medium" or "hard": how few cells are given.
-        seed: equal seeds give equal puzzles; -1 is any.
+        difficulty: "easy", "medium" or "hard": fewer given cells.
+        seed: equal seeds give equal puzzles; -1 is random.
 
     Raises:
         ValueError: if a value is not allowed.

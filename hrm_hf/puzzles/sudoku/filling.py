@@ -1,11 +1,11 @@
-"""Sudoku with further cells filled in, for training: puzzles of any number of clues up to finished boards."""
+"""Sudoku with more cells filled in, for training: puzzles with any number of clues up to finished boards."""
 
 import torch
 
 from hrm_hf.puzzles.hashing import random_keys, shift_right
 
 
-# the numbers of what is filled in are others than those of symmetries
+# random numbers for filling differ from those for symmetries
 _FILLING = 0x66696C6C696E67
 
 
@@ -17,23 +17,23 @@ def fill_in(
     share: float,
     blank: int,
 ) -> torch.LongTensor:
-    """Puzzles of which a share has further cells of the solution, what is filled in being a function of (seed, draw).
+    """Puzzles, a fraction of which have more cells of the solution filled in, as a function of (seed, draw).
 
-    How many cells are filled then is spread evenly from the puzzle's own clues to all cells, both included; which
-    ones is random.
+    The number of filled cells is uniform from the puzzle's own clues to all cells, both included; the cells are
+    random.
 
     Args:
         draws: numbers of the draws, `(batch,)`.
         puzzles, solutions: `(batch, cells)`.
         seed: another seed fills other cells.
-        share: of the puzzles that may get further cells, from 0 to 1.
-        blank: what a cell of a puzzle is that is not filled.
+        share: fraction of puzzles that may get more cells, from 0 to 1.
+        blank: value of a blank cell of a puzzle.
 
     Returns:
         The puzzles, `(batch, cells)`.
     """
     keys = random_keys(draws, seed ^ _FILLING, 2 + puzzles.shape[1])
-    # of 32 bits, which a share and a remainder are close enough with
+    # 32 bits are precise enough for a fraction and a remainder
     chances, numbers = shift_right(keys[:, :1], 32), shift_right(keys[:, 1:2], 32)
     is_blank = puzzles == blank
     further = numbers % (is_blank.sum(1, keepdim=True) + 1)

@@ -8,13 +8,13 @@ from hrm_hf.puzzles.sudoku.rules import FEWEST_CLUES, units_of
 from hrm_hf.puzzles.sudoku.solver import count_solutions, is_needed, solve
 
 
-_FRUITLESS = 50  # chunks in a row without a new puzzle, before we give up
+_FRUITLESS = 50  # consecutive chunks without a new puzzle, before giving up
 
 
-# not cached on disk: numba would not notice a change of the solver that is compiled into it
+# not cached on disk: numba would not notice changes of the solver that is compiled into it
 @numba.njit(nogil=True)
 def random_puzzles(num, units, size, clues, seed):
-    """`num` random solved boards and puzzles of them; `clues` 0 means as few as removing one by one allows."""
+    """`num` random solved boards and their puzzles; `clues` 0 is the minimum reached by removing them one by one."""
     np.random.seed(seed)
     cells = size * size
     questions = np.zeros((num, cells), dtype=np.int64)
@@ -54,21 +54,22 @@ def generate(
     Args:
         num: how many.
         size: 4, 6, 9 or 16.
-        clues: given cells of every puzzle; by default as few as removing one by one reaches (24 or so for size 9).
+        clues: given cells of every puzzle; by default the minimum reached by removing them one by one (about 24 for
+            size 9).
         min_rating, max_rating: keep puzzles whose rating (see `solve`) is within these bounds.
-        seed: of everything random; equal arguments give equal puzzles.
+        seed: for everything random; equal arguments give equal puzzles.
         progress: show a progress bar.
-        num_threads: chunks of puzzles that are made at a time; the result is the same for any number.
+        num_threads: chunks of puzzles to make at a time; the result is the same for any number.
 
     Returns:
         Questions and answers `(num, cells)` uint8 and ratings `(num,)` int64.
 
     Raises:
-        ValueError: for an impossible wish, also when too few puzzles of that kind turn up.
+        ValueError: if a request is impossible, or too few such puzzles are found.
     """
     units = units_of(size)
     if num < 1:
-        raise ValueError(f"num={num} is not allowed; ask for at least one puzzle.")
+        raise ValueError(f"num={num} is not allowed; it must be at least 1.")
     if clues is not None and not FEWEST_CLUES[size] <= clues < size * size:
         raise ValueError(
             f"clues={clues} is not allowed for size {size}; it must be from {FEWEST_CLUES[size]}, the fewest known to "
@@ -96,8 +97,8 @@ def generate(
         _FRUITLESS,
         lambda found: (
             f"Only {found} puzzles of size {size} with clues={clues} and a rating from {min_rating} to {max_rating} "
-            f"turned up, not {num}: the last {_FRUITLESS * chunk} tries gave none that is new up to symmetry; ask for "
-            "fewer puzzles, more clues or a wider range of ratings."
+            f"were found, not {num}: the last {_FRUITLESS * chunk} tries gave none that is new up to symmetry; ask "
+            "for fewer puzzles, more clues or a wider range of ratings."
         ),
         progress=progress,
     )

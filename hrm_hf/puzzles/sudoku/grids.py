@@ -1,6 +1,6 @@
 """Solved boards of Sudoku up to symmetry: their canonical form, compiled by numba, and its fingerprint.
 
-`hrm_hf.puzzles.sudoku.symmetry.fingerprint` is for puzzles. It tells nothing of solved boards: every digit, row,
+`hrm_hf.puzzles.sudoku.symmetry.fingerprint` is for puzzles. It cannot distinguish solved boards: every digit, row,
 column and box of one looks like every other.
 """
 
@@ -17,7 +17,7 @@ _ORDERS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1
 
 @numba.njit(cache=True)
 def _fill(board, top, labels, columns, arranged):
-    """The board with its digits relabelled, columns in order, and rows below the top band (its rows: `top`) sorted."""
+    """The board with its digits relabeled, columns in order, and rows below the top band (its rows: `top`) sorted."""
     for row in range(3):
         for place in range(9):
             arranged[row, place] = labels[board[top[row], columns[place]]]
@@ -55,10 +55,10 @@ def _is_less(arranged, best):
 
 @numba.njit(cache=True)
 def _canonical(board, orders, best):
-    """The least of all boards `(9, 9)` equal to `board` up to symmetry, read row by row, into `best`.
+    """The smallest of all boards `(9, 9)` equal to `board` up to symmetry, read row by row, into `best`.
 
-    Its first row is 1 to 9, its second begins with 4 5: of three digits, two stand together in one box of the row
-    above. What cannot begin so is left out early.
+    Its first row is 1 to 9, and its second starts with 4 5: of three digits, two are together in one box of the row
+    above. Boards that cannot start like this are skipped early.
     """
     best[:] = 10
     arranged = np.empty((9, 9), dtype=np.int64)
@@ -85,7 +85,7 @@ def _canonical(board, orders, best):
                                     columns[6 + place] = orders[stacks, 2] * 3 + orders[right, place]
                                 for place in range(9):
                                     labels[first[columns[place]]] = place + 1
-                                # most arrangements are beaten in the second row
+                                # most arrangements lose in the second row
                                 order = 0
                                 for place in range(9):
                                     label = labels[second[columns[place]]]
@@ -109,8 +109,8 @@ def _all_canonical(boards, orders):
 def canonical_grids(answers: np.ndarray, num_threads: int = 1) -> np.ndarray:
     """The canonical form of solved boards of size 9: equal for two of them exactly if they are equal up to symmetry.
 
-    The form is the least of all boards that symmetries (of digits, rows, columns, bands, stacks and the diagonal) make
-    of the board, read row by row.
+    The form is the smallest of all boards that symmetries (of digits, rows, columns, bands, stacks and the diagonal)
+    make from the board, read row by row.
 
     Args:
         answers: `(boards, 81)` of digits 1 to 9.

@@ -1,7 +1,7 @@
-"""Hard 9x9 Sudoku from a seed alone: random puzzles are made harder by exchanging clues; compiled by numba.
+"""Hard 9x9 Sudoku from only a seed: random puzzles are made harder by exchanging clues; compiled by numba.
 
-A random puzzle takes a solver two guesses or so. Of the puzzles that differ from it by one clue some take more, of
-their neighbors again, and after five to ten such exchanges a climb is at fifty or more, or gives up.
+A random puzzle takes a solver about two guesses. Some of the puzzles that differ from it by one clue take more, some
+of their neighbors still more, and after five to ten such exchanges a climb is at fifty or more, or gives up.
 """
 
 import numba
@@ -15,21 +15,21 @@ from hrm_hf.puzzles.sudoku.solver import find_solutions
 
 
 _SIZE, _CELLS = 9, 81
-# the rating that a climb is to reach, log-uniform in between
+# range of the target rating of a climb, log-uniform
 _TARGETS = (15.0, 80.0)
 _STEPS = 40  # exchanges of a climb
-_PER_STEP = 6  # puzzles of one step, of which the hardest is gone on from
-_PATIENCE = 4  # steps in a row without a harder puzzle, before a climb gives up
-_PER_CLIMB = 12  # puzzles that are kept of a climb
-_CLIMBS = 20  # that a thread makes at a time
-_FRUITLESS = 100  # chunks of climbs in a row without a new puzzle, before we give up
+_PER_STEP = 6  # puzzles of one step; the climb continues from the hardest
+_PATIENCE = 4  # consecutive steps without a harder puzzle, before a climb gives up
+_PER_CLIMB = 12  # puzzles to keep per climb
+_CLIMBS = 20  # per thread at a time
+_FRUITLESS = 100  # consecutive chunks of climbs without a new puzzle, before giving up
 
 
 @numba.njit
 def _climb(start, solution, target, units, questions, answers, ratings):
-    """Make a puzzle harder until its rating is `target`, and walk on at that height.
+    """Make a puzzle harder until its rating is `target`, and continue to walk at that level.
 
-    Returns how many puzzles of at least that rating it has put into `questions` `(most, 81)`.
+    Returns the number of puzzles with at least that rating that it has put into `questions` `(most, 81)`.
     """
     found = np.empty((MOST_SOLUTIONS, _CELLS), dtype=np.int64)
     scratch, guesses = np.empty(_CELLS, dtype=np.int64), np.zeros(1, dtype=np.int64)
@@ -45,7 +45,7 @@ def _climb(start, solution, target, units, questions, answers, ratings):
             first[:] = puzzle
         number = 0
         for cell in np.random.permutation(_CELLS):
-            # on the height only clues of the first puzzle there, so that the walk does not turn back
+            # at this level, only remove clues of the first puzzle there, so that the walk does not turn back
             if puzzle[cell] == 0 or (has_arrived and puzzle[cell] != first[cell]):
                 continue
             base[:] = puzzle
@@ -79,7 +79,7 @@ def _climb(start, solution, target, units, questions, answers, ratings):
     return made
 
 
-# not cached on disk: numba would not notice a change of the solver that is compiled into it
+# not cached on disk: numba would not notice changes of the solver that is compiled into it
 @numba.njit(nogil=True)
 def _climbs(starts, solutions, targets, units, seed):
     """A climb from each puzzle: questions, answers and ratings."""
@@ -109,28 +109,28 @@ def generate_hard(
     apart: tuple[np.ndarray, np.ndarray] | None = None,
     progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hard 9x9 puzzles with one solution each, every clue of which is needed, no two equal up to symmetry.
+    """Hard 9x9 puzzles with one solution each and no unnecessary clue, no two equal up to symmetry.
 
-    Each climb starts at a random puzzle and exchanges a clue at a time (`hrm_hf.puzzles.sudoku.neighbors`): of the
-    puzzles that one step finds, the hardest is gone on from. It is to reach a rating drawn between 15 and 80; on that
-    height up to twelve puzzles are kept.
+    Each climb starts at a random puzzle and exchanges one clue at a time (`hrm_hf.puzzles.sudoku.neighbors`): it
+    continues from the hardest puzzle that a step finds. Its target is a rating drawn between 15 and 80; at that level
+    up to twelve puzzles are kept.
 
     Args:
         num: how many.
-        seed: of everything random; equal arguments give equal puzzles.
-        num_threads: chunks of climbs that are made at a time; the result is the same for any number.
-        apart: questions and answers, `(puzzles, 81)` each, to keep apart: none of the new puzzles equals one of them
-            or has such a solution, up to symmetry.
+        seed: for everything random; equal arguments give equal puzzles.
+        num_threads: chunks of climbs to make at a time; the result is the same for any number.
+        apart: questions and answers, `(puzzles, 81)` each, to avoid: none of the new puzzles equals one of them or
+            has such a solution, up to symmetry.
         progress: show a progress bar.
 
     Returns:
         Questions and answers `(num, 81)` uint8 and ratings (see `solve`) `(num,)` int64.
 
     Raises:
-        ValueError: for an impossible wish.
+        ValueError: if a request is impossible.
     """
     if num < 1:
-        raise ValueError(f"num={num} is not allowed; ask for at least one puzzle.")
+        raise ValueError(f"num={num} is not allowed; it must be at least 1.")
     units = units_of(_SIZE)
 
     def make_chunk(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,7 +149,7 @@ def generate_hard(
         "hard 9x9",
         num_threads,
         _FRUITLESS,
-        lambda found: f"Only {found} hard puzzles turned up, not {num}; ask for fewer.",
+        lambda found: f"Only {found} hard puzzles were found, not {num}; ask for fewer.",
         apart=apart,
         progress=progress,
     )

@@ -26,7 +26,7 @@ class SudokuKind(PuzzleKind):
 
     name = "sudoku"
     title = plural = "Sudoku"
-    # digits of all notations, and what stands for a blank cell
+    # digits of all notations, and the signs for a blank cell
     symbols = frozenset(".0_-*").union(*(digits + digits.lower() for digits in SUDOKU_NOTATIONS.values()))
     bad_clues_are_outcomes = True
 
@@ -46,7 +46,7 @@ class SudokuKind(PuzzleKind):
         return build_sudoku
 
     def augmentation(self, processor: HRMGridProcessor, seed: int) -> "Augmentation":
-        """Apply to draw d the symmetry that is a function of (seed, d) alone."""
+        """Apply a symmetry to draw d that depends only on (seed, d)."""
         from hrm_hf.puzzles.sudoku.symmetry import random_symmetries
 
         def augment(draws, input_ids, labels):
@@ -57,7 +57,7 @@ class SudokuKind(PuzzleKind):
         return augment
 
     def filling(self, processor: HRMGridProcessor, seed: int, share: float) -> "Augmentation":
-        """Fill in cells, those of draw d a function of (seed, d) alone."""
+        """Fill in cells; those of draw d depend only on (seed, d)."""
         from hrm_hf.puzzles.sudoku.filling import fill_in
 
         def fill(draws, input_ids, labels):
@@ -85,7 +85,7 @@ class SudokuKind(PuzzleKind):
         from hrm_hf.puzzles.sudoku.symmetry import SudokuSymmetry, random_symmetries
 
         drawn = random_symmetries(draws, seed, processor.height)
-        # token 0 is padding, 1 the blank cell and the digits follow: padding stays as it is, too
+        # token 0 is padding, 1 the blank cell and the digits follow: padding does not change either
         tokens, cells = F.pad(drawn.digits + 1, (1, 0)), drawn.cells
         is_first = (numbers == 0).unsqueeze(1)
         return SudokuSymmetry(
@@ -96,7 +96,7 @@ class SudokuKind(PuzzleKind):
     def generate(self, processor: HRMGridProcessor, number: int) -> torch.LongTensor:
         from hrm_hf.puzzles.sudoku.generator import generate
 
-        # enough clues that a board of any size is soon made
+        # enough clues to generate a board of any size quickly
         clues = round(0.4 * processor.seq_len)
         return torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
 

@@ -1,7 +1,7 @@
-"""New Sudoku puzzles made of given ones by exchanging clues, none easier than its ancestor; compiled by numba.
+"""New Sudoku puzzles made from given ones by exchanging clues, none easier than its ancestor; compiled by numba.
 
-Random puzzles are easy: removing clues of a random solved board (`sudoku_generator`) hardly ever gives one as hard as
-those that people collect. Near a hard puzzle, other hard ones are not rare.
+Random puzzles are easy: removing clues from a random solved board (`sudoku_generator`) hardly ever gives one as hard
+as those that people collect. Near a hard puzzle, other hard ones are not rare.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from hrm_hf.puzzles.sudoku.solver import count_solutions, find_solutions, is_nee
 
 
 _SIZE, _CELLS = 9, 81
-_STEPS = 8  # exchanges in a row that a walk makes
-_PER_STEP = 3  # puzzles of one step that are kept; the walk goes on from one of them
-MOST_SOLUTIONS = 200  # of a board with a clue less; with as many, another clue is tried
-_WALKS = 20  # that a thread makes at a time
-_FRUITLESS = 100  # chunks of walks in a row without a new puzzle, before we give up
+_STEPS = 8  # exchanges per walk
+_PER_STEP = 3  # puzzles to keep per step; the walk continues from one of them
+MOST_SOLUTIONS = 200  # of a board with one clue less; if it has that many, another clue is tried
+_WALKS = 20  # per thread at a time
+_FRUITLESS = 100  # consecutive chunks of walks without a new puzzle, before giving up
 
 
 @numba.njit
@@ -31,10 +31,10 @@ def rate(puzzle, units, scratch, guesses):
 
 @numba.njit
 def exchanged(base, found, solution, least, units, questions, answers, ratings):
-    """Puzzles of a board with several solutions and one clue more; returns how many fit into `questions`.
+    """Puzzles from a board with several solutions by adding one clue; returns how many fit into `questions`.
 
-    A digit that stands in a cell in just one of the solutions makes it the only one. Each puzzle is of another
-    solution, none of `solution`; clues that it does not need are taken away in random order.
+    A digit that only one of the solutions has in a cell makes this solution unique. Each puzzle has another solution,
+    never `solution`; unnecessary clues are removed in random order.
     """
     counts = np.zeros((_CELLS, _SIZE + 1), dtype=np.int64)  # solutions with a digit in a cell
     for index in range(len(found)):
@@ -67,7 +67,7 @@ def exchanged(base, found, solution, least, units, questions, answers, ratings):
 
 @numba.njit
 def _walk(given, solution, least, units, questions, answers, ratings):
-    """A random walk from a given puzzle; returns how many puzzles it has put into `questions` `(most, 81)`."""
+    """A random walk from a given puzzle; returns the number of puzzles it has put into `questions` `(most, 81)`."""
     found = np.empty((MOST_SOLUTIONS, _CELLS), dtype=np.int64)
     guesses = np.zeros(1, dtype=np.int64)
     puzzle, answer = given.copy(), solution.copy()
@@ -76,13 +76,13 @@ def _walk(given, solution, least, units, questions, answers, ratings):
         first, end = made, made + _PER_STEP
         base = puzzle.copy()
         for cell in np.random.permutation(_CELLS):
-            # only clues of the given puzzle, so that the walk leads away from it
+            # only remove clues of the given puzzle, so that the walk leads away from it
             if given[cell] == 0 or puzzle[cell] != given[cell]:
                 continue
             base[cell] = 0
             number = find_solutions(base, units, _SIZE, MOST_SOLUTIONS, False, found, guesses)
             if number == 1:
-                continue  # a clue that is not needed: another one goes with it
+                continue  # an unnecessary clue: remove another one with it
             if number < MOST_SOLUTIONS:
                 made += exchanged(
                     base,
@@ -104,10 +104,10 @@ def _walk(given, solution, least, units, questions, answers, ratings):
     return made
 
 
-# not cached on disk: numba would not notice a change of the solver that is compiled into it
+# not cached on disk: numba would not notice changes of the solver that is compiled into it
 @numba.njit(nogil=True)
 def _walks(puzzles, solutions, least, units, seed):
-    """A walk from each puzzle: questions, answers, ratings, and the number of the puzzle that each comes from."""
+    """A walk from each puzzle: questions, answers, ratings, and the index of the puzzle that each comes from."""
     np.random.seed(seed)
     most = _STEPS * _PER_STEP
     questions = np.zeros((len(puzzles) * most, _CELLS), dtype=np.int64)
@@ -128,7 +128,7 @@ def _walks(puzzles, solutions, least, units, seed):
 class Neighbors:
     """New puzzles: boards `(num, 81)` uint8, their ratings, and the row of the given puzzle that each comes from.
 
-    `removed` counts those that were left out because they equal a puzzle, or have the solution, that is kept apart.
+    `removed` counts those that were left out because they equal a puzzle of `apart` or have its solution.
     """
 
     questions: np.ndarray
@@ -147,37 +147,37 @@ def neighbors(
     apart: tuple[np.ndarray, np.ndarray] | None = None,
     progress: bool = True,
 ) -> Neighbors:
-    """New puzzles with one solution each, made of given ones by exchanging clues.
+    """New puzzles with one solution each, made from given ones by exchanging clues.
 
-    One after the other, each given puzzle is the start of a random walk, and again until there are enough. A step
-    takes away a random clue (more, if the solution stays unique without it), looks up all solutions that the board
-    then has, and adds a clue that only one of them has; that is never the solution it had before. Clues that the new
-    puzzle does not need are taken away. It is kept, and the walk may go on from it, if its rating is at least
-    `hardness` times that of the given puzzle, by default: if it is not easier. Without this rule most would be much
-    easier. All together are still somewhat easier than the given ones, because walks from the easier of these succeed
-    more often, and from the hardest ones may never. A neighbor is one to eight exchanges away from its ancestor.
+    Random walks start from each given puzzle in turn, repeatedly until there are enough. A step removes a random clue
+    (more, if the solution stays unique without it), finds all solutions of the remaining board, and adds a clue that
+    only one of them has; this is never the previous solution. Unnecessary clues of the new puzzle are removed. It is
+    kept, and the walk may continue from it, if its rating is at least `hardness` times that of the given puzzle; by
+    default, if it is not easier. Without this rule most would be much easier. On the whole they are still somewhat
+    easier than the given ones, because walks from easier ones succeed more often, and walks from the hardest ones may
+    never succeed. A neighbor is one to eight exchanges away from its ancestor.
 
-    No two of them, and none of them and a given one, are equal up to symmetry.
+    No two of them are equal up to symmetry, and none of them equals a given one.
 
     Args:
         questions: `(puzzles, 81)`, 0 for blank, with one solution each.
-        num: how many new ones.
-        seed: of everything random; equal arguments give equal puzzles.
-        num_threads: chunks of walks that are made at a time; the result is the same for any number.
-        hardness: least share of its ancestor's rating (see `solve`) that a neighbor has.
-        apart: questions and answers of puzzles to keep apart: no neighbor equals such a puzzle, or has such a
-            solution, up to symmetry.
+        num: number of new puzzles.
+        seed: for everything random; equal arguments give equal puzzles.
+        num_threads: chunks of walks to make at a time; the result is the same for any number.
+        hardness: minimum rating (see `solve`) of a neighbor, as a fraction of its ancestor's.
+        apart: questions and answers of puzzles to avoid: no neighbor equals such a puzzle, or has such a solution,
+            up to symmetry.
         progress: show a progress bar.
 
     Raises:
-        ValueError: for an impossible wish, also when too few new puzzles turn up.
+        ValueError: if a request is impossible, or too few new puzzles are found.
     """
     if num < 1:
-        raise ValueError(f"num={num} is not allowed; ask for at least one neighbor.")
+        raise ValueError(f"num={num} is not allowed; it must be at least 1.")
     if questions.shape[1] != _CELLS or not len(questions):
         raise ValueError(
-            f"Neighbors are made of puzzles of {_CELLS} cells, not of an array of shape {questions.shape}; give at "
-            "least one puzzle of size 9."
+            f"Neighbors are made from puzzles of {_CELLS} cells, not from an array of shape {questions.shape}; give "
+            "at least one puzzle of size 9."
         )
     units = units_of(_SIZE)
     solutions, counts, given_ratings = solve(questions, _SIZE, num_threads=num_threads)
@@ -185,7 +185,7 @@ def neighbors(
         row = int(np.flatnonzero(counts != 1)[0])
         raise ValueError(
             f"The given puzzle in row {row} has {'no' if counts[row] == 0 else 'more than one'} solution; leave out "
-            "those that have not exactly one."
+            "those without exactly one."
         )
     given, solutions = questions.astype(np.int64), solutions.astype(np.int64)
     least = np.ceil(hardness * given_ratings).astype(np.int64)
@@ -204,7 +204,7 @@ def neighbors(
         num_threads,
         _FRUITLESS,
         lambda found: (
-            f"Only {found} neighbors of {len(given)} puzzles turned up, not {num}: the last {_FRUITLESS * _WALKS} "
+            f"Only {found} neighbors of {len(given)} puzzles were found, not {num}: the last {_FRUITLESS * _WALKS} "
             "walks gave none that is new up to symmetry; ask for fewer or give more puzzles."
         ),
         known=questions,

@@ -1,4 +1,4 @@
-"""The page of Sudoku: fill the board, let the model solve it, and watch how it came to its answer."""
+"""The page of Sudoku: fill in the board, let the model solve it, and watch how it gets to its answer."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -28,10 +28,10 @@ class SudokuEvents(BoardEvents):
     kind = SUDOKU
     no_model = (
         "There is no Sudoku model under the models folder yet; `make demo` trains one in a few minutes. The board "
-        "works without."
+        "works without a model."
     )
     help = "Press **Solve** and watch, or solve it yourself: click a cell and type."
-    task = "Your turn: fill the board."
+    task = "Your turn: fill in the board."
     default_processor = HRMGridProcessor.for_sudoku(9)
 
     def __init__(self, settings: AppSettings, shelf: ModelShelf):
@@ -55,7 +55,7 @@ class SudokuEvents(BoardEvents):
 
     @with_verdict
     def example(self, model: str | None, difficulty: str) -> tuple[dict, str]:
-        """The next of the examples, or a random puzzle where there are none."""
+        """The next example, or a random puzzle if there are none."""
         place = (self.size_of(model), difficulty)
         return self.board_of(model, next(self._turns[place]) if place in self._turns else random_sudoku(*place)), ""
 
@@ -77,23 +77,23 @@ class SudokuEvents(BoardEvents):
     @with_verdict
     def clear(self, model: str | None) -> tuple[dict, str]:
         """An empty board."""
-        return self.board_of(model, "." * self.size_of(model) ** 2), "Type or paste a puzzle of your own."
+        return self.board_of(model, "." * self.size_of(model) ** 2), "Type or paste your own puzzle."
 
     @with_verdict
     def _take_text(self, model: str | None, text: str) -> tuple[dict, str]:
         return (self.read(model, text), "") if text.strip() else (gr.skip(), gr.skip())
 
     def entered(self, model: str | None, text: str) -> tuple[dict, str, str]:
-        """Board and verdict of a text, and the text that was taken."""
+        """Board and verdict for a text, and the text that was read."""
         return *self._take_text(model, text), text
 
     def left(self, model: str | None, text: str, taken: str) -> tuple[dict, str, str]:
-        """The box was left: passing through it with Tab or a click changes nothing."""
+        """The text box lost the focus: passing through it with Tab or a click changes nothing."""
         return (gr.skip(), gr.skip(), gr.skip()) if text == taken else self.entered(model, text)
 
     @with_verdict
     def fit(self, model: str | None, shown: dict, difficulty: str) -> tuple[dict, str]:
-        """The board for another model: the same puzzle, if it is of its size."""
+        """The board for another model: the same puzzle, if it has the right size."""
         line = puzzle_on(shown)
         if self.size_of(model) ** 2 == len(line):
             return self.board_of(model, line, **own_on(shown)), ""
@@ -101,7 +101,7 @@ class SudokuEvents(BoardEvents):
 
     @with_verdict
     def hint(self, model: str | None, shown: dict, *thinking: Any) -> tuple[dict, str]:
-        """The cell that the model is surest of, or a digit of the reader that differs from its answer."""
+        """The cell that the model is surest of, or a digit of the reader that differs from the model's answer."""
         shown = self.on_board(model, shown)
         result = self.solved(model, shown, *thinking)
         if not result["solved"]:
@@ -116,7 +116,7 @@ class SudokuEvents(BoardEvents):
             where = place_of(different[0], len(own))
             return gr.skip(), f"**Look again** at {where}: the model has another digit there."
         if not left:
-            return gr.skip(), "**All cells are right.**"
+            return gr.skip(), "**All cells are correct.**"
         cell = max(left, key=lambda cell: sure[cell])
         digit = result["answer"][cell]
         board = self.board_of(model, result["puzzle"], **kept | {"own": own[:cell] + digit + own[cell + 1 :]})
@@ -127,7 +127,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
     events = SudokuEvents(settings, shelf)
     first = next(iter(events.models()), None)
-    # what is opened first should take several segments
+    # the first puzzle should take several segments
     opened = events.first_puzzle(first)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
@@ -158,7 +158,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
                 max_lines=1,
                 elem_id="sudoku-text",
             )
-            taken = gr.State("", time_to_live=SESSION_SECONDS)  # the text that the board was last made of
+            taken = gr.State("", time_to_live=SESSION_SECONDS)  # the last text that the board was made from
             thinking = thinking_controls(
                 MAX_COPIES, "If an answer breaks the rules, relabeled and permuted copies of the puzzle are tried."
             )
@@ -176,7 +176,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     others = [example_button.click, random_button.click, clear_button.click, difficulty.input]
     gr.on(others, lambda: "", None, names, queue=False, **quick)
     text_events = {"outputs": [board, verdict, taken], "trigger_mode": "multiple", **quick}
-    # an Enter that comes while the line before is read is not lost; "always_last" would lose it after an error
+    # Enter is not lost while the previous line is being read; "always_last" would lose it after an error
     text.submit(events.entered, [model, text], **text_events)
     text.blur(events.left, [model, text, taken], **text_events)
     model.input(events.fit, [model, board, difficulty], **to_board)
@@ -191,7 +191,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
 
 
 def example_puzzle(size: int) -> str:
-    """A hard puzzle of a size, as a line: the famous AI Escargot of 9x9."""
+    """A hard puzzle of a size, as a line: for 9x9, the famous AI Escargot."""
     if size == 9:
         return FAMOUS["AI Escargot"][0]
     return EXAMPLES[size]["hard"][0] if size in EXAMPLES else random_sudoku(size, "hard", seed=0)
@@ -209,7 +209,7 @@ def sudoku_board(given: str, steps: Sequence[dict] = (), box: tuple[int, int] | 
     Args:
         given: the puzzle as a line.
         steps: boards after each segment.
-        box: rows and columns of a box, where these are not the usual ones.
+        box: rows and columns of a box, if not the usual ones.
     """
     size = round(len(given) ** 0.5)
     return {

@@ -1,4 +1,4 @@
-"""Sudoku in texts: as a line of cells or drawn, in frames, with spaces, as columns of a table."""
+"""Sudoku in texts: as a line of cells or drawn, in frames, with spaces, or as columns of a table."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ NAME = "sudoku"
 SIZES = (16, 9, 6, 4)
 AREAS = {size * size for size in SIZES}
 _SYMBOLS = set(".0_-*123456789ABCDEFGHIJKLMNOPabcdefghijklmnop")
-# the title of the command above a board that is no puzzle
+# the title that the command prints above a board that is not a puzzle
 _STEP = re.compile(r"after segment \d+:")
 _FRAME_ONLY = re.compile(r"[\s|+=*\-\u2500-\u257f]*")
 _CLUE = re.compile(r"\[(\S)\]")
@@ -24,13 +24,13 @@ def read_sudoku(
     found: PuzzlesRead,
     of_object: Callable[[str, str, str | None], PuzzleText],
 ) -> None:
-    """Add the Sudoku of lines of text; a line that is none of a Sudoku is a comment, a title, or an error.
+    """Add the Sudoku in lines of text; any other line is a comment, a title, or an error.
 
     Args:
         lines: of the text.
-        where: it is from, in front of the place in messages.
+        where: source of the text, before the place in messages.
         notation: of 16x16 Sudoku, if it is known.
-        found: what is added to.
+        found: puzzles are added to this.
         of_object: the puzzle of a line that is a JSON object, by line, place and notation.
     """
     is_only_one = sum(bool(line.text.strip()) for line in lines) == 1 and not found.puzzles
@@ -57,17 +57,17 @@ def read_sudoku(
             found.left_out.append(f"line {lines[index].number}: {short(text)}")
             index += 1
         elif is_only_one:
-            # the processor says best what is wrong with it
+            # the processor has the best error message
             found.puzzles.append(PuzzleText(text.strip(), NAME))
             index += 1
         else:
             raise ValueError(f"{place}: {_fault(lines, index)}")
     if columns:
-        found.left_out.append(f"{columns} further columns")
+        found.left_out.append(f"{columns} other columns")
 
 
 def _board_at(lines: list[Line], index: int) -> tuple[str, int, int] | None:
-    """The board that begins at a line: its cells, the line after it, and how many further columns it has."""
+    """The board that starts at a line: its cells, the line after it, and the number of other columns."""
     for size in SIZES:
         for reading in range(3):
             for row_cells in (_drawn_cells, _table_cells):
@@ -92,12 +92,12 @@ def _fits(cells: str, size: int) -> bool:
     """Whether these can be the cells of a board of this size, and not several boards of a smaller one."""
     if not are_cells(cells):
         return False
-    # sixteen rows of sixteen cells may as well be sixteen boards of 4x4
+    # sixteen rows of sixteen cells may also be sixteen boards of 4x4
     return size < 16 or not set(cells) <= set(".0_-*1234")
 
 
 def _line_board(text: str, index: int) -> tuple[str, int, int] | None:
-    """A board on one line, alone or as the first of the columns that is one."""
+    """A board on one line, alone or as the first column that is a board."""
     boards = list(_line_boards(text))
     # dashes are blank cells or a frame: 36 cells, 20 of them dashes, leave 16 as of a 4x4 board, but with a 5 and 6
     fitting = [board for board in boards if set(board[0]) <= _digits_of(len(board[0]))]
@@ -126,12 +126,12 @@ def _digits_of(area: int) -> set[str]:
 
 def are_cells(cells: str) -> bool:
     """Whether characters can be the cells of a Sudoku."""
-    # a rule of dashes is no board of blank cells
+    # a line of dashes is not a board of blank cells
     return set(cells) <= _SYMBOLS and not set(cells) <= {"-", "*"}
 
 
 def _drawn_cells(text: str, reading: int, size: int) -> str:
-    """The cells of a row as it is drawn; clues of the command's own boards stand in brackets."""
+    """The cells of a drawn row; clues of the command's own boards are in brackets."""
     return sudoku_cells(_CLUE.sub(r" \1 ", text), reading)
 
 
@@ -153,11 +153,11 @@ def _symbol_of_field(part: str) -> str:
         return "."
     if part.isascii() and part.isdigit() and len(part) == 2 and 10 <= int(part) <= 16:
         return SUDOKU_NOTATIONS["1-G"][int(part) - 1]
-    return part  # if it is no cell, the row is too long
+    return part  # if it is not a cell, the row is too long
 
 
 def _clues_alone(rows: list[str], drawn: list[str]) -> str:
-    """The cells of rows; of a board of the command the clues, which stand in brackets, without its answer."""
+    """The cells of rows; for a board printed by the command, only the clues, which are in brackets."""
     if not any(_CLUE.search(line) for line in drawn):
         return "".join(rows)
     answers = [_CLUE.sub(" ? ", line) for line in drawn]
@@ -169,10 +169,10 @@ def _clues_alone(rows: list[str], drawn: list[str]) -> str:
 
 
 def sudoku_of_cells(cells: str, place: str, notation: str | None) -> PuzzleText:
-    """A Sudoku of its cells, in the form of `PuzzleText.board`.
+    """A Sudoku from its cells, in the form of `PuzzleText.board`.
 
     Raises:
-        ValueError: if the notation of a 16x16 Sudoku is not sure.
+        ValueError: if the notation of a 16x16 Sudoku is ambiguous.
     """
     if len(cells) != 256:
         return PuzzleText(cells.translate(str.maketrans("0_-*", "....")), NAME)
@@ -181,7 +181,7 @@ def sudoku_of_cells(cells: str, place: str, notation: str | None) -> PuzzleText:
         if len(notations) != 1:
             fitting = f"the notations {' and '.join(notations)}" if notations else "no notation"
             raise ValueError(
-                f"{place}: the symbols of this 16x16 Sudoku fit {fitting}; say by --notation which of "
+                f"{place}: the symbols of this 16x16 Sudoku fit {fitting}; say with --notation which of "
                 f"{', '.join(SUDOKU_NOTATIONS)} it is."
             )
         notation = notations[0]
@@ -189,13 +189,13 @@ def sudoku_of_cells(cells: str, place: str, notation: str | None) -> PuzzleText:
     digits = SUDOKU_NOTATIONS[notation] + "".join(blanks)
     symbols = cells.upper()
     if odd := sorted(set(symbols) - set(digits) - {"."}):
-        raise ValueError(f"{place}: {odd[0]!r} is no digit of a 16x16 Sudoku in the notation {notation}.")
+        raise ValueError(f"{place}: {odd[0]!r} is not a digit of a 16x16 Sudoku in the notation {notation}.")
     own = SUDOKU_NOTATIONS["1-G"] + "." * len(blanks)
     return PuzzleText(symbols.translate(str.maketrans(digits, own)), NAME, notation)
 
 
 def _is_title(text: str) -> bool:
-    """Whether a line that begins no board is words and not a damaged board: letters that are no digits, and spaces."""
+    """Whether a line that starts no board is words and not a damaged board: letters other than digits, and spaces."""
     letters = sum(character.isalpha() for character in text)
     shown = re.sub(r"\s", "", text)
     if not any(character not in _SYMBOLS and not _FRAME_ONLY.fullmatch(character) for character in shown):
@@ -204,7 +204,7 @@ def _is_title(text: str) -> bool:
 
 
 def _fault(lines: list[Line], index: int) -> str:
-    """What is wrong with a line that begins no board."""
+    """What is wrong with a line that does not start a board."""
     text = lines[index].text
     for size in SIZES:
         for reading in range(2):
@@ -216,11 +216,11 @@ def _fault(lines: list[Line], index: int) -> str:
                 elif cells:
                     break
             if rows > 1:
-                return f"here begin {rows} rows of {size} cells, of which a Sudoku has {size}; complete the board."
+                return f"here start {rows} rows of {size} cells, but a Sudoku has {size} rows; complete the board."
     cells = sudoku_cells(text, 0)
     if odd := [symbol for symbol in cells if symbol not in _SYMBOLS]:
-        return f"{short(text)} has {odd[0]!r}, which is no cell of a Sudoku; start a comment with #."
+        return f"{short(text)} has {odd[0]!r}, which is not a cell of a Sudoku; start a comment with #."
     return (
-        f"{short(text)} has {len(cells)} cells; a Sudoku on a line has 16, 36, 81 or 256, one that is drawn 4, 6, 9 "
-        "or 16 in each of as many rows."
+        f"{short(text)} has {len(cells)} cells; a Sudoku on a line has 16, 36, 81 or 256, a drawn one 4, 6, 9 or 16 "
+        "in each of as many rows."
     )

@@ -11,8 +11,8 @@ BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 BLANK = "."
 SYMBOLS = BLANK + "123456789ABCDEFG"
 
-# fewest clues that can determine a solution: proven for 4 (exhaustion), 9 (arXiv 1201.0749); for 6 and 16 the fewest
-# that are known
+# minimum number of clues that can determine a solution: proven for 4 (exhaustion) and 9 (arXiv 1201.0749); for 6 and
+# 16 the fewest known
 FEWEST_CLUES = {4: 4, 6: 8, 9: 17, 16: 55}
 
 
@@ -42,7 +42,7 @@ def format_boards(boards: np.ndarray) -> list[str]:
 
 
 def conflicts(boards: np.ndarray, size: int) -> np.ndarray:
-    """Whether a digit stands twice in a row, column or box: `(puzzles,)` bool."""
+    """Whether a digit occurs twice in a row, column or box: `(puzzles,)` bool."""
     found = np.zeros(len(boards), dtype=bool)
     for units in units_of(size):
         counts = np.zeros((len(boards), size, size + 1), dtype=np.uint8)

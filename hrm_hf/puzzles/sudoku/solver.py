@@ -1,6 +1,6 @@
 """A Sudoku solver for many puzzles: depth-first search with naked and hidden singles, compiled by numba.
 
-The rating of a puzzle is how much guessing it takes this solver: see `solve`.
+The rating of a puzzle is the amount of guessing by this solver: see `solve`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +12,12 @@ from tqdm import tqdm
 from hrm_hf.puzzles.sudoku.rules import units_of
 
 
-_CHUNK = 500  # puzzles; of the hardest a second or so
+_CHUNK = 500  # puzzles; about a second for the hardest ones
 
 
 @numba.njit(cache=True)
 def _settle_naked(masks, units, members, queue, pending):
-    """Take the digits of the cells in `queue` from their peers, and so on with peers that are left with one digit.
+    """Remove the digits of the cells in `queue` from their peers, and so on with peers that have one digit left.
 
     Returns whether every cell keeps a digit.
     """
@@ -25,7 +25,7 @@ def _settle_naked(masks, units, members, queue, pending):
         pending -= 1
         cell = queue[pending]
         bit = masks[cell]
-        masks[cell] = 0  # it keeps its digit: put back below
+        masks[cell] = 0  # it keeps its digit, which is restored below
         for kind in range(3):
             line = members[kind, units[kind, cell]]
             for peer in line:
@@ -44,11 +44,11 @@ def _settle_naked(masks, units, members, queue, pending):
 
 @numba.njit(cache=True)
 def _settle(masks, units, members, queue, pending):
-    """Fill in naked and hidden singles until there is none; `queue` has cells with one digit to begin with.
+    """Fill in naked and hidden singles until none are left; `queue` initially has cells with one digit.
 
-    The order of singles does not matter: each stays one while others are filled in, and so does a contradiction.
+    The order of singles does not matter: each stays a single while others are filled in, and contradictions also stay.
 
-    Returns whether the board is free of contradictions: each cell has a digit and each digit a place in each unit.
+    Returns whether the board has no contradictions: each cell has a digit and each digit a place in each unit.
     """
     if not _settle_naked(masks, units, members, queue, pending):
         return False
@@ -94,8 +94,8 @@ def _bits(mask):
 
 @numba.njit(cache=True)
 def _choices(masks, members, shuffled, cells, bits):
-    """Fill in the choices at the most constrained place of a board without singles: digits of a cell with the fewest,
-    or, where that is fewer, cells of a digit in a unit.
+    """Fill in the choices at the most constrained place of a board without singles: digits of the cell with the
+    fewest, or, if these are fewer, cells of a digit in a unit.
 
     Returns their number, 0 if no cell is blank.
     """
@@ -118,7 +118,7 @@ def _choices(masks, members, shuffled, cells, bits):
                     count = 0
                     for place in range(size):
                         count += masks[members[kind, unit, place]] >> digit & 1
-                    # one place: that of a filled cell
+                    # a single place is a filled cell
                     if 1 < count < best:
                         best, best_kind, best_unit, best_bit = count, kind, unit, 1 << digit
     found = 0
@@ -146,15 +146,15 @@ def _choices(masks, members, shuffled, cells, bits):
 def find_solutions(puzzle, units, size, limit, shuffled, found, guesses, barred_cell=-1, barred_digit=0):
     """Solutions of one puzzle up to `limit`, 0 for one that contradicts itself; for use in numba code.
 
-    With a `barred_cell`, only those without `barred_digit` there. The first ones go into `found`, as many as it has
-    rows. `guesses[0]` grows by one for each choice beyond the first that is tried at a branching point. With
-    `shuffled`, choices are tried in random order. The stack is our own, because numba cannot load a recursive function
-    from its cache.
+    With a `barred_cell`, only those without `barred_digit` there. The first ones go into the rows of `found`.
+    `guesses[0]` grows by one for each choice after the first that is tried at a branching point. With `shuffled`,
+    choices are tried in random order. It has its own stack, because numba cannot load a recursive function from its
+    cache.
     """
     num_cells = size * size
     members = np.empty((3, size, size), dtype=np.int64)  # cells of each unit, ascending
     filled = np.zeros((3, size), dtype=np.int64)
-    # by level: digits that each cell can have, as bits
+    # by level: possible digits of each cell, as bits
     masks = np.empty((num_cells + 1, num_cells), dtype=np.int64)
     queue, pending = np.empty(num_cells, dtype=np.int64), 0
     for cell in range(num_cells):
@@ -216,7 +216,7 @@ def count_solutions(puzzle, units, size, limit, shuffled, solution, guesses):
 def is_needed(puzzle, units, size, cell):
     """Whether a puzzle with one solution has others without its clue in `cell`; for use in numba code.
 
-    It looks for one with another digit there, which is less work than to find the known one and one more.
+    It looks for a solution with another digit there, which is less work than finding the known one and another one.
     """
     digit, none, guesses = puzzle[cell], np.empty((0, size * size), dtype=np.int64), np.zeros(1, dtype=np.int64)
     puzzle[cell] = 0
@@ -245,14 +245,14 @@ def solve(
     Args:
         puzzles: `(puzzles, cells)`, 0 for blank.
         size: number of digits.
-        limit: stop counting solutions here; 2 tells a unique solution from several.
-        num_threads: chunks that are solved at a time.
+        limit: stop counting solutions here; 2 is enough to find out whether the solution is unique.
+        num_threads: chunks to solve at a time.
         progress: show a progress bar.
 
     Returns:
-        A solution of each puzzle `(puzzles, cells)` uint8 (zeros where there is none), the number of solutions up to
-        `limit` `(puzzles,)`, and the rating `(puzzles,)`: how often the search took a second or later choice at a
-        branching point until it had shown that the solution is unique (0: singles suffice).
+        A solution of each puzzle `(puzzles, cells)` uint8 (zeros if there is none), the number of solutions up to
+        `limit` `(puzzles,)`, and the rating `(puzzles,)`: how often the search tried a second or later choice at a
+        branching point until the solution was known to be unique (0: singles suffice).
     """
     units = units_of(size)
     starts = range(0, max(1, len(puzzles)), _CHUNK)

@@ -1,4 +1,4 @@
-"""Sudoku as elements of SVG, a unit a cell."""
+"""Sudoku as SVG elements, one unit per cell."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from html import escape
 def digits_and_boxes(
     board: Sequence[Sequence[str]], puzzle: Sequence[Sequence[str]] | None, wrong: set[tuple[int, int]]
 ) -> list[str]:
-    """Digits, clues on gray, and the lines of the boxes; arguments as of `PuzzleKind.svg`."""
+    """Digits, clues on gray, and the lines of the boxes; arguments as for `PuzzleKind.svg`."""
     size = len(board)
-    # of any size, because what a log holds need be no Sudoku
+    # of any size, because a log may hold something other than Sudoku
     box_height = math.isqrt(size)
     while size % box_height:
         box_height -= 1

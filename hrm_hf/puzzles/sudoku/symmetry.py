@@ -1,7 +1,7 @@
-"""Symmetries of Sudoku: random ones for training, and a fingerprint that all of them leave as it is.
+"""Symmetries of Sudoku: random ones for training, and a fingerprint that is invariant to all of them.
 
 The symmetries relabel the digits, permute bands and the rows in a band, stacks and the columns in a stack, and
-transpose the board where its boxes are square.
+transpose the board if its boxes are square.
 """
 
 from dataclasses import dataclass
@@ -33,14 +33,14 @@ class SudokuSymmetry:
         return self.digits.gather(1, boards.gather(1, self.cells))
 
     def undo(self, boards: torch.LongTensor) -> torch.LongTensor:
-        """The boards that `apply` makes these of."""
+        """The boards that `apply` turns into these."""
         return torch.empty_like(boards).scatter_(1, self.cells, self.digits.argsort(1).gather(1, boards))
 
 
 def random_symmetries(draws: torch.LongTensor, seed: int, size: int) -> SudokuSymmetry:
-    """Uniformly random symmetries, that of draw d a pure function of `(seed, d)`.
+    """Uniformly random symmetries; that of draw d is a pure function of `(seed, d)`.
 
-    So a batch can be cut, ordered or spread over processes in any way. Works on the device of `draws`.
+    So a batch can be split, ordered or distributed over processes in any way. Works on the device of `draws`.
 
     Args:
         draws (`torch.LongTensor` of shape `(batch,)`): numbers of the draws.
@@ -77,15 +77,15 @@ def _line_order(group_keys: torch.LongTensor, line_keys: torch.LongTensor) -> to
 
 
 def fingerprint(boards: np.ndarray, size: int, rounds: int = 6) -> np.ndarray:
-    """A number for each board that no symmetry changes.
+    """A number for each board that is invariant to symmetries.
 
     Different fingerprints prove that two boards are not equal up to symmetry. Equal ones nearly always mean that they
-    are, but not by necessity; whoever drops boards with equal fingerprints may drop one too many and never one too
-    few, which is the safe side for a check that two splits share nothing.
+    are, but not necessarily; dropping boards with equal fingerprints may drop one too many but never one too few,
+    which is the safe side for a check that two splits share nothing.
 
-    Cells, lines (rows and columns alike), boxes, bands (and stacks) and digits are nodes of a graph whose colors are
-    refined by those of their neighbors (Weisfeiler and Leman, 1968), with sums for the unordered neighbors. That
-    tells nothing of solved boards: `hrm_hf.puzzles.sudoku.grids.solution_fingerprint` is for these.
+    Cells, lines (both rows and columns), boxes, bands (and stacks) and digits are nodes of a graph whose colors are
+    refined by those of their neighbors (Weisfeiler and Leman, 1968), with sums for the unordered neighbors. This
+    cannot distinguish solved boards: use `hrm_hf.puzzles.sudoku.grids.solution_fingerprint` for them.
 
     Args:
         boards: `(boards, cells)` of digits, 0 for blank.
