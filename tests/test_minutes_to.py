@@ -67,7 +67,7 @@ def test_a_record_says_what_is_left_out_and_the_total(run_folder):
     one, two = records_of(run_folder, [0.4, 0.8], "exact_accuracy")
     assert (one["variant"], one["seed"], one["split"], one["n"]) == ("grown", 3, "validation", 100)
     assert one["minutes_exclude"] == ["compilation", "evaluation"]
-    assert "without compilation and without evaluation, in all 3.75 minutes" in sentence(one)
+    assert "without compilation and without evaluation, total 3.75 minutes" in sentence(one)
     assert "of which compilation 1.00 and evaluation 0.50" in sentence(one)
     assert two["minutes"] == 3.5
 
