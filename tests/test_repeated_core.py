@@ -235,11 +235,12 @@ def test_gradient_checkpointing_changes_nothing(ids, changes):
 
 
 def test_the_weights_of_the_injection_stay_float32_in_a_bfloat16_computation(ids):
-    model = make(MODELS["every block"]).train()
+    model, mixed = make(MODELS["every block"]).train(), []
+    model.model.L_injection.register_forward_hook(lambda _, __, output: mixed.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         output = model(ids, labels=ids)
     output.loss.backward()
-    assert output.logits.dtype == torch.bfloat16
+    assert output.logits.dtype == torch.bfloat16 and set(mixed) == {torch.bfloat16}
     assert model.model.L_injection.weight.grad.dtype == torch.float32
 
 
