@@ -26,8 +26,8 @@ from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.text_task import TextTask
 
 
-# `layers` is for a Transformer; HRM gives half of the blocks to each module, or all to the one network of both, or most
-# to prelude and coda
+# `layers` is for a Transformer; HRM gives half of the blocks to each module, or all to the one network of both, or
+# three quarters to prelude and coda
 SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
     | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
