@@ -78,8 +78,8 @@ class HRMConfig(PreTrainedConfig):
         prelude_layers (`int`, defaults to 0), coda_layers (`int`, defaults to 0):
             Transformer blocks that run once in a segment, before and after the recurrence, with the terms of arXiv
             2502.05171: the prelude turns the embeddings into what the recurrence takes as its input, and the coda
-            turns z_H into what the heads read. Only the two modules, the core, are repeated, and only their states
-            go on to the next segment.
+            turns z_H into what the heads read. Only the two modules, the core, are repeated in a segment, and only
+            their states go on to the next segment, in which both run again.
         input_injection (`str`, defaults to `"add"`):
             How the input (embeddings, or output of the prelude) is mixed in again at every call of the fast module:
             `"add"`, the sum with both states (the original); `"scaled"`, the same with one trained weight per channel

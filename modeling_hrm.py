@@ -650,6 +650,7 @@ class HRMStack(nn.Module):
         mix_input: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
+        """Run the blocks on `(batch, positions, hidden_size)`; `mix_input` is called before each, with its number."""
         for index, layer in enumerate(self.layers):
             if mix_input is not None:
                 hidden_states = mix_input(hidden_states, index)
@@ -663,6 +664,7 @@ class HRMModule(HRMStack):
     def forward(
         self, state: torch.Tensor, injection: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
     ) -> torch.Tensor:
+        """The next state, from the state and what is added to it, all `(batch, positions, hidden_size)`."""
         return super().forward(state + injection, **kwargs)
 
 
