@@ -672,7 +672,7 @@ class HRMInputInjection(nn.Module):
     """Mixes the input into the hidden states before blocks of a module: `a * hidden_states + b * input`.
 
     `a` and `b` are trained, one of each per block and channel. At the first block this is the diagonal injection of
-    Parcae (arXiv 2604.12946) without its bound on `a`, because here norms bound the states; at all blocks it is what
+    Parcae (arXiv 2604.12946) without its bound on `a`, as norms bound the states here; at all blocks it is what
     nanochat (gpt.py) calls `resid_lambdas` and `x0_lambdas`, which there are scalars.
 
     Args:
