@@ -75,6 +75,17 @@ class HRMConfig(PreTrainedConfig):
             Transformer blocks in the slow (high-level) and in the fast (low-level) module.
         H_cycles (`int`, defaults to 2), L_cycles (`int`, defaults to 2):
             In one segment the slow module is called `H_cycles` times, and the fast one `L_cycles` times before each.
+        prelude_layers (`int`, defaults to 0), coda_layers (`int`, defaults to 0):
+            Transformer blocks that run once in a segment, before and after the recurrence, with the terms of arXiv
+            2502.05171: the prelude turns the embeddings into what the recurrence takes as its input, and the coda
+            turns z_H into what the heads read. Only the two modules, the core, are repeated in a segment, and only
+            their states go on to the next segment, in which both run again.
+        input_injection (`str`, defaults to `"add"`):
+            How the input (embeddings, or output of the prelude) is mixed in again at every call of the fast module:
+            `"add"`, the sum with both states (the original); `"scaled"`, the same with one trained weight per channel
+            for the states and one for the input, initially 1 (the diagonal injection of arXiv 2604.12946, without its
+            bounds); or `"every_block"`, which also does this before each further block of both modules, where the
+            weight of the input is initially 0.
         share_modules (`bool`, defaults to `False`):
             Whether one stack of `H_layers` blocks serves as both modules, as in TRM (arXiv 2510.04871), which halves
             the parameters but not the operations. `L_layers` must then be equal to `H_layers`.
@@ -183,6 +194,9 @@ class HRMConfig(PreTrainedConfig):
     L_layers: int = 4
     H_cycles: int = 2
     L_cycles: int = 2
+    prelude_layers: int = 0
+    coda_layers: int = 0
+    input_injection: str = "add"
     share_modules: bool = False
     gradient_depth: str = "last_step"
     norm_position: str = "post"
@@ -264,7 +278,8 @@ class HRMConfig(PreTrainedConfig):
     @property
     def calls_per_segment(self) -> int:
         """Calls of a Transformer block in one segment, each with its own attention."""
-        return self.H_cycles * (self.L_cycles * self.L_layers + self.H_layers)
+        core = self.H_cycles * (self.L_cycles * self.L_layers + self.H_layers)
+        return self.prelude_layers + core + self.coda_layers
 
     @property
     def num_hidden_layers(self) -> int:
@@ -299,7 +314,7 @@ class HRMConfig(PreTrainedConfig):
             _is_int(self.puzzle_emb_ndim) and self.puzzle_emb_ndim >= 0,
             "an integer of at least 0 (0: no puzzle embedding)",
         )
-        for name in ("num_token_roles", "num_registers"):
+        for name in ("prelude_layers", "coda_layers", "num_token_roles", "num_registers"):
             self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 0, "an integer of at least 0")
         self._require(
             "condition_sizes",
@@ -318,6 +333,7 @@ class HRMConfig(PreTrainedConfig):
         for name, allowed in {
             "gradient_depth": ("last_step", "last_cycle", "all_cycles"),
             "norm_position": ("post", "pre"),
+            "input_injection": ("add", "scaled", "every_block"),
             "position_embedding_type": ("rope", "learned", "grid", "rope_2d", "none"),
             "token_mixer": ("attention", "mlp"),
             "puzzle_emb_placement": ("prefix", "everywhere"),

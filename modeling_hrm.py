@@ -4,8 +4,8 @@
 Works as remote code on the Hub, as a plain module and inside the package; it only imports `configuration_hrm.py`. Read
 from top to bottom, in the order that data flows:
 
-    norm, rotary positions, attention, SwiGLU, block, module (a stack of blocks), then
-    HRMModel         segments of the H/L recurrence, states in and out, a cache for text
+    norm, rotary positions, attention, SwiGLU, block, stack of blocks, module (a stack with a state), then
+    HRMModel         segments: prelude, H/L recurrence, coda; states in and out, a cache for text
     HRMSolving       `solve`: segments until the halting head says stop
     HRMForGridTask   token head, halting head, adaptive computation time (ACT), losses
     HRMForCausalLM   token head and a halting value at every position, for text; `generate`
@@ -14,8 +14,9 @@ Notable choices:
 - Attention goes through transformers' attention interface (`eager`, `sdpa`, `flash_attention_2`, `flex_attention`).
 - The dtype of the hidden states is the autocast dtype if autocast is on, otherwise that of the weights; norms, rotary
   angles, halting values and losses are always computed in float32.
-- Gradients flow only through the last call of each module, or through the whole last H cycle
-  (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles.
+- Gradients flow only through the last call of each module, or through the whole last H cycle, or through all
+  (`config.gradient_depth`); everything before runs without gradient, so memory does not grow with the cycles. Prelude
+  and coda, which run once in a segment, always have a gradient.
 - For text, every block call of every segment has its own slot in a standard cache: segment * calls + call.
 - The initial states are fixed random vectors: saved buffers that are never trained, the same for every seed.
 """
@@ -26,6 +27,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -84,11 +86,12 @@ class HRMModelOutput(BaseModelOutputWithPast):
     """Output of [`HRMModel`].
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H with its graph.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, prefix + tokens, hidden_size)`): z_H, or the output of
+            the coda in a model with one, with its graph.
         cache (`Cache`, causal with `use_cache`): keys and values of every block call of every segment
             (`past_key_values` before transformers 5.24).
         state ([`HRMState`]): both states, detached, to start the next segment.
-        segment_hidden_states (`tuple(torch.FloatTensor)`): z_H after each segment, each with its own graph.
+        segment_hidden_states (`tuple(torch.FloatTensor)`): the same after each segment, each with its own graph.
         segments (`torch.LongTensor` of shape `(batch, prefix + tokens)`, with `stop`): segments of each position.
         hidden_states (`tuple(torch.FloatTensor)`, with `output_hidden_states=True`): input of the first block call
             and output of every block call, in the order in which they run.
@@ -626,8 +629,14 @@ class HRMBlock(GradientCheckpointingLayer):
 # --- the recurrence ---------------------------------------------------------------------------------------------
 
 
-class HRMModule(nn.Module):
-    """One of the two recurrent modules: adds the injection to its state, then runs its blocks."""
+class HRMStack(nn.Module):
+    """Transformer blocks one after another, such as the prelude and the coda.
+
+    Args:
+        config ([`HRMConfig`]): of the model.
+        num_layers (`int`): number of blocks.
+        first_layer_idx (`int`): number of the first among all blocks of the model.
+    """
 
     def __init__(self, config: HRMConfig, num_layers: int, first_layer_idx: int):
         super().__init__()
@@ -637,24 +646,72 @@ class HRMModule(nn.Module):
 
     def forward(
         self,
-        state: torch.Tensor,
-        injection: torch.Tensor,
+        hidden_states: torch.Tensor,
         first_call_idx: int = 0,
+        mix_input: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        hidden_states = state + injection
-        for call_idx, layer in enumerate(self.layers, start=first_call_idx):
-            hidden_states = layer(hidden_states, call_idx=call_idx, **kwargs)
+        """Run the blocks on `(batch, positions, hidden_size)`; `mix_input` is called before each, with its number."""
+        for index, layer in enumerate(self.layers):
+            if mix_input is not None:
+                hidden_states = mix_input(hidden_states, index)
+            hidden_states = layer(hidden_states, call_idx=first_call_idx + index, **kwargs)
         return self.final_norm(hidden_states)
+
+
+class HRMModule(HRMStack):
+    """One of the two recurrent modules: adds the injection to its state, then runs its blocks."""
+
+    def forward(
+        self, state: torch.Tensor, injection: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> torch.Tensor:
+        """The next state, from the state and what is added to it, all `(batch, positions, hidden_size)`."""
+        return super().forward(state + injection, **kwargs)
+
+
+class HRMInputInjection(nn.Module):
+    """Mixes the input into the hidden states before blocks of a module: `a * hidden_states + b * input`.
+
+    `a` and `b` are trained, one of each per block and channel. At the first block this is the diagonal injection of
+    Parcae (arXiv 2604.12946) without its bound on `a`, as norms bound the states here; at all blocks it is what
+    nanochat (gpt.py) calls `resid_lambdas` and `x0_lambdas`, which there are scalars.
+
+    Args:
+        num_blocks (`int`): blocks of the module, from the first on, before which the input is mixed in.
+        takes_input (`bool`): whether the input is a summand of the module's first block in the original recurrence: so
+            it is initially, and the input has no weight elsewhere.
+        hidden_size (`int`): number of channels.
+    """
+
+    def __init__(self, num_blocks: int, takes_input: bool, hidden_size: int):
+        super().__init__()
+        self.takes_input = takes_input
+        # `a` and `b` of each block
+        self.weight = nn.Parameter(torch.empty(num_blocks, 2, hidden_size))
+
+    @torch.no_grad()
+    def init_parameters(self):
+        """As without trained weights."""
+        values = torch.zeros(self.weight.shape)
+        values[:, 0] = 1.0
+        values[0, 1] = float(self.takes_input)
+        init.copy_(self.weight, values)
+
+    def forward(self, hidden_states: torch.Tensor, index: int, embeddings: torch.Tensor) -> torch.Tensor:
+        """`hidden_states` before block `index` with the input; both `(batch, positions, hidden_size)`."""
+        if index >= self.weight.shape[0]:
+            return hidden_states
+        of_state, of_input = self.weight[index].to(hidden_states.dtype)
+        return of_state * hidden_states + of_input * embeddings
 
 
 class HRMFrozenPositions:
     """What a position that has stopped thinking contributes to later segments.
 
-    Its states do not change after it stops. In every block call of a later segment, the positions after it see the
-    keys and values from the same block call of its last segment. Both depend only on the positions before it, whatever
-    else is computed at the same time; so it makes no difference whether tokens come one by one with a cache, in
-    chunks, or all at once without a cache.
+    Its states, and what the heads read of it, do not change after it stops. In every block call of a later segment,
+    the positions after it see the keys and values from the same block call of its last segment. Both depend only on
+    the positions before it, whatever else is computed at the same time; so it makes no difference whether tokens come
+    one by one with a cache, in chunks, or all at once without a cache.
     """
 
     def __init__(self, batch_size: int, num_positions: int, device: torch.device):
@@ -678,10 +735,9 @@ class HRMFrozenPositions:
         self.keys_values[call_idx] = key, value
         return key, value
 
-    def keep_states(self, old: HRMState, z_H: torch.Tensor, z_L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`z_H` and `z_L` with the states of stopped positions as in `old`."""
-        halted = self.halted.unsqueeze(-1)
-        return torch.where(halted, old.z_H, z_H), torch.where(halted, old.z_L, z_L)
+    def keep(self, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        """Hidden states `new` `(batch, positions, hidden_size)`, at stopped positions those of `old`."""
+        return torch.where(self.halted.unsqueeze(-1), old, new)
 
     def fill(self, cache: Cache, first_slot: int, num_slots: int):
         """Write the slots of segments after all positions have stopped."""
@@ -796,7 +852,7 @@ class HRMPreTrainedModel(PreTrainedModel):
             truncated_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
         elif isinstance(module, HRMModel):
             module.init_states()
-        elif isinstance(module, (HRMGridPositions, HRMNeighborBias)):
+        elif isinstance(module, (HRMGridPositions, HRMNeighborBias, HRMInputInjection)):
             module.init_parameters()
         else:
             super()._init_weights(module)
@@ -810,7 +866,7 @@ def truncated_normal_(tensor: torch.Tensor, std: float, generator: torch.Generat
 
 
 class HRMModel(HRMPreTrainedModel):
-    """The recurrence of the two modules, without a head."""
+    """The recurrence of the two modules, between prelude and coda if the model has them, without a head."""
 
     def __init__(self, config: HRMConfig):
         super().__init__(config)
@@ -841,6 +897,16 @@ class HRMModel(HRMPreTrainedModel):
         self.H_module = HRMModule(config, config.H_layers, first_layer_idx=0)
         if not config.share_modules:
             self.L_module = HRMModule(config, config.L_layers, first_layer_idx=config.H_layers)
+        num_core = config.H_layers + (0 if config.share_modules else config.L_layers)
+        if config.prelude_layers > 0:
+            self.prelude = HRMStack(config, config.prelude_layers, first_layer_idx=num_core)
+        if config.coda_layers > 0:
+            self.coda = HRMStack(config, config.coda_layers, first_layer_idx=num_core + config.prelude_layers)
+        if config.input_injection != "add":
+            num_blocks = config.L_layers if config.input_injection == "every_block" else 1
+            self.L_injection = HRMInputInjection(num_blocks, takes_input=True, hidden_size=config.hidden_size)
+        if config.input_injection == "every_block":
+            self.H_injection = HRMInputInjection(config.H_layers, takes_input=False, hidden_size=config.hidden_size)
         self.register_buffer("H_init", torch.empty(config.hidden_size))
         self.register_buffer("L_init", torch.empty(config.hidden_size))
         self.init_states()
@@ -1050,8 +1116,8 @@ class HRMModel(HRMPreTrainedModel):
             state ([`HRMState`], *optional*): states to start from; the fixed initial ones by default.
             num_segments (`int`, *optional*): segments to run; by default `config.halt_max_steps` for a causal model
                 and 1 otherwise.
-            stop (`Callable`, *optional*): maps z_H `(batch, positions, hidden_size)` to the positions that stop
-                thinking, `(batch, positions)`. It must decide for each position separately.
+            stop (`Callable`, *optional*): maps z_H, or the output of the coda, `(batch, positions, hidden_size)` to
+                the positions that stop thinking, `(batch, positions)`. It must decide for each position separately.
             past_key_values (`Cache`, *optional*): the older name of `cache`.
             grid_shape (`tuple[int, int]`, *optional*): rows and columns of the boards of a `"rope_2d"` model; by
                 default as in the configuration, or a square if the number of cells differs.
@@ -1122,13 +1188,22 @@ class HRMModel(HRMPreTrainedModel):
         frozen = None if stop is None else HRMFrozenPositions(batch_size, num_positions, embeddings.device)
         segment_hidden_states = []
         for segment in range(num_segments):
-            z_H, z_L = self.run_cycles(embeddings, state, segment=segment, frozen=frozen, **kwargs)
+            kwargs.update(segment=segment, frozen=frozen)
+            inputs = self.prelude(embeddings, **kwargs) if self.config.prelude_layers > 0 else embeddings
+            z_H, z_L = self.run_cycles(inputs, state, **kwargs)
+            hidden_states = z_H
+            if self.config.coda_layers > 0:
+                first_call_idx = self.config.calls_per_segment - self.config.coda_layers
+                hidden_states = self.coda(z_H, first_call_idx=first_call_idx, **kwargs)
             if frozen is not None:
-                z_H, z_L = frozen.keep_states(state, z_H, z_L)
-            segment_hidden_states.append(z_H)
+                # the coda, too, would see other states of positions before one that has stopped
+                before = segment_hidden_states[-1].detach() if segment > 0 else hidden_states
+                hidden_states = frozen.keep(before, hidden_states)
+                z_H, z_L = frozen.keep(state.z_H, z_H), frozen.keep(state.z_L, z_L)
+            segment_hidden_states.append(hidden_states)
             state = HRMState(z_H=z_H.detach(), z_L=z_L.detach())
             if frozen is not None and segment + 1 < num_segments:
-                frozen.stop_at(stop(z_H))
+                frozen.stop_at(stop(hidden_states))
                 # this check waits for the device, which a compiled graph cannot do, so it runs every segment
                 if not torch.compiler.is_compiling() and frozen.halted.all():
                     if cache is not None:
@@ -1137,7 +1212,7 @@ class HRMModel(HRMPreTrainedModel):
                     break
 
         return HRMModelOutput(
-            last_hidden_state=z_H,
+            last_hidden_state=hidden_states,
             state=state,
             segment_hidden_states=tuple(segment_hidden_states),
             segments=None if frozen is None else frozen.segments,
@@ -1181,20 +1256,27 @@ class HRMModel(HRMPreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The recurrence of one segment (section 2 of arXiv 2506.21734).
 
-        For each of `H_cycles`: `L_cycles` times `z_L = L(z_L, z_H + embeddings)`, then `z_H = H(z_H, z_L)`.
+        For each of `H_cycles`: `L_cycles` times `z_L = L(z_L, z_H + embeddings)`, then `z_H = H(z_H, z_L)`. With
+        trained weights [`HRMInputInjection`] mixes in the embeddings, or what the prelude makes of them, instead.
         """
         z_H, z_L = state.z_H, state.z_L
-        depth, call_idx = self.config.gradient_depth, 0
+        depth, call_idx = self.config.gradient_depth, self.config.prelude_layers
+        mix_L = mix_H = None
+        if self.config.input_injection != "add":
+            mix_L = partial(self.L_injection, embeddings=embeddings)
+        if self.config.input_injection == "every_block":
+            mix_H = partial(self.H_injection, embeddings=embeddings)
         for H_cycle in range(self.config.H_cycles):
             in_last_cycle = H_cycle == self.config.H_cycles - 1
-            injection = z_H + embeddings  # the same for all L cycles of this H cycle
+            # the same for all L cycles of this H cycle
+            injection = z_H + embeddings if mix_L is None else z_H
             for L_cycle in range(self.config.L_cycles):
                 is_last_step = in_last_cycle and L_cycle == self.config.L_cycles - 1
                 with gradient_if(is_last_step or depth == "all_cycles" or (depth == "last_cycle" and in_last_cycle)):
-                    z_L = self.low_level_module(z_L, injection, first_call_idx=call_idx, **kwargs)
+                    z_L = self.low_level_module(z_L, injection, first_call_idx=call_idx, mix_input=mix_L, **kwargs)
                 call_idx += self.config.L_layers
             with gradient_if(in_last_cycle or depth == "all_cycles"):
-                z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, **kwargs)
+                z_H = self.H_module(z_H, z_L, first_call_idx=call_idx, mix_input=mix_H, **kwargs)
             call_idx += self.config.H_layers
         return z_H, z_L
 

@@ -26,7 +26,8 @@ from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.text_task import TextTask
 
 
-# `layers` is for a Transformer; HRM gives half of the blocks to each module, or all to the one network that both share
+# `layers` is for a Transformer; HRM gives half of the blocks to each module, or all to the one network of both, or
+# three quarters to prelude and coda
 SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 96, "num_attention_heads": 2, "layers": 2}
     | {"batch_size": 4, "train_tokens": 16_384, "warmup_steps": 5, "eval_rows": 4},
@@ -41,6 +42,9 @@ SIZES = {
     | {"optimizer": "muon", "lr_decay_share": 0.5},
 }
 SEED_SETTINGS = {"H_cycles": 1, "L_cycles": 1}
+# L twice and then H, of one network
+REPEATED_CORE = {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
+REPEATED_CORE |= {"share_modules": True}
 # differences from the seed's settings: HRM as published, and changes that were found to help
 HRM_VARIANTS = {
     "hrm_seed": SEED_SETTINGS,
@@ -56,8 +60,13 @@ HRM_VARIANTS = {
     "hrm_shared_once": SEED_SETTINGS | {"norm_position": "pre", "share_modules": True},
     "hrm_two_segments": {"H_cycles": 1, "L_cycles": 2, "gradient_depth": "all_cycles", "norm_position": "pre"}
     | {"halt_max_steps": 2, "halting": "lean"},
+    # only the middle quarter of the layers is repeated, as `core_layers` divides them (recipes/text_core.yaml)
+    "hrm_core_twice": REPEATED_CORE | {"L_cycles": 1},
+    "hrm_core": REPEATED_CORE,
+    "hrm_core_scaled": REPEATED_CORE | {"input_injection": "scaled"},
+    "hrm_core_every_block": REPEATED_CORE | {"input_injection": "every_block"},
 }
-# the best of 3e-4, 1e-3, 1.5e-3, 3e-3, 6e-3 at size cpu; at size gpu one third of it, not tuned
+# the best of 3e-4, 1e-3, 1.5e-3, 3e-3, 6e-3 at size cpu (hrm_core: not tuned); at size gpu one third of it, not tuned
 LEARNING_RATES = {
     "hrm_seed": 1.5e-3,
     "hrm_published": 1e-3,
@@ -70,6 +79,10 @@ LEARNING_RATES = {
     "hrm_shared": 3e-3,
     "hrm_shared_once": 3e-3,
     "hrm_two_segments": 3e-3,
+    "hrm_core_twice": 3e-3,
+    "hrm_core": 3e-3,
+    "hrm_core_scaled": 3e-3,
+    "hrm_core_every_block": 3e-3,
     "llama": 3e-3,
     "llama_scaled_init": 3e-3,
     "hrm_text": 3e-3,
@@ -123,10 +136,19 @@ class ComparedModel(TextTask):
         )
 
 
+def core_layers(layers: int) -> dict[str, int]:
+    """How a number of layers, at least 2, is divided into prelude, core (a quarter) and coda: 8 into 3, 2 and 3."""
+    core = max(1, layers // 4)
+    prelude = (layers - core) // 2
+    return {"prelude_layers": prelude, "H_layers": core, "L_layers": core, "coda_layers": layers - core - prelude}
+
+
 def recipe(variant: str, size: dict, learning_rate: float, args: argparse.Namespace, folder: Path) -> list[str]:
     """Command line options of a variant's run."""
     changes = HRM_VARIANTS.get(variant, {})
     layers = size["layers"] if changes.get("share_modules") else size["layers"] // 2
+    if variant.startswith("hrm_core"):
+        changes = changes | core_layers(size["layers"])
     options = {
         "task": "text",
         "dataset": args.dataset,

@@ -120,7 +120,8 @@ def step_flop(config: HRMConfig, batch_size: int) -> float:
     if config.gradient_depth == "last_cycle":
         with_gradient = config.L_cycles * config.L_layers + config.H_layers
     elif config.gradient_depth == "all_cycles":
-        with_gradient = calls
+        with_gradient = calls - config.prelude_layers - config.coda_layers
+    with_gradient += config.prelude_layers + config.coda_layers
     forwards = 2 * calls if config.halting == "q_learning" and config.halt_max_steps > 1 else calls
     head = 3 * 2 * tokens * config.hidden_size * config.vocab_size
     return block * (forwards + 2 * with_gradient) + head

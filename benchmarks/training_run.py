@@ -59,7 +59,9 @@ def draw_curve(training: list[dict], evaluations: list[dict], split: str, pictur
 def layers_per_segment(recipe: dict) -> int:
     """Layers that a segment of the model that a run saves takes one after the other: what makes shapes comparable."""
     shape = {name: recipe[name] for name in ("H_cycles", "L_cycles", "H_layers", "L_layers")}
-    if recipe.get("eval_H_cycles") is not None:  # recipes of runs before there was this option lack it
+    # recipes of runs before there were these options lack them
+    shape |= {name: recipe[name] for name in ("prelude_layers", "coda_layers") if name in recipe}
+    if recipe.get("eval_H_cycles") is not None:
         shape["H_cycles"] = recipe["eval_H_cycles"]
     return HRMConfig(**shape).calls_per_segment
 

@@ -45,8 +45,9 @@ def batched(model: HRMForCausalLM, prompts: list[list[int]], **options) -> list[
         {"halt_max_steps": 2},
         {"halt_max_steps": 1, "attn_implementation": "eager"},
         {"halt_max_steps": 1, "position_embedding_type": "learned"},
+        {"halt_max_steps": 2, "prelude_layers": 1, "coda_layers": 1, "input_injection": "every_block"},
     ],
-    ids=["one segment", "two segments", "eager", "learned positions"],
+    ids=["one segment", "two segments", "eager", "learned positions", "repeated core"],
 )
 def test_continuous_batching_generates_what_generate_does(changes):
     model = make_model(**changes)
@@ -127,9 +128,13 @@ def test_a_grid_model_that_does_not_fit_into_memory_is_split(tmp_path, small_mod
     assert torch.equal(solved.predictions, expected.predictions) and torch.equal(solved.segments, expected.segments)
 
 
-@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-def test_a_text_model_that_does_not_fit_into_memory_is_split(tmp_path, tied):
-    model = make_model(tie_word_embeddings=tied)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tie_word_embeddings": True}, {"prelude_layers": 1, "coda_layers": 1, "input_injection": "every_block"}],
+    ids=["untied", "tied", "repeated core"],
+)
+def test_a_text_model_that_does_not_fit_into_memory_is_split(tmp_path, changes):
+    model = make_model(**changes)
     model.save_pretrained(tmp_path / "model")
     split = split_models(tmp_path / "model", model, 0.9, tmp_path)
     assert len(split.hf_device_map) > 1 and "disk" in split.hf_device_map.values()

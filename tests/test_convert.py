@@ -462,6 +462,9 @@ def test_folders_in_use_stay_as_they_are(hrm_hf, checkpoint, tmp_path):
         ({"halting_pooling": "mean"}, "halting_pooling='mean', but the original HRM only has 'first'"),
         ({"puzzle_emb_len": 20}, "puzzle_emb_len=20, but the original HRM only has None"),
         ({"num_registers": 1}, "num_registers=1, but"),
+        ({"prelude_layers": 1}, "prelude_layers=1, but the original HRM only has 0"),
+        ({"coda_layers": 1}, "coda_layers=1, but the original HRM only has 0"),
+        ({"input_injection": "scaled"}, "input_injection='scaled', but the original HRM only has 'add'"),
         ({"position_embedding_type": "none"}, "position_embedding_type='none'"),
         (
             {"share_modules": True, "norm_position": "pre"},

@@ -335,8 +335,12 @@ def test_what_is_missing_is_said(monkeypatch, exported, tmp_path):
 # --- text
 
 
-@pytest.mark.parametrize("segments", [1, 2])
-def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segments):
+@pytest.mark.parametrize(
+    ("segments", "changes"),
+    [(1, {}), (2, {}), (2, {"prelude_layers": 1, "coda_layers": 2, "input_injection": "every_block"})],
+    ids=["one segment", "two segments", "repeated core"],
+)
+def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segments, changes):
     for name in ("onnx", "onnxruntime"):
         pytest.importorskip(name, reason=f"there is no {name}")
     import onnx
@@ -346,7 +350,7 @@ def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segmen
 
     torch.manual_seed(0)
     sizes = {"vocab_size": 40, "max_position_embeddings": 64, "is_causal": True, "puzzle_emb_ndim": 0}
-    config = HRMConfig(**(SMALL | sizes | {"halt_max_steps": segments, "norm_position": "pre"}))
+    config = HRMConfig(**(SMALL | sizes | {"halt_max_steps": segments, "norm_position": "pre"} | changes))
     model = HRMForCausalLM(config).eval()
     words = {f"w{number}": number for number in range(40)}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, "w0")), bos_token="w1")
@@ -357,7 +361,7 @@ def test_a_text_graph_prefills_and_decodes_as_the_model(tmp_path, hrm_hf, segmen
     assert code == 0, err
     assert json.loads(out)["equal_texts"]["float32"] == 3
     manifest = json.loads((tmp_path / "onnx" / "manifest.json").read_text())
-    assert manifest["slots"] == 4 * segments and manifest["bos_token_id"] == 1
+    assert manifest["slots"] == (7 if changes else 4) * segments and manifest["bos_token_id"] == 1
     assert (tmp_path / "onnx" / "tokenizer.json").is_file()
 
     # the manifest is enough to generate

@@ -53,13 +53,18 @@ GRID = COMMON | {
     "keep_best": True,
     "checkpoint_steps": 7,
 }
-# Muon, parts of a batch, tied weights and their average, a halting head with fewer rows than there are processes
+# Muon, parts of a batch, prelude and coda, tied weights and their average; a halting head and an injection with fewer
+# rows than there are processes
 TEXT = COMMON | {
     "task": "text",
     "eval_split": "validation",
     "optimizer": "muon",
     "gradient_depth": "all_cycles",
     "tie_word_embeddings": True,
+    "prelude_layers": 1,
+    "coda_layers": 1,
+    "L_layers": 2,
+    "input_injection": "every_block",
     "halting": "lean",
     "token_loss": "softmax",
     "halt_max_steps": 2,

@@ -668,6 +668,9 @@ _ALWAYS = {
     "puzzle_emb_placement": "prefix",
     "condition_sizes": None,
     "num_registers": 0,
+    "prelude_layers": 0,
+    "coda_layers": 0,
+    "input_injection": "add",
     "pad_loss_weight": 1.0,
 }
 _POSITIONS: dict[Family, tuple[str, ...]] = {"HRM": ("learned", "rope"), "TRM": ("learned", "rope", "none")}

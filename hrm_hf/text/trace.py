@@ -313,6 +313,7 @@ def _trace_states(
         def where_thinking(values: torch.Tensor, is_thinking: list[bool] = is_thinking) -> list[float | None]:
             return [value if thinks else None for value, thinks in zip(values.tolist(), is_thinking, strict=True)]
 
+        block += config.prelude_layers
         for module in (["L"] * config.L_cycles + ["H"]) * config.H_cycles:
             block += len(modules[module].layers)
             summed = outputs[block - 1][0].float()
@@ -324,6 +325,7 @@ def _trace_states(
             changes = (new - old).norm(dim=-1) / old.norm(dim=-1).clamp_min(1e-9)
             states.append(StateTrace(module, segment, where_thinking(norms), where_thinking(changes)))
             state[module] = new
+        block += config.coda_layers
     return states
 
 

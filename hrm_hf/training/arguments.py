@@ -26,10 +26,11 @@ from hrm_hf.utils.files import beside_package
 # fields that depend on the data (vocabulary, lengths, puzzle identifiers) cannot be set in a recipe
 _ARCHITECTURE = (
     "hidden_size intermediate_size num_attention_heads hidden_act token_mixer token_mixer_intermediate_size H_layers "
-    "L_layers H_cycles L_cycles share_modules gradient_depth norm_position position_embedding_type "
-    "learned_grid_positions rope_2d_max_frequency neighbor_score rms_norm_eps hidden_dropout_prob puzzle_emb_ndim "
-    "puzzle_emb_placement puzzle_emb_len num_token_roles num_registers halt_max_steps halt_exploration_prob halting "
-    "halting_pooling halt_threshold token_loss pad_loss_weight tie_word_embeddings"
+    "L_layers H_cycles L_cycles prelude_layers coda_layers input_injection share_modules gradient_depth norm_position "
+    "position_embedding_type learned_grid_positions rope_2d_max_frequency neighbor_score rms_norm_eps "
+    "hidden_dropout_prob puzzle_emb_ndim puzzle_emb_placement puzzle_emb_len num_token_roles num_registers "
+    "halt_max_steps halt_exploration_prob halting halting_pooling halt_threshold token_loss pad_loss_weight "
+    "tie_word_embeddings"
 ).split()
 _CONFIG_FIELDS = {config_field.name: config_field for config_field in fields(HRMConfig)}
 

@@ -28,8 +28,8 @@ def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptim
     """SignSGD for the puzzle embeddings, if any; with `optimizer="muon"` Muon for the matrices of the blocks;
     AdamATan2 for everything else, with separate learning rates for embeddings.
 
-    Trained positions and the weights of norms (of models other than ours) get no weight decay. Sets the puzzle
-    embedding to sparse gradients.
+    Trained positions, the weights of norms (of models other than ours) and of the input injection, which are 1 where
+    nothing is learned, get no weight decay. Sets the puzzle embedding to sparse gradients.
 
     Returns:
         AdamATan2 first; the optimizer of the puzzle embeddings last.
@@ -40,7 +40,7 @@ def build_optimizers(model: nn.Module, args: TrainArguments) -> list[DeviceOptim
     for name, param in model.named_parameters():
         if puzzle_embeddings is not None and param is puzzle_embeddings.weight:
             continue
-        if "positions." in name or (param.ndim == 1 and "norm" in name):
+        if "positions." in name or "_injection." in name or (param.ndim == 1 and "norm" in name):
             spared.append(param)
         elif "puzzle_embeddings." in name or "role_embeddings." in name:
             of_puzzles.append(param)
