@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hrm_hf.app.fair_queue import FairQueue
+
 
 MAX_REQUEST_BYTES = 1_000_000
 # sessions whose texts and results are kept; beyond that, the least recent are dropped, and all after an hour
-MAX_SESSIONS = 200
+MAX_SESSIONS = 100
 SESSION_SECONDS = 3600
 # maximum number of cells of a request, counted for each segment and copy: 16 segments on 8 copies of a 30x30 maze are
 # 115,200, and the time limit stops them if they take too long
@@ -74,8 +76,17 @@ def _refuse_call(request: Request, error: Exception) -> PlainTextResponse:
 BAD_REQUESTS = {FnIndexInferError: _refuse_call, ValueError: _refuse_call, KeyError: _refuse_call}
 
 
-class CheckedBlocks(gr.Blocks):
-    """`gr.Blocks` that treats inputs that no page sends as an error of the caller: a sentence, nothing in the log."""
+class GuardedBlocks(gr.Blocks):
+    """`gr.Blocks` for the internet: visitors take turns, and inputs that no page sends are an error of the caller: a
+    sentence, nothing in the log.
+    """
+
+    def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
+        """As `gr.Blocks.queue`, with a [`FairQueue`]."""
+        super().queue(*arguments, **named)
+        # Gradio has no option for the class of its queue
+        self._queue.__class__ = FairQueue
+        return self
 
     def validate_inputs(self, *arguments: Any, **named: Any) -> None:
         """Raise a `gr.Error` if there are too few inputs."""

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from hrm_hf.app import data_page, models_page, monitor_page, puzzles_page, text_page
 from hrm_hf.app.context import AppSettings
 from hrm_hf.app.endpoints import add_endpoint, model_slots
-from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, MAX_SESSIONS, CheckedBlocks, RequestLimits
+from hrm_hf.app.limits import BAD_REQUESTS, MAX_REQUEST_BYTES, MAX_SESSIONS, GuardedBlocks, RequestLimits
 from hrm_hf.app.link_preview import LinkPreviews
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.theme import CSS, HEAD, make_theme
@@ -64,7 +64,7 @@ def build_app(settings: AppSettings, shelf: ModelShelf) -> gr.Blocks:
         """
         return shelf.describe(model)
 
-    with CheckedBlocks(title="Hierarchical Reasoning Model", analytics_enabled=False, delete_cache=(600, 3600)) as app:
+    with GuardedBlocks(title="Hierarchical Reasoning Model", analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Markdown(_HEAD, elem_classes="app-head")
         with gr.Tabs():
             for name, page in _PAGES:

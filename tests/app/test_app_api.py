@@ -1,5 +1,6 @@
 """The app as programs use it: endpoints of puzzles and models, and what it refuses."""
 
+import asyncio
 import html
 import http.client
 import io
@@ -11,15 +12,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import replace
+from types import SimpleNamespace
 
 import PIL.Image
 import pytest
 import torch
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
+from gradio.queueing import EventQueue
 from gradio_client.exceptions import AppError
 
 from hrm_hf.app.context import Deadline
-from hrm_hf.app.limits import SESSION_SECONDS, check_cost
+from hrm_hf.app.limits import SESSION_SECONDS, GuardedBlocks, check_cost
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.models_page import models_html
 from hrm_hf.app.others_files import card_html
@@ -363,6 +366,28 @@ def test_hostile_requests_do_not_fill_the_log(app_url, capfd):
         assert "event: error" in said and ("enough input values" in said or "not allowed" in said)
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err + captured.out
+
+
+def test_visitors_take_turns_and_none_fills_the_queue():
+    def asked(host: str, session: str, number: int) -> SimpleNamespace:
+        request = SimpleNamespace(client=SimpleNamespace(host=host))
+        return SimpleNamespace(session_hash=session, request=request, fn=SimpleNamespace(batch=False), number=number)
+
+    app = GuardedBlocks()
+    app.queue(max_size=8)
+    waiting = app._queue.event_queue_per_concurrency_id["model"] = EventQueue("model", 2)
+    waiting.queue = [asked("1.1.1.1", "a", number) for number in range(4)]
+    waiting.queue += [asked("1.1.1.1", "b", 4), asked("2.2.2.2", "c", 5), asked("2.2.2.2", "c", 6)]
+    request = SimpleNamespace(client=SimpleNamespace(host="1.1.1.1"))
+    order = []
+    while waiting.queue:
+        (event,), _, _ = app._queue.get_events()
+        order.append(event.number)
+    # addresses in turn, and the sessions of an address in turn
+    assert order == [0, 5, 4, 6, 1, 2, 3]
+    waiting.queue = [asked("1.1.1.1", "a", number) for number in range(7)]
+    refused = asyncio.run(app._queue.push(SimpleNamespace(fn_index=0), request, None))
+    assert refused == (False, "7 of your requests are waiting; try again when some are answered.", "queue_full")
 
 
 def test_what_visitors_leave_behind_expires(app_settings):
