@@ -980,15 +980,17 @@ class HRMModel(HRMPreTrainedModel):
         if self.config.position_embedding_type == "learned":
             num_learned = self.config.num_prefix_positions + self.config.max_position_embeddings
             check_ids("position_ids", position_ids, num_learned)
+            # roles and registers, which come before these positions, have vectors of their own
+            positions = self.embed_positions(position_ids[:, -embeddings.shape[1] :])
             # 1 / sqrt(2) keeps unit variance
-            embeddings = (embeddings + self.embed_positions(position_ids).to(embeddings.dtype)) * math.sqrt(0.5)
+            embeddings = (embeddings + positions.to(embeddings.dtype)) * math.sqrt(0.5)
         elif self.config.position_embedding_type == "grid":
             if length != self.config.max_position_embeddings:
                 raise ValueError(
                     f"The sequence has {length} tokens, but the board of this model is "
                     f"{self.config.grid_shape[0]}x{self.config.grid_shape[1]}; give all of its cells."
                 )
-            positions = F.pad(self.embed_positions().squeeze(1), (0, 0, self.config.num_prefix_positions, 0))
+            positions = F.pad(self.embed_positions().squeeze(1), (0, 0, num_prefix, 0))
             embeddings = embeddings + positions.to(embeddings.dtype)
         embeddings = embeddings * math.sqrt(self.config.hidden_size)
         return self.add_vectors(embeddings, input_ids, puzzle_identifiers, grid_shape, conditions, token_roles)

@@ -42,6 +42,26 @@ def test_a_board_without_blocks(small_model, batch):
     assert model(batch["input_ids"]).logits.shape == (6, 16, 6)
 
 
+@pytest.mark.parametrize("kind", ["grid", "learned", "rope_2d", "rope", "none"])
+@pytest.mark.parametrize("puzzle_emb_ndim", [0, 16])
+def test_registers_come_before_the_positions(small_model, batch, kind, puzzle_emb_ndim):
+    options = GRID | {"position_embedding_type": kind, "puzzle_emb_ndim": puzzle_emb_ndim}
+    model = small_model(**options, num_registers=2)
+    output = model(batch["input_ids"], labels=batch["input_ids"])
+    assert output.logits.shape == (6, 16, 6)
+    output.loss.backward()
+    assert model.model.registers.weight.grad.abs().sum() > 0
+    if kind in ("grid", "learned"):
+        # a register is no cell: the vectors of cells reach the cells alone
+        before = model.model.embed(batch["input_ids"], None, None, torch.arange(18 + (puzzle_emb_ndim > 0))[None])
+        with torch.no_grad():
+            for parameter in model.model.embed_positions.parameters():
+                parameter.add_(1.0)
+        after = model.model.embed(batch["input_ids"], None, None, torch.arange(18 + (puzzle_emb_ndim > 0))[None])
+        changed = (after != before).any(-1).all(0)
+        assert changed.tolist() == [False] * 2 + [kind == "learned"] * (puzzle_emb_ndim > 0) + [True] * 16
+
+
 def test_heads_start_with_a_view_of_their_own_unit(small_model, batch):
     model = small_model(**GRID, attn_implementation="eager", puzzle_emb_ndim=0, hidden_size=128)
     for layer in model.model.L_module.layers:
