@@ -21,7 +21,7 @@ from processing_hrm import HRMGridProcessor
 
 
 _TRAINED_ON = (
-    "The shipped models have seen mazes with one path between any two cells. Open fields and several shortest paths "
+    "The shipped models have seen random walls with one shortest path. Open fields and several shortest paths "
     "are new to them; the verdict accepts any shortest path."
 )
 # a maze has 8 symmetries, including the identity
