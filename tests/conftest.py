@@ -21,6 +21,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 import torch
+import yaml
 
 from configuration_hrm import HRMConfig
 from hrm_hf.cli import main
@@ -120,6 +121,29 @@ def hrm_hf(monkeypatch, capsys):
         return exit_of.value.code or 0, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def sudoku_4x4(tmp_path_factory) -> str:
+    """Folder of a data set: 60 + 10 Sudoku of size 4."""
+    from hrm_hf.puzzles.sudoku.build import build_sudoku
+
+    folder = tmp_path_factory.mktemp("data") / "sudoku4"
+    build_sudoku(folder, size=4, clues=8, num_train=60, num_test=10)
+    return str(folder)
+
+
+@pytest.fixture
+def recipe(request, sudoku_4x4, tmp_path):
+    """Write a recipe with the options `TINY` of the test's module, and others; gives its path."""
+
+    def write(**options) -> str:
+        options = request.module.TINY | {"dataset": sudoku_4x4, "output_dir": str(tmp_path / "run")} | options
+        path = tmp_path / f"{len(list(tmp_path.glob('*.yaml')))}.yaml"
+        path.write_text(yaml.safe_dump({name: value for name, value in options.items() if value is not None}))
+        return str(path)
+
+    return write
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.checkpoint import Checkpoints, random_states, restore_random_states
 from hrm_hf.training.loop import prepare, train
@@ -50,27 +49,6 @@ TINY = {
     "checkpoint_minutes": None,
     "cpu_threads": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def data_folder(tmp_path_factory) -> str:
-    """60 + 10 Sudoku of size 4."""
-    folder = tmp_path_factory.mktemp("data") / "sudoku4"
-    build_sudoku(folder, size=4, clues=8, num_train=60, num_test=10)
-    return str(folder)
-
-
-@pytest.fixture
-def recipe(data_folder, tmp_path):
-    """Writes a recipe of a tiny run; gives its path."""
-
-    def write(**options) -> str:
-        options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run")} | options
-        path = tmp_path / f"{len(list(tmp_path.glob('*.yaml')))}.yaml"
-        path.write_text(yaml.safe_dump({name: value for name, value in options.items() if value is not None}))
-        return str(path)
-
-    return write
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -36,7 +36,7 @@ def installed(monkeypatch):
     return change
 
 
-# packages that only tests need, always in the tested version, and packages that no test machine has
+# packages that only tests and pages need, always in the tested version, and packages that no test machine has
 NOT_IN_THE_OLDEST = {
     "evaluate",
     "hypothesis",
@@ -48,6 +48,7 @@ NOT_IN_THE_OLDEST = {
     "trl",
     "onnx",
     "onnxruntime",
+    "pdoc",
 }
 
 
@@ -62,7 +63,12 @@ def test_the_floors_are_the_oldest_versions_that_are_tested(requirements):
 
 
 def test_env_knows_every_dependency(requirements):
-    wanted = {need.name for extra, needs in requirements.items() if extra not in ("test", "clients") for need in needs}
+    wanted = {
+        need.name
+        for extra, needs in requirements.items()
+        if extra not in ("test", "clients", "docs")
+        for need in needs
+    }
     assert wanted <= set(PACKAGES)
     assert set(PACKAGES) - {"flash-attn"} == environment.tested_versions().keys()
 

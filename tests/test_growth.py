@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import load_checkpoint
-from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from hrm_hf.training import loop
 from hrm_hf.training.arguments import parse_recipe
@@ -53,27 +52,6 @@ GROWS = {
     "grow_H_cycles": "1 until 0.25",
     "grow_gradient_depth": "all_cycles until 0.5",
 }
-
-
-@pytest.fixture(scope="module")
-def data_folder(tmp_path_factory) -> str:
-    """60 + 10 Sudoku of size 4."""
-    folder = tmp_path_factory.mktemp("data") / "sudoku4"
-    build_sudoku(folder, size=4, clues=8, num_train=60, num_test=10)
-    return str(folder)
-
-
-@pytest.fixture
-def recipe(data_folder, tmp_path):
-    """Writes a recipe of a tiny run; gives its path."""
-
-    def write(**options) -> str:
-        options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run")} | options
-        path = tmp_path / f"{len(list(tmp_path.glob('*.yaml')))}.yaml"
-        path.write_text(yaml.safe_dump({name: value for name, value in options.items() if value is not None}))
-        return str(path)
-
-    return write
 
 
 def log_of(run: Path) -> list[dict]:

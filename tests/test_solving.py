@@ -178,7 +178,7 @@ def test_files_are_arguments_too(solve, tmp_path):
     (tmp_path / "two.txt").write_bytes(f"# two\r\nGrid 01\r\n{HARD}\r\n{EASY},7\r\n".encode("utf-16"))
     code, out, err = solve(str(tmp_path / "two.txt"), HARD.replace(".", "-"), "--json")
     assert code == 0 and [json.loads(line)["puzzle"] for line in out.splitlines()] == [HARD, EASY, HARD]
-    assert "two.txt: left out line 2: 'Grid 01', 1 further column" in err
+    assert "two.txt: left out line 2: 'Grid 01', 1 other column\n" in err
     (tmp_path / "none.txt").write_text("# nothing\n")
     code, out, err = solve(str(tmp_path / "none.txt"))
     assert code == 1 and out == "" and "none.txt, there is no puzzle" in err

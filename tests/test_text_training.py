@@ -188,7 +188,7 @@ def test_epochs_instead_of_steps(data_folder, tmp_path):
         ({"dataset": "./nowhere"}, "There is no data set folder ./nowhere"),
         ({"eval_split": "test"}, "has no split 'test'; it has train, validation"),
         ({"max_train_rows": 10**6}, "rows, but 1000000 were asked for"),
-        ({"sample_prompts": "The story", "sample_tokens": 40}, "'The story' and sample_tokens=40 make"),
+        ({"sample_prompts": "The story", "sample_tokens": 40}, "'The story' and sample_tokens=40 need 43 tokens"),
         ({"stop_at_exact_accuracy": 0.9}, "stop_at_exact_accuracy=0.9 is for puzzles"),
         ({"epochs": 0}, "epochs=0.0 is not allowed"),
         ({"task": "audio"}, "task='audio' is not allowed; it must be 'grid' or 'text'"),

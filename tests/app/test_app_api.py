@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -386,7 +387,8 @@ def test_visitors_take_turns_and_none_fills_the_queue():
     # addresses in turn, and the sessions of an address in turn
     assert order == [0, 5, 4, 6, 1, 2, 3]
     waiting.queue = [asked("1.1.1.1", "a", number) for number in range(7)]
-    refused = asyncio.run(app._queue.push(SimpleNamespace(fn_index=0), request, None))
+    with ThreadPoolExecutor(1) as pool:  # the browser's tests may have a loop in this thread
+        refused = pool.submit(asyncio.run, app._queue.push(SimpleNamespace(fn_index=0), request, None)).result()
     assert refused == (False, "7 of your requests are waiting; try again when some are answered.", "queue_full")
 
 

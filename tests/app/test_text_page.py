@@ -172,8 +172,8 @@ def test_other_models_have_tokens_and_no_depth(tokenizer):
     trace = trace_text(model, tokenizer, written.token_ids)
     assert trace.states == []
     assert {token.segments for token in trace.tokens} == {None}
-    assert "no HRM" in states_html(trace, 1, model.config)
-    assert "no HRM" in tokens_html(trace, 2, "depth", 1)
+    assert "not an HRM" in states_html(trace, 1, model.config)
+    assert "not an HRM" in tokens_html(trace, 2, "depth", 1)
     assert depth_arguments(model.config, "fixed", 3, 0.5) == {}
     with pytest.raises(ValueError, match="choose fixed"):
         depth_arguments(model.config, "adaptive", 3, 0.5)

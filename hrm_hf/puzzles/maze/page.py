@@ -111,15 +111,17 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     to_board = {"outputs": [board, verdict], **quick}
     slots = model_slots(settings)
-    board.input(events.edited, [model, board], **to_board)
+    edited = board.input(events.edited, [model, board], **to_board)
     random_button.click(events.new_maze, [model, difficulty], **to_board, **slots)
     difficulty.input(events.new_maze, [model, difficulty], **to_board, **slots)
     clear_button.click(events.clear, model, **to_board)
     model.input(events.fit, [model, board], **to_board)
     model.change(lambda name: [gr.Button(interactive=bool(name))] * 2, model, [solve_button, race_button], **quick)
-    asked = {"inputs": [model, board, *thinking], "outputs": [board, verdict], "api_visibility": "private"}
-    solve_button.click(events.solve, **asked, show_progress_on=verdict, **slots)
-    race_button.click(events.race, **asked, show_progress_on=verdict, **slots)
+    asked = {"inputs": [model, board, *thinking], "outputs": [board, verdict], "show_progress_on": verdict}
+    # they read what was pasted as well; an answer to the edit that comes after theirs would wipe the verdict
+    asked |= {"cancels": [edited], "api_visibility": "private", **slots}
+    solve_button.click(events.solve, **asked)
+    race_button.click(events.race, **asked)
     acts = [board.input, random_button.click, clear_button.click, difficulty.input, model.input]
     acts += [solve_button.click, race_button.click]
     open_unless(events.open_page, model, [model, board, verdict], acts, **quick, **slots)

@@ -166,8 +166,7 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     quick = {"api_visibility": "private", "show_progress": "hidden"}
     to_board = {"outputs": [board, verdict], **quick}
     slots = model_slots(settings)
-    asked = {"inputs": [model, board, *thinking], "outputs": [board, verdict]}
-    board.input(events.edited, [model, board], **to_board)
+    edited = board.input(events.edited, [model, board], **to_board)
     example_button.click(events.example, [model, difficulty], **to_board)
     difficulty.input(events.example, [model, difficulty], **to_board)
     random_button.click(events.new_puzzle, [model, difficulty], **to_board, **slots)
@@ -181,9 +180,12 @@ def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     text.blur(events.left, [model, text, taken], **text_events)
     model.input(events.fit, [model, board, difficulty], **to_board)
     model.change(lambda name: gr.Dropdown(visible=events.size_of(name) == 9), model, names, **quick)
-    solve_button.click(events.solve, **asked, api_visibility="private", show_progress_on=verdict, **slots)
-    hint_button.click(events.hint, **asked, api_visibility="private", show_progress_on=verdict, **slots)
-    race_button.click(events.race, **asked, api_visibility="private", show_progress_on=verdict, **slots)
+    asked = {"inputs": [model, board, *thinking], "outputs": [board, verdict], "show_progress_on": verdict}
+    # they read what was pasted as well; an answer to the edit that comes after theirs would wipe the verdict
+    asked |= {"cancels": [edited], "api_visibility": "private", **slots}
+    solve_button.click(events.solve, **asked)
+    hint_button.click(events.hint, **asked)
+    race_button.click(events.race, **asked)
     acts = [board.input, *others, names.input, text.submit, model.input]
     acts += [solve_button.click, hint_button.click, race_button.click]
     open_unless(events.open_link, None, [model, board, verdict], acts, **quick, **slots)

@@ -63,7 +63,7 @@ def read_sudoku(
         else:
             raise ValueError(f"{place}: {_fault(lines, index)}")
     if columns:
-        found.left_out.append(f"{columns} other columns")
+        found.left_out.append(f"{columns} other column{'s' if columns > 1 else ''}")
 
 
 def _board_at(lines: list[Line], index: int) -> tuple[str, int, int] | None:
@@ -107,7 +107,7 @@ def _line_board(text: str, index: int) -> tuple[str, int, int] | None:
 
 
 def _line_boards(text: str) -> Iterator[tuple[str, int]]:
-    """Cells of the boards that a line may be, likely ones first, each with the number of further columns."""
+    """Cells of the boards that a line may be, likely ones first, each with the number of other columns."""
     for reading in range(2):
         fields = [part for part in re.split(r"[\s,;]+", text) if part]
         for part in fields:
