@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 import threading
+import time
 
 import pytest
 from conftest import ANSWER, MAZE_SIDE, PUZZLE
@@ -95,6 +97,24 @@ def test_the_board_is_a_grid_that_the_keyboard_fills(page):
 def test_a_puzzle_that_contradicts_itself_is_a_sentence_on_the_page(page):
     paste(page, "sudoku-board", "11" + "." * 14)
     page.locator("#sudoku-solve").click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Row 1 has two 1s")
+
+
+def test_an_edit_that_is_still_on_its_way_does_not_wipe_a_verdict(page, monkeypatch):
+    from hrm_hf.app import board_events
+
+    as_seen = board_events.as_seen
+
+    def slow(board, read):
+        if sys._getframe(2).f_code.co_name == "edited":
+            time.sleep(3)
+        return as_seen(board, read)
+
+    monkeypatch.setattr(board_events, "as_seen", slow)
+    paste(page, "sudoku-board", "11" + "." * 14)
+    page.locator("#sudoku-solve").click()
+    expect(page.locator("#sudoku-verdict")).to_contain_text("Row 1 has two 1s")
+    page.wait_for_timeout(4000)
     expect(page.locator("#sudoku-verdict")).to_contain_text("Row 1 has two 1s")
 
 
