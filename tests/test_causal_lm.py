@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import DynamicCache, StaticCache, TextIteratorStreamer
+from transformers import Cache, DynamicCache, StaticCache, TextIteratorStreamer
 
 from configuration_hrm import HRMConfig
 from modeling_hrm import CACHE_NAME, HRMForCausalLM, HRMForGridTask, HRMModel
@@ -73,6 +73,18 @@ def position_ids_of(mask: torch.Tensor) -> torch.Tensor:
 # --- causality
 
 
+def check_causal(model: HRMForCausalLM, ids: torch.Tensor, positions: range, **options):
+    """Outputs at and before each of these positions do not change with the tokens after it, and later ones do."""
+    before = model(ids, use_cache=False, **options)
+    for position in positions:
+        changed = ids.clone()
+        changed[:, position + 1 :] = (changed[:, position + 1 :] + 7) % 97
+        after = model(changed, use_cache=False, **options)
+        for name in ("logits", "q_halt_logits", "segments"):
+            assert torch.equal(before[name][:, : position + 1], after[name][:, : position + 1]), (name, position)
+        assert not torch.equal(before.logits[:, position + 1 :], after.logits[:, position + 1 :])
+
+
 @pytest.mark.parametrize("padded", [False, True], ids=["plain", "padded"])
 @pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
 @torch.no_grad()
@@ -81,14 +93,7 @@ def test_no_position_sees_the_future(ids, options, padded):
     model, mask = make_model(), torch.ones_like(ids)
     if padded:
         ids, mask = left_padded(ids)
-    before = model(ids, attention_mask=mask, use_cache=False, **options)
-    for position in range(11):
-        changed = ids.clone()
-        changed[:, position + 1 :] = (changed[:, position + 1 :] + 7) % 97
-        after = model(changed, attention_mask=mask, use_cache=False, **options)
-        for name in ("logits", "q_halt_logits", "segments"):
-            assert torch.equal(before[name][:, : position + 1], after[name][:, : position + 1]), (name, position)
-        assert not torch.equal(before.logits[:, position + 1 :], after.logits[:, position + 1 :])
+    check_causal(model, ids, range(11), attention_mask=mask, **options)
 
 
 @pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
@@ -112,25 +117,11 @@ def test_no_position_of_a_cached_chunk_sees_the_future(ids, options):
 # --- the cache
 
 
-@pytest.mark.parametrize("cache_type", ["dynamic", "static"])
-@pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"H_cycles": 1, "L_cycles": 1}, {"L_cycles": 3, "halting": "q_learning"}, {"norm_position": "pre"}]
-    + [{"position_embedding_type": "learned"}],
-    ids=["2x2", "1x1", "2x3", "pre-norm", "learned"],
-)
-@torch.no_grad()
-def test_cached_and_uncached_logits_agree(ids, changes, options, cache_type):
-    """Chunked prefill, then token by token, with left padding."""
-    model = make_model(**changes)
+def check_cached(model: HRMForCausalLM, ids: torch.Tensor, cache: Cache, options: dict):
+    """Left-padded texts in pieces and then token by token, with a cache, against the whole texts without one."""
     ids, mask = left_padded(ids)
     positions = position_ids_of(mask)
     uncached = model(ids, attention_mask=mask, position_ids=positions, use_cache=False, **options)
-    cache = DynamicCache()
-    if cache_type == "static":
-        slots = model.config.to_dict() | {"halt_max_steps": options.get("max_segments", 3)}
-        cache = StaticCache(config=HRMConfig(**slots), max_cache_len=16)
     logits, segments, start = [], [], 0
     for length in (6, 3, 1, 1, 1):
         end = start + length
@@ -147,6 +138,25 @@ def test_cached_and_uncached_logits_agree(ids, changes, options, cache_type):
     real = mask.bool()
     torch.testing.assert_close(torch.cat(logits, 1)[real], uncached.logits[real], rtol=1e-4, atol=1e-4)
     assert torch.equal(torch.cat(segments, 1)[real], uncached.segments[real])
+
+
+@pytest.mark.parametrize("cache_type", ["dynamic", "static"])
+@pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"H_cycles": 1, "L_cycles": 1}, {"L_cycles": 3, "halting": "q_learning"}, {"norm_position": "pre"}]
+    + [{"position_embedding_type": "learned"}],
+    ids=["2x2", "1x1", "2x3", "pre-norm", "learned"],
+)
+@torch.no_grad()
+def test_cached_and_uncached_logits_agree(ids, changes, options, cache_type):
+    """Chunked prefill, then token by token, with left padding."""
+    model = make_model(**changes)
+    cache = DynamicCache()
+    if cache_type == "static":
+        slots = model.config.to_dict() | {"halt_max_steps": options.get("max_segments", 3)}
+        cache = StaticCache(config=HRMConfig(**slots), max_cache_len=16)
+    check_cached(model, ids, cache, options)
 
 
 @pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)

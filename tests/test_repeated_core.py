@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_causal_lm import DEPTH_IDS, DEPTHS, cache_of, left_padded, make_model, position_ids_of
+from test_causal_lm import DEPTH_IDS, DEPTHS, cache_of, check_cached, check_causal, make_model
 from transformers import DynamicCache
 
 from configuration_hrm import HRMConfig
@@ -129,15 +129,7 @@ def test_a_trained_weight_per_block_and_channel():
 @EVERY_MODEL
 @torch.no_grad()
 def test_no_position_sees_the_future(ids, changes, options):
-    model = make(changes)
-    before = model(ids, use_cache=False, **options)
-    for position in range(0, 11, 3):
-        changed = ids.clone()
-        changed[:, position + 1 :] = (changed[:, position + 1 :] + 7) % 97
-        after = model(changed, use_cache=False, **options)
-        for name in ("logits", "q_halt_logits", "segments"):
-            assert torch.equal(before[name][:, : position + 1], after[name][:, : position + 1]), (name, position)
-        assert not torch.equal(before.logits[:, position + 1 :], after.logits[:, position + 1 :])
+    check_causal(make(changes), ids, range(0, 11, 3), **options)
 
 
 @pytest.mark.parametrize("options", DEPTHS, ids=DEPTH_IDS)
@@ -145,25 +137,7 @@ def test_no_position_sees_the_future(ids, changes, options):
 @torch.no_grad()
 def test_cached_and_uncached_logits_agree(ids, changes, options):
     model = make(changes)
-    ids, mask = left_padded(ids)
-    positions = position_ids_of(mask)
-    uncached = model(ids, attention_mask=mask, position_ids=positions, use_cache=False, **options)
-    cache, logits, segments, start = DynamicCache(), [], [], 0
-    for length in (6, 3, 1, 1, 1):
-        end = start + length
-        output = model(
-            ids[:, start:end],
-            attention_mask=mask[:, :end],
-            position_ids=positions[:, start:end],
-            cache=cache,
-            **options,
-        )
-        logits.append(output.logits)
-        segments.append(output.segments)
-        start = end
-    real = mask.bool()
-    torch.testing.assert_close(torch.cat(logits, 1)[real], uncached.logits[real], rtol=1e-4, atol=1e-4)
-    assert torch.equal(torch.cat(segments, 1)[real], uncached.segments[real])
+    check_cached(model, ids, DynamicCache(), options)
 
 
 @pytest.mark.parametrize("segments", [1, 2])

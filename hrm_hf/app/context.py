@@ -1,6 +1,7 @@
 """Shared by the pages of the app: its settings, and how a library error becomes a sentence on the page."""
 
 import html
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from hrm_hf.utils.time_limit import TimeLimit
 _MAX_SENTENCE = 500  # characters
 # errors that the library writes for its user
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError, TimeoutError)
+# held while a figure is drawn: two drawn at the same time would share the caches of matplotlib
+DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True)

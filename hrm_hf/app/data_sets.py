@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hrm_hf.app.context import DRAWING
 from hrm_hf.app.others_files import folders_with, holds_its_own, named, read_beginning, split_card
 
 
@@ -30,8 +31,6 @@ _MAX_OPEN = 3
 _MAX_PICTURES = 200
 _CARD_CHARACTERS = 6000
 _DPI = 105
-# two figures drawn at a time would share the caches of matplotlib
-_drawing = threading.Lock()
 
 
 class OpenSplit(ABC):
@@ -71,7 +70,7 @@ class OpenSplit(ABC):
             ValueError: if there is no such row.
         """
         if (row, member) not in self._pictures:
-            with _drawing:
+            with DRAWING:
                 buffer = io.BytesIO()
                 self._figure(row, member).savefig(buffer, dpi=_DPI, facecolor="white")
             self._pictures[row, member] = buffer.getvalue()

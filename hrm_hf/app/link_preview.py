@@ -3,7 +3,6 @@
 import html
 import io
 import re
-import threading
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hrm_hf.app.context import USER_ERRORS
+from hrm_hf.app.context import DRAWING, USER_ERRORS
 from hrm_hf.app.links import PuzzleLink, link_in
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.solving import MAX_CHARACTERS, one_puzzle
@@ -45,8 +44,7 @@ class LinkPreviews:
 
     def __init__(self, app: ASGIApp, shelf: ModelShelf):
         self._app, self._shelf = app, shelf
-        # matplotlib draws one picture at a time; many visitors request the same ones
-        self._lock = threading.Lock()
+        # many visitors request the same ones
         self._picture = lru_cache(_MAX_PICTURES)(self._draw)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +80,7 @@ class LinkPreviews:
                     line = one_puzzle(example(processor.height) if link is None else link.puzzle, processor)
                 except USER_ERRORS:
                     continue  # a puzzle of another size, or a broken model
-                with self._lock:
+                with DRAWING:
                     return draw_preview(processor, line)
         return None
 

@@ -37,8 +37,8 @@ minutes, and <code>hrm-hf train RECIPE</code> trains any other.</p>"""
 
 def add_page(settings: AppSettings, shelf: ModelShelf) -> None:
     """Add the page to the tab that is open."""
-    table = gr.HTML(models_html(shelf.facts()), elem_classes="models", elem_id="models")
-    # a training run may have ended in the meantime
+    table = gr.HTML(_ABOUT, elem_classes="models", elem_id="models")
+    # reads the files of all models; a training run may have ended since the start
     when_looked_at(lambda: models_html(shelf.facts()), None, table, api_visibility="private", show_progress="hidden")
 
 
