@@ -33,6 +33,8 @@ SOURCE = "arc-agi-1"
 WIDE = {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12}
 # two networks of four layers, each called once
 DEEP = WIDE | {"H_layers": 4, "L_layers": 4, "L_cycles": 1, "share_modules": False, "batch_tokens": 65536}
+# four times as many steps, each with half the rate
+SMALL = {"batch_tokens": 24576, "learning_rate": 5e-4, "warmup_steps": 800, "log_steps": 400}
 # changed options of the recipe
 VARIANTS: dict[str, dict] = {
     "recipe": {},
@@ -49,6 +51,11 @@ VARIANTS: dict[str, dict] = {
         "arc_share_generated": 0.75,
     },
     "half_batch": {"batch_tokens": 49152},
+    "quarter_batch": SMALL,
+    "quarter_batch_dropout": SMALL | {"hidden_dropout_prob": 0.1},
+    "quarter_batch_one_segment": SMALL | {"halt_max_steps": 1},
+    "quarter_batch_untold": SMALL | {"arc_tell_views": False},
+    "quarter_batch_untold_dropout": SMALL | {"arc_tell_views": False, "hidden_dropout_prob": 0.1},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
     "three_segments": {"halt_max_steps": 3},
@@ -85,6 +92,8 @@ def measure(variant: str, minutes: float, votes: int, segments: int, output_dir:
     model, processor = load_checkpoint(str(output_dir / variant / "model"))
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     tests = arc.open_tests(data.dataset, processor, SOURCE)
+    tests.canvases.tells_views = data.arc_tell_views
+    segments = min(segments, model.config.halt_max_steps)
     answers = arc.vote(
         model.to(accelerator.device).solve,
         tests,

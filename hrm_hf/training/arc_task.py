@@ -39,6 +39,7 @@ class ArcCanvasTask(GridTask):
             model_args.num_token_roles > 0,
             data_args.arc_without,
             with_generated=data_args.arc_share_generated > 0,
+            tells_views=data_args.arc_tell_views,
         )
         self.pairs, self.tests = self.canvases.pairs("train"), self.canvases.pairs("test")
         self.num_train_items = len(self.pairs)

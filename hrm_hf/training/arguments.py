@@ -85,6 +85,12 @@ class DataArguments:
     arc_share_as_given: float = field(
         default=0.35, metadata={"help": "ARC on canvases: fraction of visits with the original colors."}
     )
+    arc_tell_views: bool = field(
+        default=True,
+        metadata={
+            "help": "ARC on canvases: tell the model the symmetry of a copy and whether its colors are the original ones."
+        },
+    )
     arc_share_translated: float = field(
         default=0.0,
         metadata={"help": "ARC on canvases: fraction of visits with grids that do not start in the top left corner."},

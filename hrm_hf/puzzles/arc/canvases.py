@@ -93,18 +93,27 @@ class ArcCanvases:
         tasks: all tasks of the data set, in the order of their identifiers from 1 on.
         sides: of the canvases, ascending.
         with_roles: whether the model is told the original color of each color, so that all except black may move.
+        tells_views: whether the model is told the symmetry of a copy and whether its colors are the original ones;
+            otherwise both conditions are 0 for all copies.
 
     Attributes:
-        tasks, sides, with_roles: as given.
+        tasks, sides, with_roles, tells_views: as given.
         task_sides: side of the canvas of each task, `(tasks,)` int64.
     """
 
-    def __init__(self, tasks: Sequence[ArcTask], sides: Sequence[int] = SIDES, with_roles: bool = False):
+    def __init__(
+        self,
+        tasks: Sequence[ArcTask],
+        sides: Sequence[int] = SIDES,
+        with_roles: bool = False,
+        tells_views: bool = True,
+    ):
         if list(sides) != sorted(set(sides)) or not sides:
             raise ValueError(
                 f"arc_canvases={list(sides)} is not allowed; give sides in ascending order, such as {SIDES}."
             )
         self.tasks, self.sides, self.with_roles = list(tasks), tuple(sides), with_roles
+        self.tells_views = tells_views
         self.task_sides = np.array([canvas_side(task, sides) for task in tasks])
         self._movable = np.stack([movable_colors(task) for task in tasks])
         if with_roles:
@@ -242,7 +251,8 @@ class CanvasPairs:
             self._grids.draw(2 * pairs + part, view.symmetries, view.colors, canvas, offsets)
             batch[name] = torch.from_numpy(canvas).flatten(1)
         batch["puzzle_identifiers"] = torch.from_numpy(self.pair_tasks[pairs] + 1)
-        batch["conditions"] = torch.from_numpy(np.column_stack((view.symmetries, view.as_given)).astype(np.int64))
+        conditions = np.column_stack((view.symmetries, view.as_given)).astype(np.int64)
+        batch["conditions"] = torch.from_numpy(conditions * self.canvases.tells_views)
         if self.canvases.with_roles:
             roles = np.full((len(pairs), VOCAB_SIZE), -1, dtype=np.int64)
             roles[:, FIRST_COLOR:] = view.colors.argsort(axis=1)
@@ -358,12 +368,13 @@ def load_canvases(
     with_roles: bool = False,
     without: Sequence[str] = (),
     with_generated: bool = False,
+    tells_views: bool = True,
 ) -> ArcCanvases:
     """The tasks of an ARC data set on canvases.
 
     Args:
         dataset: a folder written by `dataset_scripts/build_arc.py`, or the name of such a data set on the Hub.
-        sides, with_roles: as in `ArcCanvases`.
+        sides, with_roles, tells_views: as in `ArcCanvases`.
         without: names of tasks to leave out.
         with_generated: whether to read generated pairs too.
 
@@ -377,4 +388,5 @@ def load_canvases(
         tasks = load_generated(folder, tasks)
     if unknown := set(without) - {task.name for task in tasks}:
         raise ValueError(f"{dataset} has no task {sorted(unknown)[0]}; only existing tasks can be left out.")
-    return ArcCanvases([task for task in tasks if task.name not in set(without)], sides, with_roles)
+    kept = [task for task in tasks if task.name not in set(without)]
+    return ArcCanvases(kept, sides, with_roles, tells_views)
