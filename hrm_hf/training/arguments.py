@@ -88,7 +88,8 @@ class DataArguments:
     arc_tell_views: bool = field(
         default=True,
         metadata={
-            "help": "ARC on canvases: tell the model the symmetry of a copy and whether its colors are the original ones."
+            "help": "ARC on canvases: tell the model the symmetry of a copy, and whether its colors are the original "
+            "ones."
         },
     )
     arc_share_translated: float = field(
