@@ -207,6 +207,7 @@ class HRMSegment:
         logits (`torch.FloatTensor` of shape `(rows, tokens, vocab_size)`): token scores.
         q_halt (`torch.FloatTensor` of shape `(rows,)`): halting value in float32.
         stops (`torch.BoolTensor` of shape `(rows,)`): whether the halting head says stop.
+        q_continue (`torch.FloatTensor` of shape `(rows,)`, *optional*): the value of continuing, with Q-learning.
     """
 
     rows: torch.LongTensor
@@ -215,6 +216,7 @@ class HRMSegment:
     logits: torch.FloatTensor
     q_halt: torch.FloatTensor
     stops: torch.BoolTensor
+    q_continue: torch.FloatTensor | None = None
 
 
 @dataclass
@@ -1460,7 +1462,15 @@ class HRMSolving(HRMHalting):
             if not torch.isfinite(q_halt).all() or not torch.isfinite(logits).all():
                 raise ValueError(self.describe_non_finite())
             stops = self.wants_to_halt(q_halt, q_continue, halt_threshold)
-            yield HRMSegment(rows=rows, start=start, state=state, logits=logits, q_halt=q_halt, stops=stops)
+            yield HRMSegment(
+                rows=rows,
+                start=start,
+                state=state,
+                logits=logits,
+                q_halt=q_halt,
+                stops=stops,
+                q_continue=q_continue,
+            )
             if early_stop and stops.any():
                 goes_on = ~stops
                 rows = rows[goes_on]

@@ -74,7 +74,7 @@ def draw(records: list[dict], path: Path):
         axes.spines[["top"]].set_visible(False)
         other.spines[["top"]].set_visible(False)
         if axes is panels[0]:
-            axes.set_ylabel("ms a step", color="#0f62b5")
+            axes.set_ylabel("ms per step", color="#0f62b5")
         if axes is panels[-1]:
             other.set_ylabel("MB kept for the backward pass", color="#b45309")
     figure.savefig(path, dpi=130)

@@ -106,7 +106,7 @@ def main(
     questions, answers = read_boards(puzzles, number, seed)
     device = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else processor_name()
     records = []
-    print("| filled cells | boards | exactly solved | 95 % | cells right | segments |\n|---|---|---|---|---|---|")
+    print("| filled cells | boards | exactly solved | 95 % | cells correct | segments |\n|---|---|---|---|---|---|")
     for line in filled or LINES:
         boards, solutions = filled_boards(questions, answers, line, number, seed)
         if len(boards) == 0:

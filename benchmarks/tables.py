@@ -142,7 +142,7 @@ def sudoku_table() -> str:
             "parameters",
             "training puzzles",
             "exactly solved (95 % interval)",
-            "cells right",
+            "cells correct",
             "unseen puzzles",
             "segments",
             "training",
@@ -181,7 +181,7 @@ def mazes_table() -> str:
                 ]
             )
     header = ["mazes", "parameters", "training mazes", "segments at most", "copies at most"]
-    header += ["exactly solved (95 % interval)", "cells right", "unseen mazes", "segments on average, all copies"]
+    header += ["exactly solved (95 % interval)", "cells correct", "unseen mazes", "segments on average, all copies"]
     return markdown_table([*header, "training", "seed"], rows)
 
 
@@ -195,7 +195,7 @@ def maze_positions_table() -> str:
     ):
         record = read_records(f"maze_10x10_{name}")[0]
         rows.append([positions, accuracy(record), percent(record["cell_accuracy"]), f"{record['n']:,}"])
-    return markdown_table(["positions", "exactly solved (95 % interval)", "cells right", "unseen mazes"], rows)
+    return markdown_table(["positions", "exactly solved (95 % interval)", "cells correct", "unseen mazes"], rows)
 
 
 ABLATIONS = {
@@ -228,7 +228,7 @@ def ablations_table() -> str:
                 training(record),
             ]
         )
-    header = ["taken away", "parameters", "steps", "exactly solved (95 % interval)", "cells right"]
+    header = ["taken away", "parameters", "steps", "exactly solved (95 % interval)", "cells correct"]
     return markdown_table([*header, "validation puzzles", "training"], rows)
 
 
@@ -394,7 +394,7 @@ def hard_samples_table() -> str:
         ]
         for record in read_records("sudoku_hard_default")
     ]
-    header = ["segments at most", "copies at most", "exactly solved (95 % interval)", "cells right"]
+    header = ["segments at most", "copies at most", "exactly solved (95 % interval)", "cells correct"]
     return markdown_table([*header, "segments on average, all copies"], rows)
 
 
@@ -459,7 +459,7 @@ def throughput_table() -> str:
         for name in ("train_throughput_gpu", "train_throughput_trm", "train_throughput_cpu")
         for record in read_records(name)
     ]
-    header = ["variant", "device", "setting", "batch", "ms a step", "samples/s", "peak GB"]
+    header = ["variant", "device", "setting", "batch", "ms per step", "samples/s", "peak GB"]
     return markdown_table([*header, "TFLOP/s (share of the device's matrix product)"], rows)
 
 
@@ -596,7 +596,7 @@ def puzzle_table_table() -> str:
         for record in read_records("puzzle_table_cpu")
     ]
     header = ["rows", "table", "its gradient", "its optimizer state", "peak memory of the process"]
-    return markdown_table([*header, f"ms a step ({read_records('puzzle_table_cpu')[0]['device']})"], rows)
+    return markdown_table([*header, f"ms per step ({read_records('puzzle_table_cpu')[0]['device']})"], rows)
 
 
 DATA_SETS = {
@@ -661,7 +661,7 @@ def reasoning_gym_table() -> str:
         for record in read_records("reasoning_gym")
     ]
     header = ["task", "board", "symbols", "cells asked for", "training rows", "exactly right (95 % interval)"]
-    header += ["cells right", "question is answer", "segments on average"]
+    header += ["cells correct", "question is answer", "segments on average"]
     return markdown_table([*header, f"minutes of {read_records('reasoning_gym')[0]['device']}"], rows)
 
 

@@ -40,7 +40,7 @@ def draw_curve(training: list[dict], evaluations: list[dict], split: str, pictur
     left.set(xlabel="minutes of training", ylabel="loss of the cells, training puzzles", ylim=(0, None))
     minutes = [line["minutes"] for line in evaluations]
     for name, color, label in (
-        ("cell_accuracy", "#6b7280", "cells right"),
+        ("cell_accuracy", "#6b7280", "cells correct"),
         ("exact_accuracy", "#0f62b5", "puzzles exactly solved"),
         ("hrm_pass@2", "#b45309", "tasks solved by two attempts after a vote"),
     ):

@@ -302,7 +302,7 @@ def draw_curve(run: RunRecord) -> "Figure":
         depth = run.result["max_segments"]
         for name, color, label in (
             ("exact_accuracy", "#0f62b5", f"exactly solved, {split}, at most {depth} segments"),
-            ("cell_accuracy", "#6b7280", f"cells right, {split}, at most {depth} segments"),
+            ("cell_accuracy", "#6b7280", f"cells correct, {split}, at most {depth} segments"),
         ):
             values = [100 * line[f"eval_{name}"] for line in evaluations]
             right.plot(eval_steps, values, "o-", ms=4, color=color, label=label)
@@ -383,7 +383,7 @@ def _result_row(kind: str, split: str, scores: dict[str, Any]) -> list[tuple[str
         ("split", split),
         ("puzzles", f"{scores['n']:,}"),
         ("exactly solved", f"**{scores['exact_accuracy']:.1%}** [{100 * low:.1f}, {100 * high:.1f}]"),
-        ("cells right", f"{scores['cell_accuracy']:.2%}"),
+        ("cells correct", f"{scores['cell_accuracy']:.2%}"),
         ("halting head right", f"{scores['halt_accuracy']:.1%}"),
         ("segments", f"at most {scores['max_segments']}{mean}"),
     ]

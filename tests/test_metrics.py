@@ -103,7 +103,7 @@ def test_unequal_numbers_are_one_sentence(metrics, name):
 
 # --- exact and cell accuracy
 
-# 3 of 3, 2 of 3, and 1 of 2 cells right: the last cell of the third does not count
+# 3 of 3, 2 of 3, and 1 of 2 cells correct: the last cell of the third does not count
 BOARDS = {"predictions": [[2, 3, 4], [2, 3, 3], [2, 2, 9]], "references": [[2, 3, 4], [2, 3, 4], [2, 3, -100]]}
 
 

@@ -34,6 +34,10 @@ _MAX_PICTURES = 128
 _FOREIGN_TAG = re.compile(r'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*/?>')
 
 
+class _NoPicture(Exception):
+    """No model here is for the puzzle of a link."""
+
+
 class LinkPreviews:
     """ASGI middleware that draws the picture of a link, and refers to it in the page that the link opens.
 
@@ -55,17 +59,21 @@ class LinkPreviews:
             return
         if path == PICTURE_PATH:
             link = _link(scope)
-            picture = await to_thread.run_sync(self._picture, link)
-            if picture is None:
-                response = Response("There is no such puzzle.", 404, media_type="text/plain")
-            else:
+            try:
+                picture = await to_thread.run_sync(self._picture, link)
                 response = Response(picture, media_type="image/png", headers={"cache-control": "max-age=86400"})
+            except _NoPicture:
+                response = Response("There is no such puzzle.", 404, media_type="text/plain")
             await response(scope, receive, send)
             return
         await self._app(scope, receive, _WithTags(scope, send))
 
-    def _draw(self, link: PuzzleLink | None) -> bytes | None:
-        """The picture of a link, or of the app, as PNG; `None` if no model here is for the puzzle of the link."""
+    def _draw(self, link: PuzzleLink | None) -> bytes:
+        """The picture of a link, or of the app, as PNG.
+
+        Raises:
+            _NoPicture: if no model here is for the puzzle of the link. An error is not cached, and a model may come.
+        """
         for kind in kinds():
             if link is not None and link.kind != kind.name:
                 continue
@@ -82,7 +90,7 @@ class LinkPreviews:
                     continue  # a puzzle of another size, or a broken model
                 with DRAWING:
                     return draw_preview(processor, line)
-        return None
+        raise _NoPicture
 
 
 class _WithTags:

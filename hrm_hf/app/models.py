@@ -68,10 +68,7 @@ class ModelShelf:
             task: name of a kind of puzzle; by default all. The purpose of a model on the Hub is unknown until it
                 is loaded, so those are always included.
         """
-        local = {
-            name: read_json_object(folder / "processor_config.json", folder)
-            for name, folder in self._folders().items()
-        }
+        local = {name: _processor_settings(folder) for name, folder in self._folders().items()}
         names = [name for name, settings in local.items() if settings and task in (None, _kind_name(settings))]
         return [*names, *self._settings.hub_models]
 
@@ -113,7 +110,12 @@ class ModelShelf:
         if folder is None:
             return f"**{name}** is on the Hub: https://huggingface.co/{name}. It is downloaded on first use."
         with named(folder, name):
-            facts = [f"**{name}**", _task(folder), f"{_num_parameters(folder):,} parameters", f"runs on {_device()}"]
+            facts = [
+                f"**{name}**",
+                _task(folder, _processor_settings(folder)),
+                f"{_num_parameters(folder):,} parameters",
+                f"runs on {_device()}",
+            ]
         excerpt = _excerpt(read_beginning(folder / "README.md", folder)) or "It has no card."
         return f"{' · '.join(facts)}\n\n{excerpt}"
 
@@ -194,18 +196,22 @@ def _share_cores(requests: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // requests))
 
 
+def _processor_settings(folder: Path) -> dict[str, Any]:
+    """What a folder says about puzzles; empty for a text model."""
+    return read_json_object(folder / "processor_config.json", folder)
+
+
 def _facts(name: str, folder: Path) -> ModelFacts:
-    processor = read_json_object(folder / "processor_config.json", folder)
+    processor = _processor_settings(folder)
     kind = _kind_name(processor) if processor else "text"
     try:
         with named(folder, name):
-            return ModelFacts(name, kind, _task(folder), _num_parameters(folder), _results(folder))
+            return ModelFacts(name, kind, _task(folder, processor), _num_parameters(folder), _results(folder))
     except USER_ERRORS as error:
         return ModelFacts(name, kind, "", None, fault=str(error))
 
 
-def _task(folder: Path) -> str:
-    processor = read_json_object(folder / "processor_config.json", folder)
+def _task(folder: Path, processor: dict[str, Any]) -> str:
     if processor:
         name, size = _kind_name(processor), f"{processor.get('height')}x{processor.get('width')}"
         kind = next((kind for kind in kinds() if kind.name == name), None)

@@ -291,7 +291,7 @@ def swiglu_mlp(x: torch.Tensor, weight: torch.Tensor, down: torch.Tensor) -> tor
     """`(silu(x @ gate.T) * (x @ up.T)) @ down.T`, with gradients of all three arguments.
 
     For the backward pass it keeps the products with gate and up and the input of the last product, `6 * intermediate`
-    bytes per token: a third more than layers that recompute the latter.
+    bytes per token; layers that recompute the latter keep `4 * intermediate`.
 
     Args:
         x (`torch.Bfloat16Tensor` of shape `(tokens, hidden)`): hidden a multiple of 64.

@@ -24,6 +24,7 @@ from gradio_client.exceptions import AppError
 
 from hrm_hf.app.context import Deadline
 from hrm_hf.app.limits import SESSION_SECONDS, GuardedBlocks, check_cost
+from hrm_hf.app.link_preview import LinkPreviews
 from hrm_hf.app.models import ModelShelf
 from hrm_hf.app.models_page import models_html
 from hrm_hf.app.others_files import card_html
@@ -435,6 +436,19 @@ def test_a_link_to_the_app_has_a_title_and_a_picture_of_its_puzzle(app_url):
         else:
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(link)
+
+
+def test_the_picture_of_a_link_comes_with_the_model_for_its_puzzle(app_settings, tmp_path, monkeypatch):
+    import shutil
+
+    from starlette.testclient import TestClient
+
+    monkeypatch.setattr("hrm_hf.app.models._SHIPPED", tmp_path / "none")
+    visitor = TestClient(LinkPreviews(None, ModelShelf(replace(app_settings, models_root=tmp_path))))
+    address = f"/preview.png?kind=sudoku&puzzle={PUZZLE}"
+    assert visitor.get(address).status_code == 404
+    shutil.copytree(app_settings.models_root / "sudoku" / "model", tmp_path / "late")
+    assert visitor.get(address).headers["content-type"] == "image/png"
 
 
 def test_the_cost_of_a_request_is_bounded(app_settings):
