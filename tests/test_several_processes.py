@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from benchmarks.several_gpus import COMMON, CONFIGS, LINES, RECIPES, SHAPES, runs_of, with_comparisons
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
@@ -71,26 +72,21 @@ if run.accelerator.process_index == 1:
     poison(run, 3)
 loop.train(run)
 """
-# process 0 evaluates for longer than the others wait for signs of life
+# process 0 takes longer than the others wait for signs of life
 SLOW = """
-import sys, time
+import time
 
-from hrm_hf.training.arguments import parse_recipe
-from hrm_hf.training.loop import prepare, train
+from accelerate import Accelerator
 
-
-run = prepare(*parse_recipe(sys.argv[1:]))
-evaluate = run.task.evaluate
+from hrm_hf.training.rank_watch import RankWatch
 
 
-def slowly(*args):
-    if run.accelerator.is_main_process:
+accelerator = Accelerator()
+with RankWatch(accelerator, seconds=1.0):
+    if accelerator.is_main_process:
         time.sleep(3)
-    return evaluate(*args)
-
-
-run.task.evaluate = slowly
-train(run)
+    accelerator.wait_for_everyone()
+accelerator.end_training()
 """
 
 
@@ -143,8 +139,15 @@ def log(run: Path) -> list[dict]:
     return [{k: v for k, v in line.items() if not k.endswith(("minutes", "memory_gb", "_per_s"))} for line in lines]
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "model/model.safetensors")
+def assert_learned_the_same(run: Path, other: Path):
+    """Logs equal to about 1e-5 and weights nearly."""
+    for line, expected in zip(log(run), log(other), strict=True):
+        for name, value in expected.items():
+            wanted = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+            assert line[name] == wanted, (line["step"], name)
+    found, expected = (load_file(folder / "model/model.safetensors") for folder in (run, other))
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_in_two_halves_learns_what_ddp_and_one_process_learn(recipe, launch_script, tmp_path):
@@ -154,17 +157,10 @@ def test_a_step_in_two_halves_learns_what_ddp_and_one_process_learn(recipe, laun
     for how in ("split", "ddp"):
         process = launch_script(SCRIPT, recipe(how), how)
         assert process.returncode == 0, process.stderr[-3000:]
-    split = log(tmp_path / "split")
     # both processes skipped the step that was not finite on one of them
-    assert [line["step"] for line in split if line.get("skipped_steps")] == [3]
+    assert [line["step"] for line in log(tmp_path / "split") if line.get("skipped_steps")] == [3]
     for other in ("ddp", "one"):
-        for line, expected in zip(split, log(tmp_path / other), strict=True):
-            for name, value in expected.items():
-                wanted = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
-                assert line[name] == wanted, (other, line["step"], name)
-        found, expected = weights(tmp_path / "split"), weights(tmp_path / other)
-        for name in expected:
-            torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
+        assert_learned_the_same(tmp_path / "split", tmp_path / other)
 
 
 # --- processes that are killed or stopped
@@ -187,33 +183,54 @@ def signal_one_at(processes: list[subprocess.Popen], run: Path, step: int, rank:
 
 
 def test_a_run_goes_on_after_one_process_was_killed(recipe, launch, tmp_path):
-    whole = launch(TRAIN, recipe("whole"), processes=2)
-    assert whole.returncode == 0, whole.stderr[-3000:]
+    train(prepare(*parse_recipe([recipe("one")])))
     path, ended = recipe("killed", checkpoint_steps=1, keep_checkpoints=100), []
     kill = partial(signal_one_at, run=tmp_path / "killed", step=5, rank=1, number=signal.SIGKILL, ended=ended)
     launch(TRAIN, path, processes=2, meanwhile=kill)
     assert ended[0] != 0
     process = launch(TRAIN, path, "--resume", "auto", processes=2)
     assert process.returncode == 0 and "resuming from" in process.stdout, process.stderr[-3000:]
-    assert log(tmp_path / "killed") == log(tmp_path / "whole")
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert_learned_the_same(tmp_path / "killed", tmp_path / "one")
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_stops_is_named(recipe, launch, tmp_path, rank):
-    path, ended = recipe("run", checkpoint_steps=100, max_steps=100_000, rank_timeout_seconds=3.0), []
-    stop = partial(signal_one_at, run=tmp_path / "run", step=100, rank=rank, number=signal.SIGSTOP, ended=ended)
+    path, ended = recipe("run", checkpoint_steps=30, max_steps=100_000, rank_timeout_seconds=2.0), []
+    stop = partial(signal_one_at, run=tmp_path / "run", step=30, rank=rank, number=signal.SIGSTOP, ended=ended)
     process = launch(TRAIN, path, processes=2, meanwhile=stop)
     code, seconds = ended
     assert code == 1 and seconds < 10
     sentences = [line for line in process.stderr.splitlines() if "no sign of life" in line]
     assert len(sentences) == 1
-    assert sentences[0].startswith(f"Process {rank} (pid ") and "given no sign of life for 3 seconds" in sentences[0]
+    assert sentences[0].startswith(f"Process {rank} (pid ") and "given no sign of life for 2 seconds" in sentences[0]
 
 
-def test_a_process_that_only_takes_long_does_not_end_the_run(recipe, launch_script, tmp_path):
-    process = launch_script(SLOW, recipe("run", max_steps=2, rank_timeout_seconds=1.0))
-    assert process.returncode == 0, process.stderr[-3000:]
-    assert "no sign of life" not in process.stderr
-    assert (tmp_path / "run/result.json").exists()
+def test_a_process_that_only_takes_long_does_not_end_the_run(launch_script):
+    process = launch_script(SLOW)
+    assert process.returncode == 0 and "no sign of life" not in process.stderr, process.stderr[-3000:]
+
+
+# --- the benchmark
+
+
+def test_the_benchmark_of_several_gpus_gives_options_that_exist():
+    runs = [run for way in CONFIGS for line in LINES for run in runs_of(line, way, num_gpus=2, steps=200)]
+    assert len({run.name for run in runs}) == len(runs) == 23
+    for run in runs:
+        options = [*COMMON.split(), *run.options.split(), "--output_dir", "unused"]
+        _, _, args = parse_recipe([str(RECIPES / SHAPES[run.shape][0]), *options])
+        assert args.cuda_graph == (run.shape == "small" and run.way != "fsdp2")
+        assert not (args.fused_kernels and run.way == "fsdp2") and not args.schedule_by_minutes
+        assert args.max_steps == 20 if run.warmup_steps == 0 else args.log_steps == run.warmup_steps
+
+
+def test_the_benchmark_of_several_gpus_compares_with_one():
+    common = {"line": "losses", "shape": "arc"}
+    one, two = ({**common, "way": way, "losses": losses} for way, losses in (("one", [2.0, 1.0]), ("ddp", [2.0, 1.5])))
+    fast = [
+        {"line": "arc", "shape": "arc", "way": way, "cells_per_s": speed}
+        for way, speed in (("one", 100), ("ddp", 180))
+    ]
+    compared = with_comparisons([two, *fast, one])
+    assert [record.get("speedup") for record in compared] == [1.0, 1.8, None, None]
+    assert [record.get("largest_relative_difference") for record in compared] == [None, None, 0.5, 0.0]

@@ -22,6 +22,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 
 _LARGEST = 4096  # bytes of a datagram
+_MEETING = 3.0  # seconds at most for the first datagrams of all processes
 
 
 class RankWatch:
@@ -56,6 +57,7 @@ class RankWatch:
         port, self._token = broadcast_object_list(told)
         self._main = (resolved[0], port, *resolved[2:])
         self._places = gather_object([f"pid {os.getpid()} on {socket.gethostname()}"])
+        self._meet()
         self._thread = threading.Thread(target=self._watch, name="rank_watch", daemon=True)
         self._thread.start()
         return self
@@ -66,6 +68,20 @@ class RankWatch:
             self._thread.join()
             self._socket.close()
 
+    def _meet(self):
+        """Exchange the first signs of life, so that everybody is watched from now on."""
+        awaited = self.accelerator.num_processes - 1 if self.accelerator.is_main_process else 1
+        deadline = time.monotonic() + _MEETING
+        while len(self._heard) < awaited and time.monotonic() < deadline:
+            self._exchange()
+            time.sleep(0.01)
+
+    def _exchange(self):
+        if self.accelerator.is_main_process:
+            self._answer_all()
+        else:
+            self._ask_main()
+
     def _watch(self):
         awake = time.monotonic()
         while not self._closing.wait(self.interval):
@@ -74,10 +90,7 @@ class RankWatch:
                 # this process itself was stopped and goes on, so that it cannot know about others
                 self._heard = dict.fromkeys(self._heard, now)
             awake = now
-            if self.accelerator.is_main_process:
-                self._answer_all()
-            else:
-                self._ask_main()
+            self._exchange()
             if silent := [rank for rank, heard in self._heard.items() if now - heard > self.seconds]:
                 self._end(silent)
 
@@ -116,8 +129,9 @@ class RankWatch:
         """Name the silent processes and end this one."""
         names = ", ".join(f"{rank} ({self._places[rank]})" for rank in silent)
         which = f"Process {names} has" if len(silent) == 1 else f"The processes {names} have"
+        # below the progress bar
         print(
-            f"{which} given no sign of life for {self.seconds:g} seconds and may be stopped or unreachable, so the "
+            f"\n{which} given no sign of life for {self.seconds:g} seconds and may be stopped or unreachable, so the "
             "run ends; end what is left of it, and --resume auto continues from the newest checkpoint.",
             file=sys.stderr,
         )

@@ -117,10 +117,13 @@ class SplitStep:
     def __init__(self, step: TrainingStep):
         self.step = step
         params = [param for param in step.dense if param.requires_grad]
-        # (all weights,): the graphs read and write the gradients here, so that they stay in place
-        self.flat = torch.zeros(sum(param.numel() for param in params), device=params[0].device)
-        pieces = self.flat.split([param.numel() for param in params])
-        self.places = [(param, piece.view_as(param)) for param, piece in zip(params, pieces, strict=True)]
+        # (all weights and gaps,): the graphs read and write the gradients here, so that they stay in place
+        lengths = [_aligned(param.numel()) for param in params]
+        self.flat = torch.zeros(sum(lengths), device=params[0].device)
+        self.places = [
+            (param, piece[: param.numel()].view_as(param))
+            for param, piece in zip(params, self.flat.split(lengths), strict=True)
+        ]
         self.first_half = GraphedCall(self._compute_gradients, prepare=step.drop_gradients)
         self.second_half = GraphedCall(self._update)
 
@@ -151,6 +154,11 @@ class SplitStep:
 
     def _update(self, _: dict[str, torch.Tensor]):
         self.step.update()
+
+
+def _aligned(length: int) -> int:
+    """A length with a gap behind it, so that every gradient starts at a multiple of 64 numbers, as kernels like it."""
+    return -(-length // 64) * 64
 
 
 def parts_of(batch: dict[str, torch.Tensor], num_parts: int) -> list[dict[str, torch.Tensor]]:
