@@ -213,7 +213,12 @@ def _measure_until_failure(
     asked = [
         {
             "recipe": str(RECIPES / SHAPES[run.shape][0]),
-            "options": [*COMMON.split(), *run.options.split(), "--output_dir", str(folder / name)],
+            "options": [
+                *COMMON.split(),
+                *run.options.split(),
+                "--output_dir",
+                str(folder / run.name.replace(", ", "_")),
+            ],
             "warmup_steps": run.warmup_steps,
             "multiple_of": multiple,
         }
