@@ -1,11 +1,26 @@
-"""The same training run on one GPU and on several, with DDP and FSDP2: do the losses agree, and how fast is it?
+"""The same steps of training on one GPU and on several: how fast, and are the losses equal?
 
-python -m benchmarks.several_gpus data/sudoku-hard                  # all GPUs of this machine
+python -m benchmarks.several_gpus --arc data/arc-1 --output several_gpus.json        # all lines
+python -m benchmarks.several_gpus --line published --line losses --output several_gpus.json
+python -m benchmarks.several_gpus --measured several_gpus.json                       # keep what was measured
 
-Each line is two runs of train_accelerate.py, started by `accelerate launch` with the files of recipes/accelerate, on
-the published shape with lean halting. Losses are compared in float32, over steps with the same batches, and these
-three runs share the GPUs. Speed is measured in bfloat16 with compiled blocks, one run at a time, with the Triton
-kernels if they can be used. If a method fails or does not end, the record says so.
+Lines:
+
+published   the published shape with lean halting, 768 boards: one GPU, DDP, FSDP2
+small       the network of recipes/sudoku_hard.yaml, the step as CUDA graph: one GPU, DDP
+arc         recipes/arc_1.yaml, on canvases of several sizes: one GPU, DDP
+large       300 M parameters, 256 boards a GPU: DDP with and without kernels, FSDP2
+losses      the first three in float32, with the same batches in every way: losses of 20 steps
+
+Speed is that of 200 steps (large: 40) after a warm-up of 50 (large: 20), by the log of the training loop, without
+evaluations and checkpoints; in bfloat16, compiled, with the Triton kernels except under FSDP2, which does not support
+them. With several GPUs the batch is either split among them or grown, so that each has as many boards as one GPU.
+Boards of Sudoku are made up. The losses are those of AdamATan2 in all three, because Muon rounds to bfloat16.
+
+All runs of a way (one GPU, DDP, FSDP2) share processes, which saves the start. Runs on one GPU use two GPUs at the
+same time: published and its losses on one, small and arc on the other. A run that fails or takes too long is in the
+records with its reason, and the others go on. The output is written after each run, and keeps the lines that are not
+measured again. With one GPU only the runs on one GPU are made.
 """
 
 import json
@@ -13,8 +28,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import torch
@@ -22,104 +40,312 @@ import transformers
 import typer
 
 from benchmarks.records import write_records
+from benchmarks.tables import markdown_table
 
 
 ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "recipes"
 CONFIGS = {"one": "one_gpu.yaml", "ddp": "eight_gpus.yaml", "fsdp2": "fsdp2.yaml"}
+LINES = ("published", "small", "arc", "large", "losses")
+# which of two GPUs makes the runs on one GPU
+GPU_OF_LINE = {"published": 0, "small": 1, "arc": 1, "losses": 0}
+
 COMMON = (
-    "--halting lean --report_to none --overwrite_output_dir true --eval_steps 100000 --max_eval_rows 16 "
-    "--eval_max_segments 1 --num_workers 2"
+    "--report_to none --overwrite_output_dir true --eval_steps 1000000 --checkpoint_minutes 1000000 "
+    "--schedule_by_minutes false --keep_best false --num_workers 4"
 )
-# exploration draws differ between processes, so there is none when losses are compared
+# exploration and staggering draw different numbers in each process, so there are none when losses are compared
 COMPARED = (
-    "--max_steps 20 --warmup_steps 5 --halt_exploration_prob 0 --log_steps 1 --mixed_precision no --compile false"
+    "--max_steps 20 --warmup_steps 5 --log_steps 1 --mixed_precision no --compile false --fused_kernels false "
+    "--halt_exploration_prob 0 --staggered_start false --optimizer adam_atan2"
 )
-FAST = "--max_steps 80 --log_steps 20 --mixed_precision bf16 --compile true"
+FAST = "--mixed_precision bf16 --compile true"
+SHAPES = {
+    "published": ("sudoku_original.yaml", "--halting lean"),
+    "small": ("sudoku_hard.yaml", ""),
+    "arc": ("arc_1.yaml", "--num_workers 8"),
+    "large": (
+        "sudoku_original.yaml",
+        "--halting lean --hidden_size 1536 --intermediate_size 4608 --num_attention_heads 24 "
+        "--H_layers 5 --L_layers 5",
+    ),
+}
+# option that is the size of a batch, and its value on one GPU
+BATCHES = {
+    "published": ("batch_size", 768),
+    "small": ("batch_size", 384),
+    "arc": ("batch_tokens", 98304),
+    "large": ("batch_size", 256),
+}
 
 
-def train(how: str, processes: int, options: str, dataset: Path, output: Path, seconds: float) -> list[dict]:
-    """Lines of training of a run's log.
+@dataclass(frozen=True)
+class Wanted:
+    """A run to measure: a shape in a way, with options of the command line."""
 
-    Raises:
-        RuntimeError: if the run fails, does not end in time, or ran on a different number of processes.
-    """
-    config = ROOT / "recipes" / "accelerate" / CONFIGS[how]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    command += ["--num_processes", str(processes), "--main_process_port", str(29500 + list(CONFIGS).index(how))]
-    command += [str(ROOT / "train_accelerate.py"), str(ROOT / "recipes" / "sudoku_original.yaml")]
-    command += ["--dataset", str(dataset), "--output_dir", str(output), *COMMON.split(), *options.split()]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        _, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)  # including the processes that it started
-        _, errors = process.communicate()
-        raise RuntimeError(f"{how} had not ended after {seconds} s: {errors[-1500:]}") from error
-    if process.returncode != 0:
-        raise RuntimeError(f"{how} ended with {process.returncode}: {errors[-1500:]}")
-    started = json.loads((output / "result.json").read_text())["processes"]
-    if started != processes:
-        raise RuntimeError(f"{how} should run on {processes} processes, but ran on {started}.")
-    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if "loss" in line]
+    line: str
+    shape: str
+    way: str
+    batch: str  # "as given", "split" or "grown"
+    options: str
+    warmup_steps: int = 0  # 0: compares losses
+
+    @property
+    def name(self) -> str:
+        """Unique among all runs."""
+        kernels = ", kernels" if self.line == "large" and "--fused_kernels true" in self.options else ""
+        return f"{self.line}, {self.shape}, {self.way}, {self.batch}{kernels}"
 
 
-def main(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder of 9x9 Sudoku.")],
-    runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/several_gpus"),
-    seconds: Annotated[float, typer.Option(help="Maximum seconds per run.")] = 240,
-    output: Annotated[Path | None, typer.Option(help="Write to this file instead of benchmarks/results.")] = None,
-    commit: Annotated[str | None, typer.Option(help="Commit of the code, if this is a copy without git.")] = None,
-):
-    """Train, compare and write one record per method."""
-    num_gpus = torch.cuda.device_count()
-    if num_gpus < 2:
-        raise typer.BadParameter(f"This machine has {num_gpus} GPUs; run this on a machine with at least two.")
-    processes = {how: 1 if how == "one" else num_gpus for how in CONFIGS}
+def runs_of(line: str, way: str, num_gpus: int, steps: int) -> list[Wanted]:
+    """The runs of a line in a way."""
+    if line == "losses":
+        return [_compared(shape, way) for shape in ("published", "small", "arc")]
+    if (line in ("small", "arc") and way == "fsdp2") or (line == "large" and way == "one"):
+        return []
+    option, size = BATCHES[line]
+    warmup, timed = (20, 40) if line == "large" else (50, steps)
+    batches = {"split": size, "grown": size * num_gpus}
+    if way == "one":
+        batches = {"as given": size}
+    elif line == "large":
+        del batches["split"]
+    kernels = {"fsdp2": ["false"], "ddp": ["false", "true"] if line == "large" else ["true"], "one": ["true"]}
+    return [
+        Wanted(
+            line,
+            line,
+            way,
+            batch,
+            f"{SHAPES[line][1]} {FAST} --{option} {number} --max_steps {warmup + timed} --log_steps {warmup} "
+            f"--fused_kernels {fused}",
+            warmup,
+        )
+        for batch, number in batches.items()
+        for fused in kernels[way]
+    ]
 
-    def attempt(how: str, options: str, name: str) -> list[dict] | str:
-        try:
-            return train(how, processes[how], options, dataset, runs / f"{how}_{name}", seconds)
-        except RuntimeError as error:
-            print(error, file=sys.stderr, flush=True)
-            return str(error).split(":")[0]
 
-    with ThreadPoolExecutor() as pool:
-        compared = dict(zip(CONFIGS, pool.map(lambda how: attempt(how, COMPARED, "losses"), CONFIGS), strict=True))
-    records = []
-    for how in CONFIGS:
+def _compared(shape: str, way: str) -> Wanted:
+    options = f"{SHAPES[shape][1]} {COMPARED}"
+    if shape == "small":
+        options += f" --cuda_graph {str(way != 'fsdp2').lower()}"
+    if shape == "arc":
+        options += " --batch_tokens 24576"
+    return Wanted("losses", shape, way, "split" if way != "one" else "as given", options)
+
+
+class Records:
+    """The records so far, in a file that is written after each run."""
+
+    def __init__(self, path: Path):
+        self.path, self.lock = path, Lock()
+        self.records = json.loads(path.read_text()) if path.is_file() else []
+
+    def add(self, wanted: Wanted, found: dict):
+        """Add the record of a run, in place of an earlier one."""
         record = {
             "benchmark": "several_gpus",
-            "variant": how,
+            "variant": wanted.name,
+            "line": wanted.line,
+            "shape": wanted.shape,
+            "way": wanted.way,
+            "batch": wanted.batch,
+            "fused_kernels": "--fused_kernels true" in wanted.options,
             "device": torch.cuda.get_device_name(),
-            "processes": processes[how],
+            "driver": _driver(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            **found,
         }
-        if isinstance(compared[how], str):
-            record["failed"] = compared[how]
-        elif not isinstance(compared["one"], str):
-            pairs = [(a["loss"], b["loss"]) for a, b in zip(compared[how], compared["one"], strict=True)]
-            record |= {
+        with self.lock:
+            self.records = [old for old in self.records if old["variant"] != wanted.name] + [record]
+            self.path.write_text(json.dumps(self.records, indent=2) + "\n")
+        print(json.dumps({name: value for name, value in record.items() if name != "losses"}), flush=True)
+
+
+def _driver() -> str:
+    """The version of the driver of the GPUs."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+def measure(
+    runs: list[Wanted],
+    gpus: list[int],
+    arc: Path | None,
+    folder: Path,
+    seconds: float,
+    multiple: int,
+    records: Records,
+):
+    """Make runs of one way, one after the other, on some GPUs; all in the same processes, unless one fails.
+
+    Args:
+        runs: of one way.
+        gpus: numbers of the GPUs, a process on each.
+        arc: data set folder of ARC.
+        folder: for files of the runs.
+        seconds: maximum for each run; the first one of new processes gets 60 more.
+        multiple: batches of ARC have a multiple of this many boards.
+        records: gets the records.
+    """
+    while runs:
+        done = _measure_until_failure(runs, gpus, arc, folder, seconds, multiple, records)
+        runs = runs[done:]
+
+
+def _measure_until_failure(
+    runs: list[Wanted],
+    gpus: list[int],
+    arc: Path | None,
+    folder: Path,
+    seconds: float,
+    multiple: int,
+    records: Records,
+) -> int:
+    """Start processes for runs; returns how many of them have a record, the last of which may be a failure."""
+    way = runs[0].way
+    name = f"{way}_{gpus[0]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    results, plan, errors = (folder / f"{name}.{ending}" for ending in ("jsonl", "json", "err"))
+    results.write_text("")
+    asked = [
+        {
+            "recipe": str(RECIPES / SHAPES[run.shape][0]),
+            "options": [
+                *COMMON.split(),
+                *run.options.split(),
+                "--output_dir",
+                str(folder / run.name.replace(", ", "_")),
+            ],
+            "warmup_steps": run.warmup_steps,
+            "multiple_of": multiple,
+        }
+        for run in runs
+    ]
+    plan.write_text(json.dumps({"runs": asked, "arc": str(arc), "results": str(results)}))
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(RECIPES / "accelerate" / CONFIGS[way]), "--num_processes", str(len(gpus))]
+    command += ["--main_process_port", str(29500 + gpus[0]), "-m", "benchmarks.several_gpus_process", str(plan)]
+    environment = {
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+        "NCCL_NVLS_ENABLE": "0",  # NVLink multicast, which not every machine allows
+        "OMP_NUM_THREADS": "4",
+    }
+    with open(errors, "w") as stderr:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=stderr, stderr=stderr, start_new_session=True
+        )
+    done, deadline = 0, time.monotonic() + seconds + 60
+    while done < len(runs):
+        ended = process.poll() is not None
+        # a line that is just being written has no end yet
+        lines = [line for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        for line in lines[done:]:
+            records.add(runs[done], json.loads(line))
+            done, deadline = done + 1, time.monotonic() + seconds
+        if done < len(runs) and (ended or time.monotonic() > deadline):
+            reason = f"ended with {process.returncode}" if ended else f"had not ended after {seconds:g} s"
+            said = errors.read_text()
+            print(f"{runs[done].name}: {reason}\n{said[-3000:]}", file=sys.stderr, flush=True)
+            records.add(runs[done], {"processes": len(gpus), "failed": reason})
+            done += 1
+            break
+        time.sleep(0.2)
+    try:
+        process.wait(timeout=20 if done == len(runs) else 0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # including the processes that it started
+        process.wait()
+    return done
+
+
+def with_comparisons(records: list[dict]) -> list[dict]:
+    """The records in the order of the lines, compared with those on one GPU: speedup, or difference of losses."""
+    found = {(record["line"], record["shape"]): record for record in records if record["way"] == "one"}
+    compared = []
+    for record in records:
+        one, new = found.get((record["line"], record["shape"]), {}), dict(record)
+        if "losses" in record and "losses" in one:
+            pairs = list(zip(record["losses"], one["losses"], strict=True))
+            new |= {
                 "steps_compared": len(pairs),
                 "last_loss": pairs[-1][0],
                 "largest_relative_difference": max(abs(a - b) / b for a, b in pairs),
             }
-        # FSDP2 replaces the parameters that the kernels read
-        speed = attempt(how, FAST + (" --fused_kernels true" if how != "fsdp2" else ""), "speed")
-        if isinstance(speed, str):
-            record["failed"] = speed
-        else:
-            record |= {
-                "samples_per_s": round(speed[-1]["samples_per_s"], 1),
-                "memory_gb": round(speed[-1]["memory_gb"], 2),
-            }
-        records.append(record)
-        print(json.dumps(record), flush=True)
+        if "cells_per_s" in record and "cells_per_s" in one:
+            new["speedup"] = round(record["cells_per_s"] / one["cells_per_s"], 3)
+        new.pop("losses", None)
+        compared.append(new)
+    return sorted(compared, key=lambda record: (LINES.index(record["line"]), record["shape"]))
+
+
+def table(records: list[dict]) -> str:
+    """What was measured, as a short table."""
+    forms = {
+        "ms_per_step": "{:.2f}",
+        "samples_per_s": "{:,.0f}",
+        "speedup": "{:.2f}",
+        "memory_gb": "{:.1f}",
+        "compile_seconds_before": "{:.0f}",
+        "compile_seconds_while_timed": "{:.1f}",
+        "largest_relative_difference": "{:.1e}",
+        "failed": "{}",
+    }
+    rows = [
+        [record["variant"], str(record["processes"])]
+        + [form.format(record[name]) if name in record else "" for name, form in forms.items()]
+        for record in records
+    ]
+    return markdown_table(["run", "processes", *forms], rows)
+
+
+def main(
+    line: Annotated[list[str] | None, typer.Option(help=f"{', '.join(LINES)}; all by default.")] = None,
+    arc: Annotated[Path | None, typer.Option(help="Data set folder of ARC, for arc and losses.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps that are timed, a multiple of 50; large: 40.")] = 200,
+    seconds: Annotated[float, typer.Option(help="Maximum seconds per run.")] = 120,
+    runs: Annotated[Path, typer.Option(help="Folder for files of the runs.")] = Path("runs/several_gpus"),
+    output: Annotated[Path | None, typer.Option(help="Write here, instead of into benchmarks/results.")] = None,
+    measured: Annotated[Path | None, typer.Option(help="Measure nothing; keep the records of this --output.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit of the code, if it was a copy without git.")] = None,
+):
+    """Measure the lines, compare with one GPU and keep the records."""
+    if measured is not None:
+        found = with_comparisons(json.loads(measured.read_text()))
+        print(table(found))
+        print(f"written to {write_records('several_gpus', found, commit=commit)}")
+        return
+    lines = line or list(LINES)
+    if unknown := set(lines) - set(LINES):
+        raise typer.BadParameter(f"There is no line {sorted(unknown)[0]}; there are {', '.join(LINES)}.")
+    if arc is None and {"arc", "losses"} & set(lines):
+        raise typer.BadParameter("The lines arc and losses need --arc, the data set folder of ARC.")
+    if steps < 50 or steps % 50 != 0:
+        raise typer.BadParameter(f"steps={steps} is not a multiple of 50.")
+    num_gpus = torch.cuda.device_count()
+    if num_gpus == 0:
+        raise typer.BadParameter("This machine has no GPU; run this on a machine with at least two.")
+    runs.mkdir(parents=True, exist_ok=True)
+    records = Records(output or runs / "records.json")
+
+    def measure_on(wanted: list[Wanted], gpus: list[int]):
+        measure(wanted, gpus, arc and arc.resolve(), runs.resolve(), seconds, num_gpus, records)
+
+    alone: dict[int, list[Wanted]] = {}
+    for name in lines:
+        for run in runs_of(name, "one", num_gpus, steps):
+            alone.setdefault(GPU_OF_LINE[name] % num_gpus, []).append(run)
+    with ThreadPoolExecutor() as pool:
+        for each in [pool.submit(measure_on, wanted, [gpu]) for gpu, wanted in alone.items()]:
+            each.result()
+    for way in ("ddp", "fsdp2") if num_gpus > 1 else ():
+        measure_on([run for name in lines for run in runs_of(name, way, num_gpus, steps)], list(range(num_gpus)))
+    found = with_comparisons(records.records)
+    print(table(found))
     if output is None:
-        print(f"written to {write_records('several_gpus', records, commit=commit)}")
-    else:
-        output.write_text(json.dumps(records, indent=2) + "\n")
+        print(f"written to {write_records('several_gpus', found, commit=commit)}")
 
 
 if __name__ == "__main__":

@@ -562,24 +562,46 @@ def app_load_table() -> str:
     return markdown_table([*header, "memory before / after, MB"], rows)
 
 
+_WAYS = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
+_SHAPES = {
+    "published": "the published shape",
+    "small": "the small network, CUDA graph",
+    "arc": "ARC on canvases",
+    "large": "300 M parameters",
+}
+
+
 def several_gpus_table() -> str:
-    """One training run on one GPU and on several."""
-    names = {"one": "one process", "ddp": "DDP", "fsdp2": "FSDP2"}
-    forms = {
-        "steps_compared": "{}",
-        "last_loss": "{:.6f}",
-        "largest_relative_difference": "{:.1e}",
-        "samples_per_s": "{:,.0f}",
-    }
+    """Losses of the same steps on one GPU and on several."""
+    forms = {"steps_compared": "{}", "last_loss": "{:.6f}", "largest_relative_difference": "{:.1e}"}
+    return _several_gpus(
+        [record for record in read_records("several_gpus") if record["line"] == "losses"],
+        forms,
+        ["steps compared", "last loss", "largest relative difference to one process"],
+    )
+
+
+def several_gpus_speed_table() -> str:
+    """Speed of training on one GPU and on several."""
+    forms = {"ms_per_step": "{:.1f}", "samples_per_s": "{:,.0f}", "speedup": "{:.2f}", "memory_gb": "{:.1f}"}
+    return _several_gpus(
+        [record for record in read_records("several_gpus") if record["line"] != "losses"],
+        forms,
+        ["ms a step", "samples/s", "times one GPU", "GB on each"],
+    )
+
+
+def _several_gpus(records: list[dict], forms: dict[str, str], header: list[str]) -> str:
     rows = []
-    for record in read_records("several_gpus"):
-        cells = [
-            form.format(record[name]) if name in record else f"not measured: {record['failed']}"
-            for name, form in forms.items()
-        ]
-        rows.append([names[record["variant"]], f"{record['processes']} x {record['device']}", *cells])
-    header = ["way", "on", "steps compared", "last loss", "largest relative difference to one process"]
-    return markdown_table([*header, "samples/s, bfloat16"], rows)
+    for record in records:
+        way = _WAYS[record["way"]] + {"grown": ", batch grown", "split": ", batch split"}.get(record["batch"], "")
+        if record["line"] == "large" and record["fused_kernels"]:
+            way += ", kernels"
+        cells = [form.format(record[name]) if name in record else "" for name, form in forms.items()]
+        if "failed" in record:
+            cells[0] = f"not measured: {record['failed']}"
+        rows.append([_SHAPES[record["shape"]], way, f"{record['processes']} x {record['device']}", *cells])
+    return markdown_table(["network", "way", "on", *header], rows)
 
 
 def puzzle_table_table() -> str:
@@ -717,6 +739,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "static_page": static_page_table,
     "app_load": app_load_table,
     "several_gpus": several_gpus_table,
+    "several_gpus_speed": several_gpus_speed_table,
     "continuous_batching": continuous_batching_table,
     "puzzle_table": puzzle_table_table,
     "data": data_table,

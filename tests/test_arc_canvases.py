@@ -13,6 +13,7 @@ from hrm_hf.puzzles.arc import evaluation as arc
 from hrm_hf.puzzles.arc.build import build_arc
 from hrm_hf.puzzles.arc.canvases import CONDITION_SIZES, ArcCanvases, CanvasDraws, View, canvas_side, load_canvases
 from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask, TaskCollection, read_task, without_known
+from hrm_hf.training.loop import StepSampler
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -413,6 +414,20 @@ def test_dropout_is_for_training_alone():
     torch.testing.assert_close(model(**batch).logits, model(**batch).logits)
     model.train()
     assert not torch.allclose(model(**batch).logits, model(**batch).logits)
+
+
+def test_all_processes_take_boards_of_the_same_size_in_each_step():
+    draws = CanvasDraws(ArcCanvases([TURN, WIDE, COUNT], (5, 8)).pairs("train"), 300, 4, 40, seed=0, multiple_of=2)
+    shares = [
+        [draws.__getitems__(numbers) for numbers in StepSampler(draws, 0, range(40), process, 2)]
+        for process in range(2)
+    ]
+    whole = [draws.__getitems__(numbers) for numbers in StepSampler(draws, 0, range(40), 0, 1)]
+    assert len({batch["input_ids"].shape for batch in whole}) == 2
+    for first, second, both in zip(*shares, whole, strict=True):
+        assert first["input_ids"].shape == second["input_ids"].shape
+        for name, tensor in both.items():
+            assert torch.equal(torch.cat((first[name], second[name])), tensor)
 
 
 # --- processor and votes

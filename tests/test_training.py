@@ -438,7 +438,7 @@ def test_a_cuda_graph_needs_a_gpu(data_folder, tmp_path):
     options = TINY | {"dataset": data_folder, "output_dir": str(tmp_path / "run"), "cuda_graph": True}
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(ValueError, match="cuda_graph=True needs one process on a CUDA GPU"):
+    with pytest.raises(ValueError, match="cuda_graph=True needs a CUDA GPU, but this run is on cpu"):
         prepare(*parse_recipe([write_recipe(tmp_path / "r.yaml", **options)]))
 
 

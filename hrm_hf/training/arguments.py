@@ -231,7 +231,10 @@ class TrainArguments:
     compile: bool = field(default=False, metadata={"help": "torch.compile the Transformer blocks and the optimizer."})
     cuda_graph: bool = field(
         default=False,
-        metadata={"help": "Record a whole step as one CUDA graph; small models then train several times faster."},
+        metadata={
+            "help": "Record a whole step as one CUDA graph (several processes: as two, around the sum of the "
+            "gradients); small models then train several times faster."
+        },
     )
     fused_kernels: bool = field(
         default=False,
@@ -290,6 +293,13 @@ class TrainArguments:
             "help": "'auto' resumes from the newest complete checkpoint in output_dir; or the folder of a checkpoint."
         },
     )
+    rank_timeout_seconds: float = field(
+        default=45.0,
+        metadata={
+            "help": "Several processes: if one gives no sign of life for this long, the others say which and end. "
+            "Compiling and evaluating may take longer."
+        },
+    )
     max_skipped_steps: int = field(
         default=10,
         metadata={"help": "Stop after this many steps in a row with nonfinite gradients; such steps are skipped."},
@@ -325,7 +335,7 @@ class TrainArguments:
         )
         _check_range(self, "adam_beta1 adam_beta2 muon_momentum ema_decay", 0, below=1)
         _check_range(self, "min_lr_ratio stop_at_exact_accuracy stop_at_train_exact_accuracy", 0, at_most=1)
-        _check_range(self, "max_minutes checkpoint_minutes max_grad_norm epochs", above=0)
+        _check_range(self, "max_minutes checkpoint_minutes max_grad_norm epochs rank_timeout_seconds", above=0)
         _check_range(self, "eval_halt_threshold", above=0, below=1)
         _check_range(self, "lr_decay_share", above=0, at_most=1)
         # each process adds its index to it

@@ -8,6 +8,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hrm_hf.training.meter import TrainingClock
+from hrm_hf.training.step import SplitStep
 from hrm_hf.utils.cuda_graph import GraphedCall
 
 
@@ -47,7 +48,9 @@ class CompileWatch:
         has_kernels: whether Triton compiles kernels of this package.
     """
 
-    def __init__(self, clock: TrainingClock, compiles: bool, graphed: GraphedCall | None, has_kernels: bool):
+    def __init__(
+        self, clock: TrainingClock, compiles: bool, graphed: GraphedCall | SplitStep | None, has_kernels: bool
+    ):
         self.clock, self.compiles, self.graphed, self.has_kernels = clock, compiles, graphed, has_kernels
         self.shapes_seen: set[tuple[torch.Size, ...]] = set()
 

@@ -37,6 +37,7 @@ from hrm_hf.training.device_optimizer import DeviceOptimizer
 from hrm_hf.training.growth import Growth, Value
 from hrm_hf.training.meter import Meter, TrainingClock
 from hrm_hf.training.optim import build_optimizers, puzzle_embedding
+from hrm_hf.training.rank_watch import RankWatch
 from hrm_hf.training.run_folder import RunFolder
 from hrm_hf.training.schedule import learning_rate_factor
 from hrm_hf.training.sharding import (
@@ -47,7 +48,7 @@ from hrm_hf.training.sharding import (
     whole_model,
     whole_state,
 )
-from hrm_hf.training.step import TrainingStep
+from hrm_hf.training.step import SplitStep, TrainingStep
 from hrm_hf.training.stopping import SignalWatch, Stopped, any_process, disk_error, on_main
 from hrm_hf.training.task import Task
 from hrm_hf.training.trackers import choose_tracker, start_tracker, track
@@ -170,13 +171,8 @@ def prepare(
             f"schedule_by_minutes=True is for one process, but there are {accelerator.num_processes}, whose clocks "
             "differ; leave it out and give max_steps."
         )
-    if train_args.cuda_graph and data_args.arc_canvases:
-        raise ValueError("cuda_graph=True is for batches of one shape, but arc_canvases has several; leave it out.")
-    if train_args.cuda_graph and (accelerator.device.type != "cuda" or accelerator.num_processes > 1):
-        raise ValueError(
-            f"cuda_graph=True needs one process on a CUDA GPU, but this run has {accelerator.num_processes} on "
-            f"{accelerator.device.type}; leave it out."
-        )
+    if train_args.cuda_graph:
+        check_cuda_graph(data_args, accelerator, sharding)
     if accelerator.device.type == "cpu":
         torch.set_num_threads(train_args.cpu_threads or share_of_cores(accelerator))
     folder = RunFolder(train_args, accelerator)
@@ -185,6 +181,20 @@ def prepare(
     except BaseException:
         folder.close()
         raise
+
+
+def check_cuda_graph(
+    data_args: DataArguments, accelerator: Accelerator, sharding: FullyShardedDataParallelPlugin | None
+):
+    """Raise a `ValueError` if the steps of a run cannot be recorded as CUDA graphs."""
+    if data_args.arc_canvases:
+        raise ValueError("cuda_graph=True is for batches of one shape, but arc_canvases has several; leave it out.")
+    if accelerator.device.type != "cuda":
+        raise ValueError(
+            f"cuda_graph=True needs a CUDA GPU, but this run is on {accelerator.device.type}; leave it out."
+        )
+    if sharding is not None:
+        raise ValueError("cuda_graph=True is not supported with FSDP2; leave it out, or train with DDP.")
 
 
 def _build_run(
@@ -262,10 +272,19 @@ def _build_run(
     sparse = puzzle_embedding(model)
     # the weights are equal on every process; from here on exploration must differ
     set_seed(train_args.seed, device_specific=True)
+    sums_itself = train_args.cuda_graph and accelerator.num_processes > 1
+    if sums_itself and sparse is not None:
+        raise ValueError(
+            "cuda_graph=True on several processes does not support puzzle embeddings in a prefix, whose gradients are "
+            "sparse; leave it out, or use puzzle_emb_ndim=0 or puzzle_emb_placement=everywhere."
+        )
     if sharding is not None:
         network = shard(task.network(model), sharding, accelerator, kept_whole=sparse)
         if average is not None:
             shard_like(average.module, model)
+    elif sums_itself:
+        # `SplitStep` sums the gradients; Accelerate only adds autocast
+        network = accelerator.prepare_model(task.network(model), evaluation_mode=True)
     else:
         if sparse is not None:
             nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
@@ -315,23 +334,24 @@ def train(run: Run) -> dict:
     Raises:
         Stopped: if a signal, nonfinite gradients or a full disk end the run; if possible, a checkpoint is saved.
     """
-    try:
-        return run_loop(run)
-    except OSError as error:
-        # prints may also go to the full disk; with several processes, the others do not know about it
-        if run.accelerator.num_processes > 1:
-            raise
-        raise Stopped(f"The run cannot write: {error} {where_weights_are(run)}", exit_code=1) from error
-    finally:
-        # free whatever holds the process group before the interpreter shuts down, and then leave the group together:
-        # processes that leave it one by one, or at exit, may wait for each other
-        run.folder.close()
-        run.network = run.model
-        run.accelerator.free_memory()
-        gc.collect()
-        if sys.exc_info()[0] is None:
-            run.accelerator.wait_for_everyone()
-        run.accelerator.end_training()
+    with RankWatch(run.accelerator, run.args.rank_timeout_seconds):
+        try:
+            return run_loop(run)
+        except OSError as error:
+            # prints may also go to the full disk; with several processes, the others do not know about it
+            if run.accelerator.num_processes > 1:
+                raise
+            raise Stopped(f"The run cannot write: {error} {where_weights_are(run)}", exit_code=1) from error
+        finally:
+            # free whatever holds the process group before the interpreter shuts down, and then leave the group
+            # together: processes that leave it one by one, or at exit, may wait for each other
+            run.folder.close()
+            run.network = run.model
+            run.accelerator.free_memory()
+            gc.collect()
+            if sys.exc_info()[0] is None:
+                run.accelerator.wait_for_everyone()
+            run.accelerator.end_training()
 
 
 def run_loop(run: Run) -> dict:
@@ -365,7 +385,11 @@ def run_loop(run: Run) -> dict:
         args.max_grad_norm,
         args.gradient_accumulation_steps,
     )
-    graphed = GraphedCall(take_step, prepare=take_step.drop_gradients) if args.cuda_graph else None
+    graphed = None
+    if args.cuda_graph and accelerator.num_processes > 1:
+        graphed = SplitStep(take_step)
+    elif args.cuda_graph:
+        graphed = GraphedCall(take_step, prepare=take_step.drop_gradients)
     watch_compilation = CompileWatch(clock, args.compile, graphed, args.fused_kernels)
     saved_at = clock.minutes()
 
@@ -450,7 +474,10 @@ def run_loop(run: Run) -> dict:
             for record in to_log:
                 log(record)
 
-            is_last = step == max_steps or clock.is_over(accelerator)
+            # processes may see the clock and signals at different moments, but must agree on one answer, for which
+            # they wait for the device; so they ask each other only when they log
+            asks = accelerator.num_processes == 1 or step % args.log_steps == 0
+            is_last = step == max_steps or (asks and clock.is_over(accelerator))
             if step % args.log_steps == 0 or is_last:
                 record = read_meter(step)
                 log(record)
@@ -474,8 +501,6 @@ def run_loop(run: Run) -> dict:
                 if is_last or (good_enough is not None and scores["exact_accuracy"] >= good_enough):
                     break
 
-            # processes may see the clock and signals at different moments, but must agree on one answer
-            asks = accelerator.num_processes == 1 or step % args.log_steps == 0
             is_due = args.checkpoint_minutes is not None and clock.minutes() - saved_at >= args.checkpoint_minutes
             is_due = asks and any_process(accelerator, is_due)
             is_stopped = asks and any_process(accelerator, watch.received is not None)

@@ -1,12 +1,14 @@
 """One step of training, entirely on the device: nothing in it waits for the device.
 
-So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/utils/cuda_graph.py).
+So the host runs ahead of a GPU, and a GPU can record the whole step (hrm_hf/utils/cuda_graph.py), or with several
+processes the two halves of it (`SplitStep`).
 """
 
 from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
+import torch.distributed
 from accelerate import Accelerator
 from torch import nn
 from transformers import PreTrainedModel
@@ -18,6 +20,7 @@ from hrm_hf.training.optim import puzzle_embedding
 from hrm_hf.training.sharding import whole
 from hrm_hf.training.stopping import found_inf
 from hrm_hf.training.task import Task
+from hrm_hf.utils.cuda_graph import GraphedCall
 
 
 class TrainingStep:
@@ -54,10 +57,16 @@ class TrainingStep:
         self.max_grad_norm, self.num_parts = max_grad_norm, num_parts
         # only the puzzle embedding has a sparse gradient
         sparse = puzzle_embedding(model)
+        self.sums: dict[str, torch.Tensor] = {}  # for the log, between the halves of a step
         self.dense = [param for param in model.parameters() if sparse is None or param is not sparse.weight]
 
     def __call__(self, batch: dict[str, torch.Tensor]):
         """Take one step on a batch of this process."""
+        self.compute_gradients(batch)
+        self.update()
+
+    def compute_gradients(self, batch: dict[str, torch.Tensor]):
+        """The first half: forward and backward on a batch of this process."""
         self.drop_gradients()
         sums: dict[str, torch.Tensor] = {}
         for number, part in enumerate(parts_of(batch, self.num_parts), start=1):
@@ -68,6 +77,10 @@ class TrainingStep:
             for name, value in self.task.sums(output, part).items():
                 sums[name] = sums[name] + value if name in sums else value
             del output
+        self.sums = sums
+
+    def update(self):
+        """The second half: everything that follows from the gradients, which are equal on all processes."""
         norm = self.gradient_norm()
         is_bad = found_inf(self.accelerator, norm, self.optimizers)
         for optimizer in self.optimizers:
@@ -76,7 +89,8 @@ class TrainingStep:
         if self.average is not None:
             self.average.update(self.model, is_bad)
         self.task.finish(is_bad)
-        self.meter.add(sums, norm, is_bad)
+        self.meter.add(self.sums, norm, is_bad)
+        self.sums = {}
 
     def drop_gradients(self):
         """Free the gradients of the last step; a recorded backward must create its own."""
@@ -88,6 +102,63 @@ class TrainingStep:
         if self.max_grad_norm is not None:
             return whole(self.accelerator.clip_grad_norm_(self.dense, self.max_grad_norm))
         return whole(nn.utils.get_total_norm([param.grad for param in self.dense if param.grad is not None]))
+
+
+class SplitStep:
+    """A step of several processes as two CUDA graphs, with the sum of the gradients over the processes between them.
+
+    The sum is outside of the graphs and is a single call of NCCL on all gradients together, so the network is the
+    model itself and not wrapped by DDP. Losses are those of DDP.
+
+    Args:
+        step: with a network whose gradients nobody else sums, and without sparse gradients.
+    """
+
+    def __init__(self, step: TrainingStep):
+        self.step = step
+        params = [param for param in step.dense if param.requires_grad]
+        # (all weights and gaps,): the graphs read and write the gradients here, so that they stay in place
+        lengths = [_aligned(param.numel()) for param in params]
+        self.flat = torch.zeros(sum(lengths), device=params[0].device)
+        self.places = [
+            (param, piece[: param.numel()].view_as(param))
+            for param, piece in zip(params, self.flat.split(lengths), strict=True)
+        ]
+        self.first_half = GraphedCall(self._compute_gradients, prepare=step.drop_gradients)
+        self.second_half = GraphedCall(self._update)
+
+    def __call__(self, batch: dict[str, torch.Tensor]):
+        """Take one step on a batch of this process."""
+        self.first_half(batch)
+        torch.distributed.all_reduce(self.flat)
+        self.second_half({})
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the next call replays both graphs."""
+        return self.second_half.is_recorded
+
+    def forget(self):
+        """Drop the recordings, because the step does something else from now on."""
+        self.first_half.forget()
+        self.second_half.forget()
+
+    def _compute_gradients(self, batch: dict[str, torch.Tensor]):
+        self.step.compute_gradients(batch)
+        used = [(param, place) for param, place in self.places if param.grad is not None]
+        torch._foreach_copy_([place for _, place in used], [param.grad for param, _ in used])
+        for param, place in used:
+            param.grad = place
+        # the mean, as with DDP
+        self.flat.div_(self.step.accelerator.num_processes)
+
+    def _update(self, _: dict[str, torch.Tensor]):
+        self.step.update()
+
+
+def _aligned(length: int) -> int:
+    """A length with a gap behind it, so that every gradient starts at a multiple of 64 numbers, as kernels like it."""
+    return -(-length // 64) * 64
 
 
 def parts_of(batch: dict[str, torch.Tensor], num_parts: int) -> list[dict[str, torch.Tensor]]:
