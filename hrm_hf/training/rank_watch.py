@@ -6,8 +6,8 @@ say for whom. So a thread of each process sends a datagram to the main process e
 thread also runs while the process compiles, evaluates or waits for others, which may take minutes and is no reason to
 end.
 
-It does not notice a process whose main thread waits forever while the process as such runs: that is left to the
-timeout of NCCL or gloo.
+It watches from the first step to the saved model. It does not notice a process whose main thread waits forever while
+the process as such runs: that is left to the timeout of NCCL or gloo.
 """
 
 import os
