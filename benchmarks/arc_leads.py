@@ -33,8 +33,9 @@ SOURCE = "arc-agi-1"
 WIDE = {"hidden_size": 768, "puzzle_emb_ndim": 768, "intermediate_size": 2048, "num_attention_heads": 12}
 # two networks of four layers, each called once
 DEEP = WIDE | {"H_layers": 4, "L_layers": 4, "L_cycles": 1, "share_modules": False, "batch_tokens": 65536}
-# four times as many steps, each with half the rate
-SMALL = {"batch_tokens": 24576, "learning_rate": 5e-4, "warmup_steps": 800, "log_steps": 400}
+# more steps on fewer positions each, at lower rates
+HALF = {"batch_tokens": 49152, "learning_rate": 7e-4, "warmup_steps": 400}
+QUARTER = {"batch_tokens": 24576, "learning_rate": 5e-4, "warmup_steps": 800, "log_steps": 400}
 # changed options of the recipe
 VARIANTS: dict[str, dict] = {
     "recipe": {},
@@ -50,12 +51,11 @@ VARIANTS: dict[str, dict] = {
         "init_from": str(SHIPPED_ARC),
         "arc_share_generated": 0.75,
     },
-    "half_batch": {"batch_tokens": 49152},
-    "quarter_batch": SMALL,
-    "quarter_batch_dropout": SMALL | {"hidden_dropout_prob": 0.1},
-    "quarter_batch_one_segment": SMALL | {"halt_max_steps": 1},
-    "quarter_batch_untold": SMALL | {"arc_tell_views": False},
-    "quarter_batch_untold_dropout": SMALL | {"arc_tell_views": False, "hidden_dropout_prob": 0.1},
+    "half_batch": HALF,
+    "half_batch_one_segment": HALF | {"halt_max_steps": 1},
+    "untold": {"arc_tell_views": False},
+    "untold_one_segment": {"arc_tell_views": False, "halt_max_steps": 1},
+    "quarter_batch_one_segment": QUARTER | {"halt_max_steps": 1},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
     "three_segments": {"halt_max_steps": 3},

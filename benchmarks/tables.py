@@ -311,6 +311,38 @@ def arc_table() -> str:
     return markdown_table(header, rows)
 
 
+ARC_LEADS = {
+    "recipe": "`arc_1.yaml`, at most two segments",
+    "dropout": "dropout 0.1",
+    "untold": "the model is not told symmetry and colors of a copy",
+    "one_segment": "one segment",
+    "half_batch_one_segment": "one segment, half the positions per step, rate 7e-4",
+}
+
+
+def arc_leads_table() -> str:
+    """Short runs on ARC-1 with one change each."""
+    records = {
+        record["variant"]: record for record in read_records("arc_leads") if record["rule"] == "share of test inputs"
+    }
+    rows = [
+        [
+            title,
+            f"{records[variant]['steps']:,}",
+            f"{records[variant]['gpu_minutes']:.1f}, {records[variant]['device']}",
+            f"{records[variant]['segments']}",
+            f"{records[variant]['votes']}",
+            percent(records[variant]["single"]),
+            percent(records[variant]["pass_at_1"]),
+            f"**{percent(records[variant]['pass_at_2'])}**",
+            f"{records[variant]['seed']}",
+        ]
+        for variant, title in ARC_LEADS.items()
+    ]
+    header = ["change", "steps", "minutes", "segments", "votes", "one answer, no vote", "pass@1", "pass@2", "seed"]
+    return markdown_table(header, rows)
+
+
 TEXT_VARIANTS = {
     "hrm_seed": "HRM as HRM-TextLM sets it: no recurrence, post-norm",
     "hrm_published": "HRM as for puzzles: 2 x 2 cycles, gradient of the last step, post-norm",
@@ -606,7 +638,7 @@ def several_gpus_speed_table() -> str:
     return _several_gpus(
         [record for record in read_records("several_gpus") if record["line"] != "losses"],
         forms,
-        ["ms a step", "samples/s", "times one GPU", "GB on each"],
+        ["ms per step", "samples/s", "times one GPU", "GB on each"],
     )
 
 
@@ -758,6 +790,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8": int8_table,
     "static_page": static_page_table,
     "app_load": app_load_table,
+    "arc_leads": arc_leads_table,
     "several_gpus": several_gpus_table,
     "several_gpus_speed": several_gpus_speed_table,
     "continuous_batching": continuous_batching_table,
