@@ -54,6 +54,9 @@ class HRMConfig(PreTrainedConfig):
     Args:
         vocab_size (`int`, defaults to 11):
             Number of token ids. Sudoku 9x9: 0 is padding, 1 a blank cell, 2..10 the digits.
+        num_answer_tokens (`int`, *optional*):
+            Number of token ids, from 0 on, that an answer of a grid model can have; by default `vocab_size`. The
+            others occur only in questions.
         max_position_embeddings (`int`, defaults to 81):
             Longest sequence of tokens, without the puzzle prefix (the original's `seq_len`).
         hidden_size (`int`, defaults to 512):
@@ -217,6 +220,7 @@ class HRMConfig(PreTrainedConfig):
     condition_sizes: list[int] | None = None
     num_token_roles: int = 0
     num_registers: int = 0
+    num_answer_tokens: int | None = None
     num_puzzle_identifiers: int = 1
     halt_max_steps: int = 16
     halt_exploration_prob: float = 0.1
@@ -360,6 +364,15 @@ class HRMConfig(PreTrainedConfig):
             ),
             f"None, or an integer of at least {filled} (the positions that puzzle_emb_ndim={self.puzzle_emb_ndim} "
             "fills), with puzzle_emb_placement='prefix'",
+        )
+        answers = self.num_answer_tokens
+        self._require(
+            "num_answer_tokens",
+            answers is None
+            or (_is_int(answers) and 1 <= answers <= self.vocab_size and not self.is_causal)
+            and not self.tie_word_embeddings,
+            f"None, or an integer from 1 to vocab_size={self.vocab_size} in a grid model (is_causal=False) with "
+            "tie_word_embeddings=False",
         )
         width = self.token_mixer_intermediate_size
         self._require(

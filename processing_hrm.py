@@ -1223,6 +1223,12 @@ class HRMGridProcessor(ProcessorMixin):
             colors.
         token_roles (`bool`, defaults to `False`):
             ARC on canvases: whether the model is told the original color of each color.
+        told_views (`bool`, defaults to `True`):
+            ARC on canvases: whether the model is told the symmetry of a copy and whether its colors are the original
+            ones. If not, both conditions are always 0.
+        shown_answers (`bool`, defaults to `False`):
+            ARC on canvases: whether cells of the answer can be shown to the model. A token then stands for the cell
+            of the question and, if it is shown, for that of the answer, so there are 13 times as many.
         symbols (`list[str]`, *optional*):
             Grid: what a cell can be, in the order of the token ids from 1 on; characters or words, at most 255.
         answer_mask (`str`, *optional*):
@@ -1248,6 +1254,8 @@ class HRMGridProcessor(ProcessorMixin):
         notation: str | None = None,
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
+        told_views: bool = True,
+        shown_answers: bool = False,
         symbols: list[str] | None = None,
         answer_mask: str | None = None,
         smaller_boards: bool = False,
@@ -1305,7 +1313,15 @@ class HRMGridProcessor(ProcessorMixin):
                 f"list of sides in ascending order, with height={height} and width={width} as the last."
             )
         self.canvas_sides = None if canvas_sides is None else [int(side) for side in canvas_sides]
-        self.token_roles = bool(token_roles)
+        if canvas_sides is None and (shown_answers or not told_views):
+            raise ValueError("HRMGridProcessor: told_views and shown_answers are for canvas_sides; leave them out.")
+        if token_roles and shown_answers:
+            raise ValueError("HRMGridProcessor: token_roles and shown_answers exclude each other; leave one out.")
+        self.token_roles, self.told_views, self.shown_answers = (
+            bool(token_roles),
+            bool(told_views),
+            bool(shown_answers),
+        )
         self.symbols, self.answer_mask, self.smaller_boards = symbols, answer_mask, bool(smaller_boards)
         self.puzzle_identifiers = _checked_identifiers(puzzle_identifiers)
         self._num_puzzle_identifiers = max((self.puzzle_identifiers or {}).values(), default=0) + 1
@@ -1326,10 +1342,19 @@ class HRMGridProcessor(ProcessorMixin):
         puzzle_identifiers: dict[str, int] | None = None,
         canvas_sides: list[int] | None = None,
         token_roles: bool = False,
+        told_views: bool = True,
+        shown_answers: bool = False,
     ) -> "HRMGridProcessor":
         """Processor for ARC grids up to 30x30; arguments as in the class."""
-        side = 30 if canvas_sides is None else max(canvas_sides)
-        options = {} if canvas_sides is None else {"canvas_sides": canvas_sides, "token_roles": token_roles}
+        side, options = 30, {}
+        if canvas_sides is not None:
+            side = max(canvas_sides)
+            options = {
+                "canvas_sides": canvas_sides,
+                "token_roles": token_roles,
+                "told_views": told_views,
+                "shown_answers": shown_answers,
+            }
         return cls("arc", side, side, puzzle_identifiers=puzzle_identifiers, **options)
 
     @classmethod
@@ -1368,7 +1393,8 @@ class HRMGridProcessor(ProcessorMixin):
     @property
     def vocab_size(self) -> int:
         """Number of token ids: `vocab_size` of the model."""
-        return self._codec.vocab_size
+        cells = self._codec.vocab_size
+        return cells * (cells + 1) if self.shown_answers else cells
 
     @property
     def seq_len(self) -> int:
@@ -1486,7 +1512,7 @@ class HRMGridProcessor(ProcessorMixin):
 
     def _conditions(self, count: int) -> dict[str, np.ndarray]:
         """The conditions of original boards for a model on canvases: no symmetry, and each color in its own role."""
-        conditions = {"conditions": np.tile(np.array([0, 1]), (count, 1))}
+        conditions = {"conditions": np.tile(np.array([0, int(self.told_views)]), (count, 1))}
         if self.token_roles:
             roles = np.arange(self.vocab_size) - _Arc.FIRST_COLOR
             conditions["token_roles"] = np.tile(np.maximum(roles, -1), (count, 1))
@@ -1664,11 +1690,11 @@ class HRMGridProcessor(ProcessorMixin):
             raise TypeError(f"{name} has the type {tokens.dtype}; expected integers.")
         tokens = tokens.astype(np.int64).reshape(-1, tokens.shape[-1])
         tokens = np.where(tokens == IGNORE_INDEX, PAD_TOKEN, tokens)
-        outside = (tokens < 0) | (tokens >= self.vocab_size)
+        outside = (tokens < 0) | (tokens >= self._codec.vocab_size)
         if outside.any():
             raise ValueError(
                 f"{name} has the token id {tokens[outside][0]}; the {self.task} vocabulary is "
-                f"0-{self.vocab_size - 1}, so these ids come from a model for another task or size."
+                f"0-{self._codec.vocab_size - 1}, so these ids come from a model for another task or size."
             )
         return tokens
 

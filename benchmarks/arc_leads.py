@@ -25,6 +25,7 @@ from benchmarks.arc import RULES
 from benchmarks.records import ROOT, processor_name, write_records
 from hrm_hf.checkpoints import SHIPPED_ARC, load_checkpoint
 from hrm_hf.puzzles.arc import evaluation as arc
+from hrm_hf.puzzles.arc.passes import SeveralPasses
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
 
@@ -55,6 +56,8 @@ VARIANTS: dict[str, dict] = {
     "half_batch_one_segment": HALF | {"halt_max_steps": 1},
     "untold": {"arc_tell_views": False},
     "untold_one_segment": {"arc_tell_views": False, "halt_max_steps": 1},
+    "shown_one_segment": {"arc_share_shown": 0.5, "halt_max_steps": 1},
+    "shown_untold_one_segment": {"arc_share_shown": 0.5, "arc_tell_views": False, "halt_max_steps": 1},
     "quarter_batch_one_segment": QUARTER | {"halt_max_steps": 1},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
@@ -92,19 +95,27 @@ def measure(variant: str, minutes: float, votes: int, segments: int, output_dir:
     model, processor = load_checkpoint(str(output_dir / variant / "model"))
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     tests = arc.open_tests(data.dataset, processor, SOURCE)
-    tests.canvases.tells_views = data.arc_tell_views
     segments = min(segments, model.config.halt_max_steps)
-    answers = arc.vote(
-        model.to(accelerator.device).solve,
-        tests,
-        processor,
-        accelerator,
-        batch_size=256,
-        max_segments=segments,
-        early_stop=False,
-        num_augmentations=votes - 1,
-    )
-    report = arc.report(answers, arc.puzzles_tasks(tests))
+    model = model.to(accelerator.device)
+    solvers = {1: model.solve}
+    if processor.shown_answers:
+        solvers |= {passes: SeveralPasses(model, passes) for passes in (4, 8)}
+    reports = {
+        passes: arc.report(
+            arc.vote(
+                solve,
+                tests,
+                processor,
+                accelerator,
+                batch_size=256,
+                max_segments=segments,
+                early_stop=False,
+                num_augmentations=votes - 1,
+            ),
+            arc.puzzles_tasks(tests),
+        )
+        for passes, solve in solvers.items()
+    }
     common = {
         "benchmark": "arc_leads",
         "variant": variant,
@@ -116,15 +127,16 @@ def measure(variant: str, minutes: float, votes: int, segments: int, output_dir:
         "steps": result["steps"],
         "parameters": result["parameters"],
         "training_tasks": result["train_tasks"],
-        "tasks": report["n_tasks"],
-        "votes": report["votes"],
         "segments": segments,
-        "single": round(report["single"], 4),
         "seed": 0,
         "checkpoint": "last",
     }
     return [
-        common | {"rule": rule} | {f"pass_at_{k}": round(report[f"{prefix}_pass@{k}"], 4) for k in (1, 2)}
+        common
+        | {"passes": passes, "tasks": report["n_tasks"], "votes": report["votes"], "rule": rule}
+        | {"single": round(report["single"], 4)}
+        | {f"pass_at_{k}": round(report[f"{prefix}_pass@{k}"], 4) for k in (1, 2)}
+        for passes, report in reports.items()
         for rule, prefix in RULES.items()
     ]
 

@@ -189,12 +189,15 @@ def for_one_task(model: HRMForGridTask) -> HRMForGridTask:
 
 def _canvases(processor: HRMGridProcessor, task: ArcTask) -> ArcCanvases:
     """The task on the one canvas that it needs."""
-    return ArcCanvases([task], [canvas_side(task, processor.canvas_sides)], processor.token_roles)
+    side = canvas_side(task, processor.canvas_sides)
+    return ArcCanvases([task], [side], processor.token_roles, processor.told_views)
 
 
 def _vote(model: HRMForGridTask, processor: HRMGridProcessor, task: ArcTask, votes: int) -> list[ArcAnswer]:
     """The answers of a fitted model."""
-    own = HRMGridProcessor.for_arc({task.name: 1}, processor.canvas_sides, processor.token_roles)
+    own = HRMGridProcessor.for_arc(
+        {task.name: 1}, processor.canvas_sides, processor.token_roles, processor.told_views, processor.shown_answers
+    )
     device_type = model.device.type
     with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
         return vote(

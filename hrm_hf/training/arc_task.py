@@ -12,6 +12,7 @@ from torch import nn
 from configuration_hrm import HRMConfig
 from hrm_hf.puzzles.arc import evaluation as arc
 from hrm_hf.puzzles.arc.canvases import CONDITION_SIZES, CanvasDraws, load_canvases
+from hrm_hf.puzzles.arc.puzzles import VOCAB_SIZE
 from hrm_hf.training.arguments import DataArguments, ModelArguments, TrainArguments
 from hrm_hf.training.carry_pool import CarryPool
 from hrm_hf.training.grid_task import GridTask, config_fields
@@ -45,7 +46,11 @@ class ArcCanvasTask(GridTask):
         self.num_train_items = len(self.pairs)
         self.eval_split = "test"
         self.processing = HRMGridProcessor.for_arc(
-            self.canvases.names, list(self.canvases.sides), self.canvases.with_roles
+            self.canvases.names,
+            list(self.canvases.sides),
+            self.canvases.with_roles,
+            self.canvases.tells_views,
+            shown_answers=data_args.arc_share_shown > 0,
         )
 
     def draws(self, args: TrainArguments, num_steps: int, parts: int) -> CanvasDraws:
@@ -63,6 +68,7 @@ class ArcCanvasTask(GridTask):
             share_as_given=self.data_args.arc_share_as_given,
             share_translated=self.data_args.arc_share_translated,
             share_generated=self.data_args.arc_share_generated,
+            share_shown=self.data_args.arc_share_shown,
             weights=self.data_args.arc_canvas_weights or None,
             multiple_of=parts,
         )
@@ -74,6 +80,7 @@ class ArcCanvasTask(GridTask):
             **config_fields(self.model_args, self.processing),
             grid_shape=[side, side],
             condition_sizes=list(CONDITION_SIZES),
+            num_answer_tokens=VOCAB_SIZE if self.processing.shown_answers else None,
         )
 
     def build_model(self) -> HRMForGridTask:

@@ -103,6 +103,13 @@ class DataArguments:
             "number of visits to a task stays the same."
         },
     )
+    arc_share_shown: float = field(
+        default=0.0,
+        metadata={
+            "help": "ARC on canvases: fraction of visits that show a random part of the answer. The model can then "
+            "answer in several passes."
+        },
+    )
     arc_without: list[str] = field(
         default_factory=list, metadata={"help": "ARC on canvases: names of tasks to leave out of training and scores."}
     )
@@ -125,7 +132,8 @@ class DataArguments:
             raise ValueError(f"task={self.task!r} is not allowed; it must be 'grid' or 'text'.")
         _check_range(self, "max_train_rows max_eval_rows sample_tokens", 1)
         _check_range(self, "eval_augmentations num_workers", 0)
-        _check_range(self, "filled_share arc_share_as_given arc_share_translated arc_share_generated", 0, at_most=1)
+        shares = "as_given translated generated shown".split()
+        _check_range(self, " ".join(["filled_share", *(f"arc_share_{name}" for name in shares)]), 0, at_most=1)
         if self.filled_share > 0 and (self.task == "text" or self.arc_canvases):
             other = "text" if self.task == "text" else "ARC on canvases"
             raise ValueError(f"filled_share={self.filled_share} is for Sudoku, not for {other}; leave it out.")

@@ -27,7 +27,7 @@ from hrm_hf.puzzles.arc.tasks import NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL
 from hrm_hf.puzzles.draws import Draws, EpochOrder
 from hrm_hf.puzzles.hashing import random_keys, shift_right
-from processing_hrm import arc_canvas_side
+from processing_hrm import IGNORE_INDEX, arc_canvas_side
 
 
 # sides of the canvases of the recipes, one more than the largest grid
@@ -35,6 +35,9 @@ SIDES = (11, 17, 23, 31)
 # number of values of the conditions: symmetry, whether colors are the original ones
 CONDITION_SIZES = (NUM_DIHEDRAL, 2)
 
+# token ids of a model that can be shown cells of the answer: of a cell of the question alone, and of it together with
+# each cell of the answer, question + VOCAB_SIZE * (1 + answer)
+SHOWN_VOCAB_SIZE = VOCAB_SIZE * (1 + VOCAB_SIZE)
 # random numbers of a draw: symmetry, whether colors stay, whether it is translated, row, column, order of the colors,
 # whether to take a generated pair, which one
 _KEYS = 7 + NUM_COLORS
@@ -264,6 +267,17 @@ class CanvasPairs:
         return self.batch(pairs, self.canvases._copy_views(self.pair_tasks[pairs], numbers), with_labels=False)
 
 
+def show_cells(input_ids: torch.LongTensor, answers: torch.LongTensor, shown: torch.Tensor) -> torch.LongTensor:
+    """Questions with some cells of their answers, for a model that can be shown them.
+
+    Args:
+        input_ids: of questions alone, `(..., cells)`, below `VOCAB_SIZE`.
+        answers: of the same shape, below `VOCAB_SIZE`.
+        shown: which cells to show, bool, of the same shape.
+    """
+    return torch.where(shown, input_ids + VOCAB_SIZE * (1 + answers), input_ids)
+
+
 class CanvasDraws(Draws):
     """The training examples of a run: each step has boards of one side, and about the same number of tokens.
 
@@ -281,6 +295,8 @@ class CanvasDraws(Draws):
             corner.
         share_generated: share of the visits to tasks with generated pairs that take a random one of these. It does not
             change how often a task is visited.
+        share_shown: share of the visits that show a random part of the answer, each of its cells with a probability
+            that is itself random. Only the other cells have labels.
         weights: how often pairs of each side are visited, relative to each other.
         multiple_of: batch sizes are a multiple of this (processes times parts of a batch).
     """
@@ -295,12 +311,13 @@ class CanvasDraws(Draws):
         share_as_given: float = 0.35,
         share_translated: float = 0.0,
         share_generated: float = 0.0,
+        share_shown: float = 0.0,
         weights: Sequence[float] | None = None,
         multiple_of: int = 1,
     ):
         self.pairs, self.seed = pairs, seed
         self.share_as_given, self.share_translated = share_as_given, share_translated
-        self.share_generated = share_generated
+        self.share_generated, self.share_shown = share_generated, share_shown
         sides = pairs.canvases.sides
         weights = [1.0] * len(sides) if weights is None else list(weights)
         if len(weights) != len(sides) or min(weights) < 0 or not any(weights):
@@ -353,7 +370,19 @@ class CanvasDraws(Draws):
         )
         offsets = keys[:, 3:5] % self.pairs.rooms(pairs, view)
         offsets[keys[:, 2] * _UNIT >= self.share_translated] = 0
-        return self.pairs.batch(pairs, view, offsets=offsets)
+        batch = self.pairs.batch(pairs, view, offsets=offsets)
+        if self.share_shown:
+            self._show(batch, numbers)
+        return batch
+
+    def _show(self, batch: dict[str, torch.Tensor], numbers: torch.LongTensor):
+        """Show cells of the answers in a share of the examples."""
+        labels = batch["labels"]
+        keys = shift_right(random_keys(numbers, self.seed + 2, 2 + labels.shape[1]), 1) * _UNIT
+        shares = torch.where(keys[:, :1] < self.share_shown, keys[:, 1:2], 0.0)
+        shown = keys[:, 2:] < shares
+        batch["input_ids"] = show_cells(batch["input_ids"], labels, shown)
+        batch["labels"] = labels.masked_fill(shown, IGNORE_INDEX)
 
     def _generated(self, pairs: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """A random generated pair of the task of each pair, or the pair itself if there is none."""

@@ -171,7 +171,9 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
     if processor.task != "arc":
         raise ValueError(f"The processor is for {processor.task}; give the processor of an ARC model.")
     if processor.canvas_sides is not None:
-        canvases = load_canvases(dataset, processor.canvas_sides, processor.token_roles)
+        canvases = load_canvases(
+            dataset, processor.canvas_sides, processor.token_roles, tells_views=processor.told_views
+        )
         return CanvasPairs(canvases, "test", source)
     puzzles = load_arc(dataset, "test")
     if source is not None:

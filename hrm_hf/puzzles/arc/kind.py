@@ -57,7 +57,9 @@ class ArcKind(PuzzleKind):
         )
 
     def alphabet(self, processor: HRMGridProcessor) -> list[str]:
-        return ["padding", "end of grid", *map(str, range(processor.vocab_size - 2))]
+        from hrm_hf.puzzles.arc.tasks import NUM_COLORS
+
+        return ["padding", "end of grid", *map(str, range(NUM_COLORS))]
 
     def fits(self, vocab_size: int, side: int) -> bool:
         from hrm_hf.puzzles.arc.puzzles import VOCAB_SIZE
@@ -66,9 +68,10 @@ class ArcKind(PuzzleKind):
         return side == MAX_SIZE and vocab_size == VOCAB_SIZE
 
     def fits_model(self, vocab_size: int, side: int) -> bool:
+        from hrm_hf.puzzles.arc.canvases import SHOWN_VOCAB_SIZE
         from hrm_hf.puzzles.arc.puzzles import VOCAB_SIZE
 
-        return vocab_size == VOCAB_SIZE
+        return vocab_size in (VOCAB_SIZE, SHOWN_VOCAB_SIZE)
 
     def draw(
         self,
