@@ -13,7 +13,10 @@ from hrm_hf.puzzles.arc import evaluation as arc
 from hrm_hf.puzzles.arc.build import build_arc
 from hrm_hf.puzzles.arc.canvases import CONDITION_SIZES, ArcCanvases, CanvasDraws, View, canvas_side, load_canvases
 from hrm_hf.puzzles.arc.tasks import ArcPair, ArcTask, TaskCollection, read_task, without_known
+from hrm_hf.training import loop
 from hrm_hf.training.loop import StepSampler
+from hrm_hf.training.step import SplitStep
+from hrm_hf.utils.cuda_graph import GraphedCall
 from modeling_hrm import HRMForGridTask
 from processing_hrm import HRMGridProcessor
 
@@ -623,6 +626,38 @@ def test_a_checkpoint_without_carries_is_small_and_can_be_resumed(trained):
     assert own["task"] == {}
     scores = run("--resume", str(root / "run/checkpoints/step_00000003"))
     assert scores["n_tasks"] == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("placement", "is_split"), [("everywhere", False), ("everywhere", True), ("prefix", False)])
+def test_a_run_on_several_canvases_learns_the_same_with_cuda_graphs(trained, placement, is_split, monkeypatch):
+    root, run = trained
+    # the recorded steps would have compiled optimizers, whose other roundings grow
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    # the halves of a step of several processes can be recorded in one
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda gradients: None)
+    graphed = []
+
+    def record(step, prepare):
+        graphed.append(SplitStep(step) if is_split else GraphedCall(step, prepare=prepare))
+        return graphed[0]
+
+    monkeypatch.setattr(loop, "GraphedCall", record)
+    losses = {}
+    for recorded in (False, True):
+        folder = root / f"graph_{placement}_{is_split}_{recorded}"
+        run(
+            *("--output_dir", str(folder), "--cuda_graph", str(recorded), "--puzzle_emb_placement", placement),
+            *("--max_steps", "40", "--log_steps", "1", "--eval_steps", "20"),
+            *("--halt_exploration_prob", "0", "--staggered_start", "False"),
+            # learned positions are not for embeddings in a prefix
+            *("--learned_grid_positions", str(placement == "everywhere")),
+        )
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        losses[recorded] = [line["loss"] for line in lines if "loss" in line]
+    (recorder,) = graphed
+    assert len((recorder.second_half if is_split else recorder).recordings) == 2
+    assert len(losses[True]) == 40 and losses[True] == pytest.approx(losses[False], rel=1e-3)
 
 
 def test_the_vectors_of_tasks_are_trained_and_averaged(trained):

@@ -22,7 +22,7 @@ from hrm_hf.training.compilation import CompileWatch
 from hrm_hf.training.growth import Growth
 from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.meter import Meter, TrainingClock
-from hrm_hf.utils.cuda_graph import GraphedCall
+from hrm_hf.utils.cuda_graph import GraphedCall, shapes_of
 from train_accelerate import main
 
 
@@ -321,18 +321,21 @@ def test_the_first_sequences_are_spread_over_the_limit_of_the_time(small_model, 
 
 
 class Recorder:
-    """In the place of a CUDA graph: what would be recorded, and forgotten."""
+    """In the place of CUDA graphs: what would be recorded at the first call with each shape, and forgotten."""
 
     def __init__(self, function, prepare=None):
-        self.function, self.calls, self.is_recorded = function, [], False
+        self.function, self.calls, self.recorded = function, [], set()
 
     def __call__(self, batch):
-        self.calls.append(self.is_recorded)
-        self.is_recorded = True
+        self.calls.append(self.has_recorded(batch))
+        self.recorded.add(shapes_of(batch))
         self.function(batch)
 
+    def has_recorded(self, batch):
+        return shapes_of(batch) in self.recorded
+
     def forget(self):
-        self.is_recorded = False
+        self.recorded = set()
 
 
 def test_a_recorded_step_is_recorded_anew_when_a_value_changes(recipe, monkeypatch):
@@ -358,11 +361,44 @@ def test_a_cuda_graph_that_is_forgotten_is_recorded_anew():
         call(inputs)
     factor[0] = 10.0
     call(inputs)
-    assert call.is_recorded and total.tolist() == [8.0] * 3  # the value of before is in the recording
+    assert call.has_recorded(inputs) and total.tolist() == [8.0] * 3  # the value of before is in the recording
     call.forget()
     for _ in range(3):
         call(inputs)
-    assert call.is_recorded and total.tolist() == [38.0] * 3
+    assert call.has_recorded(inputs) and total.tolist() == [38.0] * 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_inputs_of_several_shapes_have_their_own_cuda_graphs():
+    weights = {kind: torch.ones(64, 64, device="cuda", requires_grad=True) for kind in ("plain", "recorded")}
+
+    def descend(weight, inputs):
+        weight.grad = None
+        (inputs["x"] @ weight).tanh().mean().backward()
+        with torch.no_grad():
+            weight -= weight.grad
+
+    call = GraphedCall(
+        lambda inputs: descend(weights["recorded"], inputs),
+        warmup_calls=2,
+        prepare=lambda: setattr(weights["recorded"], "grad", None),
+    )
+    generator = torch.Generator("cuda").manual_seed(0)
+    sizes = [5, 300, 5, 5, 5, 300, 5, 300, 300, 5, 1000, 300, 1000, 5, 1000, 300, 5, 1000]
+    for size in sizes:
+        inputs = {"x": torch.randn(size, 64, device="cuda", generator=generator)}
+        descend(weights["plain"], inputs)
+        call(inputs)
+        torch.testing.assert_close(weights["recorded"], weights["plain"])
+    assert len(call.recordings) == 3 and call.has_recorded(inputs)
+    assert len({recording.graph.pool() for recording in call.recordings.values()}) == 1
+    call.forget()
+    assert not call.has_recorded(inputs)
+    for size in sizes:
+        inputs = {"x": torch.randn(size, 64, device="cuda", generator=generator)}
+        descend(weights["plain"], inputs)
+        call(inputs)
+    torch.testing.assert_close(weights["recorded"], weights["plain"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -460,3 +496,15 @@ def test_a_result_says_where_the_time_went(recipe, tmp_path):
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["compile_minutes"] == 0  # nothing is compiled
     assert result["total_minutes"] == pytest.approx(result["train_minutes"] + result["evaluation_minutes"], rel=1e-2)
+
+
+def test_the_first_step_of_each_shape_counts_as_compilation():
+    clock = TrainingClock()
+    graphed = Recorder(lambda batch: None)
+    watch = CompileWatch(clock, False, graphed, has_kernels=False)
+    counts = []
+    for size in (3, 3, 5, 3, 5):
+        with watch.step({"x": torch.zeros(size)}):
+            graphed({"x": torch.zeros(size)})
+        counts.append(clock.compile_steps)
+    assert counts == [1, 1, 2, 2, 2]

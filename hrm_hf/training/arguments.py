@@ -241,7 +241,7 @@ class TrainArguments:
         default=False,
         metadata={
             "help": "Record a whole step as one CUDA graph (several processes: as two, around the sum of the "
-            "gradients); small models then train several times faster."
+            "gradients; arc_canvases: for each size of the canvas); small models then train several times faster."
         },
     )
     fused_kernels: bool = field(

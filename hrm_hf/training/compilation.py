@@ -38,8 +38,8 @@ class CompileWatch:
     """Tells the clock which steps compiled something.
 
     A whole step counts as compilation, from its start to the end of its work on the device, if torch.compile compiles
-    something in it, if it runs before or during the recording of a CUDA graph, or if it is the first one with Triton
-    kernels on batches of its shape.
+    something in it, if it runs before or during the recording of a CUDA graph on batches of its shape, or if it is
+    the first one with Triton kernels on batches of its shape.
 
     Args:
         clock: of the run.
@@ -58,7 +58,7 @@ class CompileWatch:
     def step(self, batch: dict[str, torch.Tensor]) -> Iterator[None]:
         """Watch the step on a batch; the step is the body of the `with` block."""
         shapes = tuple(tensor.shape for tensor in batch.values())
-        prepares = (self.graphed is not None and not self.graphed.is_recorded) or (
+        prepares = (self.graphed is not None and not self.graphed.has_recorded(batch)) or (
             self.has_kernels and shapes not in self.shapes_seen
         )
         if prepares:

@@ -172,7 +172,7 @@ def prepare(
             "differ; leave it out and give max_steps."
         )
     if train_args.cuda_graph:
-        check_cuda_graph(data_args, accelerator, sharding)
+        check_cuda_graph(accelerator, sharding)
     if accelerator.device.type == "cpu":
         torch.set_num_threads(train_args.cpu_threads or share_of_cores(accelerator))
     folder = RunFolder(train_args, accelerator)
@@ -183,12 +183,8 @@ def prepare(
         raise
 
 
-def check_cuda_graph(
-    data_args: DataArguments, accelerator: Accelerator, sharding: FullyShardedDataParallelPlugin | None
-):
+def check_cuda_graph(accelerator: Accelerator, sharding: FullyShardedDataParallelPlugin | None):
     """Raise a `ValueError` if the steps of a run cannot be recorded as CUDA graphs."""
-    if data_args.arc_canvases:
-        raise ValueError("cuda_graph=True is for batches of one shape, but arc_canvases has several; leave it out.")
     if accelerator.device.type != "cuda":
         raise ValueError(
             f"cuda_graph=True needs a CUDA GPU, but this run is on {accelerator.device.type}; leave it out."

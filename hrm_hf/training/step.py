@@ -107,8 +107,9 @@ class TrainingStep:
 class SplitStep:
     """A step of several processes as two CUDA graphs, with the sum of the gradients over the processes between them.
 
-    The sum is outside of the graphs and is a single call of NCCL on all gradients together, so the network is the
-    model itself and not wrapped by DDP. Losses are those of DDP.
+    Batches may have a few shapes, each with its own two graphs. The sum is outside of the graphs and is a single call
+    of NCCL on all gradients together, so the network is the model itself and not wrapped by DDP. Losses are those of
+    DDP.
 
     Args:
         step: with a network whose gradients nobody else sums, and without sparse gradients.
@@ -131,12 +132,12 @@ class SplitStep:
         """Take one step on a batch of this process."""
         self.first_half(batch)
         torch.distributed.all_reduce(self.flat)
-        self.second_half({})
+        # it reads what the first half for this shape has left in its memory: the sums for the log and the carries
+        self.second_half({}, like=batch)
 
-    @property
-    def is_recorded(self) -> bool:
-        """Whether the next call replays both graphs."""
-        return self.second_half.is_recorded
+    def has_recorded(self, batch: dict[str, torch.Tensor]) -> bool:
+        """Whether the next call with a batch of these shapes replays both graphs."""
+        return self.second_half.has_recorded(batch)
 
     def forget(self):
         """Drop the recordings, because the step does something else from now on."""
