@@ -1028,7 +1028,9 @@ class HRMModel(HRMPreTrainedModel):
             cells = first_rows(self.embed_rows, rows, embeddings).unsqueeze(1) + first_rows(
                 self.embed_columns, columns, embeddings
             )
-            embeddings = embeddings + cells.flatten(0, 1).to(dtype)
+            # a puzzle embedding in a prefix has no place on the board
+            cells = F.pad(cells.flatten(0, 1), (0, 0, embeddings.shape[1] - rows * columns, 0))
+            embeddings = embeddings + cells.to(dtype)
         prefix = []
         if token_roles is not None:
             if input_ids is None:

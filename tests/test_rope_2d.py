@@ -107,3 +107,17 @@ def test_it_survives_saving_and_loading(small_model, batch, tmp_path):
     loaded = HRMForGridTask.from_pretrained(tmp_path)
     with torch.no_grad():
         assert torch.equal(loaded(batch["input_ids"]).logits, model(batch["input_ids"]).logits)
+
+
+def test_learned_positions_of_the_board_leave_a_prefix_alone(small_model, batch):
+    model = small_model(**BOARD, learned_grid_positions=True).model
+    inputs = {name: batch[name] for name in ("input_ids", "puzzle_identifiers")}
+    places = {"inputs_embeds": None, "grid_shape": (2, 8)}
+    torch.nn.init.zeros_(model.embed_rows.weight)
+    torch.nn.init.zeros_(model.embed_columns.weight)
+    without = model.embed(**inputs, **places)
+    model.embed_rows.weight.data[1] += 1.0
+    added = model.embed(**inputs, **places) - without
+    assert added.shape[1] == PREFIX + 16
+    torch.testing.assert_close(added[:, : PREFIX + 8], torch.zeros_like(added[:, : PREFIX + 8]))
+    torch.testing.assert_close(added[:, PREFIX + 8 :], torch.ones_like(added[:, PREFIX + 8 :]))
