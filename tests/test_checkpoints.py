@@ -16,6 +16,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from tiny import NETWORK
 
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.checkpoint import Checkpoints, random_states, restore_random_states
@@ -25,13 +26,7 @@ from train_accelerate import main
 
 
 TRAIN = Path(__file__).parent.parent / "train_accelerate.py"
-TINY = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+TINY = NETWORK | {
     "halt_max_steps": 3,
     "puzzle_emb_ndim": 32,
     "batch_size": 16,

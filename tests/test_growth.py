@@ -11,6 +11,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from tiny import NETWORK
 
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import load_checkpoint
@@ -27,13 +28,7 @@ from train_accelerate import main
 
 
 TRAIN = Path(__file__).parent.parent / "train_accelerate.py"
-TINY = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+TINY = NETWORK | {
     "halt_max_steps": 6,
     "H_cycles": 2,
     "puzzle_emb_ndim": 32,

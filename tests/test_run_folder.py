@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny import NETWORK
 
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training import folder_lock
@@ -25,13 +26,7 @@ from hrm_hf.training.loop import prepare, train
 from train_accelerate import main
 
 
-TINY = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+TINY = NETWORK | {
     "halt_max_steps": 2,
     "puzzle_emb_ndim": 32,
     "batch_size": 8,

@@ -14,23 +14,18 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from test_sharding import poison
+from tiny import NETWORK
 
 from benchmarks.several_gpus import COMMON, CONFIGS, LINES, RECIPES, SHAPES, runs_of, with_comparisons
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
-from tests.test_sharding import poison
 
 
 ROOT = Path(__file__).parent.parent
 TRAIN = ROOT / "train_accelerate.py"
-OPTIONS = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+OPTIONS = NETWORK | {
     "puzzle_emb_ndim": 0,
     "halting": "lean",
     "halt_max_steps": 3,
@@ -58,7 +53,7 @@ from hrm_hf.training import loop, step
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.device_optimizer import DeviceOptimizer
 from tests.test_several_processes import Direct
-from tests.test_sharding import poison
+from test_sharding import poison
 
 
 path, how = sys.argv[1:]

@@ -13,6 +13,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
+from tiny import NETWORK
 
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
@@ -24,13 +25,7 @@ from train_accelerate import main
 
 ROOT = Path(__file__).parent.parent
 TRAIN = ROOT / "train_accelerate.py"
-COMMON = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+COMMON = NETWORK | {
     "batch_size": 16,
     "warmup_steps": 5,
     "learning_rate": 1e-3,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny import NETWORK
 
 from hrm_hf.checkpoints import SHIPPED_SUDOKU
 from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
@@ -17,13 +18,7 @@ from hrm_hf.training.arguments import parse_recipe, read_recipe
 
 
 ROOT = Path(__file__).parent.parent
-TINY = {
-    "report_to": "none",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "H_layers": 1,
-    "L_layers": 1,
+TINY = NETWORK | {
     "halt_max_steps": 3,
     "puzzle_emb_ndim": 32,
     "batch_size": 16,
