@@ -342,7 +342,7 @@ def evaluate(
     from accelerate import Accelerator
 
     from hrm_hf.evaluation import breakdown
-    from hrm_hf.evaluation.grid import applied_threshold, score, solve_puzzles, solver
+    from hrm_hf.evaluation.grid import applied_threshold, keep_rules, score, solve_puzzles, solver
     from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
     from hrm_hf.puzzles.sets import open_puzzles
     from processing_hrm import IGNORE_INDEX
@@ -362,7 +362,7 @@ def evaluate(
             examples,
             accelerator,
             batch_size=batch_size,
-            keep_predictions=predictions is not None,
+            keep_predictions=True,
             progress=True,
             in_slots=in_slots,
             **options,
@@ -388,7 +388,8 @@ def evaluate(
     # the cycles of a config can be changed after training, so ask the model
     result["layers_per_segment"] = hrm_model.config.calls_per_segment
     applied = applied_threshold(hrm_model.config, halt_threshold)
-    result |= score(solved, max_segments, early_stop, applied).as_dict()
+    by_rules = keep_rules(solved, examples, processor)
+    result |= score(solved, max_segments, early_stop, applied, by_rules).as_dict()
     if "source" in known:
         result["by_source"] = breakdown.as_dicts(breakdown.by_group(solved, known["source"]))
     if "rating" in known:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from hrm_hf.cli import main
 from hrm_hf.evaluation.breakdown import by_group, by_rating, draw_segment_curve, segment_curve, write_predictions
-from hrm_hf.evaluation.grid import SolvedPuzzles, compare, evaluate_grid, score, solve_puzzles
+from hrm_hf.evaluation.grid import SolvedPuzzles, compare, evaluate_grid, keep_rules, score, solve_puzzles
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import HRMForGridTask
@@ -74,6 +74,23 @@ def test_scores_of_a_known_model(stub_and_puzzles):
     assert scores.exact_ci95 == binomial_interval(1 / 3, 3)
     full = evaluate_grid(stub, puzzles, Accelerator(cpu=True), early_stop=False)
     assert full.exact_accuracy == pytest.approx(2 / 3) and full.mean_segments == 4
+
+
+def test_any_shortest_path_solves_a_maze_but_only_the_expected_one_is_exact():
+    processor = HRMGridProcessor.for_maze(3, 3)
+    # the expected path, another shortest one, a longer one, and none
+    answers = ["Soo  o  G", "S  o  ooG", "Soo ooooG", "S       G"]
+    puzzles = processor(["S       G"] * 4, answers=["Soo  o  G"] * 4, return_tensors="pt")
+    predictions = processor(["S       G"] * 4, answers=answers, return_tensors="pt")["labels"]
+    exact, cells = compare(predictions, puzzles["labels"])
+    solved = SolvedPuzzles(exact, cells, torch.ones(4), torch.ones(4).long(), predictions)
+    by_rules = keep_rules(solved, puzzles, processor)
+    assert by_rules.tolist() == [True, True, False, False]
+    scores = score(solved, 1, keeps_rules=by_rules).as_dict()
+    assert (scores["exact_accuracy"], scores["solved"]) == (0.25, 0.5)
+    # a Sudoku has one solution, so there is nothing more to say
+    assert keep_rules(solved, puzzles, HRMGridProcessor.for_sudoku(4)) is None
+    assert "solved" not in score(solved, 1).as_dict()
 
 
 def test_the_interval_is_wilsons():

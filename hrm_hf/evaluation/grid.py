@@ -1,7 +1,8 @@
 """Exact and cell accuracy of a grid model on labeled puzzles.
 
 `exact_accuracy` is the share of puzzles with every cell right, `cell_accuracy` the mean share of right cells per
-puzzle. The names are used for nothing else.
+puzzle, and `solved` the share whose answer keeps the rules, where a puzzle can have several right answers. The names
+are used for nothing else.
 """
 
 import functools
@@ -15,8 +16,10 @@ from tqdm import tqdm
 
 from configuration_hrm import HRMConfig
 from hrm_hf.evaluation.slots import solve_in_slots
+from hrm_hf.puzzles.registry import kind_of
 from hrm_hf.utils.statistics import binomial_interval
 from modeling_hrm import IGNORE_INDEX, HRMForGridTask, HRMSolveOutput
+from processing_hrm import HRMGridProcessor
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class GridScores:
     `exact_accuracy` is the share of puzzles with every cell right and `exact_ci95` its 95 % Wilson interval,
     `cell_accuracy` the mean share of right cells, `halt_accuracy` the share of puzzles where the halting head
     (probability >= 1/2) agrees with being exactly right, `mean_segments` the mean number of segments per puzzle.
+    `solved` is the share of answers that keep the rules, if a puzzle can have others than the expected one.
     """
 
     n: int
@@ -70,10 +74,11 @@ class GridScores:
     early_stop: bool
     halt_threshold: float | None
     puzzles_per_s: float
+    solved: float | None = None
 
     def as_dict(self) -> dict:
-        """The fields as a plain dictionary, for logs and records."""
-        return asdict(self)
+        """The fields as a plain dictionary, for logs and records; without `solved` if it is not known."""
+        return {name: value for name, value in asdict(self).items() if name != "solved" or value is not None}
 
 
 @torch.no_grad()
@@ -161,6 +166,31 @@ def compare(predictions: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return right.sum(-1) == valid.sum(-1), right.sum(-1) / valid.sum(-1).clamp(min=1)
 
 
+def keep_rules(
+    solved: SolvedPuzzles, puzzles: dict[str, torch.Tensor], processor: HRMGridProcessor
+) -> torch.Tensor | None:
+    """Whether each answer keeps the rules, `(puzzles,)` bool, or `None` if only the expected answer can.
+
+    A maze with several shortest paths is also solved by another one than that of its label.
+
+    Args:
+        solved: with predictions.
+        puzzles: `input_ids` and `labels` of shape `(puzzles, tokens)`.
+        processor: of the puzzles.
+    """
+    kind = kind_of(processor)
+    if not kind.has_rules or kind.has_one_answer:
+        return None
+    keeps = solved.exact.clone()
+    others = (~solved.exact).nonzero().squeeze(1)
+    if len(others) > 0:
+        asked, labels = puzzles["input_ids"][others], puzzles["labels"][others]
+        # cells without a label are not part of the question, and stay as in the puzzle
+        answers = torch.where(labels == IGNORE_INDEX, asked, solved.predictions[others])
+        keeps[others] = torch.tensor([verdict.solved for verdict in kind.verdicts(processor, asked, answers)])
+    return keeps
+
+
 def evaluate_grid(
     model: HRMForGridTask,
     puzzles: dict[str, torch.Tensor],
@@ -197,13 +227,18 @@ def applied_threshold(config: HRMConfig, halt_threshold: float | None = None) ->
 
 
 def score(
-    solved: SolvedPuzzles, max_segments: int, early_stop: bool = True, halt_threshold: float | None = None
+    solved: SolvedPuzzles,
+    max_segments: int,
+    early_stop: bool = True,
+    halt_threshold: float | None = None,
+    keeps_rules: torch.Tensor | None = None,
 ) -> GridScores:
     """Count what is right.
 
     Args:
         solved: at least one puzzle.
         max_segments, early_stop, halt_threshold: how they were solved.
+        keeps_rules: from `keep_rules`.
 
     Raises:
         ValueError: if there are no puzzles.
@@ -225,4 +260,5 @@ def score(
         early_stop=early_stop,
         halt_threshold=halt_threshold,
         puzzles_per_s=n / max(solved.seconds, 1e-9),
+        solved=None if keeps_rules is None else keeps_rules.double().mean().item(),
     )

@@ -49,6 +49,8 @@ class PuzzleKind:
             help to guess the kind of puzzles without a card.
         subset: name of a subset that only data sets of this kind have, if they have subsets.
         has_rules: whether an answer can be checked without the expected one.
+        has_one_answer: whether a puzzle has exactly one right answer, so that no other than the expected one keeps the
+            rules.
         bad_clues_are_outcomes: whether contradictory clues are an outcome of solving, found by the exact search of
             the processor; otherwise such a puzzle is an error.
         logs_boards: whether the evaluations of a training run log some boards, as lines.
@@ -63,6 +65,7 @@ class PuzzleKind:
     symbols: frozenset[str] = frozenset()
     subset: str | None = None
     has_rules: bool = True
+    has_one_answer: bool = False
     bad_clues_are_outcomes: bool = False
     logs_boards: bool = True
     no_solving: str | None = None

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
-from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, score, solve_puzzles
+from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, keep_rules, score, solve_puzzles
 from hrm_hf.puzzles.draws import Draws
 from hrm_hf.puzzles.rows import ChangedDraws
 from hrm_hf.puzzles.sets import open_puzzles
@@ -124,7 +124,9 @@ class GridTask(Task):
             early_stop=args.eval_early_stop,
             keep_predictions=True,
         )
-        scores = score(solved, max_segments, args.eval_early_stop, applied_threshold(model.config)).as_dict()
+        keeps_rules = keep_rules(solved, self.eval_puzzles, self.processing)
+        threshold = applied_threshold(model.config)
+        scores = score(solved, max_segments, args.eval_early_stop, threshold, keeps_rules).as_dict()
         if self.puzzles.kind.logs_boards:
             scores["boards"] = self.boards(solved)
         if self.eval_augmentations is not None:
@@ -158,8 +160,9 @@ class GridTask(Task):
         ]
 
     def headline(self, scores: dict) -> str:
+        by_rules = f", {scores['solved']:.1%} by the rules" if "solved" in scores else ""
         return (
-            f"{scores['exact_accuracy']:.1%} of {scores['n']} puzzles exactly solved, "
+            f"{scores['exact_accuracy']:.1%} of {scores['n']} puzzles exactly solved{by_rules}, "
             f"{scores['cell_accuracy']:.1%} of cells correct"
         )
 

@@ -29,6 +29,7 @@ class SudokuKind(PuzzleKind):
     # digits of all notations, and the signs for a blank cell
     symbols = frozenset(".0_-*").union(*(digits + digits.lower() for digits in SUDOKU_NOTATIONS.values()))
     bad_clues_are_outcomes = True
+    has_one_answer = True
 
     def recognizes(self, line: str) -> bool:
         return super().recognizes(line) and math.isqrt(len(line)) ** 2 == len(line)
