@@ -164,7 +164,7 @@ def solve(
         str | None,
         typer.Option(
             help="Model folder, or name of a model on the Hub; by default a shipped model, for hard 9x9 Sudoku or for "
-            "30x30 or 16x16 mazes. A folder written by `hrm-hf export --format onnx` runs with onnxruntime."
+            "mazes of up to 30x30. A folder written by `hrm-hf export --format onnx` runs with onnxruntime."
         ),
     ] = None,
     precision: Annotated[
@@ -256,7 +256,7 @@ def _shipped_for(puzzles: list["PuzzleText"]) -> str:
     if len(numbers) > 1:
         found = " and ".join(f"{number} {registry.get(name).plural}" for name, number in sorted(numbers.items()))
         raise ValueError(f"There are {found}; give puzzles of only one kind per call.")
-    return str(registry.get(next(iter(numbers))).shipped_model({puzzle.cells for puzzle in puzzles}))
+    return str(registry.get(next(iter(numbers))).shipped_model([puzzle.board for puzzle in puzzles]))
 
 
 def _puzzles_of(

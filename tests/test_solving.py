@@ -11,6 +11,7 @@ import torch
 from benchmarks.records import ROOT
 from hrm_hf.checkpoints import SHIPPED_MAZES, SHIPPED_SUDOKU, load_checkpoint
 from hrm_hf.evaluation.checked_solving import solve_checked, solve_in_turn
+from hrm_hf.puzzles.maze.frame import framed
 from hrm_hf.puzzles.maze.generator import generate
 from hrm_hf.puzzles.maze.rules import format_mazes
 from hrm_hf.utils.time_limit import TimeLimit
@@ -314,11 +315,41 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
     for arguments, stdin in (((HARD,), ""), ((maze,), ""), ((), f"{maze}\n{maze}\n"), ((small,), "")):
         hrm_hf("solve", *arguments, stdin=stdin)
     assert asked == [str(SHIPPED_SUDOKU), *[str(SHIPPED_MAZES[900])] * 2, str(SHIPPED_MAZES[256])]
-    for mazes, sizes in (((maze, small), "256 and 900"), (("S G#",), "4")):
-        code, _, err = hrm_hf("solve", *mazes)
-        assert code == 1 and f"The mazes have {sizes} cells; the models here are for 30x30 or" in err
+    # the smallest boards that all fit on
+    asked.clear()
+    flat = "S" + " " * 18 + "G\n" + "#" * 20
+    for mazes in ((small, maze), ("S G#",), (flat,), (small, "S G#")):
+        hrm_hf("solve", *mazes)
+    assert asked == [str(SHIPPED_MAZES[cells]) for cells in (900, 256, 900, 256)]
+    code, _, err = hrm_hf("solve", "S" + " " * 39 + "G\n" + "#" * 41)
+    assert code == 1 and "A maze has 2 rows and 41 columns; the models here are for at most 30x30." in err
     code, _, err = hrm_hf("solve", HARD, maze)
     assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of only one kind" in err
+
+
+def test_a_maze_on_a_larger_board_is_cut_out_again():
+    processor = HRMGridProcessor.for_maze(4, 5)
+    frame = framed("S #\n  G", processor)
+    assert frame.board.split("\n") == ["S ###", "  G##", "#####", "#####"]
+    assert frame.cut("So###ooG############") == "So#ooG"
+    assert (frame.processor.height, frame.processor.width) == (2, 3)
+    # a line is a square, or else one row
+    assert framed("S  G", processor).board.split("\n")[:2] == ["S ###", " G###"]
+    assert framed("S G", processor).board.split("\n")[:2] == ["S G##", "#####"]
+    # as large as the board, larger, ragged
+    for board in ("S    \n    G\n     \n     ", "S     G", "S  \n G"):
+        assert framed(board, processor) is None, board
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_maze_of_another_size_is_solved_by_a_shipped_model(hrm_hf, as_json):
+    maze = "S  #\n ## \n    \n# #G"
+    code, out, err = hrm_hf("solve", maze, *(["--json"] if as_json else []))
+    assert code == 0, err
+    if as_json:
+        assert json.loads(out)["puzzle"] == maze.replace("\n", "") and json.loads(out)["answer"].count("o") == 5
+    else:
+        assert len(out.split("solved")[0].strip("\n").split("\n")) == 4
 
 
 def test_the_shipped_maze_models_solve(hrm_hf):

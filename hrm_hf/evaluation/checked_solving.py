@@ -67,6 +67,21 @@ class CheckedAnswer:
         """Whether there is an answer that keeps all rules; `None` if there are no rules."""
         return None if self.outcome == "answered" else self.outcome == "solved"
 
+    def cut(self, cut: Callable[[str], str]) -> "CheckedAnswer":
+        """The same with all lines of boards cut, for a puzzle on a larger board; without `thinking`.
+
+        Args:
+            cut: gives the line of the puzzle for one of the board.
+        """
+        lines = {name: getattr(self, name) for name in ("puzzle", "answer", "best")}
+        lists = {name: getattr(self, name) for name in ("steps", "ballots")}
+        return replace(
+            self,
+            thinking=None,
+            **{name: None if line is None else cut(line) for name, line in lines.items()},
+            **{name: None if boards is None else [cut(line) for line in boards] for name, boards in lists.items()},
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """`solved` and the fields as a dictionary, without those only for watching; `steps` if there are any."""
         left_out = {"best", "thinking", "ballots"} | ({"steps"} if self.steps is None else set())
@@ -176,24 +191,31 @@ def solve_in_turn(
         options: other options of `solve_checked`.
 
     Yields:
-        The answer to each puzzle, in the digits of the puzzle, and the function that draws its boards with these
-        digits: `HRMGridProcessor.pretty`.
+        The answer to each puzzle, in the digits and the size of the puzzle, and the function that draws its boards:
+        `HRMGridProcessor.pretty`. A puzzle smaller than the boards of the model is solved on a board, if its kind can
+        (`PuzzleKind.framed`).
     """
     first, most = 0, 1
     while first < len(puzzles):
         part = list(puzzles[first : first + most])
         # all of a part have the same notation
         part = part[: next((i for i, puzzle in enumerate(part) if puzzle.notation != part[0].notation), len(part))]
+        kind = kind_of(processor)
+        frames = [kind.framed(puzzle.board, processor) for puzzle in part]
         label = f"puzzles {first + 1}-{first + len(part)} of {len(puzzles)}" if len(puzzles) > 1 else "solve"
         own = processor
-        boards = [puzzle.board for puzzle in part]
+        boards = [puzzle.board if frame is None else frame.board for puzzle, frame in zip(part, frames, strict=True)]
         if part[0].notation is not None and processor.seq_len == part[0].cells:
             own = processor.in_notation(part[0].notation)
             # puzzles are read with the digits of the original processor
             ids = processor(boards, check_rules=False)["input_ids"]
             boards = own.batch_decode(ids)
-        for answer in solve_checked(model, own, boards, progress=label if progress else None, **options):
-            yield answer, own.pretty
+        answers = solve_checked(model, own, boards, progress=label if progress else None, **options)
+        for answer, frame in zip(answers, frames, strict=True):
+            if frame is None:
+                yield answer, own.pretty
+            else:
+                yield answer.cut(frame.cut), frame.processor.pretty
         # the first answers come soon, the later ones in large batches, which are faster
         first, most = first + len(part), min(2 * most, _MOST_AT_ONCE)
 

@@ -6,6 +6,7 @@ packages (numba, matplotlib, datasets) when they are called, so that listing all
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +37,21 @@ class Copies(Protocol):
 
     def undo(self, boards: torch.Tensor) -> torch.Tensor:
         """The boards that `apply` turns into these."""
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A puzzle on a larger board, which a model takes.
+
+    Attributes:
+        board: for the model.
+        processor: of the puzzle itself.
+        cut: the line of the puzzle from one of the board.
+    """
+
+    board: str
+    processor: HRMGridProcessor
+    cut: Callable[[str], str]
 
 
 class PuzzleKind:
@@ -197,8 +213,17 @@ class PuzzleKind:
         boards = torch.arange(processor.vocab_size).repeat_interleave(processor.seq_len).view(-1, processor.seq_len)
         return [line[0] for line in processor.batch_decode(boards)]
 
-    def shipped_model(self, cells: set[int]) -> Path:
-        """The folder of the shipped model for puzzles with these numbers of cells.
+    def framed(self, board: str, processor: HRMGridProcessor) -> Framed | None:
+        """A puzzle on a larger board for a model; `None` if it is as large, or cannot be made larger.
+
+        Args:
+            board: of a `PuzzleText`.
+            processor: of the model.
+        """
+        return None
+
+    def shipped_model(self, boards: Sequence[str]) -> Path:
+        """The folder of the shipped model for all of these puzzles, boards of `PuzzleText`.
 
         Raises:
             ValueError: if there is none.

@@ -1,7 +1,7 @@
 """Mazes as a kind of puzzle."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hrm_hf.puzzles.kind import PuzzleKind
+from hrm_hf.puzzles.kind import Framed, PuzzleKind
 from processing_hrm import HRMGridProcessor
 
 
@@ -108,15 +108,25 @@ class MazeKind(PuzzleKind):
         mazes, _, _ = generate(number, processor.height, processor.width, min_steps=2, progress=False)
         return torch.from_numpy(mazes).long()
 
-    def shipped_model(self, cells: set[int]) -> Path:
-        from hrm_hf.checkpoints import SHIPPED_MAZES
+    def framed(self, board: str, processor: HRMGridProcessor) -> Framed | None:
+        from hrm_hf.puzzles.maze.frame import framed
 
-        if len(cells) > 1 or not cells <= SHIPPED_MAZES.keys():
-            raise ValueError(
-                f"The mazes have {' and '.join(map(str, sorted(cells)))} cells; the models here are for 30x30 or for "
-                "16x16, one size per call. Give another model with --model."
-            )
-        return SHIPPED_MAZES[next(iter(cells))]
+        return framed(board, processor)
+
+    def shipped_model(self, boards: Sequence[str]) -> Path:
+        """The one with the smallest boards that all mazes fit on."""
+        from hrm_hf.checkpoints import SHIPPED_MAZES
+        from hrm_hf.puzzles.maze.frame import shape_of
+
+        shapes = {shape_of(board) for board in boards}
+        for cells in sorted(SHIPPED_MAZES):
+            if all(max(shape) <= math.isqrt(cells) for shape in shapes):
+                return SHIPPED_MAZES[cells]
+        largest = max(shapes)
+        raise ValueError(
+            f"A maze has {largest[0]} rows and {largest[1]} columns; the models here are for at most 30x30. Give "
+            "another model with --model."
+        )
 
     def fits(self, vocab_size: int, side: int) -> bool:
         return vocab_size == HRMGridProcessor.for_maze(1, 1).vocab_size

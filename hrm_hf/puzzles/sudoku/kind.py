@@ -101,7 +101,7 @@ class SudokuKind(PuzzleKind):
         clues = round(0.4 * processor.seq_len)
         return torch.from_numpy(generate(number, processor.height, clues, progress=False)[0]).long() + 1
 
-    def shipped_model(self, cells: set[int]) -> Path:
+    def shipped_model(self, boards: Sequence[str]) -> Path:
         from hrm_hf.checkpoints import SHIPPED_SUDOKU
 
         return SHIPPED_SUDOKU
