@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from test_arc_canvases import TURN, WIDE, trained  # noqa: F401 (a fixture)
 
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import load_checkpoint
@@ -15,6 +14,7 @@ from hrm_hf.puzzles.arc.canvases import SHOWN_VOCAB_SIZE, ArcCanvases, CanvasDra
 from hrm_hf.puzzles.arc.passes import SeveralPasses
 from modeling_hrm import HRMForGridTask, HRMHaltingHead, HRMSegment
 from processing_hrm import IGNORE_INDEX, HRMGridProcessor
+from tests.test_arc_canvases import TURN, WIDE, trained  # noqa: F401 (a fixture)
 
 
 SIDES = (5, 8)

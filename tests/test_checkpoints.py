@@ -16,12 +16,12 @@ import torch
 import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tiny import NETWORK
 
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.checkpoint import Checkpoints, random_states, restore_random_states
 from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.stopping import Stopped
+from tests.tiny import NETWORK
 from train_accelerate import main
 
 

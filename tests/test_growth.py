@@ -11,7 +11,6 @@ import torch
 import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tiny import NETWORK
 
 from configuration_hrm import HRMConfig
 from hrm_hf.checkpoints import load_checkpoint
@@ -24,6 +23,7 @@ from hrm_hf.training.growth import Growth
 from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.meter import Meter, TrainingClock
 from hrm_hf.utils.cuda_graph import GraphedCall, shapes_of
+from tests.tiny import NETWORK
 from train_accelerate import main
 
 

@@ -16,13 +16,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from tiny import NETWORK
 
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training import folder_lock
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.folder_lock import FolderLock
 from hrm_hf.training.loop import prepare, train
+from tests.tiny import NETWORK
 from train_accelerate import main
 
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from test_sharding import poison
-from tiny import NETWORK
 
 from benchmarks.several_gpus import COMMON, CONFIGS, LINES, RECIPES, SHAPES, runs_of, with_comparisons
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.loop import prepare, train
+from tests.test_sharding import poison
+from tests.tiny import NETWORK
 
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +53,7 @@ from hrm_hf.training import loop, step
 from hrm_hf.training.arguments import parse_recipe
 from hrm_hf.training.device_optimizer import DeviceOptimizer
 from tests.test_several_processes import Direct
-from test_sharding import poison
+from tests.test_sharding import poison
 
 
 path, how = sys.argv[1:]

@@ -13,13 +13,13 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
-from tiny import NETWORK
 
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.text.build import build_text
 from hrm_hf.training.arguments import TrainArguments, parse_recipe
 from hrm_hf.training.loop import prepare, train
 from hrm_hf.training.sharding import shard, sharding_wanted
+from tests.tiny import NETWORK
 from train_accelerate import main
 
 

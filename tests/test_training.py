@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny import NETWORK
 
 from hrm_hf.checkpoints import SHIPPED_SUDOKU
 from hrm_hf.puzzles.rows import PuzzleDraws, encode, load_rows
 from hrm_hf.puzzles.sudoku.build import build_sudoku
 from hrm_hf.puzzles.sudoku.kind import SUDOKU
 from hrm_hf.training.arguments import parse_recipe, read_recipe
+from tests.tiny import NETWORK
 
 
 ROOT = Path(__file__).parent.parent
