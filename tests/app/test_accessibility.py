@@ -25,10 +25,21 @@ def axe(tmp_path_factory) -> str:
         return archive.extractfile("package/axe.min.js").read().decode()
 
 
-def faults(page, axe: str) -> list[str]:
-    """What axe finds serious or critical on the page as it stands."""
+def faults(page, axe: str, seconds: int = 8) -> list[str]:
+    """What axe finds serious or critical on the page once it stands still.
+
+    While a part of a page is loading, its old content is pale for a moment, so what is found must last.
+    """
     if not page.evaluate("typeof axe !== 'undefined'"):
         page.evaluate(axe)
+    for _ in range(seconds):
+        if not (found := _faults_now(page)):
+            break
+        page.wait_for_timeout(1000)
+    return found
+
+
+def _faults_now(page) -> list[str]:
     found = page.evaluate(_RUN)["violations"]
     return [
         f"{each['id']}: {len(each['nodes'])}, {each['nodes'][0]['html'][:200]}"
