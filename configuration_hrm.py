@@ -369,8 +369,11 @@ class HRMConfig(PreTrainedConfig):
         self._require(
             "num_answer_tokens",
             answers is None
-            or (_is_int(answers) and 1 <= answers <= self.vocab_size and not self.is_causal)
-            and not self.tie_word_embeddings,
+            or (
+                _is_int(answers)
+                and 1 <= answers <= self.vocab_size
+                and not (self.is_causal or self.tie_word_embeddings)
+            ),
             f"None, or an integer from 1 to vocab_size={self.vocab_size} in a grid model (is_causal=False) with "
             "tie_word_embeddings=False",
         )

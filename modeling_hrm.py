@@ -1800,8 +1800,7 @@ class HRMForCausalLM(HRMHalting, HRMPreTrainedModel, GenerationMixin):
                     f"configuration with {name}={wanted}."
                 )
         self.model = HRMModel(config)
-        num_answer_tokens = config.vocab_size if config.num_answer_tokens is None else config.num_answer_tokens
-        self.lm_head = nn.Linear(config.hidden_size, num_answer_tokens, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.q_head = HRMHaltingHead(config) if config.halt_max_steps > 1 else None
         self.post_init()
 

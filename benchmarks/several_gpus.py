@@ -31,6 +31,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Annotated
@@ -164,101 +165,97 @@ class Records:
         print(json.dumps({name: value for name, value in record.items() if name != "losses"}), flush=True)
 
 
+@cache
 def _driver() -> str:
     """The version of the driver of the GPUs."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
-def measure(
-    runs: list[Wanted],
-    gpus: list[int],
-    arc: Path | None,
-    folder: Path,
-    seconds: float,
-    multiple: int,
-    records: Records,
-):
-    """Make runs of one way, one after the other, on some GPUs; all in the same processes, unless one fails.
+@dataclass(frozen=True)
+class Measuring:
+    """How runs are made.
 
-    Args:
-        runs: of one way.
-        gpus: numbers of the GPUs, a process on each.
+    Attributes:
         arc: data set folder of ARC.
         folder: for files of the runs.
         seconds: maximum for each run; the first one of new processes gets 60 more.
         multiple: batches of ARC have a multiple of this many boards.
         records: gets the records.
     """
-    while runs:
-        done = _measure_until_failure(runs, gpus, arc, folder, seconds, multiple, records)
-        runs = runs[done:]
 
+    arc: Path | None
+    folder: Path
+    seconds: float
+    multiple: int
+    records: Records
 
-def _measure_until_failure(
-    runs: list[Wanted],
-    gpus: list[int],
-    arc: Path | None,
-    folder: Path,
-    seconds: float,
-    multiple: int,
-    records: Records,
-) -> int:
-    """Start processes for runs; returns how many of them have a record, the last of which may be a failure."""
-    way = runs[0].way
-    name = f"{way}_{gpus[0]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    results, plan, errors = (folder / f"{name}.{ending}" for ending in ("jsonl", "json", "err"))
-    results.write_text("")
-    asked = [
-        {
-            "recipe": str(RECIPES / SHAPES[run.shape][0]),
-            "options": [
-                *COMMON.split(),
-                *run.options.split(),
-                "--output_dir",
-                str(folder / run.name.replace(", ", "_")),
-            ],
-            "warmup_steps": run.warmup_steps,
-            "multiple_of": multiple,
+    def measure(self, runs: list[Wanted], gpus: list[int]):
+        """Make runs of one way, one after the other, on some GPUs; all in the same processes, unless one fails.
+
+        Args:
+            runs: of one way.
+            gpus: numbers of the GPUs, a process on each.
+        """
+        while runs:
+            runs = runs[self._measure_until_failure(runs, gpus) :]
+
+    def _measure_until_failure(self, runs: list[Wanted], gpus: list[int]) -> int:
+        """Start processes for runs; returns how many of them have a record, the last of which may be a failure."""
+        way = runs[0].way
+        name = f"{way}_{gpus[0]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        results, plan, errors = (self.folder / f"{name}.{ending}" for ending in ("jsonl", "json", "err"))
+        results.write_text("")
+        asked = [
+            {
+                "recipe": str(RECIPES / SHAPES[run.shape][0]),
+                "options": [
+                    *COMMON.split(),
+                    *run.options.split(),
+                    "--output_dir",
+                    str(self.folder / run.name.replace(", ", "_")),
+                ],
+                "warmup_steps": run.warmup_steps,
+                "multiple_of": self.multiple,
+            }
+            for run in runs
+        ]
+        plan.write_text(json.dumps({"runs": asked, "arc": str(self.arc), "results": str(results)}))
+        command = [sys.executable, "-m", "accelerate.commands.launch"]
+        command += ["--config_file", str(RECIPES / "accelerate" / CONFIGS[way]), "--num_processes", str(len(gpus))]
+        command += ["--main_process_port", str(29500 + gpus[0]), "-m", "benchmarks.several_gpus_process", str(plan)]
+        environment = {
+            "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+            "NCCL_NVLS_ENABLE": "0",  # NVLink multicast, which not every machine allows
+            "OMP_NUM_THREADS": "4",
         }
-        for run in runs
-    ]
-    plan.write_text(json.dumps({"runs": asked, "arc": str(arc), "results": str(results)}))
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", str(RECIPES / "accelerate" / CONFIGS[way]), "--num_processes", str(len(gpus))]
-    command += ["--main_process_port", str(29500 + gpus[0]), "-m", "benchmarks.several_gpus_process", str(plan)]
-    environment = {
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
-        "NCCL_NVLS_ENABLE": "0",  # NVLink multicast, which not every machine allows
-        "OMP_NUM_THREADS": "4",
-    }
-    with open(errors, "w") as stderr:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdout=stderr, stderr=stderr, start_new_session=True
-        )
-    done, deadline = 0, time.monotonic() + seconds + 60
-    while done < len(runs):
-        ended = process.poll() is not None
-        # a line that is just being written has no end yet
-        lines = [line for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        for line in lines[done:]:
-            records.add(runs[done], json.loads(line))
-            done, deadline = done + 1, time.monotonic() + seconds
-        if done < len(runs) and (ended or time.monotonic() > deadline):
-            reason = f"ended with {process.returncode}" if ended else f"had not ended after {seconds:g} s"
-            said = errors.read_text()
-            print(f"{runs[done].name}: {reason}\n{said[-3000:]}", file=sys.stderr, flush=True)
-            records.add(runs[done], {"processes": len(gpus), "failed": reason})
-            done += 1
-            break
-        time.sleep(0.2)
-    try:
-        process.wait(timeout=20 if done == len(runs) else 0)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # including the processes that it started
-        process.wait()
-    return done
+        with open(errors, "w") as stderr:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | environment, stdout=stderr, stderr=stderr, start_new_session=True
+            )
+        done, deadline = 0, time.monotonic() + self.seconds + 60
+        while done < len(runs):
+            ended = process.poll() is not None
+            # a line that is just being written has no end yet
+            lines = [line for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            for line in lines[done:]:
+                self.records.add(runs[done], json.loads(line))
+                done, deadline = done + 1, time.monotonic() + self.seconds
+            if done < len(runs) and (ended or time.monotonic() > deadline):
+                reason = f"ended with {process.returncode}" if ended else f"had not ended after {self.seconds:g} s"
+                said = errors.read_text()
+                print(f"{runs[done].name}: {reason}\n{said[-3000:]}", file=sys.stderr, flush=True)
+                self.records.add(runs[done], {"processes": len(gpus), "failed": reason})
+                done += 1
+                break
+            time.sleep(0.2)
+        try:
+            process.wait(timeout=20 if done == len(runs) else 0)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # including the processes that it started
+            process.wait()
+        return done
 
 
 def with_comparisons(records: list[dict]) -> list[dict]:
@@ -329,19 +326,19 @@ def main(
         raise typer.BadParameter("This machine has no GPU; run this on a machine with at least two.")
     runs.mkdir(parents=True, exist_ok=True)
     records = Records(output or runs / "records.json")
-
-    def measure_on(wanted: list[Wanted], gpus: list[int]):
-        measure(wanted, gpus, arc and arc.resolve(), runs.resolve(), seconds, num_gpus, records)
+    measuring = Measuring(arc and arc.resolve(), runs.resolve(), seconds, num_gpus, records)
 
     alone: dict[int, list[Wanted]] = {}
     for name in lines:
         for run in runs_of(name, "one", num_gpus, steps):
             alone.setdefault(GPU_OF_LINE[name] % num_gpus, []).append(run)
     with ThreadPoolExecutor() as pool:
-        for each in [pool.submit(measure_on, wanted, [gpu]) for gpu, wanted in alone.items()]:
+        for each in [pool.submit(measuring.measure, wanted, [gpu]) for gpu, wanted in alone.items()]:
             each.result()
     for way in ("ddp", "fsdp2") if num_gpus > 1 else ():
-        measure_on([run for name in lines for run in runs_of(name, way, num_gpus, steps)], list(range(num_gpus)))
+        measuring.measure(
+            [run for name in lines for run in runs_of(name, way, num_gpus, steps)], list(range(num_gpus))
+        )
     found = with_comparisons(records.records)
     print(table(found))
     if output is None:

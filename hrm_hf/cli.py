@@ -342,7 +342,7 @@ def evaluate(
     from accelerate import Accelerator
 
     from hrm_hf.evaluation import breakdown
-    from hrm_hf.evaluation.grid import applied_threshold, keep_rules, score, solve_puzzles, solver
+    from hrm_hf.evaluation.grid import applied_threshold, keep_rules, may_differ, score, solve_puzzles, solver
     from hrm_hf.evaluation.test_time_compute import compute_curve, draw_samples, first_answers
     from hrm_hf.puzzles.sets import open_puzzles
     from processing_hrm import IGNORE_INDEX
@@ -362,7 +362,7 @@ def evaluate(
             examples,
             accelerator,
             batch_size=batch_size,
-            keep_predictions=True,
+            keep_predictions=predictions is not None or may_differ(processor),
             progress=True,
             in_slots=in_slots,
             **options,

@@ -321,7 +321,8 @@ def test_the_shipped_model_is_chosen_by_the_puzzles(hrm_hf, monkeypatch):
     for mazes in ((small, maze), ("S G#",), (flat,), (small, "S G#")):
         hrm_hf("solve", *mazes)
     assert asked == [str(SHIPPED_MAZES[cells]) for cells in (900, 256, 900, 256)]
-    code, _, err = hrm_hf("solve", "S" + " " * 39 + "G\n" + "#" * 41)
+    # the one that is too large is named, not the one with the most rows
+    code, _, err = hrm_hf("solve", maze, "S" + " " * 39 + "G\n" + "#" * 41)
     assert code == 1 and "A maze has 2 rows and 41 columns; the models here are for at most 30x30." in err
     code, _, err = hrm_hf("solve", HARD, maze)
     assert code == 1 and "There are 1 mazes and 1 Sudoku; give puzzles of only one kind" in err

@@ -166,6 +166,20 @@ def compare(predictions: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return right.sum(-1) == valid.sum(-1), right.sum(-1) / valid.sum(-1).clamp(min=1)
 
 
+def filled_in(tokens: torch.LongTensor, puzzles: dict[str, torch.Tensor]) -> torch.LongTensor:
+    """Answers or labels `(puzzles, tokens)` as whole boards.
+
+    Cells without a label are not part of the question, and stay as in the puzzle.
+    """
+    return torch.where(puzzles["labels"] == IGNORE_INDEX, puzzles["input_ids"], tokens)
+
+
+def may_differ(processor: HRMGridProcessor) -> bool:
+    """Whether an answer may keep the rules without being the expected one."""
+    kind = kind_of(processor)
+    return kind.has_rules and not kind.has_one_answer
+
+
 def keep_rules(
     solved: SolvedPuzzles, puzzles: dict[str, torch.Tensor], processor: HRMGridProcessor
 ) -> torch.Tensor | None:
@@ -174,20 +188,19 @@ def keep_rules(
     A maze with several shortest paths is also solved by another one than that of its label.
 
     Args:
-        solved: with predictions.
+        solved: with predictions, if answers may differ.
         puzzles: `input_ids` and `labels` of shape `(puzzles, tokens)`.
         processor: of the puzzles.
     """
-    kind = kind_of(processor)
-    if not kind.has_rules or kind.has_one_answer:
+    if not may_differ(processor):
         return None
     keeps = solved.exact.clone()
     others = (~solved.exact).nonzero().squeeze(1)
     if len(others) > 0:
-        asked, labels = puzzles["input_ids"][others], puzzles["labels"][others]
-        # cells without a label are not part of the question, and stay as in the puzzle
-        answers = torch.where(labels == IGNORE_INDEX, asked, solved.predictions[others])
-        keeps[others] = torch.tensor([verdict.solved for verdict in kind.verdicts(processor, asked, answers)])
+        asked = {name: puzzles[name][others] for name in ("input_ids", "labels")}
+        answers = filled_in(solved.predictions[others], asked)
+        verdicts = kind_of(processor).verdicts(processor, asked["input_ids"], answers)
+        keeps[others] = torch.tensor([verdict.solved for verdict in verdicts])
     return keeps
 
 

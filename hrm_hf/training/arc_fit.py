@@ -190,7 +190,7 @@ def for_one_task(model: HRMForGridTask) -> HRMForGridTask:
 def _canvases(processor: HRMGridProcessor, task: ArcTask) -> ArcCanvases:
     """The task on the one canvas that it needs."""
     side = canvas_side(task, processor.canvas_sides)
-    return ArcCanvases([task], [side], processor.token_roles, processor.told_views)
+    return ArcCanvases.for_model([task], processor, [side])
 
 
 def _vote(model: HRMForGridTask, processor: HRMGridProcessor, task: ArcTask, votes: int) -> list[ArcAnswer]:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from configuration_hrm import HRMConfig
-from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, keep_rules, score, solve_puzzles
+from hrm_hf.evaluation.grid import SolvedPuzzles, applied_threshold, filled_in, keep_rules, score, solve_puzzles
 from hrm_hf.puzzles.draws import Draws
 from hrm_hf.puzzles.rows import ChangedDraws
 from hrm_hf.puzzles.sets import open_puzzles
@@ -145,11 +145,7 @@ class GridTask(Task):
         """The first puzzles with their predictions, as lines of characters to look at, and their kind."""
         count = min(count, len(solved))
         rows = {name: self.eval_puzzles[name][:count] for name in ("input_ids", "labels")}
-        # cells without a label are not part of the question, and stay as in the puzzle
-        asked = rows["labels"] != IGNORE_INDEX
-        predictions, labels = (
-            torch.where(asked, tokens, rows["input_ids"]) for tokens in (solved.predictions[:count], rows["labels"])
-        )
+        predictions, labels = (filled_in(tokens, rows) for tokens in (solved.predictions[:count], rows["labels"]))
         lines = {"puzzle": rows["input_ids"], "prediction": predictions, "answer": labels}
         kind = self.puzzles.kind
         texts = {name: [kind.log_line(self.processing, row) for row in tokens] for name, tokens in lines.items()}

@@ -171,7 +171,10 @@ def test_keyboard_paste_and_link(page, chromium, url):
     page.locator(".cell").first.click()
     for key in ("5", "ArrowRight", "3", "ArrowDown", "7", "Backspace", "End", "9"):
         page.keyboard.press(key)
-    assert page.url.endswith("#s=53......" + "." * 9 + "9" + "." * 63)
+    link = "#s=53......" + "." * 9 + "9" + "." * 63
+    # the browser tells the test about a new address a moment later
+    page.wait_for_url(lambda address: address.endswith(link))
+    assert page.url.endswith(link)
     paste = """text => { const data = new DataTransfer(); data.setData("text", text);
         document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, cancelable: true})); }"""
     page.evaluate(paste, HARD[:80])

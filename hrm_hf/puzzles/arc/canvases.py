@@ -27,7 +27,7 @@ from hrm_hf.puzzles.arc.tasks import NUM_COLORS, ArcPair, ArcTask
 from hrm_hf.puzzles.dihedral import IS_TURNED, NUM_DIHEDRAL
 from hrm_hf.puzzles.draws import Draws, EpochOrder
 from hrm_hf.puzzles.hashing import random_keys, shift_right
-from processing_hrm import IGNORE_INDEX, arc_canvas_side
+from processing_hrm import IGNORE_INDEX, HRMGridProcessor, arc_canvas_side
 
 
 # sides of the canvases of the recipes, one more than the largest grid
@@ -121,6 +121,19 @@ class ArcCanvases:
         self._movable = np.stack([movable_colors(task) for task in tasks])
         if with_roles:
             self._movable[:, 1:] = True
+
+    @classmethod
+    def for_model(
+        cls, tasks: Sequence[ArcTask], processor: HRMGridProcessor, sides: Sequence[int] | None = None
+    ) -> "ArcCanvases":
+        """Tasks in the form for a model on canvases.
+
+        Args:
+            tasks: as in the class.
+            processor: of the model.
+            sides: of the canvases; by default all of the model.
+        """
+        return cls(tasks, sides or processor.canvas_sides, processor.token_roles, processor.told_views)
 
     @property
     def names(self) -> dict[str, int]:

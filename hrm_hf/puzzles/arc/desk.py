@@ -190,9 +190,7 @@ class ArcDesk:
         if processor.canvas_sides is not None:
             from hrm_hf.puzzles.arc.canvases import ArcCanvases
 
-            return ArcCanvases([task], processor.canvas_sides, processor.token_roles, processor.told_views).pairs(
-                "test"
-            )
+            return ArcCanvases.for_model([task], processor).pairs("test")
         if data_set == BUILT_IN:
             raise ValueError(
                 f"This model knows augmentations by their names, and {BUILT_IN} has none; choose the data set in the "

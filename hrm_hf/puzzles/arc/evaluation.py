@@ -23,9 +23,16 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from hrm_hf.puzzles.arc.canvases import CanvasPairs, load_canvases
+from hrm_hf.puzzles.arc.canvases import ArcCanvases, CanvasPairs
 from hrm_hf.puzzles.arc.plans import BLANK_NAME, Plan, Plans
-from hrm_hf.puzzles.arc.puzzles import ArcPuzzles, load_arc, num_puzzle_identifiers, puzzle_names
+from hrm_hf.puzzles.arc.puzzles import (
+    ArcPuzzles,
+    arc_folder,
+    load_arc,
+    load_arc_tasks,
+    num_puzzle_identifiers,
+    puzzle_names,
+)
 from hrm_hf.puzzles.arc.tasks import ArcTask, find_leaks
 from hrm_hf.puzzles.voting import Candidate, Votes
 from hrm_hf.utils.files import whole_file
@@ -171,9 +178,7 @@ def open_tests(dataset: str, processor: HRMGridProcessor, source: str | None = N
     if processor.task != "arc":
         raise ValueError(f"The processor is for {processor.task}; give the processor of an ARC model.")
     if processor.canvas_sides is not None:
-        canvases = load_canvases(
-            dataset, processor.canvas_sides, processor.token_roles, tells_views=processor.told_views
-        )
+        canvases = ArcCanvases.for_model(load_arc_tasks(arc_folder(dataset)), processor)
         return CanvasPairs(canvases, "test", source)
     puzzles = load_arc(dataset, "test")
     if source is not None:

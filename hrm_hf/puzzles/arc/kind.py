@@ -68,10 +68,9 @@ class ArcKind(PuzzleKind):
         return side == MAX_SIZE and vocab_size == VOCAB_SIZE
 
     def fits_model(self, vocab_size: int, side: int) -> bool:
-        from hrm_hf.puzzles.arc.canvases import SHOWN_VOCAB_SIZE
         from hrm_hf.puzzles.arc.puzzles import VOCAB_SIZE
 
-        return vocab_size in (VOCAB_SIZE, SHOWN_VOCAB_SIZE)
+        return vocab_size == VOCAB_SIZE
 
     def draw(
         self,

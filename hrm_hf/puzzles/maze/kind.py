@@ -122,7 +122,7 @@ class MazeKind(PuzzleKind):
         for cells in sorted(SHIPPED_MAZES):
             if all(max(shape) <= math.isqrt(cells) for shape in shapes):
                 return SHIPPED_MAZES[cells]
-        largest = max(shapes)
+        largest = max(shapes, key=max)
         raise ValueError(
             f"A maze has {largest[0]} rows and {largest[1]} columns; the models here are for at most 30x30. Give "
             "another model with --model."
