@@ -57,6 +57,9 @@ VARIANTS: dict[str, dict] = {
     "untold": {"arc_tell_views": False},
     "untold_one_segment": {"arc_tell_views": False, "halt_max_steps": 1},
     "shown_one_segment": {"arc_share_shown": 0.5, "halt_max_steps": 1},
+    # the step as a CUDA graph, because the host limits smaller steps
+    "half_batch_one_segment_graph": HALF | {"halt_max_steps": 1, "cuda_graph": True},
+    "half_batch_shown_one_segment_graph": HALF | {"halt_max_steps": 1, "cuda_graph": True, "arc_share_shown": 0.6},
     "shown_untold_one_segment": {"arc_share_shown": 0.5, "arc_tell_views": False, "halt_max_steps": 1},
     "quarter_batch_one_segment": QUARTER | {"halt_max_steps": 1},
     "weight_decay": {"weight_decay": 0.3},

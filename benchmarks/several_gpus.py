@@ -20,7 +20,8 @@ Boards of Sudoku are made up. The losses are those of AdamATan2 in all three, be
 All runs of a way (one GPU, DDP, FSDP2) share processes, which saves the start. Runs on one GPU use two GPUs at the
 same time: published and its losses on one, small and arc on the other. A run that fails or takes too long is in the
 records with its reason, and the others go on. The output is written after each run, and keeps the lines that are not
-measured again. With one GPU only the runs on one GPU are made.
+measured again. With one GPU only the runs on one GPU are made. `--run "large, large, fsdp2, grown"` makes one run of the
+lines; its name is that of the record.
 """
 
 import json
@@ -301,6 +302,9 @@ def table(records: list[dict]) -> str:
 def main(
     line: Annotated[list[str] | None, typer.Option(help=f"{', '.join(LINES)}; all by default.")] = None,
     arc: Annotated[Path | None, typer.Option(help="Data set folder of ARC, for arc and losses.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Option(help="Only these runs of the lines, by name; all by default.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Steps that are timed, a multiple of 50; large: 40.")] = 200,
     seconds: Annotated[float, typer.Option(help="Maximum seconds per run.")] = 120,
     runs: Annotated[Path, typer.Option(help="Folder for files of the runs.")] = Path("runs/several_gpus"),
@@ -324,21 +328,25 @@ def main(
     num_gpus = torch.cuda.device_count()
     if num_gpus == 0:
         raise typer.BadParameter("This machine has no GPU; run this on a machine with at least two.")
+    ways = ("one", "ddp", "fsdp2") if num_gpus > 1 else ("one",)
+    wanted = {way: [each for name in lines for each in runs_of(name, way, num_gpus, steps)] for way in ways}
+    known = [each.name for of_way in wanted.values() for each in of_way]
+    if unknown := set(run or []) - set(known):
+        raise typer.BadParameter(f"The lines have no run {sorted(unknown)[0]!r}; they have {'; '.join(known)}.")
+    if run:
+        wanted = {way: [each for each in of_way if each.name in run] for way, of_way in wanted.items()}
     runs.mkdir(parents=True, exist_ok=True)
     records = Records(output or runs / "records.json")
     measuring = Measuring(arc and arc.resolve(), runs.resolve(), seconds, num_gpus, records)
 
     alone: dict[int, list[Wanted]] = {}
-    for name in lines:
-        for run in runs_of(name, "one", num_gpus, steps):
-            alone.setdefault(GPU_OF_LINE[name] % num_gpus, []).append(run)
+    for each in wanted["one"]:
+        alone.setdefault(GPU_OF_LINE[each.line] % num_gpus, []).append(each)
     with ThreadPoolExecutor() as pool:
-        for each in [pool.submit(measuring.measure, wanted, [gpu]) for gpu, wanted in alone.items()]:
+        for each in [pool.submit(measuring.measure, of_gpu, [gpu]) for gpu, of_gpu in alone.items()]:
             each.result()
-    for way in ("ddp", "fsdp2") if num_gpus > 1 else ():
-        measuring.measure(
-            [run for name in lines for run in runs_of(name, way, num_gpus, steps)], list(range(num_gpus))
-        )
+    for way in ways[1:]:
+        measuring.measure(wanted[way], list(range(num_gpus)))
     found = with_comparisons(records.records)
     print(table(found))
     if output is None:

@@ -48,6 +48,21 @@ def test_the_share_of_examples_and_cells_is_as_said():
     assert torch.equal(draw(0.6)["input_ids"], draw(0.6)["input_ids"])
 
 
+def test_half_of_what_is_shown_lies_on_one_side_of_a_line():
+    on_a_side, num_shown = 0, 0
+    for step in range(20):
+        shown = draw(1.0, step)["labels"] == IGNORE_INDEX
+        side = int(shown.shape[1] ** 0.5)
+        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).double()
+        for cells in shown[(shown.sum(1) > 3) & ((~shown).sum(1) > 3)]:
+            # the line between the middles of both parts keeps them apart
+            between = places[cells].mean(0) - places[~cells].mean(0)
+            heights = places @ between
+            on_a_side += heights[cells].min() > heights[~cells].max() - 0.5 * between.norm()
+            num_shown += 1
+    assert num_shown > 300 and abs(on_a_side / num_shown - 0.5) < 0.1
+
+
 def test_a_model_that_is_not_told_views_gets_the_same_conditions_for_all_copies():
     told, untold = draw(0.0), draw(0.0, tells_views=False)
     assert len(told["conditions"].unique(dim=0)) > 8

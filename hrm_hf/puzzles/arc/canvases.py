@@ -13,6 +13,7 @@ Tokens are those of the processor (padding 0, colors 2 to 11) without the end-of
 any other, and tells where an output ends.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -291,6 +292,19 @@ def show_cells(input_ids: torch.LongTensor, answers: torch.LongTensor, shown: to
     return torch.where(shown, input_ids + VOCAB_SIZE * (1 + answers), input_ids)
 
 
+def _along_a_line(directions: torch.Tensor, num_cells: int) -> torch.Tensor:
+    """How far the cells of a square canvas are along lines, as shares of the cells that come before: `(batch, cells)`.
+
+    Args:
+        directions: of the lines, `(batch, 1)`, from 0 to 1 for a full turn.
+    """
+    side = math.isqrt(num_cells)
+    rows, columns = (torch.arange(side, dtype=directions.dtype) for _ in range(2))
+    angles = 2 * math.pi * directions[:, :, None]
+    distances = (angles.sin() * rows[:, None] + angles.cos() * columns).flatten(1)
+    return distances.argsort(dim=1).argsort(dim=1) / num_cells
+
+
 class CanvasDraws(Draws):
     """The training examples of a run: each step has boards of one side, and about the same number of tokens.
 
@@ -308,8 +322,9 @@ class CanvasDraws(Draws):
             corner.
         share_generated: share of the visits to tasks with generated pairs that take a random one of these. It does not
             change how often a task is visited.
-        share_shown: share of the visits that show a random part of the answer, each of its cells with a probability
-            that is itself random. Only the other cells have labels.
+        share_shown: share of the visits that show a random part of the answer: in half of them, each cell with a
+            probability that is itself random, in the others, all cells on one side of a random line. Only the other
+            cells have labels.
         weights: how often pairs of each side are visited, relative to each other.
         multiple_of: batch sizes are a multiple of this (processes times parts of a batch).
     """
@@ -391,9 +406,12 @@ class CanvasDraws(Draws):
     def _show(self, batch: dict[str, torch.Tensor], numbers: torch.LongTensor):
         """Show cells of the answers in a share of the examples."""
         labels = batch["labels"]
-        keys = shift_right(random_keys(numbers, self.seed + 2, 2 + labels.shape[1]), 1) * _UNIT
+        num_cells = labels.shape[1]
+        keys = shift_right(random_keys(numbers, self.seed + 2, 4 + num_cells), 1) * _UNIT
         shares = torch.where(keys[:, :1] < self.share_shown, keys[:, 1:2], 0.0)
-        shown = keys[:, 2:] < shares
+        # scattered cells can be guessed from their neighbors; the rest of a half-seen answer cannot
+        places = torch.where(keys[:, 2:3] < 0.5, keys[:, 4:], _along_a_line(keys[:, 3:4], num_cells))
+        shown = places < shares
         batch["input_ids"] = show_cells(batch["input_ids"], labels, shown)
         batch["labels"] = labels.masked_fill(shown, IGNORE_INDEX)
 

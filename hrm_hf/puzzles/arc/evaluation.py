@@ -81,7 +81,7 @@ class ArcAnswer:
 
 @torch.no_grad()
 def vote(
-    solve: Callable[..., HRMSolveOutput],
+    solve: Callable[..., HRMSolveOutput] | Sequence[Callable[..., HRMSolveOutput]],
     puzzles: ArcPuzzles | CanvasPairs,
     processor: HRMGridProcessor,
     accelerator: Accelerator,
@@ -99,9 +99,10 @@ def vote(
     With several processes, each takes its share of the tasks.
 
     Args:
-        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or a function with its interface.
+        solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or a function with its interface; or
+            several, which vote together.
         puzzles: of the split `"test"`.
-        processor: of the model. If it has names, puzzles are identified by name; otherwise it uses the identifiers of
+        processor: of the model, or equal for all. If it has names, puzzles are identified by name; otherwise it uses the identifiers of
             the data set, which must then be the one that the model was trained on.
         accelerator: gives device, mixed precision and the processes.
         batch_size: predictions at a time, per process.
@@ -123,6 +124,7 @@ def vote(
         raise ValueError(f"The processor is for {processor.task}; give the processor of an ARC model.")
     if num_augmentations is not None and num_augmentations < 0:
         raise ValueError(f"num_augmentations={num_augmentations} is not allowed; it must be at least 0.")
+    solvers = [solve] if callable(solve) else list(solve)
     make_ballots = _canvas_ballots if isinstance(puzzles, CanvasPairs) else _plan_ballots
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     ballots = make_ballots(puzzles, processor, share, num_augmentations, batch_size)
@@ -132,25 +134,25 @@ def vote(
     for ballot in tqdm(
         ballots, desc="arc", disable=not (progress and accelerator.is_main_process), leave=False, total=len(ballots)
     ):
-        with accelerator.autocast():
-            solved = solve(
-                **{name: tensor.to(accelerator.device) for name, tensor in ballot.inputs().items()},
-                max_segments=max_segments,
-                early_stop=early_stop,
-                halt_threshold=halt_threshold,
+        inputs = {name: tensor.to(accelerator.device) for name, tensor in ballot.inputs().items()}
+        plans = ballot.plans()
+        for solver in solvers:
+            with accelerator.autocast():
+                solved = solver(
+                    **inputs, max_segments=max_segments, early_stop=early_stop, halt_threshold=halt_threshold
+                )
+            columns = (
+                ballot.tasks.tolist(),
+                ballot.tests.tolist(),
+                plans,
+                processor.batch_decode(solved.predictions, "grid"),
+                solved.halt_probabilities.tolist(),
+                solved.segments.tolist(),
             )
-        columns = (
-            ballot.tasks.tolist(),
-            ballot.tests.tolist(),
-            ballot.plans(),
-            processor.batch_decode(solved.predictions, "grid"),
-            solved.halt_probabilities.tolist(),
-            solved.segments.tolist(),
-        )
-        for task, test, plan, rows, halt_probability, segments in zip(*columns, strict=True):
-            # a prediction without a grid has neither rows nor columns
-            grid = np.array(rows, dtype=np.uint8) if rows else np.zeros((0, 0), dtype=np.uint8)
-            tallies.setdefault((task, test), _Tally()).add(plan.invert(grid), halt_probability, segments)
+            for task, test, plan, rows, halt_probability, segments in zip(*columns, strict=True):
+                # a prediction without a grid has neither rows nor columns
+                grid = np.array(rows, dtype=np.uint8) if rows else np.zeros((0, 0), dtype=np.uint8)
+                tallies.setdefault((task, test), _Tally()).add(plan.invert(grid), halt_probability, segments)
         # the predictions of a task follow each other, so all tasks except the last are complete
         for task, test in [place for place in tallies if ballot.is_last or place[0] != ballot.tasks[-1]]:
             answer = _answer(puzzles_tasks(puzzles)[task], test, tallies.pop((task, test)), num_attempts)
