@@ -20,8 +20,8 @@ Boards of Sudoku are made up. The losses are those of AdamATan2 in all three, be
 All runs of a way (one GPU, DDP, FSDP2) share processes, which saves the start. Runs on one GPU use two GPUs at the
 same time: published and its losses on one, small and arc on the other. A run that fails or takes too long is in the
 records with its reason, and the others go on. The output is written after each run, and keeps the lines that are not
-measured again. With one GPU only the runs on one GPU are made. `--run "large, large, fsdp2, grown"` makes one run of the
-lines; its name is that of the record.
+measured again. With one GPU only the runs on one GPU are made. `--run "large, large, fsdp2, grown"` makes one run of
+the lines; its name is that of the record.
 """
 
 import json

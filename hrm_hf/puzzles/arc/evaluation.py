@@ -102,8 +102,8 @@ def vote(
         solve: `HRMForGridTask.solve` of a model on the device of `accelerator`, or a function with its interface; or
             several, which vote together.
         puzzles: of the split `"test"`.
-        processor: of the model, or equal for all. If it has names, puzzles are identified by name; otherwise it uses the identifiers of
-            the data set, which must then be the one that the model was trained on.
+        processor: of the model, or equal for all. If it has names, puzzles are identified by name; otherwise it uses
+            the identifiers of the data set, which must then be the one that the model was trained on.
         accelerator: gives device, mixed precision and the processes.
         batch_size: predictions at a time, per process.
         max_segments, early_stop, halt_threshold: as in `HRMForGridTask.solve`. The original runs every segment.
