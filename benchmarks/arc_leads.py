@@ -61,7 +61,7 @@ VARIANTS: dict[str, dict] = {
     "half_batch_one_segment_graph": HALF | {"halt_max_steps": 1, "cuda_graph": True},
     "half_batch_shown_one_segment_graph": HALF | {"halt_max_steps": 1, "cuda_graph": True, "arc_share_shown": 0.6},
     "shown_untold_one_segment": {"arc_share_shown": 0.5, "arc_tell_views": False, "halt_max_steps": 1},
-    "quarter_batch_one_segment": QUARTER | {"halt_max_steps": 1},
+    "quarter_batch_one_segment": QUARTER | {"halt_max_steps": 1, "cuda_graph": True},
     "weight_decay": {"weight_decay": 0.3},
     "one_segment": {"halt_max_steps": 1},
     "three_segments": {"halt_max_steps": 3},

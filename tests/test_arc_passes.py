@@ -151,5 +151,13 @@ def test_a_run_with_both_trains_and_its_model_is_loaded_and_scored(trained, hrm_
             solve, tests, processor, Accelerator(cpu=True), max_segments=1, early_stop=False, num_augmentations=3
         )
         assert [answer.num_votes for answer in answers] == [4, 4]
+    options = {"max_segments": 1, "early_stop": False, "num_augmentations": 3}
+    alone, together = (
+        arc.vote(solvers, tests, processor, Accelerator(cpu=True), **options)
+        for solvers in (model.solve, [model.solve, model.solve])
+    )
+    for one, two in zip(alone, together, strict=True):
+        assert (two.num_votes, two.num_candidates) == (8, one.num_candidates)
+        assert [each.votes for each in two.attempts] == [2 * each.votes for each in one.attempts]
     code, output, errors = hrm_hf("evaluate-arc", root / "both" / "model", root / "data", "--num-augmentations", "1")
     assert code == 0 and json.loads(output)["n_tasks"] == 2, errors
